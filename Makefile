@@ -1,0 +1,45 @@
+# Every target sets up .venv in this checkout by itself and runs from there.
+PYTHON := .venv/bin/python
+INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench train card pins clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+
+demo: .venv/.run  ## Send real digits through a real Kafka broker and show what comes back
+	@$(PYTHON) -m tests.demo
+
+test: .venv/.test  ## Run every test, real broker included
+	@$(PYTHON) -m pytest $(ARGS)
+
+lint: .venv/.test  ## Check style, types and the direction of imports
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+bench: .venv/.bench  ## Measure the claims of the README (needs MNIST=DIR); ARGS="--help" tells more
+	@$(PYTHON) -m benchmarks $(if $(MNIST),--mnist $(MNIST)) $(ARGS)
+
+train: .venv/.bench  ## Train the model from MNIST=DIR
+	@.venv/bin/digit-engine train --mnist $(MNIST) $(ARGS)
+
+card: .venv/.bench  ## Evaluate the shipped model and write its card (needs MNIST=DIR)
+	@.venv/bin/digit-engine card --mnist $(MNIST) $(ARGS)
+
+pins:  ## Pin the dependencies anew (needs uv)
+	@requirements/compile
+
+clean:  ## Remove what the targets made
+	@rm -rf .venv .digitstream .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/.base: requirements/build.txt requirements/run.txt pyproject.toml
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "digitstream needs Python 3.11 or newer as python3")'
+	@python3 -m venv .venv
+	@$(INSTALL) --require-hashes -r requirements/build.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.%: requirements/%.txt .venv/.base
+	@$(INSTALL) --require-hashes -r $<
+	@touch $@

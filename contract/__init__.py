@@ -1,0 +1,1 @@
+"""What both sides of the topics share: records, headers, error codes, topics, connection settings."""

@@ -1,0 +1,117 @@
+"""The result record: one JSON object per image on the predictions topic.
+
+Readers ignore fields that they do not know and accept codes that they do not know; fields are only
+ever added. `schema` is 1 until a field changes its meaning.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION: Final = 1
+
+
+class Status(StrEnum):
+    """What became of an item."""
+
+    RECOGNISED = "recognised"
+    UNSURE = "unsure"
+    FAILED = "failed"
+
+
+class Reason(StrEnum):
+    """Why an item is unsure."""
+
+    LOW_CONFIDENCE = "low-confidence"
+    NOT_A_DIGIT = "not-a-digit"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Source(_Record):
+    """Where the request lies."""
+
+    topic: str
+    partition: Annotated[int, Field(ge=0)]
+    offset: Annotated[int, Field(ge=0)]
+    timestamp_ms: Annotated[int, Field(description="The request record's timestamp, epoch milliseconds.")]
+
+
+class Item(_Record):
+    """Which image of the request this is."""
+
+    index: Annotated[int, Field(ge=0, description="0 for a single image; of a zip, in central-directory order.")]
+    count: Annotated[int, Field(ge=1, description="Images in the request (entries kept).")]
+    name: Annotated[str | None, Field(description="The zip entry's name, or the header `filename`; a label only.")]
+
+
+class Error(_Record):
+    """Why the item failed."""
+
+    code: Annotated[str, Field(description="A code of `ErrorCode`, or one added later.")]
+    message: Annotated[str, Field(description="One sentence for a person.")]
+
+
+class ModelVersion(_Record):
+    """The model that answered."""
+
+    name: str
+    version: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Timing(_Record):
+    """When the service took the record and when it answered, epoch milliseconds."""
+
+    received_at_ms: int
+    classified_at_ms: int
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Result(_Record):
+    """The answer to one image."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")] = SCHEMA_VERSION
+    result_id: Annotated[str, Field(description="`topic/partition/offset/index`: the same however often it is read.")]
+    request_id: Annotated[str, Field(description="The header `request-id`, else `topic/partition/offset`.")]
+    source: Source
+    item: Item
+    status: Status
+    digit: Annotated[int | None, Field(ge=0, le=9)]
+    confidence: Annotated[Probability | None, Field(description="Calibrated probability that `digit` is right.")]
+    probabilities: Annotated[
+        list[Probability] | None,
+        Field(min_length=10, max_length=10, description="Of the digits 0 to 9, rounded to 4 decimals."),
+    ]
+    reason: Annotated[str | None, Field(description="Why `unsure`: a code of `Reason`, or one added later.")]
+    error: Error | None
+    model: ModelVersion
+    timing: Timing
+
+    @model_validator(mode="after")
+    def _answers_or_fails(self) -> Self:
+        failed = self.error is not None
+        if failed != (self.status is Status.FAILED):
+            raise ValueError("`error` is set exactly when `status` is failed")
+        if any((value is None) != failed for value in (self.digit, self.confidence, self.probabilities)):
+            raise ValueError("`digit`, `confidence`, `probabilities` are null exactly when `error` is set")
+        if (self.reason is not None) != (self.status is Status.UNSURE):
+            raise ValueError("`reason` is set exactly when `status` is unsure")
+        return self
+
+
+def request_id(topic: str, partition: int, offset: int) -> str:
+    """Name a request that brought no name of its own."""
+    return f"{topic}/{partition}/{offset}"
+
+
+def result_id(topic: str, partition: int, offset: int, index: int) -> str:
+    """Name a result: deterministic, so that any reader can deduplicate."""
+    return f"{topic}/{partition}/{offset}/{index}"
