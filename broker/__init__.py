@@ -1,1 +1,6 @@
-"""Placeholder."""
+"""A real Apache Kafka from its released jars, on loopback, for whoever has none at hand."""
+
+from broker.cluster import Cluster, running_broker
+from broker.errors import BrokerError
+
+__all__ = ["BrokerError", "Cluster", "running_broker"]

@@ -1,0 +1,155 @@
+"""One Kafka server: broker and controller in one JVM, its files in one folder.
+
+::
+
+    node-1/
+      server.properties   written at every start, since ports may change
+      data/               Kafka's own; formatted once
+      server.log          appended to at every start
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from broker import lifeline
+from broker.errors import BrokerError, PortTakenError
+from broker.jars import jars, java
+
+JVM_OPTIONS: Final = (
+    "-Xms128m",
+    "-Xmx400m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",  # a broker that lives for minutes gains more from a fast start than from C2
+    "-XX:-UsePerfData",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+    "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",  # 400 lines of defaults at each start
+)
+FORMAT_DEADLINE_S: Final = 60.0
+
+
+class Node:
+    """A server that can be started, stopped, killed, frozen and started again.
+
+    Attributes
+    ----------
+    folder
+        Where its files lie.
+    port
+        Where clients reach it, on loopback.
+    """
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.port = port
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0  # bytes of the log that belong to earlier starts
+
+    @property
+    def is_running(self) -> bool:
+        """True from `start` until its process ends."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Of the process last started."""
+        if self._process is None:
+            raise BrokerError(f"{self.folder.name} was never started")
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """What it has logged since its last start."""
+        with (self.folder / "server.log").open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace")
+
+    def configure(self, properties: Mapping[str, str]) -> None:
+        """Write the settings for the next start; the folder of the data is added to them."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lines = [f"{name}={value}\n" for name, value in properties.items()]
+        (self.folder / "server.properties").write_text("".join([*lines, f"log.dirs={self.folder / 'data'}\n"]))
+
+    def format(self, cluster_id: str) -> None:
+        """Prepare the data folder for its first start; a folder that has been started is left as it is."""
+        if (self.folder / "data" / "meta.properties").exists():
+            return
+        command = [*self._java(), "kafka.tools.StorageTool", "format", "--cluster-id", cluster_id]
+        done = subprocess.run(  # noqa: S603  # our own command
+            [*command, "--config", "server.properties"],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=FORMAT_DEADLINE_S,
+        )
+        if done.returncode != 0:
+            raise BrokerError(f"Kafka's storage tool could not format {self.folder}:\n{_last_lines(done.stdout)}")
+
+    def start(self) -> None:
+        """Start the process and return at once; `check` and a request tell how it goes on."""
+        with (self.folder / "server.log").open("ab") as log:
+            self._log_start = log.tell()
+            command = [*self._java(), "kafka.Kafka", "server.properties"]
+            self._process = lifeline.start(command, output=log, cwd=self.folder)
+
+    def check(self) -> None:
+        """Raise if the process has ended.
+
+        Raises
+        ------
+        PortTakenError
+            Since it found one of its ports taken.
+        BrokerError
+            For another reason; the message ends in the last lines of its log.
+        """
+        if self.is_running:
+            return
+        told = self.log
+        error = PortTakenError if "failed to bind" in told else BrokerError
+        raise error(f"{self.folder.name} of the Kafka broker ended; the last lines of its log:\n{_last_lines(told)}")
+
+    def stop(self, deadline_s: float = 15.0) -> None:
+        """End it in good order: leaders move, files are closed. Past the deadline it is killed."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        finally:
+            self._cut_lifeline()
+
+    def kill(self) -> None:
+        """End it as a power cut would, frozen or not (SIGKILL)."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._cut_lifeline()
+
+    def freeze(self) -> None:
+        """Halt it as a stalled machine would (SIGSTOP): connections stay open, nothing answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on after `freeze`."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def _java(self) -> list[str]:
+        return [java(), *JVM_OPTIONS, "-cp", f"{jars()}/*"]
+
+    def _cut_lifeline(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
+
+def _last_lines(text: str, count: int = 15) -> str:
+    return "\n".join(text.strip().splitlines()[-count:])
