@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Bytes in, predictions out: no Kafka, no event loop, usable from a notebook."""

@@ -1,0 +1,228 @@
+"""A zip archive as untrusted bytes: its directory, and its entries one at a time.
+
+directory  find the end record, walk the central directory within the limits, refuse what overlaps
+inflate    one entry, counted while it grows; size and checksum are compared at the end
+
+The standard library's zipfile builds an object of half a kilobyte for each entry before anyone can count them,
+and takes 10 µs for each; so the directory is walked here. Sizes in headers only ever serve to refuse: what a header
+promises is never allocated, and an entry that grows beyond its promise is damaged.
+
+References
+----------
+.. [1] PKWARE, APPNOTE.TXT, .ZIP File Format Specification, version 6.3.10.
+.. [2] D. Fifield, "A better zip bomb", WOOT 2019: why overlapping entries are refused.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from engine.errors import (
+    ArchiveOverlaps,
+    ArchiveTooLarge,
+    DamagedArchive,
+    DamagedEntry,
+    EncryptedEntry,
+    EntryTooLarge,
+    TooManyEntries,
+    UnknownCompression,
+)
+from engine.limits import Limits
+
+LOCAL_MAGIC = b"PK\x03\x04"
+END_MAGIC = b"PK\x05\x06"
+
+_ENTRY_MAGIC = b"PK\x01\x02"
+_END64_MAGIC = b"PK\x06\x06"
+_LOCATOR64_MAGIC = b"PK\x06\x07"
+_LOCAL = struct.Struct("<4s5H3I2H")
+_ENTRY = struct.Struct("<4s6H3I5H2I")
+_END = struct.Struct("<4s4H2IH")
+_END64 = struct.Struct("<4sQ2H2I4Q")
+_LOCATOR64 = struct.Struct("<4sIQI")
+_COMMENT_MAX_BYTES = 0xFFFF  # so far from the end of the file the end record may lie
+_IN_EXTRA = 0xFFFFFFFF  # says: look in the zip64 extra field
+_ZIP64 = 1
+
+_STORED, _DEFLATED = 0, 8
+_FLAG_ENCRYPTED = 0x0001 | 0x0040  # traditional, strong
+_FLAG_UTF8 = 0x0800
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the central directory: claims, not facts."""
+
+    name: str
+    flags: int
+    method: int
+    crc: int
+    packed_bytes: int
+    inflated_bytes: int
+    header_at: int
+
+    @property
+    def is_directory(self) -> bool:
+        """True if there is nothing in it by convention: its name ends in a slash."""
+        return self.name.endswith(("/", "\\"))
+
+
+def has_end(payload: bytes) -> bool:
+    """Tell whether the payload ends as a zip archive does (a comment or some foreign bytes may follow)."""
+    return _end_at(payload) >= 0
+
+
+def directory(payload: bytes, limits: Limits) -> list[Entry]:
+    """List the entries of an archive, in central-directory order.
+
+    Bytes before the archive (a self-extracting program, a picture) and up to 64 KiB behind it are tolerated.
+
+    Raises
+    ------
+    DamagedArchive
+        If there is no end record, or the directory does not lie where it says.
+    TooManyEntries, ArchiveTooLarge, ArchiveOverlaps
+        As their names say; by what the headers claim, before anything is inflated.
+    """
+    end_at = _end_at(payload)
+    if end_at < 0:
+        raise DamagedArchive("The zip archive has no end record: it is cut short.")
+    size, offset, directory_end = _directory_place(payload, end_at)
+    start = directory_end - size
+    shift = start - offset  # the bytes before the archive
+    if start < 0 or shift < 0:
+        raise DamagedArchive("The zip archive's directory does not lie where its end record says.")
+    entries = list(_walk(payload, start, directory_end, shift, limits))
+    claimed = sum(entry.inflated_bytes for entry in entries if entry.inflated_bytes <= limits.entry_bytes)
+    if claimed > limits.inflated_bytes:
+        raise ArchiveTooLarge(
+            f"The archive's entries inflate to {claimed:,} bytes; at most {limits.inflated_bytes:,} are allowed."
+        )
+    _refuse_overlaps(payload, entries, start, size)
+    return entries
+
+
+def inflate(payload: bytes, entry: Entry, limits: Limits) -> bytes:
+    """Give the bytes of one entry.
+
+    Raises
+    ------
+    EncryptedEntry, UnknownCompression, EntryTooLarge, DamagedEntry
+        As their names say. No more than the limits (and than the entry's own claim) is ever inflated.
+    """
+    if entry.flags & _FLAG_ENCRYPTED:
+        raise EncryptedEntry("The entry is encrypted.")
+    if entry.method not in (_STORED, _DEFLATED):
+        raise UnknownCompression(f"The entry's compression method {entry.method} is neither stored nor deflated.")
+    if entry.inflated_bytes > limits.entry_bytes:
+        raise EntryTooLarge(
+            f"The entry inflates to {entry.inflated_bytes:,} bytes; at most {limits.entry_bytes:,} are allowed."
+        )
+    if entry.inflated_bytes > limits.inflation_ratio * max(entry.packed_bytes, 1):
+        raise EntryTooLarge(f"The entry inflates more than {limits.inflation_ratio} times.")
+    packed = _packed(payload, entry)
+    data = bytes(packed) if entry.method == _STORED else _inflate(packed, entry.inflated_bytes)
+    if len(data) != entry.inflated_bytes:
+        raise DamagedEntry(f"The entry has {len(data):,} bytes where its header says {entry.inflated_bytes:,}.")
+    if zlib.crc32(data) != entry.crc:
+        raise DamagedEntry("The entry's bytes do not match its checksum.")
+    return data
+
+
+def _end_at(payload: bytes) -> int:
+    return payload.rfind(END_MAGIC, max(0, len(payload) - _END.size - _COMMENT_MAX_BYTES))
+
+
+def _directory_place(payload: bytes, end_at: int) -> tuple[int, int, int]:
+    """Give size and claimed offset of the directory, and where it ends in fact."""
+    if end_at + _END.size > len(payload):
+        raise DamagedArchive("The zip archive's end record is cut short.")
+    *_, size, offset, _ = _END.unpack_from(payload, end_at)
+    locator_at = end_at - _LOCATOR64.size
+    if locator_at < 0 or payload[locator_at : locator_at + 4] != _LOCATOR64_MAGIC:
+        return size, offset, end_at
+    end64_at = locator_at - _END64.size  # an extensible data sector, which nobody writes, would lie in between
+    if end64_at < 0 or payload[end64_at : end64_at + 4] != _END64_MAGIC:
+        raise DamagedArchive("The zip archive's zip64 end record does not lie where it should.")
+    *_, size, offset = _END64.unpack_from(payload, end64_at)
+    return size, offset, end64_at
+
+
+def _walk(payload: bytes, at: int, end: int, shift: int, limits: Limits) -> Iterator[Entry]:
+    count = 0
+    while at < end:
+        if at + _ENTRY.size > end or payload[at : at + 4] != _ENTRY_MAGIC:
+            raise DamagedArchive("The zip archive's directory is damaged.")
+        count += 1
+        if count > limits.entries:
+            raise TooManyEntries(f"The zip archive has more than {limits.entries:,} entries.")
+        _, _, _, flags, method, *_ = fields = _ENTRY.unpack_from(payload, at)
+        crc, packed, inflated, name_len, extra_len, comment_len, *_, header_at = fields[7:]
+        name_at = at + _ENTRY.size
+        extra_at = name_at + name_len
+        at = extra_at + extra_len + comment_len
+        if at > end:
+            raise DamagedArchive("The zip archive's directory is damaged.")
+        if _IN_EXTRA in (packed, inflated, header_at):
+            extra = payload[extra_at : extra_at + extra_len]
+            inflated, packed, header_at = _from_extra(extra, inflated, packed, header_at)
+        name = payload[name_at:extra_at].decode("utf-8" if flags & _FLAG_UTF8 else "cp437", "replace")
+        yield Entry(name, flags, method, crc, packed, inflated, header_at + shift)
+
+
+def _from_extra(extra: bytes, *claims: int) -> list[int]:
+    """Take from the zip64 extra field, in this order, the numbers that did not fit into 32 bits."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, at)
+        if kind == _ZIP64:
+            values = struct.iter_unpack("<Q", extra[at + 4 : at + 4 + length // 8 * 8])
+            try:
+                return [next(values)[0] if claim == _IN_EXTRA else claim for claim in claims]
+            except StopIteration:
+                break
+        at += 4 + length
+    raise DamagedArchive("The zip archive's directory lacks a zip64 field.")
+
+
+def _refuse_overlaps(payload: bytes, entries: list[Entry], directory_at: int, directory_bytes: int) -> None:
+    places = [(entry.header_at, _data_at(payload, entry) + entry.packed_bytes) for entry in entries]
+    places.append((directory_at, directory_at + directory_bytes))
+    places.sort()
+    for (_, end), (next_at, _) in itertools.pairwise(places):
+        if end > next_at:
+            raise ArchiveOverlaps("Entries of the zip archive share the same bytes.")
+
+
+def _data_at(payload: bytes, entry: Entry) -> int:
+    """Find an entry's packed bytes behind its local header, or give that header's own place if it is none."""
+    at = entry.header_at
+    if at + _LOCAL.size > len(payload) or payload[at : at + 4] != LOCAL_MAGIC:
+        return at
+    *_, name_len, extra_len = _LOCAL.unpack_from(payload, at)
+    return int(at + _LOCAL.size + name_len + extra_len)
+
+
+def _packed(payload: bytes, entry: Entry) -> memoryview:
+    start = _data_at(payload, entry)
+    if start == entry.header_at:
+        raise DamagedEntry("The entry does not lie where the directory says.")
+    if start + entry.packed_bytes > len(payload):
+        raise DamagedEntry("The entry is cut short.")
+    return memoryview(payload)[start : start + entry.packed_bytes]
+
+
+def _inflate(packed: memoryview, expected_bytes: int) -> bytes:
+    """Inflate at most one byte more than expected: zlib counts while it writes."""
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = stream.decompress(packed, expected_bytes + 1)
+    except zlib.error as error:
+        raise DamagedEntry("The entry's deflate stream is damaged.") from error
+    if len(data) <= expected_bytes and not stream.eof:
+        raise DamagedEntry("The entry's deflate stream is cut short.")
+    return data

@@ -1,0 +1,101 @@
+"""A JPEG file as untrusted bytes: walked to its end before any pixel is decoded.
+
+References
+----------
+.. [1] ITU-T T.81, Digital compression and coding of continuous-tone still images, 1992, annex B.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from engine.errors import DamagedImage, ImageTooLarge
+from engine.exif import UPRIGHT, orientation
+from engine.limits import Limits
+
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOFn; the three are tables and an extension
+_ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length: TEM, RSTn
+_END: Final = 0xD9
+_SCAN: Final = 0xDA
+_APP1: Final = 0xE1
+_LENGTH_BYTES: Final = 2
+_FRAME_BYTES: Final = 6  # precision, height, width, channels; what follows is the decoder's
+_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # the next marker that is not part of a scan's data
+_SCANS_MAX: Final = 100
+"""Each scan of a progressive file costs a pass over all pixels; encoders write about ten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jpeg:
+    """What the walk found."""
+
+    width: int
+    height: int
+    channels: int
+    orientation: int
+
+
+def walk(data: bytes, limits: Limits) -> Jpeg:
+    """Check the structure of a JPEG file.
+
+    Raises
+    ------
+    DamagedImage
+        If it is cut short or has no frame or no scan.
+    ImageTooLarge
+        If it has more segments than the limit, or a hundred scans.
+    """
+    frame: tuple[int, int, int] | None = None
+    held = UPRIGHT
+    scans = 0
+    at = 2
+    for _ in range(limits.parts):
+        marker, at = _marker(data, at)
+        if marker == _END:
+            break
+        if marker in _ALONE:
+            continue
+        length = int.from_bytes(data[at : at + _LENGTH_BYTES], "big")
+        body, at = data[at + _LENGTH_BYTES : at + length], at + length
+        if length < _LENGTH_BYTES or at > len(data):
+            raise DamagedImage("The JPEG file is cut short.")
+        if marker in _FRAMES:
+            frame = _frame(body, frame)
+        elif marker == _APP1 and held == UPRIGHT:
+            held = orientation(body)
+        elif marker == _SCAN:
+            scans += 1
+            at = _scan_end(data, at)
+            if scans > _SCANS_MAX:
+                raise ImageTooLarge(f"The JPEG file has more than {_SCANS_MAX} scans.")
+    else:
+        raise ImageTooLarge(f"The JPEG file has more than {limits.parts:,} segments.")
+    if frame is None or not scans:
+        raise DamagedImage("The JPEG file has no pixels.")
+    return Jpeg(*frame, held)
+
+
+def _marker(data: bytes, at: int) -> tuple[int, int]:
+    """Read the marker at this place; any number of fill bytes may come before it."""
+    start = at
+    while data[at : at + 1] == b"\xff":
+        at += 1
+    if at == start or at >= len(data):
+        raise DamagedImage("The JPEG file is cut short.")
+    return data[at], at + 1
+
+
+def _frame(body: bytes, before: tuple[int, int, int] | None) -> tuple[int, int, int]:
+    if before is not None or len(body) < _FRAME_BYTES:
+        raise DamagedImage("The JPEG file's header is impossible.")
+    height, width, channels = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big"), body[5]
+    return width, height, channels
+
+
+def _scan_end(data: bytes, at: int) -> int:
+    found = _IN_SCAN.search(data, at)
+    if found is None:
+        raise DamagedImage("The JPEG file is cut short.")
+    return found.start()

@@ -1,0 +1,49 @@
+"""What one payload may cost: counts, so that every machine decides alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Upper bounds of one payload (and one lower bound). The defaults are safe for a worker with 300 MB to spare.
+
+    Raises
+    ------
+    ValueError
+        If a limit is not a positive number.
+    """
+
+    record_bytes: int = 16 * _MIB
+    """Bytes of a payload, packed as it came."""
+
+    image_bytes: int = 16 * _MIB
+    """Bytes of one encoded image."""
+    pixels: int = 16_000_000
+    """Pixels of one image, all the same of which depth: 16 MP is what most telephones take."""
+    frames: int = 1_000
+    """Frames of an animation or pages of a TIFF. The first is read; the others cost the walk along their headers."""
+    parts: int = 10_000
+    """Parts of an image file (PNG chunks, JPEG segments and scans, GIF and WebP blocks), each of which costs time."""
+    side_min_px: int = 8
+    """The shorter side of an image: below, two digits look the same."""
+
+    entries: int = 10_000
+    """Entries of an archive, those included that are left out later."""
+    inflated_bytes: int = 256 * _MIB
+    """Bytes of all entries of an archive, inflated. They never exist at the same time."""
+    entry_bytes: int = 16 * _MIB
+    """Bytes of one entry, inflated."""
+    inflation_ratio: int = 200
+    """Inflated bytes for each packed byte of an entry: zeros reach 1,030, images 1 to 20."""
+    name_characters: int = 255
+    """Characters of an entry's name: it is echoed in every result."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value < 1:
+                raise ValueError(f"{field.name} must be at least 1, not {value}")

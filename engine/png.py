@@ -1,0 +1,101 @@
+"""A PNG file as untrusted bytes: walked to its end before any pixel is decoded.
+
+The decoder is given the critical chunks alone: text, colour profiles and animation frames, which can be made to inflate
+without end, never reach it.
+
+References
+----------
+.. [1] W3C, Portable Network Graphics (PNG) Specification (Third Edition), 2025.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from engine.errors import DamagedImage, ImageTooLarge
+from engine.exif import orientation
+from engine.limits import Limits
+
+MAGIC: Final = b"\x89PNG\r\n\x1a\n"
+GREY: Final = 0
+"""Colour type: one grey channel."""
+_KEPT: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+_READ: Final = frozenset({b"IHDR", b"eXIf", b"acTL"})
+_FRAMING_BYTES: Final = 12  # of a chunk: length, kind, checksum
+_CHUNK: Final = struct.Struct(">I4s")
+_HEADER: Final = struct.Struct(">IIBBBBB")
+_DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
+
+
+@dataclass(frozen=True, slots=True)
+class Png:
+    """What the walk found."""
+
+    width: int
+    height: int
+    colour_type: int
+    has_transparent_colour: bool
+    orientation: int
+    data: bytes
+    """The file with its critical chunks alone."""
+
+
+def walk(data: bytes, limits: Limits) -> Png:
+    """Check structure and checksums of a PNG file.
+
+    Raises
+    ------
+    DamagedImage
+        If it is cut short, a checksum is wrong, or a critical chunk is missing or impossible.
+    ImageTooLarge
+        If it has more chunks or frames than the limits.
+    """
+    chunks = list(_chunks(data, limits))
+    kinds = [kind for kind, _, _ in chunks]
+    if kinds[0] != b"IHDR" or b"IDAT" not in kinds:
+        raise DamagedImage("The PNG file has no pixels.")
+    bodies = {kind: data[at + 8 : end - 4] for kind, at, end in chunks if kind in _READ}
+    width, height, colour_type = _header(bodies[b"IHDR"])
+    _check_frames(bodies.get(b"acTL", b""), limits)
+    if any(kind not in _KEPT for kind in kinds) or chunks[-1][2] < len(data):
+        data = MAGIC + b"".join(data[at:end] for kind, at, end in chunks if kind in _KEPT)
+    return Png(width, height, colour_type, b"tRNS" in kinds, orientation(bodies.get(b"eXIf", b"")), data)
+
+
+def _chunks(data: bytes, limits: Limits) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, start and end of each chunk up to IEND, its checksum compared."""
+    view = memoryview(data)
+    at = len(MAGIC)
+    for _ in range(limits.parts):
+        if at + _FRAMING_BYTES > len(data):
+            raise DamagedImage("The PNG file is cut short.")
+        length, kind = _CHUNK.unpack_from(data, at)
+        end = at + _FRAMING_BYTES + length
+        if end > len(data):
+            raise DamagedImage("The PNG file is cut short.")
+        if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+            raise DamagedImage("A chunk of the PNG file does not match its checksum.")
+        yield kind, at, end
+        if kind == b"IEND":
+            return
+        at = end
+    raise ImageTooLarge(f"The PNG file has more than {limits.parts:,} chunks.")
+
+
+def _header(header: bytes) -> tuple[int, int, int]:
+    if len(header) != _HEADER.size:
+        raise DamagedImage("The PNG file has no valid header.")
+    width, height, depth, colour_type, compression, filtering, interlace = _HEADER.unpack(header)
+    if depth not in _DEPTHS.get(colour_type, ()) or compression or filtering or interlace > 1:
+        raise DamagedImage("The PNG file's header is impossible.")
+    return width, height, colour_type
+
+
+def _check_frames(control: bytes, limits: Limits) -> None:
+    frames = int.from_bytes(control[:4], "big")
+    if frames > limits.frames:
+        raise ImageTooLarge(f"The animation has {frames:,} frames; at most {limits.frames:,} are allowed.")
