@@ -1,0 +1,208 @@
+"""Grey planes to ink planes: 0 where there is paper, 1 where there is full ink.
+
+level     even paper: the most frequent grey level
+surface   uneven paper: a smooth surface (up to second order) through all that is not ink
+polarity  ink is the rarer side of it, and the further away
+contrast  divide by the height of full ink; what lies within the paper's own noise becomes 0
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.compiled import compiled
+from engine.planes import Planes, plane_of
+
+FACTS = 4
+"""Numbers about the paper of each picture: see `find_ink`."""
+
+_LEVELS = 256
+_EVEN_SHARE = 0.4  # of the pixels lie on one level (+-1): the paper is even and without noise
+_TERMS = 6  # of the surface: 1, u, v, uu, uv, vv
+_SAMPLES_PER_SIDE = 24
+_ROUNDS = 6
+_TOP_SHARE = 0.015  # of the pixels are taken as full ink
+_NOISE_FLOOR = 2.0  # times the paper's standard deviation: below it nothing is ink
+
+
+def find_ink(planes: Planes) -> tuple[Planes, NDArray[np.float32]]:
+    """Tell ink from paper.
+
+    Returns
+    -------
+    ink : Planes
+        0 is paper, 1 is ink.
+    facts : (n, 4) float32
+        Of each picture: contrast (height of full ink over the paper, of 255), noise (the paper's standard deviation,
+        of 255), unevenness (range of the paper's surface, of 255), polarity (1: bright ink, -1: dark ink).
+    """
+    ink = Planes(np.empty_like(planes.values), planes.starts, planes.sides)
+    facts = np.zeros((len(planes.sides), FACTS), np.float32)
+    _find_ink(planes, ink, facts)
+    return ink, facts
+
+
+@compiled
+def _find_ink(planes: Planes, ink_planes: Planes, facts: NDArray[np.float32]) -> None:
+    for index in range(len(planes.sides)):
+        plane = plane_of(planes, index)
+        ink = plane_of(ink_planes, index)
+        height, width = plane.shape
+        level = _even_level(plane)
+        if level >= 0:
+            for y in range(height):
+                for x in range(width):
+                    ink[y, x] = plane[y, x] - level
+        else:
+            facts[index, 2] = _subtract_surface(plane, ink) / 255
+        facts[index, 3] = _turn_to_ink(ink)
+        _scale(ink, facts[index])
+
+
+@compiled
+def _even_level(plane: NDArray[np.float32]) -> float:
+    """Give the paper's level if the paper is even, else -1."""
+    counts = np.zeros(_LEVELS + 2, np.int64)
+    for value in plane.ravel():
+        counts[int(value + np.float32(0.5)) + 1] += 1
+    best = 1
+    for level in range(1, _LEVELS + 1):
+        if counts[level] > counts[best]:
+            best = level
+    near = counts[best - 1] + counts[best] + counts[best + 1]
+    return float(best - 1) if near >= _EVEN_SHARE * plane.size else -1.0
+
+
+@compiled
+def _subtract_surface(plane: NDArray[np.float32], rest: NDArray[np.float32]) -> float:
+    """Fit a surface by least squares, over and over, with ever less say for what lies far from it (Welsch weights)."""
+    height, width = plane.shape
+    step = max(1, max(height, width) // _SAMPLES_PER_SIDE)
+    half_y, half_x = max(1.0, (height - 1) / 2), max(1.0, (width - 1) / 2)
+    rows, columns = (height + step - 1) // step, (width + step - 1) // step
+    basis = np.empty((rows * columns, _TERMS))
+    target = np.empty(rows * columns)
+    at = 0
+    for y in range(0, height, step):
+        for x in range(0, width, step):
+            v, u = y / half_y - 1, x / half_x - 1
+            basis[at, 0], basis[at, 1], basis[at, 2] = 1.0, u, v
+            basis[at, 3], basis[at, 4], basis[at, 5] = u * u, u * v, v * v
+            target[at] = plane[y, x]
+            at += 1
+    surface = _fit(basis, target)
+    low, high = math.inf, -math.inf
+    for y in range(height):
+        v = y / half_y - 1
+        for x in range(width):
+            u = x / half_x - 1
+            paper = surface[0] + u * (surface[1] + u * surface[3] + v * surface[4]) + v * (surface[2] + v * surface[5])
+            low, high = min(low, paper), max(high, paper)
+            rest[y, x] = plane[y, x] - paper
+    return high - low
+
+
+@compiled
+def _fit(basis: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    surface = np.zeros(_TERMS)
+    surface[0] = np.median(target)
+    rest = np.empty(len(target))
+    normal = np.empty((_TERMS, _TERMS + 1))
+    for turn in range(_ROUNDS):
+        for sample in range(len(target)):
+            paper = 0.0
+            for term in range(_TERMS):
+                paper += basis[sample, term] * surface[term]
+            rest[sample] = abs(target[sample] - paper)
+        # The first rounds fit a plane only: a surface free to bend would bend into the digit.
+        terms = 3 if turn < _ROUNDS // 2 else _TERMS
+        width = max(1.0, 2.5 * np.median(rest))
+        normal[:, :] = 0.0
+        for sample in range(len(target)):
+            weight = math.exp(-((rest[sample] / width) ** 2))
+            for row in range(terms):
+                weighted = weight * basis[sample, row]
+                normal[row, _TERMS] += weighted * target[sample]
+                for column in range(row, terms):
+                    normal[row, column] += weighted * basis[sample, column]
+        _solve(normal, terms, surface)
+    return surface
+
+
+@compiled
+def _solve(normal: NDArray[np.float64], terms: int, solution: NDArray[np.float64]) -> None:
+    """Solve symmetric normal equations (upper triangle, right side in the last column) by elimination."""
+    for row in range(terms):
+        normal[row, row] += 1e-6 * (1.0 + normal[0, 0])  # never singular, however few samples are paper
+    for row in range(terms):
+        for below in range(row + 1, terms):
+            ratio = normal[row, below] / normal[row, row]
+            for column in range(below, terms):
+                normal[below, column] -= ratio * normal[row, column]
+            normal[below, _TERMS] -= ratio * normal[row, _TERMS]
+    for row in range(terms - 1, -1, -1):
+        value = normal[row, _TERMS]
+        for column in range(row + 1, terms):
+            value -= normal[row, column] * solution[column]
+        solution[row] = value / normal[row, row]
+
+
+@compiled
+def _turn_to_ink(rest: NDArray[np.float32]) -> float:
+    """Make ink positive: the side with the larger cubes is rarer and further away."""
+    skew = 0.0
+    for value in rest.ravel():
+        skew += float(value) * float(value) * float(value)
+    if skew >= 0:
+        return 1.0
+    for y in range(rest.shape[0]):
+        for x in range(rest.shape[1]):
+            rest[y, x] = -rest[y, x]
+    return -1.0
+
+
+@compiled
+def _scale(ink: NDArray[np.float32], facts: NDArray[np.float32]) -> None:
+    full = _full_height(ink)
+    facts[0] = full / 255
+    if full < 1:
+        ink[:, :] = 0
+        return
+    # Noise is read from the far side of the paper, where there is no ink's soft edge.
+    squares = 0.0
+    paper = 0
+    limit = full * 0.25
+    for value in ink.ravel():
+        if abs(value) < limit:
+            paper += 1
+            if value < 0:
+                squares += value * value
+    noise = math.sqrt(2 * squares / max(1, paper))
+    facts[1] = noise / 255
+    floor = np.float32(_NOISE_FLOOR * noise)
+    gain = np.float32(1 / max(1.0, full - floor))
+    for y in range(ink.shape[0]):
+        for x in range(ink.shape[1]):
+            ink[y, x] = min(np.float32(1), max(np.float32(0), (ink[y, x] - floor) * gain))
+
+
+@compiled
+def _full_height(ink: NDArray[np.float32]) -> float:
+    """Give the mean of the highest pixels, by a histogram."""
+    counts = np.zeros(_LEVELS * 2, np.int64)
+    for value in ink.ravel():
+        if value > 0:
+            counts[min(int(value + np.float32(0.5)), _LEVELS * 2 - 1)] += 1
+    wanted = max(1, int(_TOP_SHARE * ink.size))
+    found = 0
+    total = 0.0
+    for level in range(_LEVELS * 2 - 1, -1, -1):
+        taken = min(counts[level], wanted - found)
+        found += taken
+        total += taken * level
+        if found == wanted:
+            break
+    return total / max(1, found)

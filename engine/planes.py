@@ -1,0 +1,167 @@
+"""Pictures of any size and colour to grey planes of at most 128 px, packed one behind the other.
+
+flatten  alpha: lay the picture on the paper that its ink stands out from
+reduce   shrink large pictures by averaging whole blocks of pixels
+project  colour: keep the one mix of channels in which the edges are strongest
+
+A plane has no polarity and no fixed scale yet: it is a grey picture of 0 to 255.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.compiled import compiled
+
+PLANE_MAX_PX = 128
+"""The longer side of a plane, at most: six times the digit box, and yet small enough for many passes."""
+
+_GREY_NDIM = 2
+_RGB_CHANNELS = 3
+
+
+class Planes(NamedTuple):
+    """Grey planes, or ink planes, of several pictures in one block of memory."""
+
+    values: NDArray[np.float32]
+    """All pixels, row by row, plane behind plane."""
+    starts: NDArray[np.int64]
+    """(n + 1,) where each plane starts in `values`."""
+    sides: NDArray[np.int64]
+    """(n, 2) height and width."""
+
+
+@compiled
+def plane_of(planes: Planes, index: int) -> NDArray[np.float32]:
+    """Show one plane as (h, w), without a copy."""
+    height, width = planes.sides[index]
+    return planes.values[planes.starts[index] : planes.starts[index + 1]].reshape((height, width))
+
+
+def flatten(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lay a picture with alpha on paper.
+
+    Parameters
+    ----------
+    pixels : (h, w) or (h, w, c) uint8, c in 1..4
+        Even channel counts end in alpha.
+
+    Returns
+    -------
+    flat : (h, w) or (h, w, 3) uint8
+        The paper is black if the visible parts are bright, else white: so ink stands out also where all pixels have
+        one colour and alpha alone draws the digit.
+    """
+    if pixels.ndim == _GREY_NDIM:
+        return pixels
+    if pixels.shape[2] % 2 == 0:
+        pixels = _lay_on_paper(pixels)
+    return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+
+
+def reduce(flat: NDArray[np.uint8], side_max_px: int = PLANE_MAX_PX) -> NDArray[np.uint8]:
+    """Shrink by a whole factor, so that no side is longer than `side_max_px`; each pixel is the mean of its block."""
+    height, width = flat.shape[:2]
+    factor = -(-max(height, width) // side_max_px)
+    if factor == 1:
+        return flat
+    size = (max(1, width // factor), max(1, height // factor))
+    shrunk: NDArray[np.uint8] = cv2.resize(flat, size, interpolation=cv2.INTER_AREA)
+    return shrunk
+
+
+def project(pictures: Sequence[NDArray[np.uint8]]) -> Planes:
+    """Pack pictures without alpha as grey planes.
+
+    Of a coloured picture the plane is the mix of channels that changes most between neighbours, that is, across the
+    edges of the ink; shading, which changes slowly, has no say in it.
+    """
+    sides = np.array([picture.shape[:2] for picture in pictures], np.int64).reshape(-1, 2)
+    starts = np.zeros(len(pictures) + 1, np.int64)
+    np.cumsum(sides[:, 0] * sides[:, 1], out=starts[1:])
+    if all(picture.ndim == _GREY_NDIM for picture in pictures):
+        flat = [picture.ravel() for picture in pictures]
+        values = np.concatenate(flat).astype(np.float32) if flat else np.zeros(0, np.float32)
+        return Planes(values, starts, sides)
+    values = np.empty(starts[-1], np.float32)
+    for index, picture in enumerate(pictures):
+        plane = values[starts[index] : starts[index + 1]]
+        if picture.ndim == _GREY_NDIM:
+            plane[:] = picture.ravel()
+        else:
+            _project(np.ascontiguousarray(picture), plane.reshape(picture.shape[:2]))
+    return Planes(values, starts, sides)
+
+
+@compiled
+def _lay_on_paper(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width, channels = pixels.shape
+    colours = channels - 1
+    seen = 0.0
+    weight = 0.0
+    for y in range(height):
+        for x in range(width):
+            alpha = float(pixels[y, x, colours])
+            weight += alpha * colours
+            for channel in range(colours):
+                seen += alpha * pixels[y, x, channel]
+    paper = 0 if seen > 127.5 * weight else 255
+    flat = np.empty((height, width, colours), np.uint8)
+    for y in range(height):
+        for x in range(width):
+            alpha = int(pixels[y, x, colours])
+            for channel in range(colours):
+                mixed = int(pixels[y, x, channel]) * alpha + paper * (255 - alpha)
+                flat[y, x, channel] = (mixed + 127) // 255
+    return flat
+
+
+@compiled
+def _project(picture: NDArray[np.uint8], plane: NDArray[np.float32]) -> None:
+    mix = _strongest_mix(picture)
+    offset = np.float32(0.0)
+    for weight in mix:
+        if weight < 0:
+            offset -= 255 * weight
+    height, width = plane.shape
+    for y in range(height):
+        for x in range(width):
+            plane[y, x] = offset + mix[0] * picture[y, x, 0] + mix[1] * picture[y, x, 1] + mix[2] * picture[y, x, 2]
+
+
+@compiled
+def _strongest_mix(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Find the first eigenvector of the covariance of gradients, by power iteration; its weights' sizes add up to 1."""
+    covariance = _gradient_covariance(picture)
+    mix = np.array([1.0, 1.01, 0.99])  # near grey; no likely covariance has exactly this as another eigenvector
+    for _ in range(50):
+        turned = np.zeros(3)
+        for row in range(3):
+            for column in range(3):
+                turned[row] += covariance[row, column] * mix[column]
+        length = np.sqrt((turned * turned).sum())
+        if length == 0.0:
+            break
+        mix = turned / length
+    return (mix / np.abs(mix).sum()).astype(np.float32)
+
+
+@compiled
+def _gradient_covariance(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+    height, width, _ = picture.shape
+    covariance = np.zeros((3, 3))
+    step = np.zeros(3)
+    for y in range(height - 1):
+        for x in range(width - 1):
+            for across in range(2):
+                for channel in range(3):
+                    step[channel] = float(picture[y + across, x + 1 - across, channel]) - float(picture[y, x, channel])
+                for row in range(3):
+                    for column in range(3):
+                        covariance[row, column] += step[row] * step[column]
+    return covariance

@@ -1,0 +1,374 @@
+"""Ink planes to the strokes that are the digit's: lines, frames and specks are taken out.
+
+runs    the ink of each row as runs from column to column, joined to components where they touch
+lines   what runs straight from edge to edge, or along all sides of a frame, is erased where no stroke crosses it
+keep    the largest component, and what is large or near enough to belong to it
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.compiled import compiled
+from engine.planes import Planes, plane_of
+
+BOX = 4
+"""Numbers of a box: top, left, bottom, right (the last two exclusive), px of the plane."""
+FACTS = 8
+"""Numbers about the strokes of each picture: see `keep_strokes`."""
+
+_INK = np.float32(0.3)  # from here on a pixel counts as ink
+_HALO_PX = 2  # a stroke's soft edge reaches this far beyond what counts as ink
+_LINES_MIN_PX = 20  # below this side a digit's own bar runs from edge to edge
+_FRAME_SIDES = 3  # and more make a frame: the fourth may be cut off
+_KEEP_MASS = 0.12  # of the largest component's: a component of its own right
+_SPECK_MASS = 0.02  # of the largest component's: dirt, however near
+_NEAR = 0.12  # of the longer side of the largest component's box
+
+
+def keep_strokes(ink: Planes) -> tuple[Planes, NDArray[np.int64], NDArray[np.float32]]:
+    """Keep what belongs to the digit, erase the rest.
+
+    Returns
+    -------
+    strokes : Planes
+        As `ink`, with 0 for all that is not kept.
+    boxes : (n, 4) int64
+        Top, left, bottom and right of what is kept; all 0 if nothing is.
+    facts : (n, 8) float32
+        Of each picture: number of components of significant mass; mass of the second largest (of the largest's);
+        kept ink (of all ink); pixels that are ink; ink at the picture's edge (of all kept); mean level of the
+        pixels that are ink; edge pixels for each ink pixel; ink erased as lines or frame (of all ink).
+    """
+    strokes = Planes(np.zeros_like(ink.values), ink.starts, ink.sides)
+    boxes = np.zeros((len(ink.sides), BOX), np.int64)
+    facts = np.zeros((len(ink.sides), FACTS), np.float32)
+    _keep_strokes(ink, strokes, boxes, facts)
+    return strokes, boxes, facts
+
+
+@compiled
+def _keep_strokes(
+    ink_planes: Planes, stroke_planes: Planes, boxes: NDArray[np.int64], facts: NDArray[np.float32]
+) -> None:
+    for index in range(len(boxes)):
+        ink = plane_of(ink_planes, index)
+        strokes = plane_of(stroke_planes, index)
+        height, width = ink.shape
+        runs = _find_runs(ink)
+        if len(runs) == 0:
+            continue
+        _join_runs(runs)
+        parts, masses = _components(ink, runs)
+        if min(height, width) >= _LINES_MIN_PX and _spans(parts, height, width):
+            before = masses.sum()
+            erased = ink.copy()
+            _erase_frame(erased, parts)
+            _erase_lines(erased)
+            turned = np.ascontiguousarray(erased.T)
+            _erase_lines(turned)
+            erased = np.ascontiguousarray(turned.T)
+            new_runs = _find_runs(erased)
+            _join_runs(new_runs)
+            new_parts, new_masses = _components(erased, new_runs)
+            if len(new_runs) > 0 and new_masses.max() > 0.005 * height * width:
+                ink, runs, parts, masses = erased, new_runs, new_parts, new_masses
+                facts[index, 7] = 1 - masses.sum() / before
+        kept = _choose(parts, masses)
+        _copy(ink, strokes, runs, kept)
+        _enclose(parts, kept, boxes[index])
+        _weigh(masses, kept, facts[index])
+        _describe(ink, runs, kept, facts[index])
+
+
+@compiled
+def _find_runs(ink: NDArray[np.float32]) -> NDArray[np.int32]:
+    """List runs of ink: row, first column, column behind the last, and (for `_join_runs`) the run's own number."""
+    height, width = ink.shape
+    runs = np.empty((height * ((width + 1) // 2), 4), np.int32)
+    count = 0
+    for y in range(height):
+        inside = False
+        for x in range(width):
+            if ink[y, x] > _INK:
+                if not inside:
+                    runs[count, 0], runs[count, 1], runs[count, 3] = y, x, count
+                    inside = True
+            elif inside:
+                runs[count, 2] = x
+                count += 1
+                inside = False
+        if inside:
+            runs[count, 2] = width
+            count += 1
+    return runs[:count]
+
+
+@compiled
+def _root(runs: NDArray[np.int32], run: int) -> int:
+    while runs[run, 3] != run:
+        runs[run, 3] = runs[runs[run, 3], 3]
+        run = runs[run, 3]
+    return run
+
+
+@compiled
+def _join_runs(runs: NDArray[np.int32]) -> None:
+    """Give touching runs (also by a corner) one root, then number the roots 0, 1, ... in column 3."""
+    above = 0
+    for run in range(len(runs)):
+        while runs[above, 0] < runs[run, 0] - 1 or (
+            runs[above, 0] == runs[run, 0] - 1 and runs[above, 2] < runs[run, 1]
+        ):
+            above += 1
+        other = above
+        while runs[other, 0] == runs[run, 0] - 1 and runs[other, 1] <= runs[run, 2]:
+            one, two = _root(runs, run), _root(runs, other)
+            runs[max(one, two), 3] = min(one, two)
+            other += 1
+    # A root comes before all its runs, so its new number is known when they ask for it.
+    number = 0
+    for run in range(len(runs)):
+        if runs[run, 3] == run:
+            runs[run, 3] = number
+            number += 1
+        else:
+            runs[run, 3] = runs[runs[run, 3], 3]
+
+
+@compiled
+def _components(ink: NDArray[np.float32], runs: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Give each component's box and mass."""
+    number = 0
+    for run in range(len(runs)):
+        number = max(number, runs[run, 3] + 1)
+    parts = np.empty((number, 4), np.int64)
+    parts[:, 0], parts[:, 1] = ink.shape
+    parts[:, 2:] = 0
+    masses = np.zeros(number)
+    for run in range(len(runs)):
+        y, left, right, part = runs[run]
+        parts[part, 0] = min(parts[part, 0], y)
+        parts[part, 1] = min(parts[part, 1], left)
+        parts[part, 2] = max(parts[part, 2], y + 1)
+        parts[part, 3] = max(parts[part, 3], right)
+        for x in range(left, right):
+            masses[part] += ink[y, x]
+    return parts, masses
+
+
+@compiled
+def _spans(parts: NDArray[np.int64], height: int, width: int) -> bool:
+    """Tell whether a component runs from edge to edge, or is large enough for a frame."""
+    for part in range(len(parts)):
+        top, left, bottom, right = parts[part]
+        across = left <= 1 and right >= width - 1
+        along = top <= 1 and bottom >= height - 1
+        if across or along or (bottom - top > 0.6 * height and right - left > 0.6 * width):
+            return True
+    return False
+
+
+@compiled
+def _erase_frame(ink: NDArray[np.float32], parts: NDArray[np.int64]) -> None:
+    height, width = ink.shape
+    for part in range(len(parts)):
+        top, left, bottom, right = parts[part]
+        if bottom - top <= 0.6 * height or right - left <= 0.6 * width:
+            continue
+        inner = ink[top:bottom, left:right].copy()
+        sides = 0
+        for _ in range(4):
+            inner = np.ascontiguousarray(inner.T[::-1])  # a quarter turn: the four sides come up one by one
+            if _side(inner) > 0:
+                sides += 1
+        if sides < _FRAME_SIDES:
+            continue
+        for _ in range(4):
+            inner = np.ascontiguousarray(inner.T[::-1])
+            thickness = _side(inner)
+            if thickness > 0:
+                _erase_side(inner, thickness)
+        ink[top:bottom, left:right] = inner
+
+
+@compiled
+def _side(ink: NDArray[np.float32]) -> float:
+    """Give the thickness of the line along the top of this plane, or 0 if there is none."""
+    height, width = ink.shape
+    lengths = np.zeros(width)
+    for x in range(width):
+        start, end = _first_run(ink, x)
+        lengths[x] = end - start
+    covered = (lengths > 0).sum()
+    if covered < 0.75 * width:
+        return 0.0
+    thickness = np.median(lengths)
+    return thickness if thickness < 0.2 * height else 0.0
+
+
+@compiled
+def _first_run(ink: NDArray[np.float32], x: int) -> tuple[int, int]:
+    height = ink.shape[0]
+    reach = max(2, int(0.06 * height))
+    start = 0
+    while start < reach and ink[start, x] <= _INK:
+        start += 1
+    if start == reach:
+        return 0, 0
+    end = start
+    while end < height and ink[end, x] > _INK:
+        end += 1
+    return start, end
+
+
+@compiled
+def _erase_side(ink: NDArray[np.float32], thickness: float) -> None:
+    height, width = ink.shape
+    for x in range(width):
+        start, end = _first_run(ink, x)
+        if end > start and end - start <= 1.5 * thickness + 1:
+            for y in range(start, min(height, end + 1)):
+                ink[y, x] = 0
+
+
+@compiled
+def _erase_lines(ink: NDArray[np.float32]) -> None:
+    """Follow each thin run at the left edge to the right edge; erase it where no stroke crosses."""
+    height, width = ink.shape
+    thick = max(2, int(0.1 * height))
+    found = np.zeros((width, 2), np.int64)
+    y = 0
+    while y < height:
+        if ink[y, 0] <= _INK:
+            y += 1
+            continue
+        end = y
+        while end < height and ink[end, 0] > _INK:
+            end += 1
+        if end - y <= thick:
+            thickness = _follow(ink, (y + end - 1) / 2, thick, found)
+            if thickness > 0:
+                for x in range(width):
+                    top, bottom = found[x]
+                    if 0 < bottom - top <= 1.5 * thickness + 0.5:
+                        for row in range(max(0, top - 1), min(height, bottom + 1)):
+                            ink[row, x] = 0
+        y = end + 1
+
+
+@compiled
+def _follow(ink: NDArray[np.float32], at: float, thick: int, found: NDArray[np.int64]) -> float:
+    """Follow a line from column 0; fill `found` with its run in each column; give its thickness, or 0 if it ends."""
+    height, width = ink.shape
+    slope = 0.0
+    hits = 0
+    gaps = 0
+    lengths = 0
+    for x in range(width):
+        found[x] = 0
+        row = -1
+        for step in (0, -1, 1):
+            near = round(at) + step
+            if 0 <= near < height and ink[near, x] > _INK:
+                row = near
+                break
+        if row < 0:
+            gaps += 1
+        else:
+            top = row
+            while top > 0 and ink[top - 1, x] > _INK:
+                top -= 1
+            bottom = row + 1
+            while bottom < height and ink[bottom, x] > _INK:
+                bottom += 1
+            if bottom - top <= thick:
+                found[x, 0], found[x, 1] = top, bottom
+                hits += 1
+                lengths += bottom - top
+                off = (top + bottom - 1) / 2 - at
+                slope = min(0.3, max(-0.3, slope + 0.05 * off))
+                at += 0.4 * off
+        at += slope
+    if hits < 0.5 * width or gaps > 0.08 * width or found[width - 1, 1] == 0:
+        return 0.0
+    return lengths / hits
+
+
+@compiled
+def _choose(parts: NDArray[np.int64], masses: NDArray[np.float64]) -> NDArray[np.bool_]:
+    main = masses.argmax()
+    top, left, bottom, right = parts[main]
+    near = max(2.0, _NEAR * max(bottom - top, right - left))
+    kept = np.zeros(len(parts), np.bool_)
+    for part in range(len(parts)):
+        share = masses[part] / masses[main]
+        above = max(top - parts[part, 2], parts[part, 0] - bottom)
+        beside = max(left - parts[part, 3], parts[part, 1] - right)
+        kept[part] = share >= _KEEP_MASS or (share >= _SPECK_MASS and max(above, beside) <= near)
+    return kept
+
+
+@compiled
+def _copy(
+    ink: NDArray[np.float32],
+    strokes: NDArray[np.float32],
+    runs: NDArray[np.int32],
+    kept: NDArray[np.bool_],
+) -> None:
+    """Copy the kept runs and their soft edges."""
+    height, width = ink.shape
+    for run in range(len(runs)):
+        y, left, right, part = runs[run]
+        if not kept[part]:
+            continue
+        for row in range(max(0, y - _HALO_PX), min(height, y + _HALO_PX + 1)):
+            for x in range(max(0, left - _HALO_PX), min(width, right + _HALO_PX)):
+                strokes[row, x] = ink[row, x]
+
+
+@compiled
+def _enclose(parts: NDArray[np.int64], kept: NDArray[np.bool_], box: NDArray[np.int64]) -> None:
+    box[0], box[1] = parts[:, 0].max(), parts[:, 1].max()
+    for part in range(len(parts)):
+        if kept[part]:
+            box[0], box[1] = min(box[0], parts[part, 0]), min(box[1], parts[part, 1])
+            box[2], box[3] = max(box[2], parts[part, 2]), max(box[3], parts[part, 3])
+
+
+@compiled
+def _weigh(masses: NDArray[np.float64], kept: NDArray[np.bool_], facts: NDArray[np.float32]) -> None:
+    main = masses.argmax()
+    for part in range(len(masses)):
+        share = masses[part] / masses[main]
+        facts[0] += share >= _KEEP_MASS
+        facts[2] += masses[part] / masses.sum() if kept[part] else 0.0
+        if part != main:
+            facts[1] = max(facts[1], share)
+
+
+@compiled
+def _describe(
+    ink: NDArray[np.float32], runs: NDArray[np.int32], kept: NDArray[np.bool_], facts: NDArray[np.float32]
+) -> None:
+    """Count what kind of pixels the kept strokes have."""
+    height, width = ink.shape
+    area = 0
+    level = 0.0
+    edge = 0
+    rim = 0
+    for y, left, right, part in runs:
+        if not kept[part]:
+            continue
+        area += right - left
+        top_or_bottom = y in (0, height - 1)
+        rim += right - left if top_or_bottom else (left == 0) + (right == width)
+        for x in range(left, right):
+            level += ink[y, x]
+            inner = left < x < right - 1 and not top_or_bottom and min(ink[y - 1, x], ink[y + 1, x]) > _INK
+            edge += not inner
+    facts[3] = area
+    facts[4] = rim / area
+    facts[5] = level / area
+    facts[6] = edge / area
