@@ -1,0 +1,205 @@
+"""The model file: numbers only, checked before anything is read with them.
+
+A model is a folder of two files::
+
+    manifest.json   what it is and how good: name, version, format, the other file's name and sha256
+    model.npz       named arrays (a zip of .npy files), read with pickle switched off
+
+Loading compares the checksum, then names, shapes, dtypes and finiteness, and at last reads the canary digits that the
+file carries along: they must come out as they did when the model was saved. Whatever is wrong raises `ModelError`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from engine import compact
+from engine.canary import as_ink, canary_digits
+from engine.svm import Decision, Floats
+
+Array = NDArray[Any]  # of any numbers: `_arrays` has seen to that
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+ARRAYS = "model.npz"
+
+_MANIFEST_BYTES = 1 << 20
+_ARRAYS_BYTES = 1 << 30  # an imported machine may have tens of thousands of support vectors
+_TOLERANCE = 1e-3  # of a canary's probabilities: other processors round differently, a damaged model is far off
+
+
+class ModelError(Exception):
+    """The model cannot be used; the sentence says which file and why."""
+
+
+class Reads(Protocol):
+    """What every kind of model does."""
+
+    def decide(self, digits: Floats, evidence: Floats) -> Decision:
+        """Decide on n digits (n, 28, 28), with the evidence (n, e) of their pictures."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Who made a prediction."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Below either of them a reading is unsure."""
+
+    confidence: float
+    """Probability of the likeliest digit."""
+    digitness: float
+    """Log odds that this is a digit at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as loaded: verified."""
+
+    info: ModelInfo
+    reads: Reads
+    thresholds: Thresholds
+    manifest: Mapping[str, Any]
+
+
+_KINDS: dict[str, Callable[[Mapping[str, Array]], Reads]] = {compact.KIND: compact.from_arrays}
+
+
+def load(folder: Path) -> Model:
+    """Read and verify a model.
+
+    Raises
+    ------
+    ModelError
+        If a file is missing or damaged, or the canary digits do not come out as recorded.
+    """
+    manifest = _manifest(folder / MANIFEST)
+    content = _content(folder / ARRAYS, manifest["sha256"])
+    arrays = _arrays(content, folder / ARRAYS)
+    info = ModelInfo(manifest["name"], manifest["version"], manifest["sha256"])
+    try:
+        reads = _KINDS[manifest["kind"]](arrays)
+        thresholds = Thresholds(*(float(value) for value in arrays["thresholds"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise ModelError(f"{folder / ARRAYS} does not hold the model that its manifest describes: {error}") from error
+    _try_canaries(reads, arrays, folder / ARRAYS)
+    return Model(info, reads, thresholds, manifest)
+
+
+def save(folder: Path, arrays: Mapping[str, Array], thresholds: Thresholds, about: Mapping[str, Any]) -> Model:
+    """Write a model and read it back.
+
+    Parameters
+    ----------
+    folder
+        Made if it is not there; its model, if it has one, is replaced.
+    arrays
+        What the kind of model stores.
+    thresholds
+        Below them a reading is unsure.
+    about
+        The manifest's further fields; `kind`, `name` and `version` must be among them.
+    """
+    reads = _KINDS[about["kind"]](arrays)
+    digits = canary_digits()
+    evidence = np.zeros((len(digits), len(arrays["evidence_weights"])), np.float32)
+    decision = reads.decide(as_ink(digits), evidence)
+    everything = {
+        **arrays,
+        "thresholds": np.array([thresholds.confidence, thresholds.digitness], np.float32),
+        "canary_digits": digits,
+        "canary_evidence": evidence,
+        "canary_probabilities": decision.probabilities,
+        "canary_digitness": decision.digitness,
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **everything)
+    content = buffer.getvalue()
+    manifest = {"format": FORMAT, **about, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ARRAYS).write_bytes(content)
+    (folder / MANIFEST).write_bytes(
+        orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY) + b"\n"
+    )
+    return load(folder)
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    """Read the manifest; the fields that loading needs are there and of the right type."""
+    try:
+        with path.open("rb") as file:
+            manifest = orjson.loads(file.read(_MANIFEST_BYTES))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    except orjson.JSONDecodeError as error:
+        raise ModelError(f"{path} is not JSON: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ModelError(f"{path} is not a manifest of format {FORMAT}, the one that this version reads")
+    for field in ("kind", "name", "version", "sha256"):
+        if not isinstance(manifest.get(field), str):
+            raise ModelError(f"{path} lacks the field {field}")
+    if manifest["kind"] not in _KINDS:
+        raise ModelError(f"{path} describes a model of kind {manifest['kind']!r}; known are {', '.join(_KINDS)}")
+    return manifest
+
+
+def _content(path: Path, sha256: str) -> bytes:
+    """Read the arrays' file and compare its checksum."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_ARRAYS_BYTES)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise ModelError(f"{path} is damaged or is another model's: its sha256 is {found}, the manifest says {sha256}")
+    return content
+
+
+def _arrays(content: bytes, path: Path) -> dict[str, Array]:
+    """Parse the arrays; every number is finite."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path} is not an archive of arrays: {error}") from error
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiu":
+            raise ModelError(f"{path}: {name} holds no numbers but {array.dtype}")
+        if not np.isfinite(array).all():
+            raise ModelError(f"{path}: {name} has a value that is not finite")
+    return arrays
+
+
+def _try_canaries(reads: Reads, arrays: Mapping[str, Array], path: Path) -> None:
+    """Read the canary digits; they must come out as they did when the model was saved."""
+    try:
+        decision = reads.decide(as_ink(arrays["canary_digits"]), arrays["canary_evidence"])
+        off = max(
+            float(np.abs(decision.probabilities - arrays["canary_probabilities"]).max()),
+            float(np.abs(decision.digitness - arrays["canary_digitness"]).max()) / 10,
+        )
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"{path}: the canary digits cannot be read: {error}") from error
+    if not off <= _TOLERANCE:
+        raise ModelError(
+            f"{path}: the canary digits come out differently from when the model was saved (off by {off:.2g}, "
+            f"at most {_TOLERANCE:g} is rounding)"
+        )

@@ -1,0 +1,1 @@
+"""Training and evaluation: what the running engine never imports."""
