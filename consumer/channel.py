@@ -1,0 +1,144 @@
+"""What service and worker processes say to each other, and in which frames.
+
+A frame is a four-byte length and a MessagePack document of a known type. Workers decode untrusted
+pictures, so nothing that comes from them is unpickled.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+import msgspec
+
+LENGTH: Final = struct.Struct("!I")
+
+WHOLE_RECORD: Final = -1
+"""Among condemned items: none of the record may be touched, and it is answered as one."""
+
+
+class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One request, as the worker needs it."""
+
+    payload: bytes
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    received_at_ms: int
+    request_id: str | None
+    filename: str | None
+    condemned: dict[int, str] = {}
+    """Items, by index, not to be touched again since they ended a worker: their error codes."""
+
+
+class DeadLetter(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the dead-letter topic learns of one failed item."""
+
+    index: int
+    count: int
+    name: str | None
+    code: str
+    message: str
+    whole: bool
+    """True if the item is the record itself; `data` is then None and the record's own value serves."""
+    data: bytes | None
+    left_out: str | None
+    """Why there are no bytes."""
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """All that is to be published for one request."""
+
+    results: list[bytes]
+    """Encoded result records, in item order; at least one."""
+    dead_letters: list[DeadLetter]
+    recognised: int
+    unsure: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the results."""
+        return sum(map(len, self.results))
+
+
+class Start(msgspec.Struct, frozen=True):
+    """The first frame to a worker."""
+
+    model: str
+    limits: dict[str, int]
+    memory_bytes: int
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """A worker's first frame: the model is loaded, its canaries came out as recorded."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+class Refusal(msgspec.Struct, frozen=True, tag=True):
+    """Instead of `Ready`: why this worker cannot serve, in one sentence."""
+
+    why: str
+
+
+class Timings(msgspec.Struct, frozen=True, array_like=True):
+    """Seconds that a batch spent in a worker."""
+
+    read_s: float
+    encode_s: float
+
+
+class Answers(msgspec.Struct, frozen=True):
+    """The answers to a batch of tasks, in their order."""
+
+    answers: list[Answer]
+    timings: Timings
+
+
+TASKS: Final = msgspec.msgpack.Decoder(list[Task])
+ANSWERS: Final = msgspec.msgpack.Decoder(Answers)
+START: Final = msgspec.msgpack.Decoder(Start)
+GREETING: Final = msgspec.msgpack.Decoder(Ready | Refusal)
+
+
+def frame(message: object) -> bytes:
+    """Encode a message with its length in front."""
+    body = msgspec.msgpack.encode(message)
+    return LENGTH.pack(len(body)) + body
+
+
+class Note:
+    """Where a worker notes the item it is on, in memory that both sides map.
+
+    The service reads it when the worker dies or does not move, so the guilty item is known at once.
+    Written by the worker, read by the service; a torn read costs one needless repetition.
+    """
+
+    SIZE_BYTES: Final = 4096
+    _layout: Final = struct.Struct("=QII")
+    _NOTHING: Final = 0xFFFF_FFFF
+
+    def __init__(self, memory: memoryview) -> None:
+        self._memory = memory
+        self._progress = 0
+
+    def write(self, task: int, item: int) -> None:
+        """Worker: item `item` of task `task` is about to be touched."""
+        self._progress += 1
+        self._layout.pack_into(self._memory, 0, self._progress, task, item)
+
+    def clear(self) -> None:
+        """Service, before it hands over a batch: nothing of it has been touched."""
+        self._layout.pack_into(self._memory, 0, 0, self._NOTHING, 0)
+
+    def progress(self) -> int:
+        """Service: a number that changes with every note."""
+        return int(self._layout.unpack_from(self._memory, 0)[0])
+
+    def position(self) -> tuple[int, int] | None:
+        """Service: task and item last noted; None if nothing of the batch was touched."""
+        _, task, item = self._layout.unpack_from(self._memory, 0)
+        return None if task == self._NOTHING else (task, item)

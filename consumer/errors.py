@@ -1,0 +1,32 @@
+"""Failures by what happens next.
+
+What is wrong with one item (poison) is no exception here: it travels as a failed result, see
+`consumer.worker`. What remains concerns a lane or the whole service.
+"""
+
+from __future__ import annotations
+
+
+class Lost(Exception):  # noqa: N818  # it names what became of the partition, not a defect
+    """Perhaps no longer ours: this lane ends, the group decides who goes on.
+
+    Also the end of every transaction whose outcome nobody can know, and of every producer that
+    failed: the next lane fences, reads the committed offset and repeats what did not commit.
+    """
+
+
+class Fatal(Exception):  # noqa: N818  # as above
+    """Nothing here can mend it: commit nothing, say why in one line, exit non-zero."""
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """Take the exceptions out of their groups: a task group wraps even a single one."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
+    return [error]
+
+
+def describe(error: BaseException) -> str:
+    """Name an exception in one line, also one without a message."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

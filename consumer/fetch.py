@@ -1,0 +1,110 @@
+"""Takes the records of one partition out of the client as they arrive.
+
+aiokafka raises out of `getmany` for a record that it cannot parse (a header name that is not UTF-8), and its
+position stays: fetched again, the record would stop the partition for ever. It is therefore approached one
+by one, handed on as `Unreadable`, and stepped over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import (
+    CorruptRecordException,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+)
+
+from consumer.errors import Fatal, Lost, describe
+
+log = structlog.get_logger()
+
+POLL_MS: Final = 1_000
+"""How long one call waits for records; the next one follows at once."""
+CORRUPT_FETCHES: Final = 5
+"""Fetches in a row with a wrong checksum before it is not the line but the log that is damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record that the client cannot parse; all that is known of it is where it lies."""
+
+    offset: int
+    why: str
+
+
+class Fetcher:
+    """The fetch position of one partition. Owner: the fetching task of its lane."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> None:
+        self._consumer = consumer
+        self._partition = partition
+        self._one_by_one = False
+        self._corrupt_in_a_row = 0
+        consumer.seek(partition, offset)
+
+    async def take(self, most_records: int) -> list[ConsumerRecord] | Unreadable:
+        """Wait for records and return what has arrived, at least one, in order.
+
+        Raises
+        ------
+        Lost
+            The position is out of the log's range, or the client fails; the next lane looks again.
+        Fatal
+            The topic may not be read, or the log is damaged.
+        """
+        while True:
+            try:
+                records = await self._poll(1 if self._one_by_one else most_records)
+            except UnicodeDecodeError as error:
+                if self._one_by_one:
+                    return self._step_over(error)
+                self._one_by_one = True  # the client has dropped what it had parsed of this fetch: again, singly
+            except CorruptRecordException as error:
+                await self._judge_corruption(error)
+            else:
+                self._corrupt_in_a_row = 0
+                if records:
+                    return records
+
+    async def _poll(self, most_records: int) -> list[ConsumerRecord]:
+        try:
+            fetched = await self._consumer.getmany(self._partition, timeout_ms=POLL_MS, max_records=most_records)
+        except CorruptRecordException:
+            raise
+        except (TopicAuthorizationFailedError, GroupAuthorizationFailedError) as error:
+            raise Fatal(f"{self._name} may not be read (ACL: Read on the topic and the group): {error}") from error
+        except KafkaError as error:  # an offset out of range among them: the next lane looks where to start
+            raise Lost(f"could not fetch from {self._name}: {describe(error)}") from error
+        records: list[ConsumerRecord] = fetched.get(self._partition, [])
+        return records
+
+    async def _judge_corruption(self, error: CorruptRecordException) -> None:
+        self._corrupt_in_a_row += 1
+        log.warning("checksum is wrong", partition=self._name, attempt=self._corrupt_in_a_row, then="fetched again")
+        if self._corrupt_in_a_row == CORRUPT_FETCHES:
+            position = await self._consumer.position(self._partition)
+            raise Fatal(f"the log of {self._name} is damaged behind offset {position}") from error
+
+    def behind_records(self) -> int:
+        """Offsets between the position and what may be read, as of the last fetch."""
+        stable = self._consumer.last_stable_offset(self._partition)
+        position = self._consumer._subscription.subscription.assignment.state_value(self._partition)  # noqa: SLF001  # position() would wait
+        return max(0, stable - position.position) if stable is not None and position.has_valid_position else 0
+
+    @property
+    def _name(self) -> str:
+        return f"{self._partition.topic}/{self._partition.partition}"
+
+    def _step_over(self, error: UnicodeDecodeError) -> Unreadable:
+        # The client's position is behind the last record that it could parse; transaction markers may lie
+        # between that and this record. Only its parser knows the offset that it failed at.
+        parsed = self._consumer._fetcher._records[self._partition]._partition_records  # noqa: SLF001  # nothing public tells
+        offset = int(parsed.next_fetch_offset)
+        self._consumer.seek(self._partition, offset + 1)
+        self._one_by_one = False
+        return Unreadable(offset, describe(error))

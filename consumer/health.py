@@ -1,0 +1,176 @@
+"""The health server: whether the process is alive, whether it is ready, and what it is doing.
+
+``/livez`` fails only where a restart would help; lag never enters it, since transaction markers or an
+upstream's open transaction leave lag with nothing to read. ``/readyz`` is true also for a member without
+partitions, false before the first join and while the brokers are away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+
+from consumer.errors import Fatal
+from consumer.lane import Lane
+from consumer.lanes import Lanes
+from consumer.metrics import Metrics
+from consumer.pool import Pool
+from consumer.settings import Settings
+
+log = structlog.get_logger()
+
+STUCK_MARGIN_S: Final = 20.0
+"""Beyond an item's timeout: a fresh worker has to start, and the batch goes through it again."""
+
+
+@dataclass(slots=True)
+class Health:
+    """What the service shows of itself. Owner: the service's task; requests only read."""
+
+    settings: Settings
+    metrics: Metrics
+    state: str = "starting"
+    broker_reachable: bool = False
+    pool: Pool | None = None
+    lanes: Lanes | None = None
+    consumer: Any = None
+    started_at_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+
+    def stuck(self) -> list[str]:
+        """Name the lanes that hold records without progress, outside waits for the brokers."""
+        if self.lanes is None or self.pool is None:
+            return []
+        limit_s = self.settings.item_timeout_s + STUCK_MARGIN_S
+        now_s, pool_s = time.monotonic(), self.pool.progressed_at_s
+        return [
+            lane.name
+            for lane in self.lanes.current.values()
+            if lane.in_hand and not lane.in_transaction and now_s - max(lane.progressed_at_s, pool_s) > limit_s
+        ]
+
+    def not_ready(self) -> list[str]:
+        """Name what is missing until records are answered here."""
+        if self.state != "running" or self.lanes is None or self.pool is None:
+            return [f"the service is {self.state}"]
+        reasons = []
+        if not self.broker_reachable:
+            reasons.append("no broker answers")
+        if not self.lanes.joined:
+            reasons.append("the group is rebalancing, or not joined yet")
+        reasons += [f"lane {lane.name} has not started" for lane in self.lanes.current.values() if not lane.started]
+        if self.pool.running == 0:
+            reasons.append("no worker is running")
+        return reasons
+
+    def report(self) -> dict[str, Any]:
+        """Everything that ``/health`` tells."""
+        lanes = list(self.lanes.current.values()) if self.lanes else []
+        partitions = [self._partition(lane) for lane in lanes]
+        model = self.pool.model if self.pool else None
+        return {
+            "state": self.state,
+            "ready": not self.not_ready(),
+            "not_ready": self.not_ready(),
+            "stuck": self.stuck(),
+            "started_at_ms": self.started_at_ms,
+            "group_id": self.settings.kafka.group_id,
+            "partitions": partitions,
+            "lag": sum(partition["lag"] or 0 for partition in partitions),
+            "last_commit_at_ms": max((lane.committed_at_ms or 0 for lane in lanes), default=0) or None,
+            "workers": {"running": self.pool.running if self.pool else 0, "wanted": self.settings.workers},
+            "model": {"name": model.name, "version": model.version, "sha256": model.sha256} if model else None,
+        }
+
+    def refresh_gauges(self) -> None:
+        """Set the gauges that are read from the state, before they are shown."""
+        lanes = list(self.lanes.current.values()) if self.lanes else []
+        self.metrics.ready.set(not self.not_ready())
+        self.metrics.workers.set(self.pool.running if self.pool else 0)
+        self.metrics.assigned.set(len(lanes))
+        self.metrics.lag.clear()  # partitions that have gone elsewhere are no longer ours to tell of
+        for lane in lanes:
+            self.metrics.lag.labels(lane.name).set(self._lag(lane) or 0)
+
+    def _partition(self, lane: Lane) -> dict[str, Any]:
+        return {
+            "topic": lane.partition.topic,
+            "partition": lane.partition.partition,
+            "started": lane.started,
+            "committed_offset": lane.committed_offset,
+            "lag": self._lag(lane),
+            "in_hand": lane.in_hand,
+            "last_commit_at_ms": lane.committed_at_ms,
+        }
+
+    def _lag(self, lane: Lane) -> int | None:
+        """Offsets from the committed one to the log's end, as of the last fetch."""
+        if lane.committed_offset is None or lane.partition not in self.consumer.assignment():
+            return None
+        end = self.consumer.highwater(lane.partition)
+        return None if end is None else max(0, end - lane.committed_offset)
+
+
+@contextlib.asynccontextmanager
+async def serving(health: Health) -> AsyncIterator[None]:
+    """Answer health requests for as long as the context lasts.
+
+    Raises
+    ------
+    Fatal
+        The address is taken or not ours.
+    """
+    runner = web.AppRunner(_application(health), access_log=None)
+    await runner.setup()
+    host, port = health.settings.health.host, health.settings.health.port
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise Fatal(
+            f"the health server cannot listen on {host}:{port} (DIGITS_HEALTH__HOST, __PORT): {error}"
+        ) from error
+    log.info("health server listens", address="http://{}:{}".format(*runner.addresses[0][:2]))
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _application(health: Health) -> web.Application:
+    async def livez(_: web.Request) -> web.Response:
+        return _verdict(health.stuck(), "stuck: ")
+
+    async def readyz(_: web.Request) -> web.Response:
+        return _verdict(health.not_ready(), "not ready: ")
+
+    async def report(_: web.Request) -> web.Response:
+        return web.json_response(health.report())
+
+    async def metrics(_: web.Request) -> web.Response:
+        health.refresh_gauges()
+        return web.Response(
+            body=health.metrics.exposition(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
+
+    application = web.Application()
+    application.add_routes(
+        [
+            web.get("/livez", livez),
+            web.get("/readyz", readyz),
+            web.get("/health", report),
+            web.get("/metrics", metrics),
+        ]
+    )
+    return application
+
+
+def _verdict(reasons: list[str], prefix: str) -> web.Response:
+    if reasons:
+        return web.Response(status=503, text=prefix + "; ".join(reasons) + "\n")
+    return web.Response(text="ok\n")

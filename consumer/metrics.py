@@ -1,0 +1,72 @@
+"""What the service counts: the families behind ``/metrics``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from consumer.channel import Answer, Timings
+
+LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """All families, in a registry of their own. Owner: the service; everyone may count."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        registry = self._registry
+        self.records = Counter("digits_records", "Request records answered and committed.", registry=registry)
+        self.record_bytes = Counter("digits_record_bytes", "Bytes of request values committed.", registry=registry)
+        self.items = Counter("digits_items", "Images answered and committed.", ["status"], registry=registry)
+        self.failures = Counter("digits_failures", "Failed images, by error code.", ["code"], registry=registry)
+        self.transactions = Counter(
+            "digits_transactions", "Transactions, by how they ended.", ["end"], registry=registry
+        )
+        self.lanes_lost = Counter("digits_lanes_lost", "Lanes that ended and had to start again.", registry=registry)
+        self.rebalances = Counter("digits_rebalances", "Assignments received from the group.", registry=registry)
+        self.pool_restarts = Counter("digits_pool_restarts", "Worker processes replaced.", registry=registry)
+        self.stage = Histogram(
+            "digits_stage_seconds",
+            "Time of a batch in a stage: read and encode (in a worker), classify (with waiting), commit.",
+            ["stage"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.latency = Histogram(
+            "digits_latency_seconds",
+            "From fetching a record to its committed results.",
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.in_flight_bytes = Gauge("digits_in_flight_bytes", "Bytes of records in hand.", registry=registry)
+        self.records_in_flight = Gauge("digits_records_in_flight", "Records fetched, unanswered.", registry=registry)
+        self.lag = Gauge(
+            "digits_lag_records", "Offsets between committed and log end.", ["partition"], registry=registry
+        )
+        self.assigned = Gauge("digits_assigned_partitions", "Partitions that the group gave us.", registry=registry)
+        self.workers = Gauge("digits_workers", "Worker processes running.", registry=registry)
+        self.ready = Gauge("digits_ready", "1 if /readyz says so.", registry=registry)
+
+    def observe_worker(self, timings: Timings) -> None:
+        """Count what a worker measured."""
+        self.stage.labels("read").observe(timings.read_s)
+        self.stage.labels("encode").observe(timings.encode_s)
+
+    def committed(self, answers: list[Answer]) -> None:
+        """Count what a transaction has made public."""
+        recognised = unsure = failed = 0
+        for answer in answers:
+            recognised += answer.recognised
+            unsure += answer.unsure
+            failed += len(answer.dead_letters)
+            for letter in answer.dead_letters:
+                self.failures.labels(letter.code).inc()
+        for status, count in (("recognised", recognised), ("unsure", unsure), ("failed", failed)):
+            if count:
+                self.items.labels(status).inc(count)
+
+    def exposition(self) -> bytes:
+        """Return all families in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,85 @@
+"""From a request and its answer to the records that are published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from consumer.channel import Answer, DeadLetter
+from consumer.requests import Headers, Request
+from contract import headers, records
+
+FIRST_ATTEMPT: Final = b"1"
+FRAMING_BYTES: Final = 1024
+"""Generous for what a record batch adds to one record."""
+
+
+class OutgoingRecord(NamedTuple):
+    """A record to publish."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def results(request: Request, answer: Answer) -> Iterator[OutgoingRecord]:
+    """One record per item, with the request's key and echoed headers."""
+    for result in answer.results:
+        yield OutgoingRecord(request.key, result, request.echo)
+
+
+def dead_letters(request: Request, answer: Answer, limit_bytes: int) -> Iterator[OutgoingRecord]:
+    """One record per failed item: its original bytes, its origin and the reason.
+
+    Parameters
+    ----------
+    limit_bytes
+        What the dead-letter topic takes. A letter that would not fit goes without its value, one whose
+        headers alone would not fit also without the headers and key that came with the request.
+    """
+    for letter in answer.dead_letters:
+        ours = _headers(request, letter)
+        frame_bytes = FRAMING_BYTES + len(request.key or b"") + _size_bytes(ours) + _size_bytes(request.headers)
+        value, left_out = _value(request, letter, limit_bytes - frame_bytes)
+        if left_out is not None:
+            ours.append((headers.VALUE_LEFT_OUT, left_out.encode()))
+        if frame_bytes > limit_bytes:
+            yield OutgoingRecord(None, value, ours)
+        else:
+            yield OutgoingRecord(request.key, value, [*request.headers, *ours])
+
+
+def _value(request: Request, letter: DeadLetter, room_bytes: int) -> tuple[bytes | None, str | None]:
+    """Return the bytes of a failed item, or why they are left out."""
+    value = request.value if letter.whole else letter.data
+    if not value:
+        return None, letter.left_out or "the record has no value that could be read"
+    if len(value) > room_bytes:
+        return None, f"{len(value)} bytes do not fit the dead-letter topic"
+    return value, None
+
+
+def _headers(request: Request, letter: DeadLetter) -> Headers:
+    task = request.task
+    result_id = records.result_id(task.topic, task.partition, task.offset, letter.index)
+    request_id = task.request_id or records.request_id(task.topic, task.partition, task.offset)
+    ours = [
+        (headers.ORIGIN_TOPIC, task.topic.encode()),
+        (headers.ORIGIN_PARTITION, b"%d" % task.partition),
+        (headers.ORIGIN_OFFSET, b"%d" % task.offset),
+        (headers.ORIGIN_TIMESTAMP_MS, b"%d" % task.timestamp_ms),
+        (headers.ITEM_INDEX, b"%d" % letter.index),
+        (headers.ITEM_COUNT, b"%d" % letter.count),
+        (headers.RESULT_ID, result_id.encode()),
+        (headers.REQUEST_ID, request_id.encode()),
+        (headers.ERROR_CODE, letter.code.encode()),
+        (headers.ERROR_MESSAGE, letter.message.encode()),
+        (headers.ATTEMPT, dict(request.headers).get(headers.ATTEMPT) or FIRST_ATTEMPT),
+    ]
+    if letter.name is not None:
+        ours.append((headers.ITEM_NAME, letter.name.encode("utf-8", "replace")))
+    return ours
+
+
+def _size_bytes(these: Headers) -> int:
+    return sum(len(name.encode()) + len(value or b"") + 10 for name, value in these)

@@ -1,0 +1,67 @@
+"""Where a lane starts to read: the committed offset, if the log still has it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from consumer.errors import Fatal, Lost, describe
+from consumer.settings import OnLostOffset
+
+log = structlog.get_logger()
+
+DEADLINE_S: Final = 15.0
+SECOND_LOOKS: Final = 5
+SECOND_LOOK_PAUSE_S: Final = 1.0
+"""After a leader has moved, the new one may for a moment not know how far the log is committed."""
+
+
+async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on_lost: OnLostOffset) -> int:
+    """Return the offset from which a partition's new owner reads.
+
+    Call it after the fencing start of the partition's producer: from then on the committed offset stands.
+
+    Raises
+    ------
+    Fatal
+        The committed offset is not in the log: records are lost to retention, or the topic is another one.
+    Lost
+        The brokers did not answer in time.
+    """
+    name = f"{partition.topic}/{partition.partition}"
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            committed, begin, end = await _look(consumer, partition)
+            for _ in range(SECOND_LOOKS):
+                if committed is None:
+                    log.info("no committed offset", partition=name, then=f"starting at the beginning, offset {begin}")
+                    return begin
+                if begin <= committed <= end:
+                    log.info("starting", partition=name, offset=committed, end=end)
+                    return committed
+                await asyncio.sleep(SECOND_LOOK_PAUSE_S)
+                committed, begin, end = await _look(consumer, partition)
+    except (KafkaError, TimeoutError) as error:
+        raise Lost(f"could not find where to start in {name}: {describe(error)}") from error
+    assert committed is not None  # noqa: S101  # else it has returned above
+    where = f"starts at {begin}: retention has deleted unanswered records" if committed < begin else f"ends at {end}"
+    if on_lost is OnLostOffset.EARLIEST:
+        log.warning(
+            "committed offset lost", partition=name, committed=committed, then=f"going on at {begin}", log=where
+        )
+        return begin
+    raise Fatal(
+        f"the committed offset {committed} of {name} is not in the log, which {where}; "
+        "DIGITS_KAFKA__ON_LOST_OFFSET=earliest goes on at the start of the log"
+    )
+
+
+async def _look(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int | None, int, int]:
+    committed = await consumer.committed(partition)
+    begin = (await consumer.beginning_offsets([partition]))[partition]
+    end = (await consumer.end_offsets([partition]))[partition]
+    return committed, begin, end

@@ -1,0 +1,199 @@
+"""One worker process, seen from the service: start, ask, and notice at once when it dies or hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import mmap
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from consumer.channel import ANSWERS, GREETING, LENGTH, Answers, Note, Ready, Refusal, Start, Task, frame
+from consumer.errors import Fatal, leaves
+from contract.errors import ErrorCode
+
+START_TIMEOUT_S: Final = 60
+"""For imports, the model and its warm-up: about a second, but compiling for the first time takes many."""
+LOOKS_PER_TIMEOUT: Final = 10
+"""How often, within one item's timeout, the service looks whether the worker has moved."""
+FAREWELL_S: Final = 1
+READ_BUFFER_BYTES: Final = 1024 * 1024
+
+
+class WorkerDied(Exception):  # noqa: N818  # it names what happened; the pool decides what it means
+    """A worker has ended, or was ended since it did not move.
+
+    Attributes
+    ----------
+    code
+        Of the contract: worker-crashed or worker-timeout.
+    position
+        Task and item that it was on, as it noted itself; None if it had not begun.
+    """
+
+    def __init__(self, why: str, code: ErrorCode, position: tuple[int, int] | None) -> None:
+        super().__init__(why)
+        self.code = code
+        self.position = position
+
+
+class WorkerNotStarted(Exception):  # noqa: N818  # as above
+    """A worker has ended before it was ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """What every worker is started with."""
+
+    model: Path
+    limits: dict[str, int]
+    memory_bytes: int
+    item_timeout_s: float
+
+
+class WorkerProcess:
+    """A started worker. Owner: one task ``worker N`` of the pool."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        note: Note,
+        spec: WorkerSpec,
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._note = note
+        self._spec = spec
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def started(cls, spec: WorkerSpec) -> AsyncIterator[tuple[WorkerProcess, Ready]]:
+        """Start a worker, greet it, and end it on the way out.
+
+        Raises
+        ------
+        WorkerNotStarted
+            It ended, or said nothing, before it was ready.
+        Fatal
+            It refuses to serve: the model is damaged.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            memory_file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # the stack closes it
+            memory_file.truncate(Note.SIZE_BYTES)
+            memory = mmap.mmap(memory_file.fileno(), Note.SIZE_BYTES)
+            ours, theirs = socket.socketpair()
+            with theirs:  # the worker's end lives in the worker alone: its death is our end-of-file
+                process = await _spawn(theirs.fileno(), memory_file.fileno())
+            stack.push_async_callback(_end, process)
+            reader, writer = await asyncio.open_connection(sock=ours, limit=READ_BUFFER_BYTES)
+            stack.callback(writer.close)
+            worker = cls(process, reader, writer, Note(memoryview(memory)), spec)
+            yield worker, await worker._greet()
+
+    async def answer(self, tasks: list[Task], progressed: Callable[[], None]) -> Answers:
+        """Have a batch answered.
+
+        Parameters
+        ----------
+        tasks
+            At least one.
+        progressed
+            Called whenever the worker was seen to have moved on to another item.
+
+        Raises
+        ------
+        WorkerDied
+            The process ended, or did not move for the item timeout and was ended.
+        """
+        self._note.clear()
+        try:
+            async with asyncio.TaskGroup() as group:
+                watch = group.create_task(self._watch(progressed), name="worker watch")
+                self._writer.write(frame(tasks))
+                body = await self._receive()
+                watch.cancel()
+        except ExceptionGroup as errors:
+            cause = leaves(errors)[0]
+            if isinstance(cause, _HungError):
+                raise self._death("did not move", ErrorCode.WORKER_TIMEOUT) from errors
+            if isinstance(cause, asyncio.IncompleteReadError | OSError):
+                raise self._death("ended", ErrorCode.WORKER_CRASHED) from errors
+            raise
+        return ANSWERS.decode(body)
+
+    async def ended_idle(self) -> None:
+        """Return when the worker ends while it has nothing to do; cancel this to use it again."""
+        with contextlib.suppress(OSError):
+            await self._reader.read(1)
+
+    async def _watch(self, progressed: Callable[[], None]) -> None:
+        # Looks are counted, not seconds: a service that was itself stopped for a minute and goes on must
+        # not blame the worker, which was stopped with it.
+        last, looks = self._note.progress(), 0
+        while looks < LOOKS_PER_TIMEOUT:
+            await asyncio.sleep(self._spec.item_timeout_s / LOOKS_PER_TIMEOUT)
+            progress = self._note.progress()
+            if progress == last:
+                looks += 1
+            else:
+                last, looks = progress, 0
+                progressed()
+        raise _HungError
+
+    def _death(self, how: str, code: ErrorCode) -> WorkerDied:
+        position = self._note.position()
+        where = "before its batch" if position is None else "on item {1} of record {0} of its batch".format(*position)
+        return WorkerDied(f"worker {self._process.pid} {how} {where}", code, position)
+
+    async def _greet(self) -> Ready:
+        start = Start(str(self._spec.model), self._spec.limits, self._spec.memory_bytes)
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                self._writer.write(frame(start))
+                greeting: Ready | Refusal = GREETING.decode(await self._receive())
+        except (asyncio.IncompleteReadError, OSError) as error:
+            raise WorkerNotStarted(f"worker {self._process.pid} ended before it was ready") from error
+        except TimeoutError as error:
+            raise WorkerNotStarted(f"worker {self._process.pid} was not ready in {START_TIMEOUT_S} s") from error
+        if isinstance(greeting, Refusal):
+            raise Fatal(greeting.why)
+        return greeting
+
+    async def _receive(self) -> bytes:
+        header = await self._reader.readexactly(LENGTH.size)
+        return await self._reader.readexactly(LENGTH.unpack(header)[0])
+
+
+class _HungError(Exception):
+    pass
+
+
+async def _spawn(channel: int, note: int) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "consumer.worker", "--channel", str(channel), "--note", str(note)),
+        stdin=asyncio.subprocess.PIPE,  # closes when we die: the worker's sign to end
+        stdout=asyncio.subprocess.DEVNULL,
+        pass_fds=(channel, note),
+        # One process a core: threads of a numeric library would only fight over it.
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+    )
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Let the worker see its closed channel and leave; kill it if it does not, or is stuck."""
+    try:
+        async with asyncio.timeout(FAREWELL_S):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

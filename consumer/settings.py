@@ -1,0 +1,132 @@
+"""Settings of the service: ``DIGITS_…``; the table in the README is checked against this module."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from contract.settings import ClientSettings, KafkaSettings
+from engine.limits import Limits
+from models import default_model
+
+
+class OnLostOffset(StrEnum):
+    """What to do where the committed offset is no longer in the log."""
+
+    FAIL = "fail"
+    EARLIEST = "earliest"
+
+
+class ServiceKafkaSettings(KafkaSettings):
+    """``DIGITS_KAFKA__…``: the connection, and how the service uses it."""
+
+    on_lost_offset: OnLostOffset = Field(
+        default=OnLostOffset.FAIL,
+        description="fail: stop and name both offsets; earliest: go on at the start of the log.",
+    )
+    wait_s: float = Field(default=60, gt=0, description="How long to keep trying to reach the brokers at the start.")
+    session_timeout_ms: int = Field(
+        default=10_000, ge=6_000, description="The group waits so long for a silent member before others take over."
+    )
+    transaction_timeout_ms: int = Field(
+        default=10_000, ge=1_000, description="The broker aborts a transaction that is open for longer."
+    )
+
+    @model_validator(mode="after")
+    def _a_transaction_ends_before_the_session(self) -> ServiceKafkaSettings:
+        # A new owner would otherwise have to wait for, or fence, transactions of a member long gone.
+        if self.transaction_timeout_ms > self.session_timeout_ms:
+            raise ValueError("transaction_timeout_ms must not be above session_timeout_ms")
+        return self
+
+
+class HealthSettings(BaseModel):
+    """``DIGITS_HEALTH__…``: where the health server listens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(default="127.0.0.1", description="Address of the health server.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port of the health server; 0 takes a free one.")
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogSettings(BaseModel):
+    """``DIGITS_LOG__…``: one line an event."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: LogFormat = Field(default=LogFormat.CONSOLE, description="console for people, json for machines.")
+    level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
+        default="info", description="debug, info, warning or error."
+    )
+
+
+class PacingSettings(BaseModel):
+    """``DIGITS_PACING__…``: how records become transactions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    transactions_per_s: float = Field(
+        default=200, gt=0, description="Ceiling for the whole instance; above it each lane's interval stretches."
+    )
+    behind_interval_ms: float = Field(
+        default=100, ge=0, description="Pause between transactions of a lane that is behind: larger ones, fewer."
+    )
+    transaction_bytes: int = Field(
+        default=4 * 1024 * 1024, ge=1024, description="A transaction takes no further results above this size."
+    )
+    chunk_records: int = Field(default=256, ge=1, description="Records that a worker takes at once, at most.")
+    chunk_bytes: int = Field(
+        default=4 * 1024 * 1024, ge=1024, description="Bytes that a worker takes at once; a larger record goes alone."
+    )
+
+
+class EchoSettings(BaseModel):
+    """``DIGITS_ECHO__…``: what of a request may come back with each of its results."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key_bytes: int = Field(default=4096, ge=0, description="A record with a longer key is answered as failed.")
+    header_bytes: int = Field(
+        default=1024, ge=0, description="A record with a longer echoed header or file name is answered as failed."
+    )
+
+
+class Settings(ClientSettings):
+    """All settings of ``digit-consumer run``."""
+
+    model_config = SettingsConfigDict(extra="forbid")
+
+    kafka: ServiceKafkaSettings = ServiceKafkaSettings()
+    health: HealthSettings = HealthSettings()
+    log: LogSettings = LogSettings()
+    pacing: PacingSettings = PacingSettings()
+    echo: EchoSettings = EchoSettings()
+    limits: Limits = Limits()
+    model: Path = Field(default_factory=default_model, description="Directory of the model to serve.")
+    workers: int = Field(default=2, ge=1, le=256, description="Worker processes; one a core is right.")
+    in_flight_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=1024, description="Bytes of records in hand, fetched and not yet answered."
+    )
+    item_timeout_s: float = Field(default=10, gt=0, description="A worker that is longer on one item is killed.")
+    worker_memory_bytes: int = Field(
+        default=512 * 1024 * 1024,
+        ge=64 * 1024 * 1024,
+        description="Address space that a worker may take beyond its size after warm-up.",
+    )
+    drain_s: float = Field(default=20, gt=0, description="Deadline for an orderly end after SIGTERM.")
+    service_faults: int = Field(
+        default=10,
+        ge=1,
+        description="Items in a row that crash their worker before the service gives itself the blame.",
+    )

@@ -1,0 +1,166 @@
+"""The transactional producer of one input partition.
+
+Its id is ``{group}.{topic}.{partition}``: starting it fences whoever owned the partition before and aborts
+what he had open. (aiokafka sends the group id alone with the offsets, so the broker cannot tell a stale
+member as KIP-447 has it; one id per partition does.)
+
+A producer that has failed once is thrown away. Whatever went wrong, the way on is the same: a new
+producer with the same id, the committed offset, and repetition from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    UnsupportedVersionError,
+)
+from aiokafka.structs import OffsetAndMetadata
+
+from consumer.errors import Fatal, Lost, describe, leaves
+from consumer.outgoing import OutgoingRecord
+from consumer.settings import Settings
+
+log = structlog.get_logger()
+
+BATCH_BYTES: Final = 512 * 1024
+"""A record batch; below the broker's default limit of 1 MiB. A larger record goes alone."""
+START_TIMEOUT_S: Final = 15.0
+STOP_TIMEOUT_S: Final = 2.0
+
+FATAL: Final = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    InvalidTopicError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    UnsupportedVersionError,
+)
+"""What no new producer would mend."""
+
+
+class PartitionProducer:
+    """A started transactional producer. Owner: the publishing task of one lane."""
+
+    def __init__(self, producer: AIOKafkaProducer, partition: TopicPartition, settings: Settings) -> None:
+        self._producer = producer
+        self._partition = partition
+        self._group_id = settings.kafka.group_id
+        # Shorter than the broker's patience: at its end the outcome is unknown either way, and we know it first.
+        self._deadline_s = settings.kafka.transaction_timeout_ms / 1000
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def fencing(cls, partition: TopicPartition, settings: Settings) -> AsyncIterator[PartitionProducer]:
+        """Start the producer of a partition, which fences its previous owner.
+
+        Raises
+        ------
+        Lost
+            It did not start in time; the group is asked before the next attempt.
+        Fatal
+            It may not start.
+        """
+        producer = AIOKafkaProducer(
+            **settings.kafka.client_options(),
+            transactional_id=f"{settings.kafka.group_id}.{partition.topic}.{partition.partition}",
+            transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
+            max_batch_size=BATCH_BYTES,
+            # A dead letter may be as large as a request; the topic's own limit decides, checked at the start.
+            max_request_size=2**31 - 1,
+            request_timeout_ms=settings.kafka.transaction_timeout_ms,
+        )
+        try:
+            with _translated(partition, "start"):
+                async with asyncio.timeout(START_TIMEOUT_S):
+                    await producer.start()
+            yield cls(producer, partition, settings)
+        finally:
+            await _stop(producer)
+
+    async def partition_count(self, topic: str) -> int:
+        """Return how many partitions an output topic has."""
+        with _translated(self._partition, "look up the partitions"):
+            async with asyncio.timeout(self._deadline_s):
+                return len(await self._producer.partitions_for(topic))
+
+    async def commit(self, outgoing: Mapping[TopicPartition, Iterable[OutgoingRecord]], next_offset: int) -> None:
+        """Publish records and the offset behind their requests, in one transaction.
+
+        Raises
+        ------
+        Lost
+            It was refused, or did not end in time: then it may have been committed all the same.
+        Fatal
+            It would be refused again.
+        """
+        with _translated(self._partition, "commit"):
+            async with asyncio.timeout(self._deadline_s):
+                await self._producer.begin_transaction()
+                async with asyncio.TaskGroup() as group:
+                    for target, records in outgoing.items():
+                        group.create_task(self._send(target, records))
+                    group.create_task(self._send_offset(next_offset))
+                # Every send has been acknowledged: a commit after a failed send would succeed without it.
+                await self._producer.commit_transaction()
+
+    async def _send(self, target: TopicPartition, records: Iterable[OutgoingRecord]) -> None:
+        batch = self._producer.create_batch()
+        for record in records:
+            # None: the batch is full. Its first record a batch always takes, however large.
+            while batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers) is None:
+                await (await self._producer.send_batch(batch, target.topic, partition=target.partition))
+                batch = self._producer.create_batch()
+        if batch.record_count():
+            await (await self._producer.send_batch(batch, target.topic, partition=target.partition))
+
+    async def _send_offset(self, next_offset: int) -> None:
+        offsets = {self._partition: OffsetAndMetadata(next_offset, "")}
+        await self._producer.send_offsets_to_transaction(offsets, self._group_id)
+
+
+@contextlib.contextmanager
+def _translated(partition: TopicPartition, what: str) -> Iterator[None]:
+    """Turn aiokafka's errors into ours.
+
+    Its `retriable` flags are not asked (they say no of timeouts and of rebalances), and ProducerFenced may
+    also mean that our own transaction timed out. Only refusals by right or by size are known to be final.
+    """
+    name = f"{partition.topic}/{partition.partition}"
+    try:
+        yield
+    except (KafkaError, TimeoutError, AssertionError, ExceptionGroup) as error:
+        # AssertionError: aiokafka asserts its own state machine, which a late answer can upset.
+        causes = leaves(error)
+        for cause in causes:
+            if isinstance(cause, FATAL):
+                raise Fatal(f"cannot {what} for {name}: {describe(cause)}") from error
+        if not all(isinstance(cause, KafkaError | TimeoutError | AssertionError) for cause in causes):
+            raise
+        raise Lost(f"could not {what} for {name}: {describe(causes[0])}") from error
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    # stop() flushes, and so may wait for a broker that is gone. It does not abort: whatever is open is
+    # aborted by the next start with this id, or by the broker when it times out.
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await producer.stop()
+    except (KafkaError, TimeoutError) as error:
+        log.debug("producer not stopped in order", why=repr(error), then="its connections close with it")
+        await producer.client.close()
