@@ -1,6 +1,6 @@
 """A real Apache Kafka from its released jars, on loopback, for whoever has none at hand."""
 
 from broker.cluster import Cluster, running_broker
-from broker.errors import BrokerError
+from broker.errors import BrokerError, NotInstalledError
 
-__all__ = ["BrokerError", "Cluster", "running_broker"]
+__all__ = ["BrokerError", "Cluster", "NotInstalledError", "running_broker"]

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import random
+import fcntl
 import shutil
-import socket
 import tempfile
 import time
 import uuid
@@ -21,16 +20,15 @@ from typing import Final
 
 from broker.errors import BrokerError, PortTakenError
 from broker.node import Node
-from broker.probe import HOST, registered_brokers
+from broker.ports import free_ports
+from broker.probe import HOST, live_brokers
 from broker.topics import create_topics
 
 START_DEADLINE_S: Final = 60.0
 """Generous: a busy machine may take long; a broker that ends is noticed at once."""
+LOCK_DEADLINE_S: Final = 3.0
+"""As long as brokers take to end whose starter was killed a moment ago."""
 _TRIES: Final = 5
-_PORTS: Final = range(20_000, 32_000)
-"""Below the ports that systems give to outgoing connections (Linux: from 32768). From that range a
-client that keeps calling a stopped broker is in the end given the very port it calls, connects to
-itself, and the broker cannot come back."""
 
 
 class Cluster:
@@ -55,6 +53,8 @@ class Cluster:
         self.nodes = [Node(folder / f"node-{number}", port or 0) for number in range(1, nodes + 1)]
         self._port = port
         self._extra = dict(properties or {})
+        self._id = ""
+        self._lock = contextlib.ExitStack()
 
     @property
     def bootstrap_servers(self) -> str:
@@ -69,21 +69,19 @@ class Cluster:
         BrokerError
             With the reason, and the last lines of the log if there is one.
         """
-        known = len(list(self.folder.glob("node-*/data/meta.properties")))
-        if known not in (0, len(self.nodes)):
-            raise BrokerError(f"{self.folder} holds a cluster of {known} nodes, not of {len(self.nodes)}")
-        for last in (False,) * (_TRIES - 1) + (True,):
-            try:
-                self._start_once()
-            except PortTakenError:
-                self.stop()
-                if last or self._port is not None:
-                    raise
-            except BaseException:
-                self.stop()
-                raise
-            else:
-                return
+        self._take_folder()
+        try:
+            self._id = self._known_id() or base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            for tries_left in reversed(range(_TRIES)):
+                try:
+                    return self._start_once()
+                except PortTakenError:
+                    if self._port is not None or not tries_left:
+                        raise
+                    self._stop_nodes()
+        except BaseException:
+            self.stop()
+            raise
 
     def wait_until_ready(self, deadline_s: float = START_DEADLINE_S) -> None:
         """Return once every node answers and counts every other one as alive.
@@ -94,7 +92,7 @@ class Cluster:
             A node ended, or the deadline passed.
         """
         deadline = time.monotonic() + deadline_s
-        while any(registered_brokers(node.port, timeout_s=1.0) < len(self.nodes) for node in self.nodes):
+        while any(live_brokers(node.port, self._id, timeout_s=1.0) < len(self.nodes) for node in self.nodes):
             for node in self.nodes:
                 node.check()
             if time.monotonic() > deadline:
@@ -109,9 +107,9 @@ class Cluster:
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """End all nodes in good order, together: controllers need a majority to say goodbye to."""
-        with ThreadPoolExecutor(len(self.nodes)) as pool:
-            list(pool.map(Node.stop, self.nodes))
+        """End all nodes in good order, and let go of the folder."""
+        self._stop_nodes()
+        self._lock.close()
 
     async def create_topics(self, configs: Mapping[str, Mapping[str, str]], *, partitions: int = 8) -> None:
         """Create topics, with as many copies as there are nodes (three at most).
@@ -120,8 +118,43 @@ class Cluster:
         """
         await create_topics(self.bootstrap_servers, configs, partitions=partitions, replicas=min(3, len(self.nodes)))
 
+    def _stop_nodes(self) -> None:
+        """End them together: controllers need a majority to say goodbye to."""
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            list(pool.map(Node.stop, self.nodes))
+
+    def _take_folder(self) -> None:
+        """Lock the folder for us and for every node's process.
+
+        Kafka has a lock of its own, but looks at it too late: a second server has by then written
+        into the metadata log of the first, which dies of it. The nodes hold our lock as well, since
+        they may outlive us by a moment.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = self._lock.enter_context((self.folder / "lock").open("w"))
+        deadline = time.monotonic() + LOCK_DEADLINE_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    self._lock.close()
+                    raise BrokerError(f"{self.folder} is in use by another broker") from error
+            time.sleep(0.05)
+        for node in self.nodes:
+            node.keeps_open = (lock.fileno(),)
+
+    def _known_id(self) -> str | None:
+        """Return the id that a folder used before gives the cluster."""
+        known = list(self.folder.glob("node-*/data/meta.properties"))
+        if len(known) not in (0, len(self.nodes)):
+            raise BrokerError(f"{self.folder} holds a cluster of {len(known)} nodes, not of {len(self.nodes)}")
+        lines = known[0].read_text().splitlines() if known else []
+        return next((line.removeprefix("cluster.id=") for line in lines if line.startswith("cluster.id=")), None)
+
     def _start_once(self) -> None:
-        ports = _free_ports(2 * len(self.nodes), avoid=self._port)
+        ports = free_ports(2 * len(self.nodes), avoid=self._port)
         controllers = ports[len(self.nodes) :]
         for node, port in zip(self.nodes, ports, strict=False):
             node.port = port
@@ -129,9 +162,8 @@ class Cluster:
             self.nodes[0].port = self._port
         for number in range(1, len(self.nodes) + 1):
             self.nodes[number - 1].configure(self._properties(number, controllers))
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         with ThreadPoolExecutor(len(self.nodes)) as pool:
-            list(pool.map(lambda node: node.format(cluster_id), self.nodes))
+            list(pool.map(lambda node: node.format(self._id), self.nodes))
         for node in self.nodes:
             node.start()
         self.wait_until_ready()
@@ -199,19 +231,3 @@ def running_broker(
         cluster.start()
         stack.callback(cluster.stop)
         yield cluster
-
-
-def _free_ports(count: int, *, avoid: int | None) -> list[int]:
-    """Choose ports that nobody listens on; another process may still be faster than the broker."""
-    free: list[int] = []
-    for port in random.sample(_PORTS, len(_PORTS)):
-        with socket.socket() as probe:
-            probe.setsockopt(
-                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-            )  # as the JVM does: closed connections don't count
-            with contextlib.suppress(OSError):
-                probe.bind((HOST, port))
-                free += [port] if port != avoid else []
-        if len(free) == count:
-            return free
-    raise BrokerError(f"no {count} free ports from {_PORTS.start} to {_PORTS.stop - 1}")

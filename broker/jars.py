@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from broker.errors import BrokerError
+from broker.errors import BrokerError, NotInstalledError
 
 POM: Final = Path(__file__).with_name("pom.xml")
 JAVA_VERSION: Final = 17
@@ -29,18 +29,20 @@ def java() -> str:
 
     Raises
     ------
-    BrokerError
+    NotInstalledError
         There is none, or it is too old.
     """
     home = os.environ.get("JAVA_HOME")
     found = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
     advice = f"install Java {JAVA_VERSION} or newer (Debian: apt install openjdk-17-jre-headless)"
     if found is None:
-        raise BrokerError(f"Kafka needs Java, and there is none {f'in JAVA_HOME={home}' if home else 'here'}: {advice}")
+        raise NotInstalledError(
+            f"Kafka needs Java, and there is none {f'in JAVA_HOME={home}' if home else 'here'}: {advice}"
+        )
     told = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603  # the user's own java
     version = re.search(r'version "(\d+)', told)
     if version is None or int(version[1]) < JAVA_VERSION:
-        raise BrokerError(f"Kafka cannot run on {found} ({told.partition(chr(10))[0].strip()}): {advice}")
+        raise NotInstalledError(f"Kafka cannot run on {found} ({told.partition(chr(10))[0].strip()}): {advice}")
     return found
 
 
@@ -51,8 +53,10 @@ def jars() -> Path:
 
     Raises
     ------
+    NotInstalledError
+        The jars are not there yet, and neither is Maven.
     BrokerError
-        Maven is missing, or cannot fetch them.
+        Maven cannot fetch them.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "digitstream"
     folder = cache / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
@@ -70,7 +74,7 @@ def _fetch(folder: Path) -> None:
     """Fill the folder in one step, so that it is never seen half full. The caller holds the lock."""
     maven = shutil.which("mvn")
     if maven is None:
-        raise BrokerError("Fetching Kafka's jars needs Maven once: install it (Debian: apt install maven)")
+        raise NotInstalledError("Fetching Kafka's jars needs Maven once: install it (Debian: apt install maven)")
     unfinished = folder.with_suffix(".part")
     shutil.rmtree(unfinished, ignore_errors=True)
     command = [maven, "--batch-mode", "--quiet", "--file", str(POM), "dependency:copy-dependencies"]

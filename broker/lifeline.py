@@ -22,10 +22,18 @@ from typing import IO, Final
 
 GRACE_S: Final = 10.0
 """From SIGTERM to SIGKILL, for a command whose starter has gone."""
+STARTER_ENDED: Final = 0
+COMMAND_ENDED: Final = 1
+"""File descriptors of the watcher: the reading ends of the two pipes."""
 
 
 def start(
-    command: list[str], *, output: IO[bytes] | int, cwd: Path | None = None, env: dict[str, str] | None = None
+    command: list[str],
+    *,
+    output: IO[bytes] | int,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    keeps_open: tuple[int, ...] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a command that ends when this process does.
 
@@ -38,6 +46,8 @@ def start(
         Where its standard output and error go.
     cwd, env
         As for `subprocess.Popen`.
+    keeps_open
+        File descriptors that the command holds until it ends: a lock, say.
 
     Returns
     -------
@@ -52,6 +62,7 @@ def start(
         cwd=cwd,
         env=env,
         start_new_session=True,
+        pass_fds=keeps_open,
     )
 
 
@@ -60,13 +71,12 @@ def _become(command: list[str]) -> None:
     middle = os.fork()
     if middle == 0:
         # The watcher is a grandchild: it belongs to init, so the command has no child it does not know.
-        os.close(held_by_command)
         if os.fork() == 0:
             _watch(os.getpgrp(), command_ended)
         os._exit(0)
     os.waitpid(middle, 0)
     os.set_inheritable(held_by_command, True)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
+    os.dup2(os.open(os.devnull, os.O_RDONLY), STARTER_ENDED)
     try:
         os.execvp(command[0], command)  # noqa: S606  # no shell is the point
     except OSError as error:
@@ -74,17 +84,15 @@ def _become(command: list[str]) -> None:
 
 
 def _watch(command: int, command_ended: int) -> None:
-    """Wait for either end. `command` is the pid and the group of a process that led its session."""
+    """Wait for either end. `command` is the pid and the group of a process that leads its session."""
     os.setsid()  # the last resort below is for the command's group, not for us
-    starter_ended = os.dup(sys.stdin.fileno())
-    null = os.open(os.devnull, os.O_RDWR)
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        os.dup2(null, stream.fileno())  # whoever reads the command's output sees its end
-    ended, _, _ = select.select([starter_ended, command_ended], [], [])
-    if command_ended in ended:
+    os.dup2(command_ended, COMMAND_ENDED)
+    os.closerange(COMMAND_ENDED + 1, os.sysconf("SC_OPEN_MAX"))  # whatever else is open is the command's affair
+    ended, _, _ = select.select([STARTER_ENDED, COMMAND_ENDED], [], [])
+    if COMMAND_ENDED in ended:
         return
     os.kill(command, signal.SIGTERM)
-    if not select.select([command_ended], [], [], GRACE_S)[0]:
+    if not select.select([COMMAND_ENDED], [], [], GRACE_S)[0]:
         os.killpg(command, signal.SIGKILL)
 
 

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -43,11 +44,14 @@ class Node:
         Where its files lie.
     port
         Where clients reach it, on loopback.
+    keeps_open
+        File descriptors that its process holds as long as it lives.
     """
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder = folder
         self.port = port
+        self.keeps_open: tuple[int, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0  # bytes of the log that belong to earlier starts
 
@@ -91,14 +95,14 @@ class Node:
             timeout=FORMAT_DEADLINE_S,
         )
         if done.returncode != 0:
-            raise BrokerError(f"Kafka's storage tool could not format {self.folder}:\n{_last_lines(done.stdout)}")
+            raise BrokerError(f"Kafka's storage tool could not format {self.folder}:\n{_complaints(done.stdout)}")
 
     def start(self) -> None:
         """Start the process and return at once; `check` and a request tell how it goes on."""
         with (self.folder / "server.log").open("ab") as log:
             self._log_start = log.tell()
             command = [*self._java(), "kafka.Kafka", "server.properties"]
-            self._process = lifeline.start(command, output=log, cwd=self.folder)
+            self._process = lifeline.start(command, output=log, cwd=self.folder, keeps_open=self.keeps_open)
 
     def check(self) -> None:
         """Raise if the process has ended.
@@ -108,13 +112,13 @@ class Node:
         PortTakenError
             Since it found one of its ports taken.
         BrokerError
-            For another reason; the message ends in the last lines of its log.
+            For another reason; the message ends in what its log says about it.
         """
         if self.is_running:
             return
         told = self.log
         error = PortTakenError if "failed to bind" in told else BrokerError
-        raise error(f"{self.folder.name} of the Kafka broker ended; the last lines of its log:\n{_last_lines(told)}")
+        raise error(f"{self.folder.name} of the Kafka broker ended, its log says:\n{_complaints(told)}")
 
     def stop(self, deadline_s: float = 15.0) -> None:
         """End it in good order: leaders move, files are closed. Past the deadline it is killed."""
@@ -151,5 +155,8 @@ class Node:
             self._process.stdin.close()
 
 
-def _last_lines(text: str, count: int = 15) -> str:
-    return "\n".join(text.strip().splitlines()[-count:])
+def _complaints(log: str, count: int = 15) -> str:
+    """Pick the last errors, Java's own words included; if there are none, the last lines."""
+    lines = log.strip().splitlines()
+    telling = [line for line in lines if not re.search(r" (INFO|WARN) |^\tat ", line)]
+    return "\n".join((telling or lines)[-count:])

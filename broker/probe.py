@@ -1,18 +1,27 @@
-"""Asks a broker the smallest question that only a working one answers."""
+"""Asks a broker the smallest question that only a working one can answer: who is in your cluster."""
 
 from __future__ import annotations
 
 import socket
 import struct
-from typing import Final
+from typing import IO, Any, Final
 
 HOST: Final = "127.0.0.1"
-_METADATA_V1: Final = struct.pack(">hhihi", 3, 1, 0, -1, 0)
-"""Key 3, version 1, correlation 0, no client id, an array of no topics: only the brokers are asked for."""
+_METADATA_V2: Final = struct.pack(">hhihi", 3, 2, 0, -1, 0)
+"""Key 3, version 2, correlation 0, no client id, an array of no topics."""
 
 
-def registered_brokers(port: int, *, timeout_s: float) -> int:
+def live_brokers(port: int, cluster_id: str, *, timeout_s: float) -> int:
     """Count the brokers that one of them knows to be alive.
+
+    Parameters
+    ----------
+    port
+        Of the one that is asked.
+    cluster_id
+        An answer from another cluster, which happens to have that port, does not count.
+    timeout_s
+        For each step of the conversation.
 
     Returns
     -------
@@ -24,10 +33,19 @@ def registered_brokers(port: int, *, timeout_s: float) -> int:
     https://kafka.apache.org/protocol#The_Messages_Metadata
     """
     try:
-        with socket.create_connection((HOST, port), timeout_s) as connection:
-            connection.sendall(struct.pack(">i", len(_METADATA_V1)) + _METADATA_V1)
-            with connection.makefile("rb") as answer:
-                head = answer.read(12)  # length, correlation, number of brokers
-    except OSError:
+        with socket.create_connection((HOST, port), timeout_s) as connection, connection.makefile("rb") as answer:
+            connection.sendall(struct.pack(">i", len(_METADATA_V2)) + _METADATA_V2)
+            _length, _correlation, brokers = _read(answer, ">iii")
+            for _ in range(brokers):
+                _node, host_bytes = _read(answer, ">ih")
+                _host, _port, rack_bytes = _read(answer, f">{host_bytes}sih")
+                _read(answer, f">{max(0, rack_bytes)}s")
+            (id_bytes,) = _read(answer, ">h")
+            (answered_by,) = _read(answer, f">{max(0, id_bytes)}s")
+    except (OSError, struct.error):  # nobody there, too slow, or gone in the middle of an answer
         return 0
-    return int(struct.unpack(">iii", head)[2]) if len(head) == 12 else 0  # noqa: PLR2004  # as read above
+    return int(brokers) if answered_by.decode() == cluster_id else 0
+
+
+def _read(answer: IO[bytes], layout: str) -> tuple[Any, ...]:
+    return struct.unpack(layout, answer.read(struct.calcsize(layout)))

@@ -1,0 +1,39 @@
+"""The fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from broker import Cluster, NotInstalledError, running_broker
+from tests.harness.broker import Broker, fresh_topics
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside() -> Iterator[None]:
+    """Whatever ``DIGITS_…`` is set where the tests run, they start from the defaults."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("DIGITS_")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """One running broker for all tests that do not harm it."""
+    try:
+        with running_broker() as cluster:
+            yield cluster
+    except NotInstalledError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+async def broker(cluster: Cluster) -> AsyncIterator[Broker]:
+    """A test's own three topics with 8 partitions each, and its own group."""
+    async with fresh_topics(cluster) as broker:
+        yield broker

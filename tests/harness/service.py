@@ -1,0 +1,149 @@
+"""The service as a real process, watched from outside through its exit code, its log and its health server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from broker import lifeline
+from broker.ports import free_ports
+from broker.probe import HOST
+from tests.harness.broker import Broker
+from tests.harness.waiting import DEADLINE_S, eventually
+
+START_DEADLINE_S: Final = 60.0
+"""Generous: compiled code may have to be compiled first, and the machine may be busy."""
+
+
+class ServiceEndedError(Exception):
+    """It ended where it should have gone on."""
+
+
+class Service:
+    """One instance. Made by `running_service` or `starting_service`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], *, port: int, log: Path, http: aiohttp.ClientSession) -> None:
+        self.process = process
+        self.port = port
+        self._log = log
+        self._http = http
+
+    @property
+    def log(self) -> str:
+        """Everything it has written so far, to standard output and error."""
+        return self._log.read_text(errors="replace")
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Its log lines, parsed; what is no JSON (a traceback at the end) is left out."""
+        events = []
+        for line in self.log.splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                events.append(json.loads(line))
+        return events
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Ask its health server; return status and body. A refused connection raises `ConnectionError`."""
+        try:
+            async with self._http.get(f"http://{HOST}:{self.port}{path}") as answer:
+                return answer.status, await answer.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ConnectionError(str(error)) from error
+
+    async def is_ready(self) -> bool:
+        """Ask ``/readyz``. Raises `ServiceEndedError` if nobody is left to ask."""
+        if self.process.poll() is not None:
+            raise ServiceEndedError(f"the service ended with exit code {self.process.returncode}")
+        return (await self.get("/readyz"))[0] == 200
+
+    async def health(self) -> dict[str, Any]:
+        """Ask ``/health``."""
+        health: dict[str, Any] = json.loads((await self.get("/health"))[1])
+        return health
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """Add up the samples of this name that carry these labels; 0 if there is none."""
+        _, text = await self.get("/metrics")
+        samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+        return sum(
+            sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is finished, nothing told to anyone."""
+        self.process.kill()
+
+    def terminate(self) -> None:
+        """SIGTERM: the polite request to end."""
+        self.process.terminate()
+
+    def freeze(self) -> None:
+        """SIGSTOP: it does nothing until `thaw`, and does not know it."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self.process.send_signal(signal.SIGCONT)
+
+    async def wait(self, *, deadline_s: float = DEADLINE_S) -> int:
+        """Wait for its end and return its exit code, negative if a signal ended it."""
+        await eventually(lambda: self.process.poll() is not None, deadline_s=deadline_s)
+        return self.process.returncode
+
+
+@contextlib.asynccontextmanager
+async def starting_service(broker: Broker, env: Mapping[str, str] | None = None) -> AsyncIterator[Service]:
+    """Start an instance on a broker's topics without waiting for it; nothing of it is left at the end.
+
+    Parameters
+    ----------
+    broker
+        Whose topics and group.
+    env
+        More settings, ``DIGITS_…``, that replace or join those given by default.
+    """
+    port = free_ports(1)[0]
+    settings = broker.environment | {"DIGITS_HEALTH__PORT": str(port), "DIGITS_LOG__FORMAT": "json"} | dict(env or {})
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("DIGITS_")}
+    with tempfile.TemporaryDirectory(prefix="digitstream-service-") as folder:
+        path = Path(folder) / "log"
+        with path.open("wb") as log:
+            command = [sys.executable, "-m", "consumer", "run"]
+            process = lifeline.start(command, output=log, env=outside | settings)
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http:
+            service = Service(process, port=port, log=path, http=http)
+            try:
+                yield service
+            except BaseException:
+                print(f"the log of service {process.pid}:", service.log, sep="\n")  # noqa: T201  # pytest shows it
+                raise
+            finally:
+                _end(process)
+
+
+@contextlib.asynccontextmanager
+async def running_service(broker: Broker, env: Mapping[str, str] | None = None) -> AsyncIterator[Service]:
+    """As `starting_service`, and wait until it is ready."""
+    async with starting_service(broker, env) as service:
+        await eventually(service.is_ready, deadline_s=START_DEADLINE_S)
+        yield service
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End whatever is left of it and of its workers (they share its process group)."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
