@@ -27,6 +27,7 @@ main = typer.Typer(
     epilog=__doc__.splitlines()[2] if __doc__ else None,
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
 )
 
 

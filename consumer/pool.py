@@ -189,6 +189,7 @@ class Pool:
         finally:
             job.cancel()
             ended.cancel()
+            await asyncio.wait({ended})  # the channel has one reader at a time
 
     def _progressed(self) -> None:
         self.progressed_at_s = time.monotonic()

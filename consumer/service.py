@@ -80,7 +80,7 @@ async def _serve(settings: Settings, stopping: asyncio.Event) -> None:
     with contextlib.suppress(_Stopped):
         async with serving(health), asyncio.TaskGroup() as group:
             pool = health.pool = _pool(settings, metrics)
-            background = [group.create_task(pool.run(), name="pool")]
+            working = group.create_task(pool.run(), name="pool")
             try:
                 dead_letter_bytes = await _unless(stopping, check_cluster(settings))
                 await _unless(stopping, pool.ready())
@@ -96,19 +96,16 @@ async def _serve(settings: Settings, stopping: asyncio.Event) -> None:
                     )
                     lanes = health.lanes = Lanes(equipment, group)
                     health.consumer = consumer
-                    background.append(group.create_task(_look_after(consumer, health), name="broker watch"))
-                    background.append(group.create_task(_stay_in_group(consumer), name="group watch"))
-                    consumer.subscribe([settings.topics.requests], listener=lanes)
-                    health.state = "running"
-                    log.info("running", topic=settings.topics.requests, group=settings.kafka.group_id)
-                    await stopping.wait()
-                    health.state = "draining"
-                    await _drain(lanes, settings.drain_s)
-                    # Leaving the group comes after the last commit: the next owner starts at offsets that stand.
+                    async with _watched(consumer, health, group):
+                        consumer.subscribe([settings.topics.requests], listener=lanes)
+                        health.state = "running"
+                        log.info("running", topic=settings.topics.requests, group=settings.kafka.group_id)
+                        await stopping.wait()
+                        health.state = "draining"
+                        await _drain(lanes, settings.drain_s)
+                    # We leave the group after the last commit: the next owner starts at offsets that stand.
             finally:
-                # Last, because until the lanes have ended they wait for the pool's answers, and the group for us.
-                for task in background:
-                    task.cancel()
+                working.cancel()  # last: until the lanes have ended they wait for the pool's answers
     log.info("ended")
 
 
@@ -161,6 +158,20 @@ async def _consumer(settings: Settings, stopping: asyncio.Event) -> AsyncIterato
                 await consumer.stop()
 
 
+@contextlib.asynccontextmanager
+async def _watched(consumer: AIOKafkaConsumer, health: Health, group: asyncio.TaskGroup) -> AsyncIterator[None]:
+    watches = [
+        group.create_task(_look_after(consumer, health), name="broker watch"),
+        group.create_task(_stay_in_group(consumer), name="group watch"),
+    ]
+    try:
+        yield
+    finally:
+        for watch in watches:
+            watch.cancel()
+        await asyncio.wait(watches)  # before the consumer stops: what polls a stopped one fails
+
+
 async def _stay_in_group(consumer: AIOKafkaConsumer) -> None:
     """Poll without taking anything, for as long as the service lives.
 
@@ -185,20 +196,20 @@ async def _look_after(consumer: AIOKafkaConsumer, health: Health) -> None:
     """Ask the cluster for its topics every few seconds; whether it answers is what `/readyz` needs to know."""
     topics = health.settings.topics
     while True:
+        reason = ""
         try:
             async with asyncio.timeout(LOOK_TIMEOUT_S):
                 found = await consumer.topics()
-            reachable = {topics.requests, topics.predictions, topics.dead_letter} <= found
-            why = "topics are gone"
+            gone = {topics.requests, topics.predictions, topics.dead_letter} - found
+            if gone:
+                reason = f"topics are gone: {', '.join(sorted(gone))}"
         except (KafkaError, TimeoutError) as error:
-            reachable, why = False, describe(error)
-        if reachable != health.broker_reachable:
-            log.log(
-                20 if reachable else 30,
-                "cluster answers" if reachable else "cluster does not answer",
-                why=None if reachable else why,
-            )
-            health.broker_reachable = reachable
+            reason = describe(error)
+        if reason and health.broker_reachable:
+            log.warning("cluster not reachable", why=reason, then="not ready until it is; the client keeps trying")
+        elif not reason and not health.broker_reachable:
+            log.info("cluster reachable")
+        health.broker_reachable = not reason
         await asyncio.sleep(LOOK_INTERVAL_S)
 
 
