@@ -21,8 +21,8 @@ class ErrorCode(StrEnum):
 
     sentence: str
 
-    def __new__(cls, code: str, sentence: str) -> Self:
-        """Bind the sentence to the member; its value stays the plain code."""
+    def __new__(cls, code: str, sentence: str = "") -> Self:
+        """Bind the sentence to the member; its value stays the plain code, by which it is looked up."""
         member = str.__new__(cls, code)
         member._value_ = code
         member.sentence = sentence

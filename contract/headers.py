@@ -1,21 +1,26 @@
-"""Names of the record headers, on requests, results and dead letters."""
+"""Names of the record headers, on requests, results and dead letters, and what each says.
+
+Values are UTF-8 text, numbers as decimal digits. Where a name occurs more than once, the last one
+counts: a dead letter carries the headers of the original record first, its own after them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
+# On requests, all optional
 REQUEST_ID: Final = "request-id"
-"""Names the request; without it the id is ``topic/partition/offset``."""
 CORRELATION_ID: Final = "correlation-id"
 TRACEPARENT: Final = "traceparent"
-"""W3C Trace Context, https://www.w3.org/TR/trace-context/."""
 CONTENT_TYPE: Final = "content-type"
 FILENAME: Final = "filename"
 
 ECHOED: Final = (REQUEST_ID, CORRELATION_ID, TRACEPARENT)
 """Come back as headers of every result."""
 
-# On dead letters
+# On dead letters. The first of them opens the block that the service appends.
 ORIGIN_TOPIC: Final = "origin-topic"
 ORIGIN_PARTITION: Final = "origin-partition"
 ORIGIN_OFFSET: Final = "origin-offset"
@@ -27,9 +32,31 @@ RESULT_ID: Final = "result-id"
 ERROR_CODE: Final = "error-code"
 ERROR_MESSAGE: Final = "error-message"
 VALUE_LEFT_OUT: Final = "value-left-out"
-"""Says why a dead letter has no value; the bytes are at the origin."""
 
 # On dead letters and replayed requests
 ATTEMPT: Final = "attempt"
 REPLAY_OF: Final = "replay-of"
-"""On a replayed request: the ``result_id`` of the failure it repeats."""
+
+ABOUT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        REQUEST_ID: "Names the request; without it the id is `topic/partition/offset`.",
+        CORRELATION_ID: "Comes back unchanged on every result.",
+        TRACEPARENT: "W3C Trace Context; comes back unchanged on every result.",
+        CONTENT_TYPE: "A hint for people: what the value is, is decided by its bytes.",
+        FILENAME: "Comes back as the item's name, if the request is a single image.",
+        ORIGIN_TOPIC: "Topic of the request. Opens the block of headers that the service appends.",
+        ORIGIN_PARTITION: "Partition of the request.",
+        ORIGIN_OFFSET: "Offset of the request.",
+        ORIGIN_TIMESTAMP_MS: "Timestamp of the request, epoch milliseconds.",
+        ITEM_INDEX: "Which image of the request failed, counted from 0.",
+        ITEM_COUNT: "Images in the request.",
+        ITEM_NAME: "The item's name, if it has one.",
+        RESULT_ID: "Names the failed result that this dead letter belongs to.",
+        ERROR_CODE: "Why the item failed: a code, as in the result.",
+        ERROR_MESSAGE: "Why the item failed: one sentence for a person.",
+        VALUE_LEFT_OUT: "Present if the value is null: why the bytes are not here. The origin may still have them.",
+        ATTEMPT: "How often the item has been tried: 1, and one more with each replay.",
+        REPLAY_OF: "Names the failed result that this request repeats.",
+    }
+)
+"""What each header says, one sentence each."""

@@ -47,7 +47,10 @@ class Item(_Record):
 
     index: Annotated[int, Field(ge=0, description="0 for a single image; of a zip, in central-directory order.")]
     count: Annotated[int, Field(ge=1, description="Images in the request (entries kept).")]
-    name: Annotated[str | None, Field(description="The zip entry's name, or the header `filename`; a label only.")]
+    name: Annotated[
+        str | None,
+        Field(description="A label only: the zip entry's name, or the header `filename` of a single image."),
+    ]
 
 
 class Error(_Record):
@@ -78,7 +81,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 class Result(_Record):
     """The answer to one image."""
 
-    schema_version: Annotated[Literal[1], Field(alias="schema")] = SCHEMA_VERSION
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
     result_id: Annotated[str, Field(description="`topic/partition/offset/index`: the same however often it is read.")]
     request_id: Annotated[str, Field(description="The header `request-id`, else `topic/partition/offset`.")]
     source: Source
@@ -105,6 +108,19 @@ class Result(_Record):
         if (self.reason is not None) != (self.status is Status.UNSURE):
             raise ValueError("`reason` is set exactly when `status` is unsure")
         return self
+
+
+def read_result(value: bytes | None) -> Result:
+    """Read the value of a record of the predictions topic, as exactly as its JSON Schema does.
+
+    Raises
+    ------
+    ValueError
+        It is no result record; the message says where it departs.
+    """
+    if value is None:
+        raise ValueError("the record has no value")
+    return Result.model_validate_json(value, strict=True)
 
 
 def request_id(topic: str, partition: int, offset: int) -> str:

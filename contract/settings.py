@@ -6,17 +6,22 @@ start with its name, its value (secrets masked) and what would be right.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract.topics import TopicSettings
 
 PREFIX: Final = "DIGITS_"
 DELIMITER: Final = "__"
+TYPO: Final = 0.75
+"""How alike two names are, from 0 to 1, when one is taken for a misspelling of the other."""
 
 
 class SettingsError(Exception):
@@ -26,11 +31,15 @@ class SettingsError(Exception):
 class KafkaSettings(BaseModel):
     """The connection: ``DIGITS_KAFKA__…``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Unknown names are `load`'s business: it knows the variable's name, and what stands beside it.
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     bootstrap_servers: Annotated[
         str,
-        Field(pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$", description="host:port of brokers, comma-separated."),
+        Field(
+            pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s,:]+):\d+(,(\[[0-9a-fA-F:.]+\]|[^\s,:]+):\d+)*$",
+            description="host:port of brokers, comma-separated.",
+        ),
     ] = "localhost:9092"
     group_id: Annotated[str, Field(min_length=1, description="Consumer group of the service.")] = "digitstream"
 
@@ -61,8 +70,9 @@ def load(kind: type[_Settings], *, owns_prefix: bool) -> _Settings:
     kind
         The settings model.
     owns_prefix
-        True if every variable ``DIGITS_…`` must be one of `kind`'s. False (a client on the service's
-        machine) if only those of its own groups must be.
+        True if every variable ``DIGITS_…`` must be one of `kind`'s. False for a client: the
+        environment may be the service's as well, which has more settings in the same groups, so
+        only what looks like a misspelling of the client's own is refused.
 
     Raises
     ------
@@ -78,41 +88,54 @@ def load(kind: type[_Settings], *, owns_prefix: bool) -> _Settings:
         raise SettingsError("\n".join(_explain(kind, line) for line in error.errors())) from error
 
 
-def variables(kind: type[BaseModel], prefix: str = PREFIX) -> dict[str, Any]:
-    """Every variable of a settings model with its field, in the order of definition."""
-    found: dict[str, Any] = {}
+def variables(kind: type[Any], prefix: str = PREFIX) -> dict[str, FieldInfo]:
+    """Every variable of a settings model with its field, in the order of definition; dataclasses nest too."""
+    if dataclasses.is_dataclass(kind):
+        return {
+            f"{prefix}{each.name}".upper(): FieldInfo(annotation=each.type, default=each.default)  # type: ignore[arg-type]  # a type or its name
+            for each in dataclasses.fields(kind)
+        }
+    found: dict[str, FieldInfo] = {}
     for name, field in kind.model_fields.items():
         variable = f"{prefix}{name}".upper()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found |= variables(field.annotation, f"{variable}{DELIMITER}")
+        nested = field.annotation
+        if isinstance(nested, type) and (issubclass(nested, BaseModel) or dataclasses.is_dataclass(nested)):
+            found |= variables(nested, f"{variable}{DELIMITER}")
         else:
             found[variable] = field
     return found
 
 
-def _unknown(kind: type[BaseSettings], *, owns_prefix: bool) -> list[str]:
+def _unknown(kind: type[BaseSettings], *, owns_prefix: bool) -> Iterator[str]:
     known = variables(kind)
-    groups = {name.split(DELIMITER)[0] + DELIMITER for name in known if DELIMITER in name}
-    complaints = []
+    groups = {name.rpartition(DELIMITER)[0] for name in known if DELIMITER in name}
     for name in sorted(os.environ):
-        ours = name.upper().startswith(PREFIX if owns_prefix else tuple(groups))
-        if ours and name.upper() not in known:
-            near = difflib.get_close_matches(name.upper(), known, n=1)
+        upper = name.upper()
+        if not upper.startswith(PREFIX) or upper in known:
+            continue
+        group, _, last = upper.rpartition(DELIMITER)
+        # Only the last part is compared: the parts before it are alike in all names of a group.
+        siblings = {sibling.removeprefix(group + DELIMITER): sibling for sibling in known if sibling.startswith(group)}
+        near = [siblings[part] for part in difflib.get_close_matches(last, siblings, n=1, cutoff=TYPO)]
+        if owns_prefix or upper in groups or (near and group in groups):
+            near = near or difflib.get_close_matches(upper, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            complaints.append(f"{name}={_masked(name, os.environ[name])}: there is no such setting; {hint}")
-    return complaints
+            yield f"{name}={_masked(name, os.environ[name])}: there is no such setting; {hint}"
 
 
 def _explain(kind: type[BaseSettings], line: Any) -> str:
     name = PREFIX + DELIMITER.join(str(part) for part in line["loc"]).upper()
+    message = str(line["msg"]).removeprefix("Value error, ")
     field = variables(kind).get(name)
-    meaning = f" ({field.description})" if field is not None and field.description else ""
+    if field is None:  # a rule between the settings of one group: the message names them
+        return f"{name}{DELIMITER}…: {message}"
+    meaning = f" ({field.description})" if field.description else ""
     value = _masked(name, os.environ.get(name, str(line["input"])), secret=_is_secret(field))
-    return f"{name}={value}: {line['msg']}{meaning}"
+    return f"{name}={value}: {message}{meaning}"
 
 
 def _is_secret(field: Any) -> bool:
-    return field is not None and SecretStr in (field.annotation, *getattr(field.annotation, "__args__", ()))
+    return SecretStr in (field.annotation, *getattr(field.annotation, "__args__", ()))
 
 
 def _masked(name: str, value: str, *, secret: bool = False) -> str:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 """A request's value, by default; the requests topic allows 64 KiB more for key, headers and framing."""
 DEAD_LETTER_OVERHEAD_BYTES: Final = 1024 * 1024
 """Room for the headers that a dead letter adds to the original record."""
 
+TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+
 
 class TopicSettings(BaseModel):
     """Names of the topics: ``DIGITS_TOPICS__REQUESTS`` and so on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
-    requests: str = Field(default="digits.requests", description="Images and zip archives come in here.")
-    predictions: str = Field(default="digits.predictions", description="One JSON result per image goes out here.")
-    dead_letter: str = Field(default="digits.dead-letter", description="Original bytes of what failed.")
+    requests: TopicName = Field(default="digits.requests", description="Images and zip archives come in here.")
+    predictions: TopicName = Field(default="digits.predictions", description="One JSON result per image goes out here.")
+    dead_letter: TopicName = Field(default="digits.dead-letter", description="Original bytes of what failed.")
+
+    @model_validator(mode="after")
+    def _three_topics(self) -> Self:
+        # One topic in two roles would feed results or failures back in as requests.
+        names = (self.requests, self.predictions, self.dead_letter)
+        if len(set(names)) < len(names):
+            raise ValueError("requests, predictions and dead letters need a topic each")
+        return self
 
     def creation_configs(self) -> dict[str, dict[str, str]]:
         """Topic-level settings by topic name, for whoever creates the topics.

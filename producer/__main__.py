@@ -1,0 +1,5 @@
+"""``python -m producer`` is ``digit-producer``."""
+
+from producer.cli import main
+
+main()

@@ -1,0 +1,83 @@
+"""A look around the cluster before anything is sent or read: topics, their limits, group offsets."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from contract.settings import KafkaSettings
+from contract.topics import TopicSettings
+from producer.clients import opened, within
+from producer.errors import KafkaProblem
+
+UNLIMITED_BYTES: Final = 100 * 1024 * 1024
+"""What a broker takes in one request by default (socket.request.max.bytes): no record is larger."""
+
+
+class Cluster:
+    """What is there. Owner: whoever opened it with `look_around`."""
+
+    def __init__(self, admin: AIOKafkaAdminClient, counts: Mapping[str, int], where: str) -> None:
+        self._admin = admin
+        self._counts = counts
+        self._where = where
+
+    def partitions(self, topics: TopicSettings, role: str) -> list[TopicPartition]:
+        """Return the partitions of the topic in a role: a field of `TopicSettings`.
+
+        Raises
+        ------
+        KafkaProblem
+            There is no such topic.
+        """
+        name = getattr(topics, role)
+        if name not in self._counts:
+            near = difflib.get_close_matches(name, self._counts, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(self._counts)) or 'none'}"
+            variable = f"DIGITS_TOPICS__{role.upper()}"
+            raise KafkaProblem(f"there is no topic {name!r} ({variable}) at {self._where}; {hint}")
+        return [TopicPartition(name, number) for number in range(self._counts[name])]
+
+    async def max_message_bytes(self, topic: str) -> int | None:
+        """Return the largest record batch the topic takes, None if this user may not know."""
+        name = "max.message.bytes"
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, {name: ""})
+        async with within(f"read the settings of topic {topic!r}"):
+            responses = await self._admin.describe_configs([resource])
+        for response in responses:
+            for _error, _message, _kind, _topic, entries in response.resources:
+                for key, value, *_ in entries:  # no entries without the right to read them
+                    if key == name:
+                        return int(value)
+        return None
+
+    async def committed(self, group: str) -> dict[TopicPartition, int]:
+        """Return the offsets a consumer group has committed; empty if the group is unknown."""
+        async with within(f"read the offsets of group {group!r}"):
+            offsets = await self._admin.list_consumer_group_offsets(group)
+        return {partition: found.offset for partition, found in offsets.items() if found.offset >= 0}
+
+
+@contextlib.asynccontextmanager
+async def look_around(kafka: KafkaSettings) -> AsyncIterator[Cluster]:
+    """Connect and read the list of all topics.
+
+    All, since asking for a topic by its name creates it on a broker that is set to do so.
+
+    Raises
+    ------
+    KafkaProblem
+        Kafka cannot be reached.
+    """
+    admin = AIOKafkaAdminClient(**kafka.client_options())
+    async with opened(kafka, admin, admin.close):
+        async with within("read the list of topics"):
+            topics: list[dict[str, Any]] = await admin.describe_topics()
+        counts = {topic["topic"]: len(topic["partitions"]) for topic in topics if not topic["is_internal"]}
+        yield Cluster(admin, counts, kafka.bootstrap_servers)

@@ -1,0 +1,65 @@
+"""A dead letter says where it comes from, whatever headers the original had."""
+
+from __future__ import annotations
+
+import pytest
+
+from contract import headers
+from contract.dead_letters import DeadLetter, NotADeadLetterError
+
+BLOCK = [
+    (headers.ORIGIN_TOPIC, b"digits.requests"),
+    (headers.ORIGIN_PARTITION, b"3"),
+    (headers.ORIGIN_OFFSET, b"1042"),
+    (headers.ORIGIN_TIMESTAMP_MS, b"1767225600000"),
+    (headers.ITEM_INDEX, b"12"),
+    (headers.ITEM_COUNT, b"500"),
+    (headers.ITEM_NAME, "scans/zwölf.png".encode()),
+    (headers.RESULT_ID, b"digits.requests/3/1042/12"),
+    (headers.REQUEST_ID, b"batch"),
+    (headers.ERROR_CODE, b"damaged-image"),
+    (headers.ERROR_MESSAGE, b"The image is cut short."),
+    (headers.ATTEMPT, b"2"),
+]
+
+
+def without(name: str) -> list[tuple[str, bytes]]:
+    return [header for header in BLOCK if header[0] != name]
+
+
+def test_it_is_read_from_its_headers() -> None:
+    letter = DeadLetter.read(BLOCK)
+    assert (letter.origin_topic, letter.origin_partition, letter.origin_offset) == ("digits.requests", 3, 1042)
+    assert (letter.item_index, letter.item_count, letter.item_name) == (12, 500, "scans/zwölf.png")
+    assert (letter.error_code, letter.attempt, letter.value_left_out) == ("damaged-image", 2, None)
+    assert letter.original_headers == ()
+
+
+def test_the_originals_headers_come_first_and_mean_nothing_even_if_they_look_like_ours() -> None:
+    original = [
+        *BLOCK,
+        (headers.REQUEST_ID, b"\xff"),
+        (headers.VALUE_LEFT_OUT, b"not so"),
+        (headers.ATTEMPT, b"7"),
+        ("empty", b""),
+    ]
+    letter = DeadLetter.read([*original, *without(headers.ITEM_NAME)])
+    assert letter.original_headers == tuple(original)
+    assert (letter.request_id, letter.attempt, letter.item_name, letter.value_left_out) == ("batch", 2, None, None)
+
+
+@pytest.mark.parametrize("name", [name for name, _ in BLOCK if name != headers.ITEM_NAME])
+def test_a_missing_header_is_named(name: str) -> None:
+    with pytest.raises(NotADeadLetterError, match=f"no header {name}"):
+        DeadLetter.read(without(name))
+
+
+@pytest.mark.parametrize("value", [b"", b"-", b"1.0", b"1_0", b" 1", "٣".encode(), b"\xff"])
+def test_a_number_that_is_none_is_named(value: bytes) -> None:
+    with pytest.raises(NotADeadLetterError, match=headers.ORIGIN_OFFSET):
+        DeadLetter.read([*without(headers.ORIGIN_OFFSET), (headers.ORIGIN_OFFSET, value)])
+
+
+def test_a_result_id_of_another_origin_is_refused() -> None:
+    with pytest.raises(NotADeadLetterError, match="not that of its origin"):
+        DeadLetter.read([*without(headers.RESULT_ID), (headers.RESULT_ID, b"digits.requests/3/1042/11")])
