@@ -30,8 +30,9 @@ _OPEN_BINS = BINS + 1  # while adding up, the circle of directions is cut open: 
 _FINE_ROW = FINE_NODES * _OPEN_BINS
 _COARSE_ROW = COARSE_NODES * _OPEN_BINS
 _NODES = FINE_NODES + COARSE_NODES
-_MARGIN_PX = 32  # no shear moves a row further than this
+_MARGIN_PX = 32  # no row is moved further
 _STEEPEST = 1.0  # shear in px per px: beyond 45 degrees the moments are not measuring slant
+_LANES = 32  # a row of pixels in whole vector registers; what lies right of the digit is paper
 _FAINT = np.float32(1e-6)  # squared gradients below this are no stroke
 
 
@@ -106,29 +107,30 @@ def hog(digits: Floats) -> Floats:
 
 @compiled
 def _describe(digits: Floats, features: Floats) -> None:
-    """Fill `features` digit by digit."""
-    # Two rows of margin above and below, one column left and right: gradients at the rim need no special case.
-    digit = np.zeros((SIDE_PX + 2, SIDE_PX + 2), np.float32)
+    """Fill `features` digit by digit. The scratch is made once: only the inside of a margin is ever written."""
+    wide = np.zeros((SIDE_PX, _MARGIN_PX + SIDE_PX + _MARGIN_PX), np.float32)
+    row_mass = np.zeros(SIDE_PX, np.float32)
+    row_moment = np.zeros(SIDE_PX, np.float32)
+    upright = np.zeros((SIDE_PX + 2, _LANES + 2), np.float32)
     columns = np.zeros((SIDE_PX, _NODES * _OPEN_BINS), np.float32)
     pooled = np.zeros(FEATURES // BINS * _OPEN_BINS, np.float32)
     for i in range(len(digits)):
-        if _upright(digits[i], digit):
-            _pool_down(digit, columns)
+        wide[:, _MARGIN_PX : _MARGIN_PX + SIDE_PX] = digits[i]
+        if _upright(wide, row_mass, row_moment, upright):
+            _pool_down(upright, row_mass, columns)
             _pool_across(columns, pooled)
             _squash(pooled, features[i])
 
 
 @compiled
-def _upright(digit: Floats, upright: Floats) -> bool:
-    """Shear `digit` into the inner part of `upright`, centred between left and right; False if it is blank."""
-    row_mass = np.zeros(SIDE_PX, np.float32)
-    row_moment = np.zeros(SIDE_PX, np.float32)
+def _upright(wide: Floats, row_mass: Floats, row_moment: Floats, upright: Floats) -> bool:
+    """Shear the digit into the inner part of `upright`, centred between left and right; False if it is blank."""
     mass = moment_x = moment_y = np.float32(0)
     for y in range(SIDE_PX):
         ink = moment = np.float32(0)
-        for x in range(SIDE_PX):
-            ink += digit[y, x]
-            moment += digit[y, x] * np.float32(x)
+        for x in range(_LANES):
+            ink += wide[y, _MARGIN_PX + x]
+            moment += wide[y, _MARGIN_PX + x] * np.float32(x)
         row_mass[y] = ink
         row_moment[y] = moment
         mass += ink
@@ -136,8 +138,7 @@ def _upright(digit: Floats, upright: Floats) -> bool:
         moment_y += ink * np.float32(y)
     if mass <= 0:
         return False
-    centre_x = moment_x / mass
-    centre_y = moment_y / mass
+    centre_x, centre_y = moment_x / mass, moment_y / mass
     slanted = upwards = np.float32(0)
     for y in range(SIDE_PX):
         from_centre = np.float32(y) - centre_y
@@ -145,32 +146,31 @@ def _upright(digit: Floats, upright: Floats) -> bool:
         upwards += from_centre * from_centre * row_mass[y]
     slope = slanted / upwards if upwards > 0 else np.float32(0)
     slope = min(max(slope, np.float32(-_STEEPEST)), np.float32(_STEEPEST))
-    row = np.zeros(SIDE_PX + 2 * _MARGIN_PX, np.float32)
     for y in range(SIDE_PX):
         if row_mass[y] <= 0:
             upright[y + 1, :] = 0
             continue
-        row[_MARGIN_PX : _MARGIN_PX + SIDE_PX] = digit[y]
         shift = slope * (np.float32(y) - centre_y) + centre_x - np.float32((SIDE_PX - 1) / 2)
-        shift = min(max(shift, np.float32(1 - _MARGIN_PX)), np.float32(_MARGIN_PX - 2))
+        shift = min(max(shift, np.float32(1 - _MARGIN_PX)), np.float32(_MARGIN_PX - 1))
         whole = math.floor(shift)
         part = shift - np.float32(whole)
         first = _MARGIN_PX + whole
         for x in range(SIDE_PX):
-            upright[y + 1, x + 1] = (1 - part) * row[first + x] + part * row[first + x + 1]
+            upright[y + 1, x + 1] = (1 - part) * wide[y, first + x] + part * wide[y, first + x + 1]
     return True
 
 
 @compiled
-def _pool_down(digit: Floats, pooled: Floats) -> None:
+def _pool_down(digit: Floats, row_mass: Floats, pooled: Floats) -> None:
     """Add each pixel's gradient, in its column, to the two nearest bins of the nodes above and below it."""
-    low = np.zeros(SIDE_PX, np.int32)
-    to_low = np.zeros(SIDE_PX, np.float32)
-    to_high = np.zeros(SIDE_PX, np.float32)
+    low = np.zeros(_LANES, np.int32)
+    to_low = np.zeros(_LANES, np.float32)
+    to_high = np.zeros(_LANES, np.float32)
     pooled[:] = 0
     for y in range(SIDE_PX):
-        if not _bin_row(digit, y, low, to_low, to_high):
-            continue
+        if row_mass[y] + row_mass[max(y - 1, 0)] + row_mass[min(y + 1, SIDE_PX - 1)] <= 0:
+            continue  # no ink here, above or below: no gradient
+        _bin_row(digit, y, low, to_low, to_high)
         for x in range(SIDE_PX):
             if to_low[x] + to_high[x] > 0:
                 for near in range(4):
@@ -204,14 +204,10 @@ def _bin_row(
     low: NDArray[np.int32],
     to_low: Floats,
     to_high: Floats,
-) -> bool:
-    """Share each gradient of a row between the bins `low` and `low + 1`; False if there is none.
-
-    Free of branches, so that it vectorises.
-    """
+) -> None:
+    """Share each gradient of a row between the bins `low` and `low + 1`; free of branches, so that it vectorises."""
     one = np.float32(1)
-    total = np.float32(0)
-    for x in range(SIDE_PX):
+    for x in range(_LANES):
         right = digit[y + 1, x + 2] - digit[y + 1, x]
         down = digit[y + 2, x + 1] - digit[y, x + 1]
         strength = math.sqrt(right * right + down * down)
@@ -228,13 +224,11 @@ def _bin_row(
         turn = np.float32(0.5) - turn if right < 0 else turn
         turn = one - turn if down < 0 else turn
         turn *= np.float32(BINS)
-        bin_ = min(int(turn), BINS - 1)
+        bin_ = min(np.int32(turn), np.int32(BINS - 1))
         share = strength * (turn - np.float32(bin_))
-        total += strength
         low[x] = bin_
         to_high[x] = share
         to_low[x] = strength - share
-    return bool(total > 0)
 
 
 @compiled
@@ -243,15 +237,15 @@ def _squash(pooled: Floats, features: Floats) -> None:
 
     After the root, a grid's squared length is the plain sum of what it was before.
     """
-    for first, last in ((0, FINE_NODES * FINE_NODES), (FINE_NODES * FINE_NODES, FEATURES // BINS)):
+    for node in range(FEATURES // BINS):
+        at = node * _OPEN_BINS
+        for k in range(BINS):
+            features[node * BINS + k] = pooled[at + k]
+        features[node * BINS] += pooled[at + BINS]
+    for first, last in ((0, FINE_FEATURES), (FINE_FEATURES, FEATURES)):
         total = np.float32(0)
-        for node in range(first, last):
-            at = node * _OPEN_BINS
-            pooled[at] += pooled[at + BINS]
-            for k in range(BINS):
-                total += pooled[at + k]
+        for k in range(first, last):
+            total += features[k]
         if total > 0:
-            scale = 1 / total
-            for node in range(first, last):
-                for k in range(BINS):
-                    features[node * BINS + k] = math.sqrt(pooled[node * _OPEN_BINS + k] * scale)
+            for k in range(first, last):
+                features[k] = math.sqrt(features[k] / total)
