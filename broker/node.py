@@ -84,7 +84,7 @@ class Node:
         """Prepare the data folder for its first start; a folder that has been started is left as it is."""
         if (self.folder / "data" / "meta.properties").exists():
             return
-        command = [*self._java(), "kafka.tools.StorageTool", "format", "--cluster-id", cluster_id]
+        command = [*self._java(), "kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}"]  # may begin with -
         done = subprocess.run(  # noqa: S603  # our own command
             [*command, "--config", "server.properties"],
             cwd=self.folder,

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,12 @@ async def test_three_brokers_go_on_when_one_is_killed() -> None:
             cluster.nodes[2].kill()
             sent = await broker.send([b"after"] * 8)
             assert [record.value for record in await broker.read(broker.topics.requests)] == [b"after"] * len(sent)
+
+
+def test_a_cluster_id_that_begins_with_a_dash_is_not_taken_for_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID(bytes=b"\xfb" * 16))
+    with running_broker():
+        pass
 
 
 def test_a_stopped_broker_leaves_neither_process_nor_temporary_folder() -> None:
