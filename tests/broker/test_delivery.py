@@ -1,0 +1,80 @@
+"""Exactly once and in order, with real processes that die in the middle of their work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from contract.records import result_id
+from tests.harness.broker import Broker, Position
+from tests.harness.images import drawn_digits
+from tests.harness.service import Service, running_service, starting_service
+from tests.harness.waiting import eventually
+
+QUICK_SESSION = {"DIGITS_KAFKA__SESSION_TIMEOUT_MS": "6000", "DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": "6000"}
+"""The least that brokers allow: takeovers after a kill wait for it."""
+LONG_S = 90.0
+
+
+async def published_once_and_in_order(broker: Broker, sent: Sequence[Position]) -> None:
+    """Compare what a read_committed reader sees with what was sent: no gap, no double, no exchange."""
+    expected = [result_id(broker.topics.requests, *position, 0) for position in sorted(sent)]
+    assert [result.result_id for result in await broker.results()] == expected
+
+
+async def committed_records(broker: Broker) -> int:
+    return sum(offset or 0 for offset in (await broker.committed_offsets()).values())
+
+
+async def kill_in_the_middle(service: Service, broker: Broker, *, after: int, total: int) -> None:
+    await eventually(lambda: service.metric("digits_records_total"), lambda done: done > after, deadline_s=LONG_S)
+    service.kill()
+    await service.wait()
+    assert await committed_records(broker) < total, "it had finished before it was killed"
+
+
+async def test_twenty_thousand_images_are_answered_once_although_the_service_is_killed_twice(broker: Broker) -> None:
+    sent = await broker.send(drawn_digits(20_000))
+    for _ in range(2):
+        async with starting_service(broker, QUICK_SESSION) as service:
+            await eventually(service.is_ready, deadline_s=LONG_S)
+            await kill_in_the_middle(service, broker, after=2_000, total=20_000)
+    async with running_service(broker, QUICK_SESSION):
+        await broker.everything_answered(deadline_s=LONG_S)
+    await published_once_and_in_order(broker, sent)
+
+
+async def test_two_instances_share_the_partitions_and_one_leaves_in_the_middle(broker: Broker) -> None:
+    async with running_service(broker) as leaving, running_service(broker) as staying:
+
+        async def shares() -> list[int]:
+            reports = [await each.health() for each in (leaving, staying)]
+            ready = all(report["ready"] for report in reports)
+            return sorted(len(report["partitions"]) for report in reports) if ready else []
+
+        assert await eventually(shares, lambda found: found == [4, 4]) == [4, 4]
+        sending = asyncio.create_task(broker.send(drawn_digits(10_000)))
+        await eventually(lambda: leaving.metric("digits_records_total"), lambda done: done > 500)
+        leaving.terminate()
+        assert await leaving.wait() == 0
+        sent = await sending
+        await broker.everything_answered(deadline_s=LONG_S)
+    await published_once_and_in_order(broker, sent)
+
+
+async def test_records_of_an_instance_that_is_frozen_past_its_session_are_answered_by_another_once(
+    broker: Broker,
+) -> None:
+    async with running_service(broker, QUICK_SESSION) as frozen:
+        sent = await broker.send(drawn_digits(12_000))
+        await eventually(lambda: frozen.metric("digits_records_total"), lambda done: done > 500)
+        frozen.freeze()
+        assert await committed_records(broker) < len(sent), "it had finished before it froze"
+        async with running_service(broker, QUICK_SESSION):
+            await broker.everything_answered(deadline_s=LONG_S)
+            frozen.thaw()
+            # It writes nothing until it has rejoined, and then serves its share.
+            sent += await broker.send(drawn_digits(2_000))
+            await eventually(frozen.is_ready, deadline_s=LONG_S)
+            await broker.everything_answered(deadline_s=LONG_S)
+    await published_once_and_in_order(broker, sent)

@@ -1,0 +1,180 @@
+"""Races of one partition's owners, forced event by event inside this process, on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from consumer import service
+from consumer.budget import Budget
+from consumer.errors import Lost
+from consumer.lane import Equipment, Lane
+from consumer.lanes import Lanes
+from consumer.metrics import Metrics
+from consumer.outgoing import OutgoingRecord
+from consumer.pacer import Pacer
+from consumer.position import start_offset
+from consumer.settings import Settings
+from consumer.transactions import PartitionProducer
+from contract.records import result_id
+from tests.harness.broker import Broker, Position
+from tests.harness.images import drawn_digits
+from tests.harness.waiting import eventually
+
+DEAD_LETTER_BYTES = 1024 * 1024
+
+
+@pytest.fixture
+def settings(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name, value in broker.environment.items():
+        monkeypatch.setenv(name, value)
+    return Settings()
+
+
+@dataclass
+class Member:
+    """A group member with its lanes, in this process."""
+
+    consumer: AIOKafkaConsumer
+    lanes: Lanes
+
+    async def rebalance(self) -> None:
+        """Have all partitions revoked and assigned again at once."""
+        before = set(self.lanes.current.values())
+        self.consumer._coordinator.request_rejoin()
+        await eventually(lambda: self.all_started() and before.isdisjoint(self.lanes.current.values()))
+
+    def all_started(self) -> bool:
+        return bool(self.lanes.current) and all(lane.started for lane in self.lanes.current.values())
+
+
+@pytest.fixture
+async def member(settings: Settings, broker: Broker) -> AsyncIterator[Member]:
+    metrics = Metrics()
+    async with asyncio.TaskGroup() as group:
+        pool = service._pool(settings, metrics)
+        working = group.create_task(pool.run())
+        await pool.ready()
+        async with service._consumer(settings, asyncio.Event()) as consumer:
+            equipment = Equipment(settings, consumer, pool, Budget(2**26), Pacer(200), metrics, DEAD_LETTER_BYTES)
+            lanes = Lanes(equipment, group)
+            consumer.subscribe([broker.topics.requests], listener=lanes)
+            member = Member(consumer, lanes)
+            await eventually(member.all_started)
+            yield member
+            await lanes.drain()
+        working.cancel()
+
+
+async def published_once_and_in_order(broker: Broker, sent: list[Position]) -> None:
+    expected = [result_id(broker.topics.requests, *position, 0) for position in sorted(sent)]
+    assert [result.result_id for result in await broker.results()] == expected
+
+
+async def test_a_partition_that_comes_back_at_once_while_its_lane_waits_in_a_fetch_is_read_by_one_lane(
+    broker: Broker, member: Member
+) -> None:
+    sent = await broker.send(drawn_digits(80))
+    await broker.everything_answered()
+    for _ in range(3):  # each time all lanes wait for records: everything is answered
+        await member.rebalance()
+        sent += await broker.send(drawn_digits(80))
+        await broker.everything_answered()
+    await published_once_and_in_order(broker, sent)
+
+
+async def test_a_partition_that_comes_back_at_once_while_its_lane_commits_is_answered_once(
+    broker: Broker, member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committing = asyncio.Event()
+    commit = PartitionProducer.commit
+
+    async def announced(*arguments: object) -> None:
+        committing.set()
+        await commit(*arguments)  # type: ignore[arg-type]  # passed on as they came
+
+    monkeypatch.setattr(PartitionProducer, "commit", announced)
+    sent: list[Position] = []
+    for _ in range(5):
+        committing.clear()
+        sending = asyncio.create_task(broker.send(drawn_digits(800)))
+        await committing.wait()
+        assert any(lane.in_transaction for lane in member.lanes.current.values())
+        await member.rebalance()
+        sent += await sending
+    await broker.everything_answered()
+    await published_once_and_in_order(broker, sent)
+
+
+async def test_an_owner_that_wakes_after_a_takeover_commits_nothing(broker: Broker, settings: Settings) -> None:
+    await broker.send(drawn_digits(4), partition=0)
+    tp = TopicPartition(broker.topics.requests, 0)
+    target = TopicPartition(broker.topics.predictions, 0)
+
+    def claim(owner: bytes) -> dict[TopicPartition, list[OutgoingRecord]]:
+        return {target: [OutgoingRecord(None, owner, [])]}
+
+    async with (
+        service._consumer(settings, asyncio.Event()) as consumer,
+        PartitionProducer.fencing(tp, settings) as old,
+    ):
+        await old.commit(claim(b"old owner, offset 2"), 2)
+        # 1. The old owner has sent results up to offset 4 and stalls before its commit.
+        await old._producer.begin_transaction()
+        await old._send(target, claim(b"old owner, offset 4")[target])
+        await old._send_offset(4)
+        # 2. The new owner fences, reads the committed offset, and starts behind it.
+        async with PartitionProducer.fencing(tp, settings) as new:
+            assert await start_offset(consumer, tp, settings.kafka.on_lost_offset) == 2
+            # 3. The old owner wakes and commits: refused.
+            with pytest.raises(Exception, match=r"(?i)fenced|producer"):
+                await old._producer.commit_transaction()
+            with pytest.raises(Lost):
+                await old.commit(claim(b"old owner, again"), 4)
+            await new.commit(claim(b"new owner, offset 4"), 4)
+    values = [record.value for record in await broker.read(broker.topics.predictions)]
+    assert values == [b"old owner, offset 2", b"new owner, offset 4"]
+    assert (await broker.committed_offsets())[0] == 4
+
+
+async def test_a_lane_that_is_fenced_while_its_partition_is_still_ours_starts_again(
+    broker: Broker, member: Member, settings: Settings
+) -> None:
+    tp = TopicPartition(broker.topics.requests, 0)
+    fenced: Lane = member.lanes.current[tp]
+    async with PartitionProducer.fencing(tp, settings):
+        sent = await broker.send(drawn_digits(50), partition=0)
+        await eventually(lambda: member.lanes.current[tp] is not fenced)
+    await broker.everything_answered()
+    await published_once_and_in_order(broker, sent)
+
+
+async def test_a_lane_never_starts_beside_another_of_its_partition(broker: Broker, member: Member) -> None:
+    running: dict[TopicPartition, int] = {}
+    run = Lane.run
+
+    async def counted(lane: Lane) -> object:
+        running[lane.partition] = running.get(lane.partition, 0) + 1
+        assert running[lane.partition] == 1
+        try:
+            return await run(lane)
+        finally:
+            running[lane.partition] -= 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Lane, "run", counted)
+        await member.rebalance()  # lanes that are counted from here on
+        sending = asyncio.create_task(broker.send(drawn_digits(2_000)))
+        for _ in range(4):
+            await member.rebalance()
+        sent = await sending
+        await broker.everything_answered()
+        await published_once_and_in_order(broker, sent)
+        assert set(running.values()) == {1}
+        with contextlib.suppress(asyncio.CancelledError):
+            await member.lanes.drain()
