@@ -39,7 +39,7 @@ _REFUSALS: Final[Mapping[type[KafkaError], str]] = {
     GroupAuthorizationFailedError: "this user may not do that with the consumer group (ACL)",
     TransactionalIdAuthorizationFailed: "this user may not use the transactional id (ACL)",
     MessageSizeTooLargeError: "the record is larger than the topic's max.message.bytes",
-    ProducerFenced: "another one with the same transactional id has taken over, or the transaction took too long",
+    ProducerFenced: "another with this transactional id took over, or the transaction took too long",
 }
 
 

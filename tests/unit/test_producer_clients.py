@@ -1,0 +1,57 @@
+"""Whatever Kafka does, or does not do, ends in one line."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+
+from producer.clients import within
+from producer.errors import Exit, KafkaProblem
+
+
+async def test_an_answer_that_does_not_come_is_waited_for_until_the_deadline() -> None:
+    with pytest.raises(KafkaProblem, match=r"^cannot read results: no answer within 0\.01 s$") as caught:
+        async with within("read results", 0.01):
+            await asyncio.Event().wait()
+    assert caught.value.exit_code == Exit.KAFKA
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KafkaConnectionError("[('10.0.0.1', 9092)]"), "no broker answers there"),
+        (TopicAuthorizationFailedError("t"), "this user may not do that with the topic (ACL)"),
+        (MessageSizeTooLargeError(), "the record is larger than the topic's max.message.bytes"),
+        (
+            ProducerFenced(),
+            "another with this transactional id took over, or the transaction took too long",
+        ),
+        (UnknownTopicOrPartitionError(), "UnknownTopicOrPartitionError: [Error 3] UnknownTopicOrPartitionError"),
+    ],
+)
+async def test_what_the_client_raises_is_said_in_words(error: KafkaError, words: str) -> None:
+    with pytest.raises(KafkaProblem) as caught:
+        async with within("send 'a.png'"):
+            raise error
+    assert str(caught.value) == f"cannot send 'a.png': {words}"
+
+
+async def test_an_interruption_stays_one() -> None:
+    async def wait() -> None:
+        async with within("wait"):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
