@@ -24,16 +24,14 @@ class Budget:
             self.taken_bytes += size_bytes
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (size_bytes, turn)
-        self._waiters.append(entry)
+        self._waiters.append((size_bytes, turn))
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.give_back(size_bytes)  # granted and cancelled in the same turn of the loop
+            if turn.cancelled():
+                self._grant()  # whoever stands behind may pass
             else:
-                self._waiters.remove(entry)
-                self._grant()
+                self.give_back(size_bytes)  # granted and cancelled in the same turn of the loop
             raise
 
     def give_back(self, size_bytes: int) -> None:
@@ -45,8 +43,11 @@ class Budget:
         return self.taken_bytes == 0 or self.taken_bytes + size_bytes <= self._limit_bytes
 
     def _grant(self) -> None:
-        while self._waiters and self._fits(self._waiters[0][0]):
-            size_bytes, turn = self._waiters.popleft()
-            if not turn.done():
+        while self._waiters:
+            size_bytes, turn = self._waiters[0]
+            if not turn.cancelled():
+                if not self._fits(size_bytes):
+                    return
                 self.taken_bytes += size_bytes
                 turn.set_result(None)
+            self._waiters.popleft()
