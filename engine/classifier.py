@@ -7,15 +7,19 @@ round    to 4 decimals, as the contract says
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine import model
+from engine.canvas import Canvas
 from engine.model import Model, ModelInfo
-from engine.svm import Decision, Floats
+from engine.picture import Picture
+from engine.svm import Decision
 
 Status = Literal["recognised", "unsure"]
 Reason = Literal["low-confidence", "not-a-digit"]
@@ -59,18 +63,29 @@ class Classifier:
         """Who makes the predictions."""
         return self._model.info
 
-    def decide(self, digits: Floats, evidence: Floats) -> Decision:
-        """Decide on n digits (n, 28, 28), with the evidence (n, e) of their pictures: bare numbers, for evaluation."""
-        return self._model.reads.decide(digits, evidence)
+    def see(self, pictures: Sequence[Picture]) -> Canvas:
+        """Bring pictures to the digits and the evidence that the model knows."""
+        return self._model.reads.see(pictures)
 
-    def classify(self, digits: Floats, evidence: Floats) -> list[Reading]:
-        """Read n digits (n, 28, 28), with the evidence (n, e) of their pictures; n may be 0."""
-        decision = self.decide(digits, evidence)
+    def decide(self, canvas: Canvas) -> Decision:
+        """Decide on n digits: bare numbers, for evaluation."""
+        return self._model.reads.decide(canvas.digits, canvas.evidence)
+
+    def classify(self, canvas: Canvas) -> list[Reading]:
+        """Read n digits, as `see` gives them; n may be 0."""
+        decision = self.decide(canvas)
         probabilities = np.round(decision.probabilities.astype(np.float64), _DECIMALS).tolist()
-        best = decision.probabilities.argmax(axis=1).tolist()
-        foreign = (decision.digitness < self._model.thresholds.digitness).tolist()
-        doubtful = (decision.probabilities.max(axis=1) < self._model.thresholds.confidence).tolist()
-        return [_reading(*row) for row in zip(best, probabilities, foreign, doubtful, strict=True)]
+        foreign, doubtful = self.unsure(decision)
+        return [
+            _reading(*row)
+            for row in zip(decision.labels.tolist(), probabilities, foreign.tolist(), doubtful.tolist(), strict=True)
+        ]
+
+    def unsure(self, decision: Decision) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Tell which of n decisions are no digit, and which are too doubtful."""
+        confidence = decision.probabilities[np.arange(len(decision.labels)), decision.labels]
+        thresholds = self._model.thresholds
+        return decision.digitness < thresholds.digitness, confidence < thresholds.confidence
 
 
 def _reading(digit: int, probabilities: list[float], foreign: bool, doubtful: bool) -> Reading:  # noqa: FBT001  # a row of columns

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.canvas import EVIDENCE, Canvas, normalise
 from engine.hog import FEATURES, hog
+from engine.picture import Picture
 from engine.svm import Decision, Floats, Machine
 
 KIND = "compact"
@@ -21,17 +24,21 @@ class Compact:
 
     machine: Machine
 
+    def see(self, pictures: Sequence[Picture]) -> Canvas:
+        """Bring pictures to the form that `decide` takes."""
+        return normalise(pictures)
+
     def decide(self, digits: Floats, evidence: Floats) -> Decision:
         """Decide on n digits (n, 28, 28), with the evidence (n, e) of their pictures."""
         return self.machine.decide(hog(digits), evidence)
 
 
-def to_arrays(machine: Machine) -> dict[str, NDArray[np.generic]]:
+def to_arrays(machine: Machine) -> dict[str, NDArray[Any]]:
     """Name the machine's arrays for the file; half precision halves it and moves probabilities by less than 1e-3."""
     return {name: np.asarray(getattr(machine, name), np.float16) for name in _STORED}
 
 
-def from_arrays(arrays: Mapping[str, NDArray[np.generic]]) -> Compact:
+def from_arrays(arrays: Mapping[str, NDArray[Any]], _about: Mapping[str, Any]) -> Compact:
     """Build the model from the file's arrays.
 
     Raises
@@ -46,4 +53,6 @@ def from_arrays(arrays: Mapping[str, NDArray[np.generic]]) -> Compact:
     machine = Machine(**values, temperature=float(arrays["temperature"]))
     if machine.projection.shape[0] != FEATURES:
         raise ValueError(f"projection must have {FEATURES} rows, not {machine.projection.shape[0]}")
+    if len(machine.evidence_weights) != len(EVIDENCE):
+        raise ValueError(f"evidence_weights must be {len(EVIDENCE)}, not {len(machine.evidence_weights)}")
     return Compact(machine)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,8 +23,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from engine import compact
-from engine.canary import as_ink, canary_digits
+from engine import compact, svc
+from engine.canary import canary_digits
+from engine.canvas import Canvas
+from engine.picture import Picture
 from engine.svm import Decision, Floats
 
 Array = NDArray[Any]  # of any numbers: `_arrays` has seen to that
@@ -45,8 +47,12 @@ class ModelError(Exception):
 class Reads(Protocol):
     """What every kind of model does."""
 
+    def see(self, pictures: Sequence[Picture]) -> Canvas:
+        """Bring pictures to the digits (n, side, side) and the evidence (n, e) that `decide` takes."""
+        ...
+
     def decide(self, digits: Floats, evidence: Floats) -> Decision:
-        """Decide on n digits (n, 28, 28), with the evidence (n, e) of their pictures."""
+        """Decide on n digits, with the evidence of their pictures."""
         ...
 
 
@@ -79,7 +85,10 @@ class Model:
     manifest: Mapping[str, Any]
 
 
-_KINDS: dict[str, Callable[[Mapping[str, Array]], Reads]] = {compact.KIND: compact.from_arrays}
+_KINDS: dict[str, Callable[[Mapping[str, Array], Mapping[str, Any]], Reads]] = {
+    compact.KIND: compact.from_arrays,
+    svc.KIND: svc.from_arrays,
+}
 
 
 def load(folder: Path) -> Model:
@@ -95,7 +104,7 @@ def load(folder: Path) -> Model:
     arrays = _arrays(content, folder / ARRAYS)
     info = ModelInfo(manifest["name"], manifest["version"], manifest["sha256"])
     try:
-        reads = _KINDS[manifest["kind"]](arrays)
+        reads = _KINDS[manifest["kind"]](arrays, manifest)
         thresholds = Thresholds(*(float(value) for value in arrays["thresholds"]))
     except (KeyError, ValueError, TypeError) as error:
         raise ModelError(f"{folder / ARRAYS} does not hold the model that its manifest describes: {error}") from error
@@ -117,15 +126,14 @@ def save(folder: Path, arrays: Mapping[str, Array], thresholds: Thresholds, abou
     about
         The manifest's further fields; `kind`, `name` and `version` must be among them.
     """
-    reads = _KINDS[about["kind"]](arrays)
-    digits = canary_digits()
-    evidence = np.zeros((len(digits), len(arrays["evidence_weights"])), np.float32)
-    decision = reads.decide(as_ink(digits), evidence)
+    reads = _KINDS[about["kind"]](arrays, about)
+    canaries = reads.see([Picture(digit) for digit in canary_digits()])
+    decision = reads.decide(canaries.digits, canaries.evidence)
     everything = {
         **arrays,
         "thresholds": np.array([thresholds.confidence, thresholds.digitness], np.float32),
-        "canary_digits": digits,
-        "canary_evidence": evidence,
+        "canary_digits": canaries.digits,
+        "canary_evidence": canaries.evidence,
         "canary_probabilities": decision.probabilities,
         "canary_digitness": decision.digitness,
     }
@@ -191,7 +199,7 @@ def _arrays(content: bytes, path: Path) -> dict[str, Array]:
 def _try_canaries(reads: Reads, arrays: Mapping[str, Array], path: Path) -> None:
     """Read the canary digits; they must come out as they did when the model was saved."""
     try:
-        decision = reads.decide(as_ink(arrays["canary_digits"]), arrays["canary_evidence"])
+        decision = reads.decide(arrays["canary_digits"], arrays["canary_evidence"])
         off = max(
             float(np.abs(decision.probabilities - arrays["canary_probabilities"]).max()),
             float(np.abs(decision.digitness - arrays["canary_digitness"]).max()) / 10,

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from engine.canvas import normalise
 from engine.classifier import Classifier, Reading
 from engine.errors import EngineError, InternalError, OutOfMemory
 from engine.limits import Limits
@@ -146,8 +145,7 @@ class Reader:
         """Read the digits of all pictures that wait."""
         if not waiting.outcomes:
             return
-        canvas = normalise(waiting.pictures)
-        readings = self._classifier.classify(canvas.digits, canvas.evidence)
+        readings = self._classifier.classify(self._classifier.see(waiting.pictures))
         for outcome, reading in zip(waiting.outcomes, readings, strict=True):
             outcome.reading = reading
         waiting.pictures.clear()

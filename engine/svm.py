@@ -30,6 +30,8 @@ Floats = NDArray[np.float32]
 class Decision:
     """What the machine says about n pictures."""
 
+    labels: NDArray[np.int64]
+    """(n,): the digit."""
     probabilities: Floats
     """(n, 10): that the picture shows this digit, given that it shows one; each row sums to 1."""
     digitness: Floats
@@ -93,6 +95,7 @@ class Machine:
         scores = self.similarities(features) @ self.weights
         scores += self.bias
         return Decision(
+            labels=scores[:, :DIGITS].argmax(axis=1),
             probabilities=softmax(scores[:, :DIGITS] / np.float32(self.temperature)),
             digitness=scores[:, DIGITS] + evidence @ self.evidence_weights,
         )
