@@ -112,6 +112,20 @@ def watch(
     )
 
 
+@app.command()
+def create_topics(
+    *,
+    partitions: Annotated[
+        int, typer.Option(min=1, help="Of each topic: the most instances and lanes there can be.")
+    ] = 8,
+    replicas: Annotated[
+        int, typer.Option(min=1, help="Copies of each partition; 3 where records must not be lost.")
+    ] = 1,
+) -> None:
+    """Create the topics that are missing, with the settings that the service wants."""
+    _run(commands.create_topics(_settings(), partitions=partitions, replicas=replicas))
+
+
 @app.command(epilog=SCHEMA_EXAMPLES)
 def schema(
     *,

@@ -94,11 +94,13 @@ async def open_producer(
 
 
 @contextlib.asynccontextmanager
-async def open_reader(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
-    """Open a consumer of committed records, outside any group; `start_at` says where it reads."""
+async def open_reader(
+    kafka: KafkaSettings, *, isolation_level: str = "read_committed"
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """Open a consumer outside any group; `start_at` says where it reads."""
     client = AIOKafkaConsumer(
         **kafka.client_options(),
-        isolation_level="read_committed",
+        isolation_level=isolation_level,
         auto_offset_reset="none",
         enable_auto_commit=False,
         fetch_max_wait_ms=100,

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from aiokafka.errors import for_code
 
 from contract.settings import KafkaSettings
 from contract.topics import TopicSettings
@@ -56,6 +58,28 @@ class Cluster:
                     if key == name:
                         return int(value)
         return None
+
+    async def create_topics(
+        self, configs: Mapping[str, Mapping[str, str]], *, partitions: int, replicas: int
+    ) -> list[str]:
+        """Create the topics that are missing, with their settings; return their names.
+
+        Raises
+        ------
+        KafkaProblem
+            The cluster refuses one.
+        """
+        missing = [
+            NewTopic(name, partitions, replicas, topic_configs=dict(settings))
+            for name, settings in configs.items()
+            if name not in self._counts
+        ]
+        async with within("create topics"):
+            answer = await self._admin.create_topics(missing)
+        for name, code, reason in answer.topic_errors:
+            if code:
+                raise KafkaProblem(f"topic {name!r} is refused by {self._where}: {reason or for_code(code).__name__}")
+        return [topic.name for topic in missing]
 
     async def committed(self, group: str) -> dict[TopicPartition, int]:
         """Return the offsets a consumer group has committed; empty if the group is unknown."""

@@ -108,6 +108,16 @@ def _named_results(requests: Sequence[Request]) -> Iterator[tuple[str, Result]]:
             yield f"{label}: {entry or f'#{result.item.index}'}" if of_archive else label, result
 
 
+async def create_topics(settings: ClientSettings, *, partitions: int, replicas: int) -> Exit:
+    """Create the three topics as they should be; leave those that exist as they are."""
+    configs = settings.topics.creation_configs()
+    async with look_around(settings.kafka) as cluster:
+        created = await cluster.create_topics(configs, partitions=partitions, replicas=replicas)
+    for name in configs:
+        display.print_line(Text(f"{name}: {'created' if name in created else 'exists, left as it is'}"))
+    return Exit.OK
+
+
 async def watch(settings: ClientSettings, *, from_beginning: bool, count: int | None, as_json: bool) -> Exit:
     """Print results as they are committed, `count` of them or without end."""
     async with look_around(settings.kafka) as cluster:
