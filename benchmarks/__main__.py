@@ -1,0 +1,72 @@
+"""``python -m benchmarks``: measure, print a table, write the figures down."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+import uvloop
+from rich.console import Console
+
+from benchmarks import drain, idle, latency, report, svc
+from benchmarks.digits import as_png, read_pixels
+from broker import running_broker
+
+RATES = [100, 1_000]
+"""Images per second at which latency is measured."""
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+console = Console(stderr=True)
+
+
+class What(StrEnum):
+    """The benchmarks, in the order in which they run."""
+
+    IDLE = "idle"
+    LATENCY = "latency"
+    DRAIN = "drain"
+
+
+@app.command()
+def run(
+    *,
+    what: Annotated[list[What] | None, typer.Argument(help="Which benchmarks; by default all.")] = None,
+    mnist: Annotated[Path | None, typer.Option(help="Folder of MNIST's two IDX files of training digits.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
+    images: Annotated[int, typer.Option(min=1_000, help="drain: images in the backlog of a round.")] = 100_000,
+    rounds: Annotated[int, typer.Option(min=1, help="drain: rounds, of which the median counts.")] = 5,
+    seconds: Annotated[float, typer.Option(min=1, help="latency, idle: how long each is measured.")] = 30,
+) -> None:
+    """Measure the running service on a real Kafka, both on this machine, with the default settings.
+
+    idle: processor and memory while there is nothing to do. latency: from producing an image to a
+    read_committed reader. drain: images per second through a backlog, against the loop one would write by hand.
+    """
+    if mnist is None:
+        raise typer.BadParameter("give the folder of train-images-idx3-ubyte.gz and its labels", param_hint="--mnist")
+    wanted = what or list(What)
+    pixels, _ = read_pixels(mnist)
+    files = as_png(np.random.default_rng(0).permutation(pixels))
+    machine = svc.trained(mnist, console) if What.DRAIN in wanted else None
+    measured: dict[str, Any] = {"machine": report.machine()}
+    with running_broker(properties={"log.message.timestamp.type": "LogAppendTime"}) as cluster:
+        if What.IDLE in wanted:
+            measured["idle"] = uvloop.run(idle.measure(cluster, files[:2_000], seconds=seconds, console=console))
+        if What.LATENCY in wanted:
+            measured["latency"] = uvloop.run(
+                latency.measure(cluster, files, rates=RATES, seconds=seconds, console=console)
+            )
+        if machine is not None:
+            backlog = [files[number % len(files)] for number in range(images)]
+            measured["drain"] = uvloop.run(drain.measure(cluster, backlog, svc=machine, rounds=rounds, console=console))
+    Console().print(report.table(measured))
+    if json_file is not None:
+        json_file.write_text(json.dumps(measured, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,116 @@
+"""How fast a backlog is answered, end to end, against the loop one would write by hand.
+
+Each round loads fresh topics with the same images. First the rival answers a part of them, then the
+service all, each with the machine to itself. The service's rate is taken from the timestamps that the
+broker gives its results, from the first batch to the last, so neither its start nor a reader counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from aiokafka import ConsumerRecord
+from rich.console import Console
+
+from benchmarks import processes
+from broker import Cluster
+from tests.harness.broker import Broker, fresh_topics
+from tests.harness.service import Service, running_service
+
+RIVAL_IMAGES: Final = 2_000
+WARM_UP_IMAGES: Final = 20_000
+DEADLINE_S: Final = 300.0
+_LOOK_PAUSE_S: Final = 0.2
+
+
+async def measure(cluster: Cluster, images: list[bytes], *, svc: Path, rounds: int, console: Console) -> dict[str, Any]:
+    """Answer a backlog in several rounds, the rival and the service in turn.
+
+    Parameters
+    ----------
+    cluster
+        Stamps records when they arrive (``log.message.timestamp.type=LogAppendTime``).
+    images
+        The backlog of each round.
+    svc
+        The rival's classifier.
+    rounds
+        Of which the median counts.
+    console
+        Told of each round.
+
+    Returns
+    -------
+    dict
+        Rates in images per second, ``times_by_hand`` (the median of the rounds' ratios), and where the
+        service's time goes, in microseconds of processor time an image.
+    """
+    async with fresh_topics(cluster) as broker:  # a Java broker is slow at first
+        await broker.send(images[:WARM_UP_IMAGES])
+        await _drain_by_service(broker)
+    taken = []
+    for number in range(1, rounds + 1):
+        async with fresh_topics(cluster) as broker:
+            await broker.send(images)
+            by_hand = await _drain_by_hand(broker, svc)
+            ours = await _drain_by_service(broker)
+        taken.append({"by_hand_images_per_s": by_hand, **ours, "times_by_hand": ours["images_per_s"] / by_hand})
+        console.print(
+            f"drain, round {number}: by hand {by_hand:,.0f}/s, the service {ours['images_per_s']:,.0f}/s, "
+            f"{taken[-1]['times_by_hand']:.1f} times"
+        )
+    medians = {name: statistics.median(each[name] for each in taken) for name in taken[0]}
+    return {"images": len(images), "rounds": taken, **medians}
+
+
+async def _drain_by_hand(broker: Broker, svc: Path) -> float:
+    answers = f"{broker.topics.predictions}-by-hand"
+    await broker.cluster.create_topics({answers: {}})
+    arguments = [str(svc), broker.cluster.bootstrap_servers, broker.topics.requests, answers, str(RIVAL_IMAGES)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.rival", *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    told, _ = await process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError(f"the rival ended with exit code {process.returncode}")
+    return float(told)
+
+
+async def _drain_by_service(broker: Broker) -> dict[str, float]:
+    ends = await broker.end_offsets(broker.topics.requests)
+    async with running_service(broker) as service:
+        before, answered_before = _cpu_s(broker, service), await _answered(broker)
+        async with asyncio.timeout(DEADLINE_S):
+            while await broker.committed_offsets() != ends:  # noqa: ASYNC110  # offsets of a group send no event
+                await asyncio.sleep(_LOOK_PAUSE_S)
+        after, images = _cpu_s(broker, service), sum(ends.values()) - answered_before
+        memory = processes.memory_bytes("Pss", *processes.of_session(service.process.pid))
+    rate = _rate(await broker.read(broker.topics.predictions), sum(ends.values()))
+    shares = {f"{part}_cpu_us_per_image": (after[part] - before[part]) / images * 1e6 for part in after}
+    return {"images_per_s": rate, **shares, "memory_pss_mb": memory / 1e6}
+
+
+async def _answered(broker: Broker) -> int:
+    return sum(offset or 0 for offset in (await broker.committed_offsets()).values())
+
+
+def _cpu_s(broker: Broker, service: Service) -> dict[str, float]:
+    loop = service.process.pid
+    workers = [process for process in processes.of_session(loop) if process != loop]
+    parts = {"loop": [loop], "workers": workers, "broker": [node.pid for node in broker.cluster.nodes]}
+    return {part: processes.cpu_s(*pids) for part, pids in parts.items()}
+
+
+def _rate(results: list[ConsumerRecord], count: int) -> float:
+    """Return results per second after the first batch; raise unless there is one for each image."""
+    ids = {json.loads(result.value)["result_id"] for result in results}
+    if not len(ids) == len(results) == count:
+        raise RuntimeError(f"{count} images have {len(results)} results with {len(ids)} different ids")
+    times_ms = sorted(result.timestamp for result in results)
+    span_s: float = (times_ms[-1] - times_ms[0]) / 1000
+    return sum(1 for time in times_ms if time > times_ms[0]) / span_s

@@ -1,0 +1,93 @@
+"""How long an answer takes, from producing a request to a read_committed reader that has its result.
+
+Requests go out on a fixed timetable. Each one's time runs from the moment it was due, so a sender that
+falls behind makes the figures worse, not better. Sender and reader share a process and its clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from typing import Any, Final
+
+import numpy as np
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from rich.console import Console
+
+from broker import Cluster
+from contract import headers
+from tests.harness.broker import Broker, fresh_topics
+from tests.harness.service import running_service
+
+WARM_UP_S: Final = 8.0
+GRACE_S: Final = 10.0
+"""For the last results; what is missing then is an error, not a figure."""
+
+
+async def measure(
+    cluster: Cluster, images: list[bytes], *, rates: list[int], seconds: float, console: Console
+) -> dict[str, Any]:
+    """Send at each rate for a while and time the results.
+
+    Parameters
+    ----------
+    cluster
+        A running broker.
+    images
+        Sent one after the other, again and again.
+    rates
+        Images per second.
+    seconds
+        How long at each rate; before that, a warm-up at the same rate.
+    console
+        Told of each rate.
+
+    Returns
+    -------
+    dict
+        By rate: how many, and the milliseconds within which half, 99 % and all had their result.
+    """
+    measured = {}
+    async with fresh_topics(cluster) as broker, running_service(broker):
+        for rate in rates:
+            await _latencies_ms(broker, images, rate=rate, seconds=WARM_UP_S)
+            taken_ms = await _latencies_ms(broker, images, rate=rate, seconds=seconds)
+            p50, p99, worst = (float(np.percentile(taken_ms, q)) for q in (50, 99, 100))
+            measured[str(rate)] = {"images": len(taken_ms), "p50_ms": p50, "p99_ms": p99, "max_ms": worst}
+            console.print(f"latency at {rate:,}/s: p50 {p50:.0f} ms, p99 {p99:.0f} ms, worst {worst:.0f} ms")
+    return measured
+
+
+async def _latencies_ms(broker: Broker, images: list[bytes], *, rate: int, seconds: float) -> list[float]:
+    count = int(rate * seconds)
+    servers = broker.cluster.bootstrap_servers
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=servers,
+        isolation_level="read_committed",
+        auto_offset_reset="latest",
+        enable_auto_commit=False,
+    )
+    async with consumer, AIOKafkaProducer(bootstrap_servers=servers, enable_idempotence=True) as producer:
+        consumer.assign([TopicPartition(broker.topics.predictions, each) for each in range(broker.partitions)])
+        await consumer.seek_to_end()
+        began_s = time.monotonic()
+        async with asyncio.timeout(seconds + GRACE_S), asyncio.TaskGroup() as group:
+            reader = group.create_task(_read(consumer, count), name="reader")
+            for number, image in zip(range(count), itertools.cycle(images), strict=False):
+                await asyncio.sleep(began_s + number / rate - time.monotonic())
+                name = (headers.REQUEST_ID, str(number).encode())
+                partition = number % broker.partitions
+                await producer.send(broker.topics.requests, image, partition=partition, headers=[name])
+    return [(arrived_s - began_s - number / rate) * 1000 for number, arrived_s in reader.result().items()]
+
+
+async def _read(consumer: AIOKafkaConsumer, count: int) -> dict[int, float]:
+    """Return when each result arrived, by the number of its request."""
+    arrived_s: dict[int, float] = {}
+    while len(arrived_s) < count:
+        for records in (await consumer.getmany(timeout_ms=1000)).values():
+            now_s = time.monotonic()
+            for record in records:
+                arrived_s[int(dict(record.headers)[headers.REQUEST_ID])] = now_s
+    return arrived_s

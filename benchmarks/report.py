@@ -1,0 +1,51 @@
+"""Shows what was measured, and where."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from typing import Any
+
+from rich.table import Table
+
+
+def machine() -> dict[str, Any]:
+    """Describe the machine, without which no figure means anything."""
+    return {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
+
+
+def table(measured: dict[str, Any]) -> Table:
+    """Lay out the figures of `benchmarks.__main__`."""
+    shown = Table(
+        "benchmark", "what", "measured", title="On {cores} cores, Kafka included".format(**measured["machine"])
+    )
+    for what, figure in _idle(measured.get("idle")):
+        shown.add_row("idle", what, figure)
+    for rate, times in measured.get("latency", {}).items():
+        figure = "{p50_ms:.0f} ms / {p99_ms:.0f} ms / {max_ms:.0f} ms".format(**times)
+        shown.add_row("latency", f"at {int(rate):,} images/s: p50 / p99 / worst", figure)
+    for what, figure in _drain(measured.get("drain")):
+        shown.add_row("drain", what, figure)
+    return shown
+
+
+def _idle(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    if figures:
+        yield "processor", "{cpu_percent:.1f} % of a core".format(**figures)
+        yield (
+            "memory of {processes} processes: PSS / RSS".format(**figures),
+            "{pss_mb:.0f} MB / {rss_mb:.0f} MB".format(**figures),
+        )
+
+
+def _drain(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    if figures:
+        rates = [each["images_per_s"] for each in figures["rounds"]]
+        spread = f" ({min(rates):,.0f} to {max(rates):,.0f} in {len(rates)} rounds)"
+        yield "the service, {images:,} images".format(**figures), "{images_per_s:,.0f}/s".format(**figures) + spread
+        yield "the loop written by hand", "{by_hand_images_per_s:,.0f}/s".format(**figures)
+        yield "times faster, median of the rounds", "{times_by_hand:.1f}".format(**figures)
+        for part in ("loop", "workers", "broker"):
+            yield f"processor time an image: {part}", "{:.1f} µs".format(figures[f"{part}_cpu_us_per_image"])
+        yield "memory at the end: PSS", "{memory_pss_mb:.0f} MB".format(**figures)
