@@ -10,7 +10,6 @@ from typing import Any, Final
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-
 from aiokafka.errors import for_code
 
 from contract.settings import KafkaSettings
