@@ -64,10 +64,12 @@ class Answerer:
     def answer(self, tasks: list[Task]) -> Answers:
         """Answer every task of a batch, in order."""
         started_s = time.perf_counter()
-        readable = [task for task in tasks if WHOLE_RECORD not in task.condemned]
+        places = [place for place, task in enumerate(tasks) if WHOLE_RECORD not in task.condemned]
         outcomes = iter(
             self._reader.read(
-                [task.payload for task in readable], self._note.write, [task.condemned for task in readable]
+                [tasks[place].payload for place in places],
+                lambda payload, item: self._note.write(places[payload], item),
+                [tasks[place].condemned for place in places],
             )
         )
         read_s = time.perf_counter()
