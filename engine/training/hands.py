@@ -42,11 +42,10 @@ def photographed(digit: Digit, rng: np.random.Generator) -> bytes:
 
 def _light(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Let the light fall off along a random direction, to as little as 40 % of its brightness."""
-    along = np.linspace(-1, 1, side, dtype=np.float32)
+    along = np.linspace(-1, 1, side)
     angle = rng.uniform(0, 2 * np.pi)
-    ramp = (np.float32(np.cos(angle)) * along + np.float32(np.sin(angle)) * along[:, None]) / np.float32(2.83)
-    light: NDArray[np.float32] = 1 - np.float32(rng.uniform(0, 0.6)) * (ramp + np.float32(0.5))
-    return light
+    ramp = (np.cos(angle) * along + np.sin(angle) * along[:, None]) / 2.83  # -0.5 to 0.5
+    return (1 - rng.uniform(0, 0.6) * (ramp + 0.5)).astype(np.float32)
 
 
 def _encoded(picture: Digit, rng: np.random.Generator) -> bytes:
@@ -81,7 +80,8 @@ def _stretched(box: Digit, rng: np.random.Generator) -> Digit:
     short = max(3, round(_DRAWN_PX * narrow))
     size = (short, _DRAWN_PX) if width < height else (_DRAWN_PX, short)
     drawn: Digit = cv2.resize(box, size, interpolation=cv2.INTER_CUBIC)
-    return np.pad(drawn, _PENS_PX[1])
+    padded: Digit = np.pad(drawn, _PENS_PX[1])
+    return padded
 
 
 def _with_pen(drawn: Digit, rng: np.random.Generator) -> Digit:
