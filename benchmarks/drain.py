@@ -52,13 +52,13 @@ async def measure(cluster: Cluster, images: list[bytes], *, svc: Path, rounds: i
     """
     async with fresh_topics(cluster) as broker:  # a Java broker is slow at first
         await broker.send(images[:WARM_UP_IMAGES])
-        await _drain_by_service(broker)
+        await _drain_by_service(broker, cluster)
     taken = []
     for number in range(1, rounds + 1):
         async with fresh_topics(cluster) as broker:
             await broker.send(images)
             by_hand = await _drain_by_hand(broker, svc)
-            ours = await _drain_by_service(broker)
+            ours = await _drain_by_service(broker, cluster)
         taken.append({"by_hand_images_per_s": by_hand, **ours, "times_by_hand": ours["images_per_s"] / by_hand})
         console.print(
             f"drain, round {number}: by hand {by_hand:,.0f}/s, the service {ours['images_per_s']:,.0f}/s, "
@@ -81,14 +81,14 @@ async def _drain_by_hand(broker: Broker, svc: Path) -> float:
     return float(told)
 
 
-async def _drain_by_service(broker: Broker) -> dict[str, float]:
+async def _drain_by_service(broker: Broker, cluster: Cluster) -> dict[str, float]:
     ends = await broker.end_offsets(broker.topics.requests)
     async with running_service(broker) as service:
-        before, answered_before = _cpu_s(broker, service), await _answered(broker)
+        before, answered_before = _cpu_s(cluster, service), await _answered(broker)
         async with asyncio.timeout(DEADLINE_S):
             while await broker.committed_offsets() != ends:  # noqa: ASYNC110  # offsets of a group send no event
                 await asyncio.sleep(_LOOK_PAUSE_S)
-        after, images = _cpu_s(broker, service), sum(ends.values()) - answered_before
+        after, images = _cpu_s(cluster, service), sum(ends.values()) - answered_before
         memory = processes.memory_bytes("Pss", *processes.of_session(service.process.pid))
     rate = _rate(await broker.read(broker.topics.predictions), sum(ends.values()))
     shares = {f"{part}_cpu_us_per_image": (after[part] - before[part]) / images * 1e6 for part in after}
@@ -99,10 +99,10 @@ async def _answered(broker: Broker) -> int:
     return sum(offset or 0 for offset in (await broker.committed_offsets()).values())
 
 
-def _cpu_s(broker: Broker, service: Service) -> dict[str, float]:
+def _cpu_s(cluster: Cluster, service: Service) -> dict[str, float]:
     loop = service.process.pid
     workers = [process for process in processes.of_session(loop) if process != loop]
-    parts = {"loop": [loop], "workers": workers, "broker": [node.pid for node in broker.cluster.nodes]}
+    parts = {"loop": [loop], "workers": workers, "broker": [node.pid for node in cluster.nodes]}
     return {part: processes.cpu_s(*pids) for part, pids in parts.items()}
 
 

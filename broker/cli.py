@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from pathlib import Path
 from typing import Annotated, Final
@@ -32,24 +31,17 @@ def run(
         Path | None, typer.Option(help="Keep topics and records here; by default they go when the broker ends.")
     ] = None,
     nodes: Annotated[int, typer.Option(min=1, help="Brokers; three keep three copies of each partition.")] = 1,
-    topic: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME[:KEY=VALUE,...]", help="Create a topic, with its settings. May be repeated."),
-    ] = None,
-    partitions: Annotated[int, typer.Option(min=1, help="Partitions of each topic created.")] = 8,
 ) -> None:
     """Run Kafka on loopback until Ctrl-C or SIGTERM; print its address once it answers.
 
     Needs Java 17; the first run also needs Maven, which fetches Kafka's jars into the cache folder.
+    Topics are not created by themselves: ``digit-producer create-topics`` makes those of the service.
 
-    Example: digit-broker run --port 9092 --data-dir ./kafka --topic digits.requests:compression.type=uncompressed
+    Example: digit-broker run --port 9092 --data-dir ./kafka
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
-        configs = dict(_parsed(each) for each in topic or [])
         with running_broker(nodes=nodes, port=port, data_dir=data_dir) as cluster:
-            if configs:
-                asyncio.run(cluster.create_topics(configs, partitions=partitions))
             typer.echo(cluster.bootstrap_servers)
             typer.echo(
                 f"Kafka is ready, its logs are in {cluster.folder}/node-*/server.log; Ctrl-C stops it.", err=True
@@ -60,14 +52,6 @@ def run(
         raise typer.Exit(EXIT_FAILED) from error
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_STOPPED) from None
-
-
-def _parsed(topic: str) -> tuple[str, dict[str, str]]:
-    name, _, settings = topic.partition(":")
-    pairs = [pair.partition("=") for pair in settings.split(",") if pair]
-    if not name or not all(equals for _, equals, _ in pairs):
-        raise typer.BadParameter(f"{topic!r} is not NAME[:KEY=VALUE,...]", param_hint="--topic")
-    return name, {key: value for key, _, value in pairs}
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ class RunningElsewhere:
 
     bootstrap_servers: str
 
-    async def create_topics(self, configs: Mapping[str, Mapping[str, str]], *, partitions: int) -> None:
+    async def create_topics(self, configs: Mapping[str, Mapping[str, str]], *, partitions: int = 8) -> None:
         """Create topics, with as many replicas as every cluster can have."""
         await create_topics(self.bootstrap_servers, configs, partitions=partitions, replicas=1)
 
@@ -61,7 +61,10 @@ async def send(broker: Broker) -> list[dict[str, Any]]:
     """Send everything and return the results, one for each image."""
     command = (sys.executable, "-m", "producer", "send", *map(str, SENT), "--wait", "--json")
     process = await asyncio.create_subprocess_exec(
-        *command, f"--timeout-s={ANSWER_DEADLINE_S}", stdout=asyncio.subprocess.PIPE, env=os.environ | broker.environment
+        *command,
+        f"--timeout-s={ANSWER_DEADLINE_S}",
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | broker.environment,
     )
     output, _ = await process.communicate()
     return [json.loads(line) for line in output.splitlines()]

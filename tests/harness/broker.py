@@ -9,12 +9,11 @@ import contextlib
 import itertools
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from broker import Cluster
 from contract.records import Result
 from contract.topics import MAX_RECORD_BYTES, TopicSettings
 from tests.harness.waiting import DEADLINE_S, eventually
@@ -29,13 +28,24 @@ class Position(NamedTuple):
     offset: int
 
 
+class Reachable(Protocol):
+    """A cluster as far as topics need one: ours, or one that somebody else runs."""
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where clients find it."""
+
+    async def create_topics(self, configs: Mapping[str, Mapping[str, str]], *, partitions: int = ...) -> None:
+        """Create topics with their settings."""
+
+
 class Broker:
     """Three fresh topics and a group of their own. Made by `fresh_topics`.
 
     Attributes
     ----------
     cluster
-        The running broker, shared with other tests.
+        Where they lie; other tests use it as well.
     topics, group_id
         Unique.
     admin
@@ -43,7 +53,7 @@ class Broker:
     """
 
     def __init__(
-        self, cluster: Cluster, *, partitions: int, admin: AIOKafkaAdminClient, producer: AIOKafkaProducer
+        self, cluster: Reachable, *, partitions: int, admin: AIOKafkaAdminClient, producer: AIOKafkaProducer
     ) -> None:
         unique = uuid.uuid4().hex[:8]
         self.cluster = cluster
@@ -189,7 +199,7 @@ class Broker:
 
 @contextlib.asynccontextmanager
 async def fresh_topics(
-    cluster: Cluster, *, partitions: int = 8, configs: Mapping[str, str] | None = None
+    cluster: Reachable, *, partitions: int = 8, configs: Mapping[str, str] | None = None
 ) -> AsyncIterator[Broker]:
     """Create three topics of their own names for the length of an ``async with`` block.
 
@@ -214,7 +224,7 @@ async def fresh_topics(
         yield broker
 
 
-def _producer(cluster: Cluster, **options: Any) -> AIOKafkaProducer:
+def _producer(cluster: Reachable, **options: Any) -> AIOKafkaProducer:
     return AIOKafkaProducer(
         bootstrap_servers=cluster.bootstrap_servers,
         enable_idempotence=True,
