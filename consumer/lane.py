@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -28,8 +27,8 @@ from consumer.budget import Budget
 from consumer.channel import Answer
 from consumer.errors import Fatal, Lost, leaves
 from consumer.fetch import Fetcher, Unreadable
+from consumer.hand import Chunk, Hand
 from consumer.metrics import Metrics
-from consumer.outgoing import OutgoingRecord
 from consumer.pacer import Pacer
 from consumer.pool import Pool
 from consumer.position import start_offset
@@ -39,8 +38,6 @@ from consumer.transactions import PartitionProducer
 
 log = structlog.get_logger()
 
-CHUNKS_IN_HAND: Final = 16
-"""Per lane: enough for all workers to serve one busy partition while its transaction commits."""
 CHUNKS_BEHIND: Final = 2
 """A lane that has more than so many chunks still to fetch is behind: size goes before speed."""
 
@@ -67,20 +64,6 @@ class Equipment:
     """The largest record that the dead-letter topic takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Records that a worker has been given, and its answers to come."""
-
-    requests: list[Request]
-    answers: asyncio.Task[list[Answer]]
-    size_bytes: int
-
-    @property
-    def next_offset(self) -> int:
-        """The offset behind the chunk's last record."""
-        return self.requests[-1].task.offset + 1
-
-
 class Lane:
     """One assigned partition. Owner: the task ``lane TOPIC/PARTITION``.
 
@@ -93,21 +76,22 @@ class Lane:
         self.name = f"{partition.topic}/{partition.partition}"
         self._equipment = equipment
         self._settings = equipment.settings
-        self._held: deque[Chunk] = deque()
-        self._room = asyncio.Semaphore(CHUNKS_IN_HAND)
-        self._changed = asyncio.Event()
-        self._fetched_all = False
+        self._hand = Hand(equipment.budget, equipment.metrics)
         self._fetching: asyncio.Task[None] | None = None
         self._publishing: asyncio.Task[None] | None = None
         self._end: End | None = None
         self._behind = False
         self._begun_s = 0.0
         self.started = False
-        self.in_hand = 0
         self.in_transaction = False
         self.progressed_at_s = time.monotonic()
         self.committed_offset: int | None = None
         self.committed_at_ms: int | None = None
+
+    @property
+    def in_hand(self) -> int:
+        """Records fetched and not yet answered."""
+        return self._hand.records
 
     async def run(self) -> End:
         """Carry records until the lane ends; raise only `Fatal`, since that ends all other lanes."""
@@ -129,8 +113,7 @@ class Lane:
             log.warning("lane lost", partition=self.name, why=str(lost), then="the group is asked who goes on")
             return End.LOST
         finally:
-            for chunk in self._held:
-                self._release(chunk)
+            self._hand.drop()
         return self._end or End.REVOKED
 
     def drain(self) -> None:
@@ -169,18 +152,17 @@ class Lane:
             while True:
                 taken = await fetcher.take(most_records)
                 self._behind = fetcher.behind_records() > most_records
-                for batch in self._split(taken):
-                    await self._room.acquire()
+                for batch in self._requests(taken):
                     size_bytes = sum(request.size_bytes for request in batch)
-                    await self._equipment.budget.take(size_bytes)
+                    await self._hand.make_room(size_bytes)
+                    if self._hand.records == 0:
+                        self._progressed()
                     answers = group.create_task(self._classify(batch), name=f"classify {self.name}")
-                    self._hold(Chunk(batch, answers, size_bytes))
+                    self._hand.add(Chunk(batch, answers, size_bytes))
         finally:
-            self._fetched_all = True  # cancelled by drain() or revoke(): the publisher ends behind what is held
-            self._changed.set()
+            self._hand.complete()  # cancelled by drain() or revoke(): the publisher ends behind what is held
 
-    def _split(self, taken: list[ConsumerRecord] | Unreadable) -> Iterator[list[Request]]:
-        """Cut what was fetched into chunks for a worker each."""
+    def _requests(self, taken: list[ConsumerRecord] | Unreadable) -> Iterator[list[Request]]:
         if isinstance(taken, Unreadable):
             log.warning(
                 "unreadable record",
@@ -190,19 +172,8 @@ class Lane:
                 then="it is answered as failed; its dead letter has no value",
             )
             yield [requests.from_unreadable(taken, self.partition)]
-            return
-        pacing = self._settings.pacing
-        batch: list[Request] = []
-        size_bytes = 0
-        for record in taken:
-            request = requests.from_record(record, self._settings.echo)
-            full = len(batch) == pacing.chunk_records or size_bytes + request.size_bytes > pacing.chunk_bytes
-            if batch and full:
-                yield batch
-                batch, size_bytes = [], 0
-            batch.append(request)
-            size_bytes += request.size_bytes
-        yield batch
+        else:
+            yield from requests.chunks(taken, self._settings.pacing, self._settings.echo)
 
     async def _classify(self, batch: list[Request]) -> list[Answer]:
         started_s = time.monotonic()
@@ -215,24 +186,16 @@ class Lane:
         topics = (self._settings.topics.predictions, self._settings.topics.dead_letter)
         try:
             counts = {topic: await producer.partition_count(topic) for topic in topics}
-            while await self._holds_any():
-                await self._held[0].answers
+            while (chunk := await self._hand.first()) is not None:
+                await chunk.answers
                 await self._pause_for_more()
-                chunks = self._answered_chunks()
+                chunks = self._hand.answered(self._settings.pacing.transaction_bytes)
                 await self._commit(producer, chunks, counts)
-                for _ in chunks:
-                    self._release(self._held.popleft())
+                self._hand.release(len(chunks))
                 if self._end is End.REVOKED:
                     return
         finally:
-            for chunk in self._held:
-                chunk.answers.cancel()
-
-    async def _holds_any(self) -> bool:
-        while not self._held and not self._fetched_all:
-            self._changed.clear()
-            await self._changed.wait()
-        return bool(self._held)
+            self._hand.drop()
 
     async def _pause_for_more(self) -> None:
         """Wait for the pacer's turn and, if the lane is behind, for a larger transaction."""
@@ -242,27 +205,20 @@ class Lane:
                 await asyncio.sleep(pause_s)
         await self._equipment.pacer.turn()
 
-    def _answered_chunks(self) -> list[Chunk]:
-        """The chunks from the first on whose answers are there: they share a transaction."""
-        chunks: list[Chunk] = []
-        size_bytes = 0
-        for chunk in self._held:
-            size_bytes += chunk.size_bytes
-            if not chunk.answers.done() or (chunks and size_bytes > self._settings.pacing.transaction_bytes):
-                break
-            chunks.append(chunk)
-        return chunks
-
     async def _commit(self, producer: PartitionProducer, chunks: list[Chunk], counts: dict[str, int]) -> None:
         answered = [
             (request, answer)
             for chunk in chunks
             for request, answer in zip(chunk.requests, chunk.answers.result(), strict=True)
         ]
+        records = outgoing.by_topic(answered, self._settings.topics, self._equipment.dead_letter_bytes)
+        by_target = {
+            TopicPartition(topic, self.partition.partition % counts[topic]): some for topic, some in records.items()
+        }
         self._begun_s = time.monotonic()
         self.in_transaction = True
         try:
-            await producer.commit(self._outgoing(answered, counts), chunks[-1].next_offset)
+            await producer.commit(by_target, chunks[-1].next_offset)
         except Lost:
             self._equipment.metrics.transactions.labels("lost").inc()
             raise
@@ -272,24 +228,6 @@ class Lane:
         self.committed_at_ms = time.time_ns() // 1_000_000
         self._progressed()
         self._count(answered)
-
-    def _outgoing(
-        self, answered: list[tuple[Request, Answer]], counts: dict[str, int]
-    ) -> dict[TopicPartition, list[OutgoingRecord]]:
-        topics = self._settings.topics
-        target = {topic: TopicPartition(topic, self.partition.partition % count) for topic, count in counts.items()}
-        results = [record for request, answer in answered for record in outgoing.results(request, answer)]
-        letters = [
-            record
-            for request, answer in answered
-            if answer.dead_letters
-            for record in outgoing.dead_letters(request, answer, self._equipment.dead_letter_bytes)
-        ]
-        return {
-            target[topic]: records
-            for topic, records in ((topics.predictions, results), (topics.dead_letter, letters))
-            if records
-        }
 
     def _count(self, answered: list[tuple[Request, Answer]]) -> None:
         metrics = self._equipment.metrics
@@ -303,19 +241,3 @@ class Lane:
 
     def _progressed(self) -> None:
         self.progressed_at_s = time.monotonic()
-
-    def _hold(self, chunk: Chunk) -> None:
-        if not self._held:
-            self._progressed()
-        self._held.append(chunk)
-        self._changed.set()
-        self.in_hand += len(chunk.requests)
-        self._equipment.metrics.records_in_flight.inc(len(chunk.requests))
-        self._equipment.metrics.in_flight_bytes.inc(chunk.size_bytes)
-
-    def _release(self, chunk: Chunk) -> None:
-        self._room.release()
-        self.in_hand -= len(chunk.requests)
-        self._equipment.metrics.records_in_flight.dec(len(chunk.requests))
-        self._equipment.metrics.in_flight_bytes.dec(chunk.size_bytes)
-        self._equipment.budget.give_back(chunk.size_bytes)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from consumer.channel import Answer, DeadLetter
 from consumer.requests import Headers, Request
 from contract import headers, records
+from contract.topics import TopicSettings
 
+ATTEMPT: Final = re.compile(rb"[1-9][0-9]{0,8}")
 FIRST_ATTEMPT: Final = b"1"
 FRAMING_BYTES: Final = 1024
 """Generous for what a record batch adds to one record."""
@@ -22,10 +25,26 @@ class OutgoingRecord(NamedTuple):
     headers: Headers
 
 
+def by_topic(
+    answered: list[tuple[Request, Answer]], topics: TopicSettings, dead_letter_bytes: int
+) -> dict[str, list[OutgoingRecord]]:
+    """Everything that a transaction publishes for these requests, in their order; topics with nothing are left out."""
+    published = {
+        topics.predictions: [record for request, answer in answered for record in results(request, answer)],
+        topics.dead_letter: [
+            record
+            for request, answer in answered
+            if answer.dead_letters
+            for record in dead_letters(request, answer, dead_letter_bytes)
+        ],
+    }
+    return {topic: records for topic, records in published.items() if records}
+
+
 def results(request: Request, answer: Answer) -> Iterator[OutgoingRecord]:
     """One record per item, with the request's key and echoed headers."""
     for result in answer.results:
-        yield OutgoingRecord(request.key, result, request.echo)
+        yield OutgoingRecord(request.echo_key, result, request.echo)
 
 
 def dead_letters(request: Request, answer: Answer, limit_bytes: int) -> Iterator[OutgoingRecord]:
@@ -74,11 +93,17 @@ def _headers(request: Request, letter: DeadLetter) -> Headers:
         (headers.REQUEST_ID, request_id.encode()),
         (headers.ERROR_CODE, letter.code.encode()),
         (headers.ERROR_MESSAGE, letter.message.encode()),
-        (headers.ATTEMPT, dict(request.headers).get(headers.ATTEMPT) or FIRST_ATTEMPT),
+        (headers.ATTEMPT, _attempt(request.headers)),
     ]
     if letter.name is not None:
         ours.append((headers.ITEM_NAME, letter.name.encode("utf-8", "replace")))
     return ours
+
+
+def _attempt(received: Headers) -> bytes:
+    """Return what a replay has written; from anyone else anything may come."""
+    attempt = dict(received).get(headers.ATTEMPT) or b""
+    return attempt if ATTEMPT.fullmatch(attempt) else FIRST_ATTEMPT
 
 
 def _size_bytes(these: Headers) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,14 +11,14 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from consumer.channel import WHOLE_RECORD, Task
 from consumer.fetch import Unreadable
-from consumer.settings import EchoSettings
+from consumer.settings import EchoSettings, PacingSettings
 from contract import headers
 from contract.errors import ErrorCode
 
 Headers = list[tuple[str, bytes]]
 
 RECORD_OVERHEAD_BYTES: Final = 512
-"""Accounted for each record beside its value: the objects around it."""
+"""Accounted for each record beside its bytes: the objects around them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +29,28 @@ class Request:
     key: bytes | None
     value: bytes | None
     headers: Headers
-    """As received; they go on the dead letter."""
+    """Key, value and headers as received: they go on the dead letter."""
+    echo_key: bytes | None
     echo: Headers
-    """What comes back as headers of every result."""
+    """Key and headers of every result."""
     fetched_s: float
+    size_bytes: int
+    """What the request counts against the bytes in hand."""
 
-    @property
-    def size_bytes(self) -> int:
-        """What the request counts against the bytes in hand."""
-        return len(self.task.payload) + RECORD_OVERHEAD_BYTES
+
+def chunks(records: list[ConsumerRecord], pacing: PacingSettings, echo: EchoSettings) -> Iterator[list[Request]]:
+    """Cut what was fetched into the portions that a worker takes at once, in order; none is empty."""
+    chunk: list[Request] = []
+    size_bytes = 0
+    for record in records:
+        request = from_record(record, echo)
+        if chunk and (len(chunk) == pacing.chunk_records or size_bytes + request.size_bytes > pacing.chunk_bytes):
+            yield chunk
+            chunk, size_bytes = [], 0
+        chunk.append(request)
+        size_bytes += request.size_bytes
+    if chunk:
+        yield chunk
 
 
 def from_record(record: ConsumerRecord, limits: EchoSettings) -> Request:
@@ -46,10 +60,10 @@ def from_record(record: ConsumerRecord, limits: EchoSettings) -> Request:
     echo = [(name, last[name]) for name in headers.ECHOED if last.get(name) is not None]
     filename = last.get(headers.FILENAME) or b""
     code = _refused(record, echo, filename, limits)
-    key = record.key
+    echo_key = record.key
     if code in (ErrorCode.KEY_TOO_LARGE, ErrorCode.HEADER_TOO_LARGE):
         # Echoed to each of ten thousand results it would be an amplifier.
-        key, echo, filename = None, [], b""
+        echo_key, echo, filename = None, [], b""
     request_id = dict(echo).get(headers.REQUEST_ID, b"")
     task = Task(
         payload=b"" if code else record.value,
@@ -62,7 +76,8 @@ def from_record(record: ConsumerRecord, limits: EchoSettings) -> Request:
         filename=filename.decode("utf-8", "replace") or None,
         condemned={WHOLE_RECORD: str(code)} if code else {},
     )
-    return Request(task, key, record.value, received, echo, time.monotonic())
+    size_bytes = len(record.value or b"") + len(record.key or b"") + _size_bytes(received) + RECORD_OVERHEAD_BYTES
+    return Request(task, record.key, record.value, received, echo_key, echo, time.monotonic(), size_bytes)
 
 
 def from_unreadable(unreadable: Unreadable, partition: TopicPartition) -> Request:
@@ -70,7 +85,7 @@ def from_unreadable(unreadable: Unreadable, partition: TopicPartition) -> Reques
     now_ms = time.time_ns() // 1_000_000
     condemned = {WHOLE_RECORD: str(ErrorCode.UNREADABLE_RECORD)}
     task = Task(b"", partition.topic, partition.partition, unreadable.offset, now_ms, now_ms, None, None, condemned)
-    return Request(task, None, None, [], [], time.monotonic())
+    return Request(task, None, None, [], None, [], time.monotonic(), RECORD_OVERHEAD_BYTES)
 
 
 def _refused(record: ConsumerRecord, echo: Headers, filename: bytes, limits: EchoSettings) -> ErrorCode | None:
@@ -81,3 +96,7 @@ def _refused(record: ConsumerRecord, echo: Headers, filename: bytes, limits: Ech
     if not record.value:
         return ErrorCode.EMPTY_RECORD
     return None
+
+
+def _size_bytes(received: Headers) -> int:
+    return sum(len(name) + len(value or b"") for name, value in received)

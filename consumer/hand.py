@@ -1,0 +1,101 @@
+"""What a lane has in hand: chunks that are fetched and not yet committed, in the order of their offsets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from consumer.budget import Budget
+from consumer.channel import Answer
+from consumer.metrics import Metrics
+from consumer.requests import Request
+
+CHUNKS_IN_HAND: Final = 16
+"""Per lane: enough for all workers to serve one busy partition while its transaction commits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Records that a worker has been given, and its answers to come."""
+
+    requests: list[Request]
+    answers: asyncio.Task[list[Answer]]
+    size_bytes: int
+
+    @property
+    def next_offset(self) -> int:
+        """The offset behind the chunk's last record."""
+        return self.requests[-1].task.offset + 1
+
+
+class Hand:
+    """The chunks of one lane. Owners: its fetching task adds at the end, its publishing task takes from the front.
+
+    Bytes are taken from the budget that all lanes share, and given back when a chunk is committed or dropped.
+    """
+
+    def __init__(self, budget: Budget, metrics: Metrics) -> None:
+        self._budget = budget
+        self._metrics = metrics
+        self._chunks: deque[Chunk] = deque()
+        self._room = asyncio.Semaphore(CHUNKS_IN_HAND)
+        self._changed = asyncio.Event()
+        self._complete = False
+        self.records = 0
+
+    async def make_room(self, size_bytes: int) -> None:
+        """Wait until another chunk of this size may be held. Add it before anything else is awaited."""
+        await self._room.acquire()
+        await self._budget.take(size_bytes)
+
+    def add(self, chunk: Chunk) -> None:
+        """Hold a chunk for which room was made."""
+        self._chunks.append(chunk)
+        self.records += len(chunk.requests)
+        self._metrics.records_in_flight.inc(len(chunk.requests))
+        self._metrics.in_flight_bytes.inc(chunk.size_bytes)
+        self._changed.set()
+
+    def complete(self) -> None:
+        """No chunk will be added any more."""
+        self._complete = True
+        self._changed.set()
+
+    async def first(self) -> Chunk | None:
+        """Wait for the chunk in front; None when all are gone and none will come."""
+        while not self._chunks and not self._complete:
+            self._changed.clear()
+            await self._changed.wait()
+        return self._chunks[0] if self._chunks else None
+
+    def answered(self, most_bytes: int) -> list[Chunk]:
+        """The chunks from the front on whose answers are there: at least one, if it is, and as many as fit."""
+        chunks: list[Chunk] = []
+        size_bytes = 0
+        for chunk in self._chunks:
+            size_bytes += chunk.size_bytes
+            if not chunk.answers.done() or (chunks and size_bytes > most_bytes):
+                break
+            chunks.append(chunk)
+        return chunks
+
+    def release(self, count: int) -> None:
+        """Let go of the first `count` chunks: they are committed."""
+        for _ in range(count):
+            self._let_go(self._chunks.popleft())
+
+    def drop(self) -> None:
+        """Let go of all chunks: they are not committed, and their next owner repeats them."""
+        while self._chunks:
+            chunk = self._chunks.popleft()
+            chunk.answers.cancel()
+            self._let_go(chunk)
+
+    def _let_go(self, chunk: Chunk) -> None:
+        self._room.release()
+        self.records -= len(chunk.requests)
+        self._metrics.records_in_flight.dec(len(chunk.requests))
+        self._metrics.in_flight_bytes.dec(chunk.size_bytes)
+        self._budget.give_back(chunk.size_bytes)
