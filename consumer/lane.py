@@ -234,7 +234,7 @@ class Lane:
         metrics.transactions.labels("committed").inc()
         metrics.stage.labels("commit").observe(self.progressed_at_s - self._begun_s)
         metrics.records.inc(len(answered))
-        metrics.record_bytes.inc(sum(len(request.task.payload) for request, _ in answered))
+        metrics.record_bytes.inc(sum(len(request.value or b"") for request, _ in answered))
         metrics.committed([answer for _, answer in answered])
         # One observation a transaction, of its oldest record: the figure that a requester notices.
         metrics.latency.observe(self.progressed_at_s - answered[0][0].fetched_s)

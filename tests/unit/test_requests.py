@@ -1,0 +1,109 @@
+"""From a fetched record to a worker's task: what is echoed, what is refused, what it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from aiokafka import ConsumerRecord, TopicPartition
+
+from consumer.channel import WHOLE_RECORD
+from consumer.fetch import Unreadable
+from consumer.requests import RECORD_OVERHEAD_BYTES, Request, from_record, from_unreadable
+from consumer.settings import EchoSettings
+
+LIMITS = EchoSettings(key_bytes=16, header_bytes=8)
+
+
+def record(
+    value: bytes | None = b"image", *, key: bytes | None = None, headers: Sequence[tuple[str, bytes | None]] = ()
+) -> ConsumerRecord:
+    return ConsumerRecord("requests", 3, 7, 1_000, 0, key, value, None, -1, -1, tuple(headers))
+
+
+def verdict(request: Request) -> str | None:
+    return request.task.condemned.get(WHOLE_RECORD)
+
+
+def test_place_and_bytes_go_to_the_worker() -> None:
+    task = from_record(record(), LIMITS).task
+    assert (task.topic, task.partition, task.offset, task.timestamp_ms) == ("requests", 3, 7, 1_000)
+    assert task.payload == b"image"
+    assert task.condemned == {}
+
+
+def test_of_the_headers_three_are_echoed_and_all_are_kept() -> None:
+    headers = [
+        ("traceparent", b"t"),
+        ("content-type", b"image/png"),
+        ("request-id", b"order-7"),
+        ("correlation-id", b"c"),
+        ("x-own", None),
+    ]
+    request = from_record(record(key=b"k", headers=headers), LIMITS)
+    assert request.echo == [("request-id", b"order-7"), ("correlation-id", b"c"), ("traceparent", b"t")]
+    assert request.headers == headers
+    assert request.echo_key == request.key == b"k"
+    assert request.task.request_id == "order-7"
+
+
+def test_where_a_name_occurs_twice_the_last_one_counts() -> None:
+    request = from_record(record(headers=[("request-id", b"first"), ("request-id", b"last")]), LIMITS)
+    assert request.task.request_id == "last"
+    assert request.echo == [("request-id", b"last")]
+
+
+@pytest.mark.parametrize("value", [None, b""])
+def test_a_header_without_a_value_is_as_good_as_none(value: bytes | None) -> None:
+    task = from_record(record(headers=[("request-id", value), ("filename", value)]), LIMITS).task
+    assert task.request_id is None
+    assert task.filename is None
+
+
+def test_a_name_that_is_not_utf8_is_read_as_far_as_it_goes_and_echoed_as_it_came() -> None:
+    request = from_record(record(headers=[("request-id", b"\xffx"), ("filename", b"\xffy")]), LIMITS)
+    assert request.task.request_id == "\N{REPLACEMENT CHARACTER}x"
+    assert request.task.filename == "\N{REPLACEMENT CHARACTER}y"
+    assert request.echo == [("request-id", b"\xffx")]
+
+
+@pytest.mark.parametrize("value", [None, b""])
+def test_a_record_without_bytes_is_refused(value: bytes | None) -> None:
+    request = from_record(record(value, key=b"k", headers=[("request-id", b"7")]), LIMITS)
+    assert verdict(request) == "empty-record"
+    assert request.task.payload == b""
+    assert (request.echo_key, request.echo) == (b"k", [("request-id", b"7")])
+
+
+def test_a_key_at_the_limit_is_echoed_and_one_above_it_is_not() -> None:
+    assert verdict(from_record(record(key=b"k" * 16), LIMITS)) is None
+    request = from_record(record(key=b"k" * 17, headers=[("request-id", b"7"), ("filename", b"f")]), LIMITS)
+    assert verdict(request) == "key-too-large"
+    assert (request.echo_key, request.echo, request.task.filename) == (None, [], None)
+    assert request.key == b"k" * 17, "the dead letter has the original key"
+
+
+@pytest.mark.parametrize("name", ["request-id", "correlation-id", "traceparent", "filename"])
+def test_a_header_that_would_come_back_is_refused_above_the_limit(name: str) -> None:
+    assert verdict(from_record(record(headers=[(name, b"x" * 8)]), LIMITS)) is None
+    request = from_record(record(key=b"k", headers=[(name, b"x" * 9)]), LIMITS)
+    assert verdict(request) == "header-too-large"
+    assert (request.echo_key, request.echo, request.task.request_id) == (None, [], None)
+    assert request.headers == [(name, b"x" * 9)]
+
+
+def test_a_header_that_does_not_come_back_may_have_any_size() -> None:
+    assert verdict(from_record(record(headers=[("x-own", b"x" * 1_000)]), LIMITS)) is None
+
+
+def test_a_refused_record_counts_all_of_its_bytes_while_it_is_in_hand() -> None:
+    request = from_record(record(b"v" * 5_000, key=b"k" * 100, headers=[("name", b"x" * 10)]), LIMITS)
+    assert verdict(request) == "key-too-large"
+    assert request.size_bytes == 5_000 + 100 + 4 + 10 + RECORD_OVERHEAD_BYTES
+
+
+def test_of_an_unreadable_record_nothing_is_known_but_its_place() -> None:
+    request = from_unreadable(Unreadable(7, "why"), TopicPartition("requests", 3))
+    assert verdict(request) == "unreadable-record"
+    assert (request.task.topic, request.task.partition, request.task.offset) == ("requests", 3, 7)
+    assert (request.key, request.value, request.headers, request.echo) == (None, None, [], [])
