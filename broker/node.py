@@ -121,10 +121,17 @@ class Node:
         raise error(f"{self.folder.name} of the Kafka broker ended, its log says:\n{_complaints(told)}")
 
     def stop(self, deadline_s: float = 15.0) -> None:
-        """End it in good order: leaders move, files are closed. Past the deadline it is killed."""
+        """End it in good order: leaders move, files are closed. Past the deadline it is killed.
+
+        Parameters
+        ----------
+        deadline_s
+            Seconds; an idle node takes one, the last of a cluster five.
+        """
         if self._process is None:
             return
         self._process.terminate()
+        self._process.send_signal(signal.SIGCONT)  # a frozen one has to thaw to see it
         try:
             self._process.wait(deadline_s)
         except subprocess.TimeoutExpired:
