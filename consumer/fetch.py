@@ -1,13 +1,11 @@
 """Takes the records of one partition out of the client as they arrive.
 
-aiokafka raises out of `getmany` for a record that it cannot parse (a header name that is not UTF-8), and its
-position stays: fetched again, the record would stop the partition for ever. It is therefore approached one
-by one, handed on as `Unreadable`, and stepped over.
+What the client cannot parse is approached one by one, and handed on as `Unreadable`: see `consumer.unreadable`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
 from typing import Final
 
 import structlog
@@ -20,21 +18,15 @@ from aiokafka.errors import (
 )
 
 from consumer.errors import Fatal, Lost, describe
+from consumer.unreadable import Unreadable, rest_of_batch
 
 log = structlog.get_logger()
 
 POLL_MS: Final = 1_000
 """How long one call waits for records; the next one follows at once."""
+REREAD_TIMEOUT_S: Final = 15.0
 CORRUPT_FETCHES: Final = 5
 """Fetches in a row with a wrong checksum before it is not the line but the log that is damaged."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A record that the client cannot parse; all that is known of it is where it lies."""
-
-    offset: int
-    why: str
 
 
 class Fetcher:
@@ -47,8 +39,10 @@ class Fetcher:
         self._corrupt_in_a_row = 0
         consumer.seek(partition, offset)
 
-    async def take(self, most_records: int) -> list[ConsumerRecord] | Unreadable:
+    async def take(self, most_records: int) -> list[ConsumerRecord | Unreadable]:
         """Wait for records and return what has arrived, at least one, in order.
+
+        There may be more than `most_records` where one of them is unreadable: the rest of its batch.
 
         Raises
         ------
@@ -60,9 +54,9 @@ class Fetcher:
         while True:
             try:
                 records = await self._poll(1 if self._one_by_one else most_records)
-            except UnicodeDecodeError as error:
+            except UnicodeDecodeError:
                 if self._one_by_one:
-                    return self._step_over(error)
+                    return await self._read_on()
                 self._one_by_one = True  # the client has dropped what it had parsed of this fetch: again, singly
             except CorruptRecordException as error:
                 await self._judge_corruption(error)
@@ -100,11 +94,26 @@ class Fetcher:
     def _name(self) -> str:
         return f"{self._partition.topic}/{self._partition.partition}"
 
-    def _step_over(self, error: UnicodeDecodeError) -> Unreadable:
+    async def _read_on(self) -> list[ConsumerRecord | Unreadable]:
         # The client's position is behind the last record that it could parse; transaction markers may lie
-        # between that and this record. Only its parser knows the offset that it failed at.
+        # between that and the next batch. Only its parser knows the offset that it failed behind.
         parsed = self._consumer._fetcher._records[self._partition]._partition_records  # noqa: SLF001  # nothing public tells
-        offset = int(parsed.next_fetch_offset)
-        self._consumer.seek(self._partition, offset + 1)
+        try:
+            async with asyncio.timeout(REREAD_TIMEOUT_S):
+                records, next_offset = await rest_of_batch(
+                    self._consumer, self._partition, int(parsed.next_fetch_offset)
+                )
+            self._consumer.seek(self._partition, next_offset)
+        except (KafkaError, TimeoutError) as error:
+            raise Lost(f"could not read on in {self._name}: {describe(error)}") from error
+        for record in records:
+            if isinstance(record, Unreadable):
+                log.warning(
+                    "unreadable record",
+                    partition=self._name,
+                    offset=record.offset,
+                    why=record.why,
+                    then="it is answered as failed; its dead letter has no value",
+                )
         self._one_by_one = False
-        return Unreadable(offset, describe(error))
+        return records

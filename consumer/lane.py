@@ -14,19 +14,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from consumer import outgoing, requests
 from consumer.budget import Budget
 from consumer.channel import Answer
 from consumer.errors import Fatal, Lost, leaves
-from consumer.fetch import Fetcher, Unreadable
+from consumer.fetch import Fetcher
 from consumer.hand import Chunk, Hand
 from consumer.metrics import Metrics
 from consumer.pacer import Pacer
@@ -152,7 +151,7 @@ class Lane:
             while True:
                 taken = await fetcher.take(most_records)
                 self._behind = fetcher.behind_records() > most_records
-                for batch in self._requests(taken):
+                for batch in requests.chunks(taken, self._settings.pacing, self._settings.echo):
                     size_bytes = sum(request.size_bytes for request in batch)
                     await self._hand.make_room(size_bytes)
                     if self._hand.records == 0:
@@ -161,19 +160,6 @@ class Lane:
                     self._hand.add(Chunk(batch, answers, size_bytes))
         finally:
             self._hand.complete()  # cancelled by drain() or revoke(): the publisher ends behind what is held
-
-    def _requests(self, taken: list[ConsumerRecord] | Unreadable) -> Iterator[list[Request]]:
-        if isinstance(taken, Unreadable):
-            log.warning(
-                "unreadable record",
-                partition=self.name,
-                offset=taken.offset,
-                why=taken.why,
-                then="it is answered as failed; its dead letter has no value",
-            )
-            yield [requests.from_unreadable(taken, self.partition)]
-        else:
-            yield from requests.chunks(taken, self._settings.pacing, self._settings.echo)
 
     async def _classify(self, batch: list[Request]) -> list[Answer]:
         started_s = time.monotonic()

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord
 
 from consumer.channel import WHOLE_RECORD, Task
-from consumer.fetch import Unreadable
 from consumer.settings import EchoSettings, PacingSettings
+from consumer.unreadable import Unreadable
 from contract import headers
 from contract.errors import ErrorCode
 
@@ -38,12 +38,14 @@ class Request:
     """What the request counts against the bytes in hand."""
 
 
-def chunks(records: list[ConsumerRecord], pacing: PacingSettings, echo: EchoSettings) -> Iterator[list[Request]]:
+def chunks(
+    records: list[ConsumerRecord | Unreadable], pacing: PacingSettings, echo: EchoSettings
+) -> Iterator[list[Request]]:
     """Cut what was fetched into the portions that a worker takes at once, in order; none is empty."""
     chunk: list[Request] = []
     size_bytes = 0
     for record in records:
-        request = from_record(record, echo)
+        request = from_unreadable(record) if isinstance(record, Unreadable) else from_record(record, echo)
         if chunk and (len(chunk) == pacing.chunk_records or size_bytes + request.size_bytes > pacing.chunk_bytes):
             yield chunk
             chunk, size_bytes = [], 0
@@ -80,11 +82,12 @@ def from_record(record: ConsumerRecord, limits: EchoSettings) -> Request:
     return Request(task, record.key, record.value, received, echo_key, echo, time.monotonic(), size_bytes)
 
 
-def from_unreadable(unreadable: Unreadable, partition: TopicPartition) -> Request:
+def from_unreadable(unreadable: Unreadable) -> Request:
     """Make a request of which nothing is known but its place."""
     now_ms = time.time_ns() // 1_000_000
     condemned = {WHOLE_RECORD: str(ErrorCode.UNREADABLE_RECORD)}
-    task = Task(b"", partition.topic, partition.partition, unreadable.offset, now_ms, now_ms, None, None, condemned)
+    topic, partition = unreadable.partition
+    task = Task(b"", topic, partition, unreadable.offset, now_ms, now_ms, None, None, condemned)
     return Request(task, None, None, [], None, [], time.monotonic(), RECORD_OVERHEAD_BYTES)
 
 

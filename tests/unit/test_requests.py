@@ -8,9 +8,9 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
 from consumer.channel import WHOLE_RECORD
-from consumer.fetch import Unreadable
 from consumer.requests import RECORD_OVERHEAD_BYTES, Request, from_record, from_unreadable
 from consumer.settings import EchoSettings
+from consumer.unreadable import Unreadable
 
 LIMITS = EchoSettings(key_bytes=16, header_bytes=8)
 
@@ -103,7 +103,7 @@ def test_a_refused_record_counts_all_of_its_bytes_while_it_is_in_hand() -> None:
 
 
 def test_of_an_unreadable_record_nothing_is_known_but_its_place() -> None:
-    request = from_unreadable(Unreadable(7, "why"), TopicPartition("requests", 3))
+    request = from_unreadable(Unreadable(TopicPartition("requests", 3), 7, "why"))
     assert verdict(request) == "unreadable-record"
     assert (request.task.topic, request.task.partition, request.task.offset) == ("requests", 3, 7)
     assert (request.key, request.value, request.headers, request.echo) == (None, None, [], [])
