@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from engine import model
 from engine.canvas import Canvas
-from engine.model import Model, ModelInfo
+from engine.model import Model, ModelInfo, Reads
 from engine.picture import Picture
 from engine.svm import Decision
 
@@ -62,6 +62,11 @@ class Classifier:
     def info(self) -> ModelInfo:
         """Who makes the predictions."""
         return self._model.info
+
+    @property
+    def kind(self) -> Reads:
+        """What does the reading, for who wants to look inside."""
+        return self._model.reads
 
     def see(self, pictures: Sequence[Picture]) -> Canvas:
         """Bring pictures to the digits and the evidence that the model knows."""

@@ -45,7 +45,8 @@ def _light(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
     along = np.linspace(-1, 1, side)
     angle = rng.uniform(0, 2 * np.pi)
     ramp = (np.cos(angle) * along + np.sin(angle) * along[:, None]) / 2.83  # -0.5 to 0.5
-    return (1 - rng.uniform(0, 0.6) * (ramp + 0.5)).astype(np.float32)
+    light: NDArray[np.float32] = (1 - rng.uniform(0, 0.6) * (ramp + 0.5)).astype(np.float32)
+    return light
 
 
 def _encoded(picture: Digit, rng: np.random.Generator) -> bytes:
@@ -104,7 +105,8 @@ def _scan(drawn: Digit, rng: np.random.Generator) -> Digit:
     small = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     small *= 255 / max(float(small.max()), 1.0)
     steps = int(rng.choice(_GREY_LEVELS)) - 1
-    return (np.rint(small / 255 * steps) * (255 / steps)).astype(np.uint8)
+    grey: Digit = (np.rint(small / 255 * steps) * (255 / steps)).astype(np.uint8)
+    return grey
 
 
 def _formatted(scanned: Digit, rng: np.random.Generator) -> Digit:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from engine.canvas import EVIDENCE
 from engine.svm import DIGITS, Floats, Machine, softmax
 from engine.training.copies import Strength, copy
 from engine.training.data import Labelled
@@ -40,20 +41,24 @@ _FIRST_VOTE = 10.0  # a centre's weight for its own digit, at the start
 class Plan:
     """How large the machine is and how long it learns."""
 
-    directions: int = 128
-    centres: int = 1_500
-    epochs: int = 100
+    directions: int = 96
+    centres: int = 1_000
+    epochs: int = 60
+    disturbed_share: float = 0.5
+    """Disturbed digits in each epoch, as a share of the clean ones."""
     seed: int = 0
     strength: Strength = field(default_factory=Strength)
 
 
-def fit(data: Labelled, plan: Plan, progress: Callable[[int, float], None]) -> Machine:
+def fit(data: Labelled, disturbed: Labelled, plan: Plan, progress: Callable[[int, float], None]) -> Machine:
     """Train a machine; the eleventh column ("is a digit") stays 0.
 
     Parameters
     ----------
     data
-        The training digits.
+        The training digits: each epoch sees every one of them.
+    disturbed
+        The same digits as the canvas gives them back from disturbed pictures; each epoch draws some of them.
     plan
         Sizes, epochs, the seed of every choice.
     progress
@@ -62,14 +67,16 @@ def fit(data: Labelled, plan: Plan, progress: Callable[[int, float], None]) -> M
     random = np.random.default_rng(plan.seed)
     offset, parameters = _start(data, plan, random)
     average = {name: value.copy() for name, value in parameters.items()}
-    optimiser = _Adam(parameters, steps=plan.epochs * math.ceil(len(data) / _BATCH))
+    drawn = min(round(plan.disturbed_share * len(data)), len(disturbed))
+    optimiser = _Adam(parameters, steps=plan.epochs * math.ceil((len(data) + drawn) / _BATCH))
     targets = np.eye(DIGITS, dtype=np.float32)
     for epoch in range(plan.epochs):
-        order = random.permutation(len(data))
-        features = describe(copy(data.digits[order], plan.strength, random))
-        labels = data.labels[order]
+        some = disturbed.part(random.choice(len(disturbed), drawn, replace=False))
+        digits, labels = np.concatenate([data.digits, some.digits]), np.concatenate([data.labels, some.labels])
+        order = random.permutation(len(labels))
+        features, labels = describe(copy(digits[order], plan.strength, random)), labels[order]
         losses = []
-        for first in range(0, len(data), _BATCH):
+        for first in range(0, len(labels), _BATCH):
             part = slice(first, first + _BATCH)
             loss, gradients = _gradients(parameters, offset, features[part], targets[labels[part]])
             optimiser.step(parameters, gradients)
@@ -87,8 +94,8 @@ def _start(data: Labelled, plan: Plan, random: np.random.Generator) -> tuple[Flo
     offset = features.mean(axis=0) @ projection
     chosen = random.choice(len(data), plan.centres, replace=len(data) < plan.centres)
     centres = features[chosen] @ projection - offset
-    some, others = np.array_split(centres, 2)
-    typical = np.median(((some[: len(others), None][:250] - others[None, :250]) ** 2).sum(axis=-1))
+    some, others = np.array_split(centres[:500], 2)
+    typical = np.median(((some[:, None] - others[None]) ** 2).sum(axis=-1))
     weights = np.zeros((plan.centres, DIGITS), np.float32)
     weights[np.arange(plan.centres), data.labels[chosen]] = _FIRST_VOTE
     return offset, {
@@ -109,7 +116,7 @@ def _machine(parameters: Parameters, offset: Floats) -> Machine:
         widths=np.exp(parameters["log_widths"]),
         weights=np.pad(parameters["weights"], ((0, 0), (0, 1))),
         bias=np.pad(parameters["bias"], (0, 1)),
-        evidence_weights=np.zeros(0, np.float32),
+        evidence_weights=np.zeros(len(EVIDENCE), np.float32),
         temperature=1.0,
     )
 

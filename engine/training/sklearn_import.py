@@ -22,6 +22,8 @@ from engine.model import Model, Thresholds
 from engine.svc import Frame, Kernel, Svc
 from engine.svm import DIGITS
 
+_TEMPERATURE = 0.2  # of won duels, without probabilities: one duel ahead is 0.99. The manifest says: not calibrated
+
 
 class SklearnError(Exception):
     """The file holds no model that can be imported; the sentence says why."""
@@ -56,7 +58,7 @@ def import_sklearn(path: Path, folder: Path, frame: Frame, hog: BlockHog, naming
     """
     machine = _svc(path)
     try:
-        imported = Svc(frame=frame, hog=hog, temperature=1.0, **_arrays(machine))
+        imported = Svc(frame=frame, hog=hog, temperature=_TEMPERATURE, **_arrays(machine))
     except ValueError as error:
         raise SklearnError(f"{path} does not fit these options: {error}") from error
     about = {
@@ -109,7 +111,7 @@ def _arrays(machine: SVC) -> Mapping[str, Any]:
 
 def _pairwise(machine: SVC) -> NDArray[np.float64]:
     """Take the slopes and offsets of the duels; there are none unless the model was trained with probabilities."""
-    return np.asarray([machine.probA_, machine.probB_], np.float64).reshape(2, -1)
+    return np.asarray([machine._probA, machine._probB], np.float64).reshape(2, -1)  # noqa: SLF001  # the public names warn
 
 
 def _dense(values: Any) -> NDArray[np.float64]:

@@ -1,0 +1,152 @@
+"""The commands around the model: evaluate, benchmark, train, card, import-sklearn.
+
+Each imports what it needs when it runs: reading digits must not wait for what only training needs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from engine.classifier import Classifier
+from engine.console import JsonOption, ModelOption, progress_bars, unusable
+from engine.model import ModelError
+from models import default_model
+
+WORK = Path(".digitstream/training")
+
+MnistOption = Annotated[Path, typer.Option("--mnist", help="Folder with MNIST's two training files (IDX, gz or not).")]
+
+
+def evaluate(
+    folder: Annotated[Path | None, typer.Argument(help="Pictures as DIR/LABEL/*.png, or jpg and so on.")] = None,
+    *,
+    images: Annotated[Path | None, typer.Option(help="IDX file of 28x28 pictures, gz or not.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="IDX file of their labels.")] = None,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read labelled digits and tell how good the readings are.
+
+    Percentages with 95 % intervals; the calibration error is over 15 bins of equally many digits.
+    """
+    from engine.training.data import DataError, list_folder, read_idx
+    from engine.training.evaluate import judge_digits, judge_pictures
+
+    if (images is None) != (labels is None) or (folder is None) == (images is None):
+        raise typer.BadParameter("give either a folder, or both --images and --labels")
+    try:
+        classifier = Classifier.load(model or default_model())
+        with progress_bars() as bars:
+            bar = bars.add_task("read", total=None, note="")
+            if images is not None and labels is not None:
+                data = read_idx(images, labels)
+                bars.update(bar, total=len(data))
+                judged = judge_digits(classifier, data, lambda count: bars.advance(bar, count))
+            elif folder is not None:
+                listed = list_folder(folder)
+                bars.update(bar, total=len(listed))
+                judged = judge_pictures(classifier, listed, lambda count: bars.advance(bar, count))
+    except (OSError, ModelError, DataError) as error:
+        raise unusable(error) from error
+    figures = judged.figures() | {"confusion": judged.confusion().tolist()}
+    if as_json:
+        typer.echo(orjson.dumps(figures))
+    else:
+        _print_figures(figures)
+
+
+def benchmark(
+    mnist: MnistOption,
+    *,
+    model: ModelOption = None,
+    work: Annotated[Path, typer.Option(help="Where the plain chain's machine is kept.")] = WORK,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what reading costs on one core, against Pillow, scikit-image's HOG and scikit-learn's SVC in one run.
+
+    The first run trains that SVC on all digits, which takes some minutes.
+    """
+    from engine.training.benchmark import benchmark as measure
+    from engine.training.benchmark import steps
+    from engine.training.data import DataError, read_mnist
+
+    try:
+        classifier = Classifier.load(model or default_model())
+        data = read_mnist(mnist)
+    except (ModelError, DataError) as error:
+        raise unusable(error) from error
+    with progress_bars() as bars:
+        bar = bars.add_task("measure", total=steps(), note="")
+        figures = measure(classifier, data, work / "plain-chain.joblib", lambda: bars.advance(bar))
+    if as_json:
+        typer.echo(orjson.dumps(figures))
+        return
+    stages = figures.pop("us_per_image")
+    for key, value in figures.items():
+        typer.echo(f"{key:26}{value}")
+    table = Table("µs an image", *next(iter(stages.values())))
+    for name, costs in stages.items():
+        table.add_row(name, *(str(cost) for cost in costs.values()))
+    Console().print(table)
+
+
+def import_sklearn(
+    pickled: Annotated[Path, typer.Argument(help="SVC saved by pickle or joblib.")],
+    *,
+    trusted: Annotated[
+        bool, typer.Option("--i-trust-this-file", help="Unpickling runs code from the file: say that you trust it.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder to write the model to.")] = Path("imported-model"),
+    name: Annotated[str, typer.Option(help="Name of the model in every result.")] = "imported-svc",
+    version: Annotated[str, typer.Option(help="Its version.")] = "1",
+    orientations: Annotated[int, typer.Option(help="HOG: directions.")] = 9,
+    pixels_per_cell: Annotated[int, typer.Option(help="HOG: side of a cell.")] = 8,
+    cells_per_block: Annotated[int, typer.Option(help="HOG: side of a block, in cells.")] = 3,
+    block_norm: Annotated[str, typer.Option(help="HOG: L1, L1-sqrt, L2 or L2-Hys.")] = "L2-Hys",
+    transform_sqrt: Annotated[bool, typer.Option(help="HOG: square root of the pixels first.")] = False,
+    side_px: Annotated[int, typer.Option("--image-size", help="Side of the training pictures, in pixels.")] = 28,
+    dark_ink: Annotated[
+        bool, typer.Option("--dark-ink/--bright-ink", help="Polarity of the training pictures.")
+    ] = False,
+    white: Annotated[float, typer.Option(help="Value of their brightest pixel: 255, or 1 if they were scaled.")] = 255,
+    canvas: Annotated[
+        bool, typer.Option("--canvas/--as-it-is", help="Find and centre the digit first, or take pictures as they are.")
+    ] = False,
+) -> None:
+    """Turn a scikit-learn SVC over scikit-image's HOG into a model that can be served without pickle."""
+    from engine.blockhog import BlockHog
+    from engine.svc import Frame
+    from engine.training.sklearn_import import Naming, SklearnError
+    from engine.training.sklearn_import import import_sklearn as convert
+
+    if not trusted:
+        raise unusable(PermissionError(f"unpickling {pickled} runs code from it; add --i-trust-this-file if you do"))
+    try:
+        hog = BlockHog(orientations, pixels_per_cell, cells_per_block, block_norm, transform_sqrt)
+        frame = Frame(side_px, not dark_ink, white, canvas)
+        made = convert(pickled, out, frame, hog, Naming(name, version))
+    except (OSError, ValueError, ModelError, SklearnError) as error:
+        raise unusable(error) from error
+    typer.echo(f"{out}: {made.info.name} {made.info.version}, sha256 {made.info.sha256}")
+
+
+def _print_figures(figures: dict[str, Any]) -> None:
+    """Show the figures and the confusion matrix as tables."""
+    console = Console()
+    table = Table("figure", "value", "95 % interval")
+    for key, value in figures.items():
+        if key == "confusion" or key.endswith("_interval"):
+            continue
+        interval = figures.get(f"{key}_interval")
+        table.add_row(key, str(value), f"{interval[0]} to {interval[1]}" if interval else "")
+    console.print(table)
+    confusion = Table("shown \\ read", *(str(digit) for digit in range(10)))
+    for digit, row in enumerate(figures["confusion"]):
+        confusion.add_row(str(digit), *(str(count) if count else "" for count in row))
+    console.print(confusion)

@@ -1,0 +1,81 @@
+"""Reading labelled pictures with a model, the way the service reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.canvas import Canvas
+from engine.classifier import Classifier
+from engine.errors import EngineError
+from engine.limits import Limits
+from engine.picture import Picture, decode
+from engine.svm import Decision
+from engine.training.data import Labelled
+from engine.training.measure import Judged
+
+_CHUNK = 256
+_UNREAD = -1  # the digit of a picture that cannot be decoded: wrong whatever its label
+
+
+def judge_digits(classifier: Classifier, data: Labelled, advance: Callable[[int], None]) -> Judged:
+    """Read digits as 28x28 pictures, bright ink on black.
+
+    Parameters
+    ----------
+    classifier
+        The model.
+    data
+        The digits and their labels.
+    advance
+        Called with the number of digits read since the last call.
+    """
+    pixels = np.rint(data.digits * 255).astype(np.uint8)
+    chunks = []
+    for first in range(0, len(pixels), _CHUNK):
+        pictures = [Picture(digit) for digit in pixels[first : first + _CHUNK]]
+        chunks.append(classifier.decide(classifier.see(pictures)))
+        advance(len(pictures))
+    return judge(classifier, chunks, data.labels)
+
+
+def judge_pictures(
+    classifier: Classifier, listed: Sequence[tuple[Path, int]], advance: Callable[[int], None]
+) -> Judged:
+    """Read picture files with their labels; one that cannot be decoded is wrong and unsure."""
+    labels = np.array([label for _, label in listed], np.int64)
+    limits = Limits()
+    chunks, failed = [], np.zeros(len(listed), np.bool_)
+    for first in range(0, len(listed), _CHUNK):
+        pictures = []
+        for i, (path, _) in enumerate(listed[first : first + _CHUNK], first):
+            try:
+                pictures.append(decode(path.read_bytes(), limits))
+            except EngineError:
+                failed[i] = True
+                pictures.append(Picture(np.zeros((8, 8), np.uint8)))
+        chunks.append(classifier.decide(classifier.see(pictures)))
+        advance(len(pictures))
+    judged = judge(classifier, chunks, labels)
+    judged.digits[failed] = _UNREAD
+    judged.unsure[failed] = True
+    return judged
+
+
+def judge(classifier: Classifier, chunks: Sequence[Decision], labels: NDArray[np.int64]) -> Judged:
+    """Compare decisions with the labels."""
+    digits = np.concatenate([chunk.labels for chunk in chunks])
+    probabilities = np.concatenate([chunk.probabilities for chunk in chunks])
+    unsure = np.concatenate([np.logical_or(*classifier.unsure(chunk)) for chunk in chunks])
+    return Judged(labels, digits, probabilities[np.arange(len(digits)), digits], unsure)
+
+
+def decide_in_chunks(classifier: Classifier, canvas: Canvas) -> list[Decision]:
+    """Decide on many digits, as many at a time as the service does."""
+    return [
+        classifier.decide(Canvas(canvas.digits[first : first + _CHUNK], canvas.evidence[first : first + _CHUNK]))
+        for first in range(0, len(canvas.digits), _CHUNK)
+    ]
