@@ -20,11 +20,14 @@ FACTS = 4
 """Numbers about the paper of each picture: see `find_ink`."""
 
 _LEVELS = 256
-_EVEN_SHARE = 0.4  # of the pixels lie on one level (+-1): the paper is even and without noise
+_EVEN_SHARE = 0.2  # of the pixels lie on one level (+-1): the paper is even and without noise
+_PEAK_LEVELS = 32  # two levels nearer than this are one
+_RIVAL = 0.6  # times as frequent as the most frequent level: that could be the paper as well
 _TERMS = 6  # of the surface: 1, u, v, uu, uv, vv
 _SAMPLES_PER_SIDE = 24
 _ROUNDS = 6
-_TOP_SHARE = 0.015  # of the pixels are taken as full ink
+_TOP_PIXELS = 12  # of the highest pixels the last is certainly ink
+_NOISY = 0.08  # of the contrast: noisier planes are smoothed
 _NOISE_FLOOR = 2.0  # times the paper's standard deviation: below it nothing is ink
 
 
@@ -58,6 +61,7 @@ def _find_ink(planes: Planes, ink_planes: Planes, facts: NDArray[np.float32]) ->
                     ink[y, x] = plane[y, x] - level
         else:
             facts[index, 2] = _subtract_surface(plane, ink) / 255
+            _smooth(ink)
         facts[index, 3] = _turn_to_ink(ink)
         _scale(ink, facts[index])
 
@@ -68,12 +72,43 @@ def _even_level(plane: NDArray[np.float32]) -> float:
     counts = np.zeros(_LEVELS + 2, np.int64)
     for value in plane.ravel():
         counts[int(value + np.float32(0.5)) + 1] += 1
-    best = 1
+    first = _peak(counts, 0, 0)
+    second = _peak(counts, first - _PEAK_LEVELS, first + _PEAK_LEVELS)
+    most, other = _near(counts, first), _near(counts, second)
+    if most < _EVEN_SHARE * plane.size:
+        return -1.0
+    if other < _EVEN_SHARE * plane.size or other < _RIVAL * most:
+        return float(first - 1)
+    # Two levels share the picture: paper is the one that is more frequent along the rim.
+    rim = _rim_share(plane, first - 1, second - 1)
+    return float(first - 1 if rim >= 0 else second - 1)
+
+
+@compiled
+def _peak(counts: NDArray[np.int64], below: int, above: int) -> int:
+    """Find the most frequent level outside the given span."""
+    best = 0
     for level in range(1, _LEVELS + 1):
-        if counts[level] > counts[best]:
+        if not below < level < above and (best == 0 or counts[level] > counts[best]):
             best = level
-    near = counts[best - 1] + counts[best] + counts[best + 1]
-    return float(best - 1) if near >= _EVEN_SHARE * plane.size else -1.0
+    return best
+
+
+@compiled
+def _near(counts: NDArray[np.int64], level: int) -> int:
+    return int(counts[level - 1] + counts[level] + counts[level + 1])
+
+
+@compiled
+def _rim_share(plane: NDArray[np.float32], one: float, other: float) -> int:
+    """Count the pixels at the rim that are nearer to one level, less those that are nearer to the other."""
+    height, width = plane.shape
+    middle = (one + other) / 2
+    balance = 0
+    for y in range(height):
+        for x in range(0, width, 1 if y in (0, height - 1) else width - 1):
+            balance += 1 if (plane[y, x] > middle) == (one > middle) else -1
+    return balance
 
 
 @compiled
@@ -151,6 +186,37 @@ def _solve(normal: NDArray[np.float64], terms: int, solution: NDArray[np.float64
 
 
 @compiled
+def _smooth(rest: NDArray[np.float32]) -> None:
+    """Blur, as often as needed (at most three times), until the noise is small beside the ink."""
+    for _ in range(3):
+        sizes = np.abs(rest)
+        noise = 1.48 * np.median(sizes)  # the standard deviation, if more than half is paper
+        if noise <= _NOISY * _full_height(sizes):
+            return
+        _blur(rest)
+
+
+@compiled
+def _blur(rest: NDArray[np.float32]) -> None:
+    """Average with the neighbours, 1 2 1 along rows and columns; the rim is its own neighbour."""
+    height, width = rest.shape
+    half, quarter = np.float32(0.5), np.float32(0.25)
+    for y in range(height):
+        before = rest[y, 0]
+        for x in range(width):
+            here = rest[y, x]
+            rest[y, x] = half * here + quarter * (before + rest[y, min(x + 1, width - 1)])
+            before = here
+    above = rest[0].copy()
+    for y in range(height):
+        below = rest[min(y + 1, height - 1)]
+        for x in range(width):
+            here = rest[y, x]
+            rest[y, x] = half * here + quarter * (above[x] + below[x])
+            above[x] = here
+
+
+@compiled
 def _turn_to_ink(rest: NDArray[np.float32]) -> float:
     """Make ink positive: the side with the larger cubes is rarer and further away."""
     skew = 0.0
@@ -166,21 +232,13 @@ def _turn_to_ink(rest: NDArray[np.float32]) -> float:
 
 @compiled
 def _scale(ink: NDArray[np.float32], facts: NDArray[np.float32]) -> None:
+    """Bring full ink to 1, and to 0 what lies within the paper's noise."""
     full = _full_height(ink)
     facts[0] = full / 255
     if full < 1:
         ink[:, :] = 0
         return
-    # Noise is read from the far side of the paper, where there is no ink's soft edge.
-    squares = 0.0
-    paper = 0
-    limit = full * 0.25
-    for value in ink.ravel():
-        if abs(value) < limit:
-            paper += 1
-            if value < 0:
-                squares += value * value
-    noise = math.sqrt(2 * squares / max(1, paper))
+    noise = _paper_noise(ink, 0.25 * full)
     facts[1] = noise / 255
     floor = np.float32(_NOISE_FLOOR * noise)
     gain = np.float32(1 / max(1.0, full - floor))
@@ -190,19 +248,33 @@ def _scale(ink: NDArray[np.float32], facts: NDArray[np.float32]) -> None:
 
 
 @compiled
+def _paper_noise(ink: NDArray[np.float32], limit: float) -> float:
+    """Give the paper's standard deviation, read from its far side, where there is no ink's soft edge."""
+    squares = 0.0
+    paper = 0
+    for value in ink.ravel():
+        if abs(value) < limit:
+            paper += 1
+            if value < 0:
+                squares += value * value
+    return math.sqrt(2 * squares / max(1, paper))
+
+
+@compiled
 def _full_height(ink: NDArray[np.float32]) -> float:
-    """Give the mean of the highest pixels, by a histogram."""
+    """Give the height that three quarters of the ink reach, ink being what is over half of the highest pixels."""
     counts = np.zeros(_LEVELS * 2, np.int64)
     for value in ink.ravel():
         if value > 0:
             counts[min(int(value + np.float32(0.5)), _LEVELS * 2 - 1)] += 1
-    wanted = max(1, int(_TOP_SHARE * ink.size))
-    found = 0
-    total = 0.0
-    for level in range(_LEVELS * 2 - 1, -1, -1):
-        taken = min(counts[level], wanted - found)
-        found += taken
-        total += taken * level
-        if found == wanted:
-            break
-    return total / max(1, found)
+    top = _count_down(counts, _TOP_PIXELS)
+    return float(_count_down(counts, max(1, int(0.25 * counts[top // 2 :].sum()))))
+
+
+@compiled
+def _count_down(counts: NDArray[np.int64], wanted: int) -> int:
+    level = len(counts) - 1
+    while level > 0 and wanted > counts[level]:
+        wanted -= counts[level]
+        level -= 1
+    return level

@@ -22,6 +22,11 @@ _INK = np.float32(0.3)  # from here on a pixel counts as ink
 _HALO_PX = 2  # a stroke's soft edge reaches this far beyond what counts as ink
 _LINES_MIN_PX = 20  # below this side a digit's own bar runs from edge to edge
 _FRAME_SIDES = 3  # and more make a frame: the fourth may be cut off
+_LINE_STEEP = 0.15  # px per px
+_LINE_ROUGH_PX = 0.75  # thicker than the line: a stroke crosses
+_LINE_DARKER = 0.25  # darker than the line: a stroke lies on it
+_LINE_SEEN = 0.25  # of the width a line must be seen alone, without a stroke
+_LINE_GAPS = 0.08  # of the width it may be missing
 _KEEP_MASS = 0.12  # of the largest component's: a component of its own right
 _SPECK_MASS = 0.02  # of the largest component's: dirt, however near
 _NEAR = 0.12  # of the longer side of the largest component's box
@@ -66,9 +71,9 @@ def _keep_strokes(
             erased = ink.copy()
             _erase_frame(erased, parts)
             _erase_lines(erased)
-            turned = np.ascontiguousarray(erased.T)
-            _erase_lines(turned)
-            erased = np.ascontiguousarray(turned.T)
+            for _ in range(4):
+                _erase_lines(erased)
+                erased = np.ascontiguousarray(erased.T[::-1])  # a quarter turn: from all four sides
             new_runs = _find_runs(erased)
             _join_runs(new_runs)
             new_parts, new_masses = _components(erased, new_runs)
@@ -237,63 +242,70 @@ def _erase_side(ink: NDArray[np.float32], thickness: float) -> None:
 def _erase_lines(ink: NDArray[np.float32]) -> None:
     """Follow each thin run at the left edge to the right edge; erase it where no stroke crosses."""
     height, width = ink.shape
-    thick = max(2, int(0.1 * height))
+    thick = max(2, int(0.08 * height))
     found = np.zeros((width, 2), np.int64)
     y = 0
     while y < height:
-        if ink[y, 0] <= _INK:
-            y += 1
-            continue
-        end = y
-        while end < height and ink[end, 0] > _INK:
-            end += 1
-        if end - y <= thick:
-            thickness = _follow(ink, (y + end - 1) / 2, thick, found)
+        end = _run_end(ink, y, 0)
+        if 0 < end - y <= thick:
+            thickness = _follow(ink, y, end, found)
             if thickness > 0:
                 for x in range(width):
-                    top, bottom = found[x]
-                    if 0 < bottom - top <= 1.5 * thickness + 0.5:
-                        for row in range(max(0, top - 1), min(height, bottom + 1)):
-                            ink[row, x] = 0
+                    if found[x, 1] > 0:
+                        ink[max(0, found[x, 0] - 1) : found[x, 1] + 1, x] = 0
         y = end + 1
 
 
 @compiled
-def _follow(ink: NDArray[np.float32], at: float, thick: int, found: NDArray[np.int64]) -> float:
-    """Follow a line from column 0; fill `found` with its run in each column; give its thickness, or 0 if it ends."""
+def _run_end(ink: NDArray[np.float32], y: int, x: int) -> int:
+    """Give the row below the run that starts here (this row itself, if there is no ink)."""
+    while y < ink.shape[0] and ink[y, x] > _INK:
+        y += 1
+    return y
+
+
+@compiled
+def _follow(ink: NDArray[np.float32], top: int, bottom: int, found: NDArray[np.int64]) -> float:
+    """Follow a line from its run in column 0; fill `found` with its run in each column where nothing crosses it.
+
+    Returns
+    -------
+    thickness : float
+        In px; 0 if the line ends on the way, or is covered for the most part.
+    """
     height, width = ink.shape
+    found[:, :] = 0
+    at = (top + bottom - 1) / 2
+    thickness = float(bottom - top)
+    level = ink[top:bottom, 0].mean()
     slope = 0.0
     hits = 0
     gaps = 0
-    lengths = 0
     for x in range(width):
-        found[x] = 0
-        row = -1
+        row = round(at)
         for step in (0, -1, 1):
-            near = round(at) + step
-            if 0 <= near < height and ink[near, x] > _INK:
-                row = near
+            if 0 <= row + step < height and ink[row + step, x] > _INK:
+                row += step
                 break
-        if row < 0:
+        if not (0 <= row < height and ink[row, x] > _INK):
             gaps += 1
         else:
             top = row
             while top > 0 and ink[top - 1, x] > _INK:
                 top -= 1
-            bottom = row + 1
-            while bottom < height and ink[bottom, x] > _INK:
-                bottom += 1
-            if bottom - top <= thick:
+            bottom = _run_end(ink, row, x)
+            here = ink[top:bottom, x].mean()
+            if bottom - top <= thickness + _LINE_ROUGH_PX and here <= level + _LINE_DARKER:
                 found[x, 0], found[x, 1] = top, bottom
                 hits += 1
-                lengths += bottom - top
+                thickness += (bottom - top - thickness) / hits
+                level += (here - level) / hits
                 off = (top + bottom - 1) / 2 - at
-                slope = min(0.3, max(-0.3, slope + 0.05 * off))
+                slope = min(_LINE_STEEP, max(-_LINE_STEEP, slope + 0.05 * off))
                 at += 0.4 * off
         at += slope
-    if hits < 0.5 * width or gaps > 0.08 * width or found[width - 1, 1] == 0:
-        return 0.0
-    return lengths / hits
+    ends = found[width - 1, 1] > 0
+    return thickness if ends and hits >= _LINE_SEEN * width and gaps <= _LINE_GAPS * width else 0.0
 
 
 @compiled

@@ -62,7 +62,7 @@ def coloured(digit: Digit, rng: np.random.Generator) -> bytes:
 
 def shaded(digit: Digit, rng: np.random.Generator) -> bytes:
     """Write dark on paper that the light falls on from one side: down to 35 to 60 % of its brightness."""
-    return _png(_round((235 - 200 * digit / 255) * _light(*digit.shape, rng)))
+    return _png(_round((235 - 200 * (digit / 255)) * _light(*digit.shape, rng)))
 
 
 def jpeg_50(digit: Digit, _: np.random.Generator) -> bytes:
@@ -141,7 +141,7 @@ def small(digit: Digit, rng: np.random.Generator) -> bytes:
 def large(digit: Digit, rng: np.random.Generator) -> bytes:
     """Enlarge to 512 px, dark on white, with a pen of another width."""
     ink = cv2.resize(digit, (512, 512), interpolation=cv2.INTER_CUBIC)
-    pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (21, 21))
+    pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))
     ink = (cv2.erode, cv2.dilate)[int(rng.integers(2))](np.where(ink > 127, 255, 0).astype(np.uint8), pen)  # noqa: PLR2004  # half ink
     return _png(255 - ink)
 
