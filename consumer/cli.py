@@ -15,8 +15,9 @@ import uvloop
 from consumer import service
 from consumer.errors import Fatal
 from consumer.log import configure
+from consumer.reference import as_environment, as_markdown
 from consumer.settings import Settings
-from contract.settings import SettingsError, load, variables
+from contract.settings import SettingsError, load
 
 EXIT_FATAL: Final = 1
 EXIT_SETTINGS: Final = 2
@@ -31,36 +32,31 @@ main = typer.Typer(
 )
 
 
-@main.callback()
-def _commands() -> None:
-    """Keep ``run`` a command of its own."""
-
-
 @main.command()
-def run(
-    *,
-    settings: Annotated[bool, typer.Option("--settings", help="Print every setting with its value, then end.")] = False,
-) -> None:
+def run() -> None:
     """Run the service until SIGTERM or SIGINT; it is set up by environment variables DIGITS_… alone."""
+    settings = _settings()
+    configure(settings.log)
     try:
-        loaded = load(Settings, owns_prefix=True)
-    except SettingsError as error:
-        typer.echo(str(error), err=True)
-        sys.exit(EXIT_SETTINGS)
-    if settings:
-        _print(loaded)
-        return
-    configure(loaded.log)
-    try:
-        uvloop.run(service.run(loaded))
+        uvloop.run(service.run(settings))
     except Fatal as fatal:
         log.error("fatal", why=str(fatal), then="the service ends; nothing half done is committed")  # noqa: TRY400  # the sentence is the message
         sys.exit(EXIT_FATAL)
 
 
-def _print(loaded: Settings) -> None:
-    for name in variables(Settings):
-        value: object = loaded
-        for part in name.removeprefix("DIGITS_").lower().split("__"):
-            value = getattr(value, part)
-        typer.echo(f"{name}={value}")
+@main.command()
+def settings(
+    *,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the defaults as docs/settings.md.")] = False,
+) -> None:
+    """Print every setting with its value and its meaning, as a file that could be sourced."""
+    for line in as_markdown() if markdown else as_environment(_settings()):
+        typer.echo(line)
+
+
+def _settings() -> Settings:
+    try:
+        return load(Settings, owns_prefix=True)
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(EXIT_SETTINGS)

@@ -1,4 +1,4 @@
-"""Settings of the service: ``DIGITS_…``; the table in the README is checked against this module."""
+"""Settings of the service: ``DIGITS_…``; docs/settings.md is made from this module."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class PacingSettings(BaseModel):
         default=100, ge=0, description="Pause between transactions of a lane that is behind: larger ones, fewer."
     )
     transaction_bytes: int = Field(
-        default=4 * 1024 * 1024, ge=1024, description="A transaction takes no further results above this size."
+        default=4 * 1024 * 1024, ge=1024, description="Bytes of requests that one transaction answers."
     )
     chunk_records: int = Field(default=256, ge=1, description="Records that a worker takes at once, at most.")
     chunk_bytes: int = Field(
@@ -113,7 +113,10 @@ class Settings(ClientSettings):
     pacing: PacingSettings = PacingSettings()
     echo: EchoSettings = EchoSettings()
     limits: Limits = Limits()
-    model: Path = Field(default_factory=default_model, description="Directory of the model to serve.")
+    model: Path = Field(
+        default_factory=default_model,
+        description="Directory of the model to serve; by default the one that is shipped.",
+    )
     workers: int = Field(default=2, ge=1, le=256, description="Worker processes; one a core is right.")
     in_flight_bytes: int = Field(
         default=64 * 1024 * 1024, ge=1024, description="Bytes of records in hand, fetched and not yet answered."

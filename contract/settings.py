@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -91,8 +91,13 @@ def load(kind: type[_Settings], *, owns_prefix: bool) -> _Settings:
 def variables(kind: type[Any], prefix: str = PREFIX) -> dict[str, FieldInfo]:
     """Every variable of a settings model with its field, in the order of definition; dataclasses nest too."""
     if dataclasses.is_dataclass(kind):
+        meanings = _docstrings(kind)
         return {
-            f"{prefix}{each.name}".upper(): FieldInfo(annotation=each.type, default=each.default)  # type: ignore[arg-type]  # a type or its name
+            f"{prefix}{each.name}".upper(): FieldInfo(
+                annotation=each.type,  # type: ignore[arg-type]  # a type or its name
+                default=each.default,
+                description=meanings[each.name],
+            )
             for each in dataclasses.fields(kind)
         }
     found: dict[str, FieldInfo] = {}
@@ -104,6 +109,13 @@ def variables(kind: type[Any], prefix: str = PREFIX) -> dict[str, FieldInfo]:
         else:
             found[variable] = field
     return found
+
+
+def _docstrings(kind: type[Any]) -> dict[str, str | None]:
+    """Read what is written below each field of a dataclass; only pydantic's own models keep it."""
+    holder = create_model("_Holder", __config__=ConfigDict(use_attribute_docstrings=True), held=(kind, ...))
+    described = holder.model_json_schema()["$defs"][kind.__name__]["properties"]
+    return {name: field.get("description") for name, field in described.items()}
 
 
 def _unknown(kind: type[BaseSettings], *, owns_prefix: bool) -> Iterator[str]:

@@ -1,0 +1,55 @@
+"""Every setting with its value or default, and its meaning: for a shell, and for docs/settings.md."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pydantic import SecretStr
+
+from consumer.settings import Settings
+from contract.settings import DELIMITER, PREFIX, variables
+
+_KIB: Final = 1024
+_HEAD: Final = """\
+# Settings of the service
+
+<!-- Made by `digit-consumer settings --markdown`; a test compares. -->
+
+The service is set up by environment variables alone. A wrong or unknown one stops the start with its name, its value
+and what would be right. `digit-consumer settings` prints those in effect. Of these the producer's commands read the
+brokers, the group and the topics. `DIGITS_LIMITS__…` are upper bounds of one payload (`SIDE_MIN_PX` a lower one):
+what is beyond them is answered as failed.
+
+| Variable | Default | Meaning |
+| --- | --- | --- |"""
+
+
+def as_environment(settings: Settings) -> Iterator[str]:
+    """Yield the lines of a file that sets every variable to its present value; secrets are masked."""
+    for name, field in variables(Settings).items():
+        value: Any = settings
+        for part in name.removeprefix(PREFIX).lower().split(DELIMITER):
+            value = getattr(value, part)
+        yield f"# {field.description}"
+        yield f"{name}={shlex.quote(_text(value))}"
+
+
+def as_markdown() -> Iterator[str]:
+    """Yield the lines of docs/settings.md."""
+    yield _HEAD
+    for name, field in variables(Settings).items():
+        default = "" if field.default_factory else f"`{_text(field.default)}`"
+        if name.endswith("_BYTES") and field.default % _KIB == 0:
+            default += f" ({_in_words(field.default)})"
+        yield f"| `{name}` | {default} | {field.description} |"
+
+
+def _text(value: Any) -> str:
+    return "********" if isinstance(value, SecretStr) else str(value)
+
+
+def _in_words(size_bytes: int) -> str:
+    mebibytes, rest = divmod(size_bytes, _KIB * _KIB)
+    return f"{size_bytes // _KIB} KiB" if rest else f"{mebibytes} MiB"
