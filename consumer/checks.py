@@ -17,12 +17,14 @@ from aiokafka.errors import KafkaError
 
 from consumer.errors import Fatal, describe
 from consumer.settings import Settings
+from consumer.transactions import BATCH_BYTES
 from contract.topics import DEAD_LETTER_OVERHEAD_BYTES
 
 log = structlog.get_logger()
 
 RETRY_PAUSE_S: Final = 0.5
 REQUEST_TIMEOUT_S: Final = 10.0
+BATCH_OVERHEAD_BYTES: Final = 1024
 BROKER_DEFAULT_RECORD_BYTES: Final = 1_048_588
 """Kafka's default of max.message.bytes, assumed where it may not be read."""
 
@@ -68,16 +70,17 @@ async def check_cluster(settings: Settings) -> int:
 async def _reached(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     """Keep trying until a broker answers, or the time is over."""
     servers = settings.kafka.bootstrap_servers
-    deadline_s = asyncio.get_running_loop().time() + settings.kafka.wait_s
+    clock = asyncio.get_running_loop().time
+    deadline_s = clock() + settings.kafka.wait_s
     told = False
     while True:
         admin = AIOKafkaAdminClient(**settings.kafka.client_options())
         try:
-            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            async with asyncio.timeout_at(min(clock() + REQUEST_TIMEOUT_S, deadline_s)):
                 await admin.start()
         except (KafkaError, OSError, TimeoutError) as error:
             await admin.close()
-            if asyncio.get_running_loop().time() > deadline_s:
+            if clock() + RETRY_PAUSE_S > deadline_s:
                 why = f"no broker has answered at {servers} for {settings.kafka.wait_s:g} s (DIGITS_KAFKA__WAIT_S)"
                 raise Fatal(f"{why}: {describe(error)}") from error
             if not told:
@@ -133,6 +136,13 @@ def _warn_of_misfits(name: str, config: dict[str, str], *, replicas: int, settin
             "requests topic takes compressed batches",
             topic=name,
             then="the client inflates them without a limit; set compression.type=uncompressed",
+        )
+    if name != topics.requests and max_message_bytes < BATCH_BYTES + BATCH_OVERHEAD_BYTES:
+        log.warning(
+            "topic takes less than a batch of results",
+            topic=name,
+            max_message_bytes=max_message_bytes,
+            then=f"under load it would refuse them, and the service end; set at least {BATCH_BYTES * 2}",
         )
     if name == topics.dead_letter and max_message_bytes < record_bytes + DEAD_LETTER_OVERHEAD_BYTES:
         log.warning(
