@@ -22,6 +22,8 @@ Disturbance = Callable[[Digit, np.random.Generator], bytes]
 _SIDE_PX: Final = 28
 _SHIFT_PX: Final = 200
 _NOISE: Final = 12.0  # standard deviation, of 255
+_SQUARED: Final = 0.3  # of the ruled pages
+_HALF_INK: Final = 127
 _COLOURS_APART: Final = 120.0  # Euclidean, in RGB of 0 to 255
 
 
@@ -42,32 +44,32 @@ def disturb(kind: str, digits: NDArray[np.uint8], rng: np.random.Generator) -> l
 
 def clean(digit: Digit, _: np.random.Generator) -> bytes:
     """Encode the digit as it is."""
-    return _png(digit)
+    return encode_png(digit)
 
 
 def inverted(digit: Digit, _: np.random.Generator) -> bytes:
     """Write dark on white."""
-    return _png(255 - digit)
+    return encode_png(255 - digit)
 
 
 def alpha_only(digit: Digit, _: np.random.Generator) -> bytes:
     """Write in black on transparent black: alpha alone holds the digit."""
-    return _png(np.dstack([np.zeros((*digit.shape, 3), np.uint8), digit]))
+    return encode_png(np.dstack([np.zeros((*digit.shape, 3), np.uint8), digit]))
 
 
 def coloured(digit: Digit, rng: np.random.Generator) -> bytes:
     """Write in one random colour on paper of another, both told apart by eye."""
-    return _png(_round(_coloured(digit / 255, rng)))
+    return encode_png(_round(_coloured(digit / 255, rng)))
 
 
 def shaded(digit: Digit, rng: np.random.Generator) -> bytes:
     """Write dark on paper that the light falls on from one side: down to 35 to 60 % of its brightness."""
-    return _png(_round((235 - 200 * (digit / 255)) * _light(*digit.shape, rng)))
+    return encode_png(_round((235 - 200 * (digit / 255)) * _light(_SIDE_PX, _SIDE_PX, rng)))
 
 
 def jpeg_50(digit: Digit, _: np.random.Generator) -> bytes:
     """Encode as JPEG of quality 50."""
-    return _jpeg(digit, 50)
+    return encode_jpeg(digit, 50)
 
 
 def off_centre_200(digit: Digit, rng: np.random.Generator) -> bytes:
@@ -78,7 +80,7 @@ def off_centre_200(digit: Digit, rng: np.random.Generator) -> bytes:
     left = round(side / 2 - _SIDE_PX / 2 + _SHIFT_PX * math.cos(direction))
     picture = np.zeros((side, side), np.uint8)
     picture[top : top + _SIDE_PX, left : left + _SIDE_PX] = digit
-    return _png(picture)
+    return encode_png(picture)
 
 
 def ruled(digit: Digit, rng: np.random.Generator) -> bytes:
@@ -92,7 +94,10 @@ def ruled(digit: Digit, rng: np.random.Generator) -> bytes:
     first = int(rng.integers(0, period))
     for top in range(first, side, period):
         ink[top : top + thickness] = np.maximum(ink[top : top + thickness], darkness)
-    return _png(_round(245 - 215 * (ink if rng.random() < 0.7 else _ruled_across(ink, period, thickness, darkness))))  # noqa: PLR2004  # three of ten are squared
+    if rng.random() < _SQUARED:
+        for left in range(period // 2, side, period):
+            ink[:, left : left + thickness] = np.maximum(ink[:, left : left + thickness], darkness)
+    return encode_png(_round(245 - 215 * ink))
 
 
 def bordered(digit: Digit, rng: np.random.Generator) -> bytes:
@@ -107,7 +112,7 @@ def bordered(digit: Digit, rng: np.random.Generator) -> bytes:
     frame[inset : side - inset, inset : side - inset] = rng.uniform(0.4, 1.0)
     inside = inset + thickness
     frame[inside : side - inside, inside : side - inside] = 0
-    return _png(_round(245 - 215 * np.maximum(ink, frame)))
+    return encode_png(_round(245 - 215 * np.maximum(ink, frame)))
 
 
 def all_at_once(digit: Digit, rng: np.random.Generator) -> bytes:
@@ -121,29 +126,29 @@ def all_at_once(digit: Digit, rng: np.random.Generator) -> bytes:
     ink = cv2.warpAffine(digit, turn, (side, side), flags=cv2.INTER_CUBIC) / 255
     picture = _coloured(ink, rng) * _light(side, side, rng)[:, :, None]
     picture += rng.normal(0, _NOISE, picture.shape)
-    return _jpeg(_round(picture), int(rng.integers(50, 96)))
+    return encode_jpeg(_round(picture), int(rng.integers(50, 96)))
 
 
 def tight(digit: Digit, rng: np.random.Generator) -> bytes:
     """Cut off all paper around the digit, at one to four times its size: the ink touches all four edges."""
-    rows, columns = np.flatnonzero(digit.max(1) > 127), np.flatnonzero(digit.max(0) > 127)  # noqa: PLR2004  # half ink
+    rows, columns = np.flatnonzero(digit.max(1) > _HALF_INK), np.flatnonzero(digit.max(0) > _HALF_INK)
     cut = digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    cut = cv2.copyMakeBorder(cut, 0, 0, *[max(0, 8 - cut.shape[1]) // 2 + 1] * 2, cv2.BORDER_CONSTANT)
-    return _png(255 - _enlarged(cut, int(rng.integers(1, 5))))
+    cut = np.pad(cut, ((0, 0), (max(1, (9 - cut.shape[1]) // 2),) * 2))  # no side below 8 px
+    return encode_png(255 - _enlarged(cut, int(rng.integers(1, 5))))
 
 
 def small(digit: Digit, rng: np.random.Generator) -> bytes:
     """Shrink the digit to 8 to 14 px, as on a thumbnail: the picture is not larger than the digit's box."""
     side = int(rng.integers(8, 15))
-    return _png(cv2.resize(digit[4:24, 4:24], (side, side), interpolation=cv2.INTER_AREA))
+    return encode_png(cv2.resize(digit[4:24, 4:24], (side, side), interpolation=cv2.INTER_AREA))
 
 
 def large(digit: Digit, rng: np.random.Generator) -> bytes:
     """Enlarge to 512 px, dark on white, with a pen of another width."""
     ink = cv2.resize(digit, (512, 512), interpolation=cv2.INTER_CUBIC)
     pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))
-    ink = (cv2.erode, cv2.dilate)[int(rng.integers(2))](np.where(ink > 127, 255, 0).astype(np.uint8), pen)  # noqa: PLR2004  # half ink
-    return _png(255 - ink)
+    ink = (cv2.erode, cv2.dilate)[int(rng.integers(2))](np.where(ink > _HALF_INK, 255, 0).astype(np.uint8), pen)
+    return encode_png(255 - ink)
 
 
 DISTURBANCES: Final[Mapping[str, Disturbance]] = MappingProxyType(
@@ -170,7 +175,8 @@ def _coloured(ink: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.
     while True:
         paper, pen = rng.uniform(0, 255, (2, 3))
         if np.linalg.norm(paper - pen) >= _COLOURS_APART:
-            return paper + ink[:, :, None] * (pen - paper)
+            mixed: NDArray[np.float64] = paper + ink[:, :, None] * (pen - paper)
+            return mixed
 
 
 def _light(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -179,13 +185,8 @@ def _light(height: int, width: int, rng: np.random.Generator) -> NDArray[np.floa
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     along = (x * math.cos(direction) + y * math.sin(direction)) / math.sqrt(2)
     shade = (along + 1) / 2
-    return 1 - rng.uniform(0.4, 0.65) * shade ** rng.uniform(0.8, 1.6)
-
-
-def _ruled_across(ink: NDArray[np.float64], period: int, thickness: int, darkness: float) -> NDArray[np.float64]:
-    for left in range(period // 2, len(ink), period):
-        ink[:, left : left + thickness] = np.maximum(ink[:, left : left + thickness], darkness)
-    return ink
+    light: NDArray[np.float64] = 1 - rng.uniform(0.4, 0.65) * shade ** rng.uniform(0.8, 1.6)
+    return light
 
 
 def _enlarged(digit: Digit, scale: int) -> Digit:
@@ -197,11 +198,13 @@ def _round(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def _png(picture: NDArray[np.uint8]) -> bytes:
+def encode_png(picture: NDArray[np.uint8]) -> bytes:
+    """Encode (h, w), (h, w, 3) BGR or (h, w, 4) BGRA as PNG."""
     return _encode(".png", picture, [])
 
 
-def _jpeg(picture: NDArray[np.uint8], quality: int) -> bytes:
+def encode_jpeg(picture: NDArray[np.uint8], quality: int) -> bytes:
+    """Encode (h, w) or (h, w, 3) BGR as JPEG of a quality of 0 to 100."""
     return _encode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
