@@ -7,17 +7,17 @@ round    to 4 decimals, as the contract says
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine import model
 from engine.canvas import Canvas
-from engine.model import Model, ModelInfo, Reads
+from engine.model import Model, ModelInfo, Reads, Thresholds
 from engine.picture import Picture
 from engine.svm import Decision
 
@@ -64,6 +64,11 @@ class Classifier:
         return self._model.info
 
     @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What is known about the model."""
+        return self._model.manifest
+
+    @property
     def kind(self) -> Reads:
         """What does the reading, for who wants to look inside."""
         return self._model.reads
@@ -80,17 +85,22 @@ class Classifier:
         """Read n digits, as `see` gives them; n may be 0."""
         decision = self.decide(canvas)
         probabilities = np.round(decision.probabilities.astype(np.float64), _DECIMALS).tolist()
-        foreign, doubtful = self.unsure(decision)
+        foreign, doubtful = doubts(decision, self.thresholds)
         return [
             _reading(*row)
             for row in zip(decision.labels.tolist(), probabilities, foreign.tolist(), doubtful.tolist(), strict=True)
         ]
 
-    def unsure(self, decision: Decision) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Tell which of n decisions are no digit, and which are too doubtful."""
-        confidence = decision.probabilities[np.arange(len(decision.labels)), decision.labels]
-        thresholds = self._model.thresholds
-        return decision.digitness < thresholds.digitness, confidence < thresholds.confidence
+    @property
+    def thresholds(self) -> Thresholds:
+        """Below either of them a reading is unsure."""
+        return self._model.thresholds
+
+
+def doubts(decision: Decision, thresholds: Thresholds) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Tell which of n decisions are no digit, and which are too doubtful."""
+    confidence = decision.probabilities[np.arange(len(decision.labels)), decision.labels]
+    return decision.digitness < thresholds.digitness, confidence < thresholds.confidence
 
 
 def _reading(digit: int, probabilities: list[float], foreign: bool, doubtful: bool) -> Reading:  # noqa: FBT001  # a row of columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from engine.classify import classify
-from engine.commands import benchmark, evaluate, import_sklearn
+from engine.commands import benchmark, card, evaluate, import_sklearn, train
 
 main = typer.Typer(
     no_args_is_help=True,
@@ -16,4 +16,6 @@ main = typer.Typer(
 main.command()(classify)
 main.command()(evaluate)
 main.command()(benchmark)
+main.command()(train)
+main.command()(card)
 main.command("import-sklearn")(import_sklearn)

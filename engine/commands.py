@@ -96,6 +96,72 @@ def benchmark(
     Console().print(table)
 
 
+def train(
+    mnist: MnistOption,
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write the model to.", show_default="the shipped one")
+    ] = None,
+    work: Annotated[Path, typer.Option(help="Where finished stages are kept: a second run goes on from there.")] = WORK,
+    digits: Annotated[int | None, typer.Option(help="Train on the first so many digits only, to try things.")] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the digits.")] = 60,
+    seed: Annotated[int, typer.Option(help="Decides everything that is random.")] = 0,
+    version: Annotated[str, typer.Option(help="Of the model, for its manifest.")] = "1.0.0",
+) -> None:
+    """Train the model: the same digits and options give the same predictions.
+
+    The last sixth of the digits is never learned from; the figures in the manifest are measured on it.
+    """
+    from engine.training.data import DataError, read_mnist
+    from engine.training.learn import Plan
+    from engine.training.train import Settings
+    from engine.training.train import train as train_model
+
+    try:
+        data = read_mnist(mnist)
+        data = data.part(slice(0, digits))
+        settings = Settings(version=version, plan=Plan(epochs=epochs, seed=seed))
+        with progress_bars() as bars:
+            trained = train_model(data, settings, out or default_model(), work, bars)
+    except (OSError, ModelError, DataError) as error:
+        raise unusable(error) from error
+    typer.echo(f"{trained.info.name} {trained.info.version}, sha256 {trained.info.sha256}")
+    typer.echo(orjson.dumps(trained.manifest["held_out"], option=orjson.OPT_INDENT_2))
+
+
+def card(
+    mnist: MnistOption,
+    *,
+    model: ModelOption = None,
+    disturbed: Annotated[int, typer.Option(help="Digits that are disturbed in each way.")] = 3_000,
+    foreign: Annotated[int, typer.Option(help="Pictures without a digit, of each kind.")] = 1_000,
+    speed: Annotated[bool, typer.Option(help="Measure the speed too (the first time trains the plain chain).")] = True,
+    work: Annotated[Path, typer.Option(help="Where the plain chain's machine is kept.")] = WORK,
+) -> None:
+    """Measure a trained model on the digits it has not learned from; write its card and pictures."""
+    from engine.training import benchmark as speedometer
+    from engine.training.card import write_card
+    from engine.training.data import DataError, read_mnist
+    from engine.training.train import split
+    from engine.training.trial import run_trial, steps
+
+    folder = model or default_model()
+    try:
+        classifier = Classifier.load(folder)
+        data = read_mnist(mnist)
+    except (ModelError, DataError) as error:
+        raise unusable(error) from error
+    with progress_bars() as bars:
+        bar = bars.add_task("measure", total=steps(), note="")
+        trial = run_trial(classifier, split(data)[1], disturbed, foreign, lambda: bars.advance(bar))
+        costs = None
+        if speed:
+            clock = bars.add_task("speed", total=speedometer.steps(), note="")
+            kept = work / "plain-chain.joblib"
+            costs = speedometer.benchmark(classifier, data, kept, lambda: bars.advance(clock))
+    typer.echo(write_card(classifier, trial, costs, folder))
+
+
 def import_sklearn(
     pickled: Annotated[Path, typer.Argument(help="SVC saved by pickle or joblib.")],
     *,

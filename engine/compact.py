@@ -49,10 +49,15 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]], _about: Mapping[str, Any]) -
     for name in _STORED:
         if arrays[name].dtype != np.float16:
             raise ValueError(f"{name} must be float16, not {arrays[name].dtype}")
-    values = {name: arrays[name].astype(np.float32) for name in _STORED if name != "temperature"}
-    machine = Machine(**values, temperature=float(arrays["temperature"]))
+    machine = machine_of(arrays)
     if machine.projection.shape[0] != FEATURES:
         raise ValueError(f"projection must have {FEATURES} rows, not {machine.projection.shape[0]}")
     if len(machine.evidence_weights) != len(EVIDENCE):
         raise ValueError(f"evidence_weights must be {len(EVIDENCE)}, not {len(machine.evidence_weights)}")
     return Compact(machine)
+
+
+def machine_of(arrays: Mapping[str, NDArray[Any]]) -> Machine:
+    """Build the machine from its arrays, of whatever precision."""
+    values = {name: arrays[name].astype(np.float32) for name in _STORED if name != "temperature"}
+    return Machine(**values, temperature=float(arrays["temperature"]))

@@ -92,13 +92,18 @@ class Machine:
         evidence : (n, e) float32
             What the canvas saw of the full picture.
         """
-        scores = self.similarities(features) @ self.weights
-        scores += self.bias
+        scores = self.scores(features)
         return Decision(
             labels=scores[:, :DIGITS].argmax(axis=1),
             probabilities=softmax(scores[:, :DIGITS] / np.float32(self.temperature)),
             digitness=scores[:, DIGITS] + evidence @ self.evidence_weights,
         )
+
+    def scores(self, features: Floats) -> Floats:
+        """Let the eleven machines vote: (n, 11)."""
+        scores: Floats = self.similarities(features) @ self.weights
+        scores += self.bias
+        return scores
 
     def similarities(self, features: Floats) -> Floats:
         """Compare each digit with each centre.

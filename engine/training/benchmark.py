@@ -31,6 +31,7 @@ from engine.limits import Limits
 from engine.picture import decode
 from engine.reader import Reader
 from engine.training.data import Labelled
+from engine.training.pool import png
 
 BATCHES: Final = (1, 32, 256)
 
@@ -86,7 +87,7 @@ def benchmark(classifier: Classifier, data: Labelled, kept: Path, advance: Calla
     """
     chain = PlainChain.trained(data, kept)
     advance()
-    small = [_png(digit) for digit in _pixels(data)[:_SMALL]]
+    small = [png(digit) for digit in _pixels(data)[:_SMALL]]
     reader = Reader(classifier, Limits())
     ours, plain = [], []
     with threadpool_limits(1):
@@ -157,19 +158,14 @@ def _large(data: Labelled) -> dict[str, list[bytes]]:
     pages = [255 - cv2.resize(digit, size, interpolation=cv2.INTER_CUBIC) for digit in _pixels(data)[:_LARGE]]
     noisy = [np.clip(page + rng.normal(0, _NOISE, size), 0, 255).astype(np.uint8) for page in pages]
     return {
-        "512 px PNG, clean": [_png(page) for page in pages],
-        "512 px PNG, noisy": [_png(page) for page in noisy],
+        "512 px PNG, clean": [png(page) for page in pages],
+        "512 px PNG, noisy": [png(page) for page in noisy],
         "512 px JPEG": [cv2.imencode(".jpg", page)[1].tobytes() for page in noisy],
     }
 
 
 def _pixels(data: Labelled) -> NDArray[np.uint8]:
     return np.rint(data.digits * 255).astype(np.uint8)
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    encoded: NDArray[np.uint8] = cv2.imencode(".png", pixels)[1]
-    return encoded.tobytes()
 
 
 def _plain_features(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,19 +37,6 @@ def fit_temperature(scores: Floats, labels: NDArray[np.int64]) -> float:
     return 2 / (low + high)
 
 
-@dataclass(frozen=True, slots=True)
-class OperatingPoint:
-    """What a threshold of the confidence stands for."""
-
-    threshold: float
-    coverage: float
-    """Share of the digits whose confidence reaches it."""
-    error: float
-    """Share of these that are read wrongly."""
-
-
-def threshold_for_coverage(confidence: Floats, right: NDArray[np.bool_], coverage: float) -> OperatingPoint:
-    """Find the confidence that the given share of the digits reaches."""
-    threshold = float(np.quantile(confidence, 1 - coverage))
-    kept = confidence >= threshold
-    return OperatingPoint(threshold, float(kept.mean()), float(1 - right[kept].mean()))
+def threshold_for_share(values: Floats, share: float) -> float:
+    """Find the value below which the given share of the digits lies."""
+    return float(np.quantile(values, share))

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.canvas import Canvas
-from engine.classifier import Classifier
+from engine.classifier import Classifier, doubts
 from engine.errors import EngineError
 from engine.limits import Limits
+from engine.model import Thresholds
 from engine.picture import Picture, decode
 from engine.svm import Decision
 from engine.training.data import Labelled
@@ -39,7 +39,7 @@ def judge_digits(classifier: Classifier, data: Labelled, advance: Callable[[int]
         pictures = [Picture(digit) for digit in pixels[first : first + _CHUNK]]
         chunks.append(classifier.decide(classifier.see(pictures)))
         advance(len(pictures))
-    return judge(classifier, chunks, data.labels)
+    return judge(chunks, classifier.thresholds, data.labels)
 
 
 def judge_pictures(
@@ -59,23 +59,15 @@ def judge_pictures(
                 pictures.append(Picture(np.zeros((8, 8), np.uint8)))
         chunks.append(classifier.decide(classifier.see(pictures)))
         advance(len(pictures))
-    judged = judge(classifier, chunks, labels)
+    judged = judge(chunks, classifier.thresholds, labels)
     judged.digits[failed] = _UNREAD
     judged.unsure[failed] = True
     return judged
 
 
-def judge(classifier: Classifier, chunks: Sequence[Decision], labels: NDArray[np.int64]) -> Judged:
+def judge(chunks: Sequence[Decision], thresholds: Thresholds, labels: NDArray[np.int64]) -> Judged:
     """Compare decisions with the labels."""
     digits = np.concatenate([chunk.labels for chunk in chunks])
     probabilities = np.concatenate([chunk.probabilities for chunk in chunks])
-    unsure = np.concatenate([np.logical_or(*classifier.unsure(chunk)) for chunk in chunks])
+    unsure = np.concatenate([np.logical_or(*doubts(chunk, thresholds)) for chunk in chunks])
     return Judged(labels, digits, probabilities[np.arange(len(digits)), digits], unsure)
-
-
-def decide_in_chunks(classifier: Classifier, canvas: Canvas) -> list[Decision]:
-    """Decide on many digits, as many at a time as the service does."""
-    return [
-        classifier.decide(Canvas(canvas.digits[first : first + _CHUNK], canvas.evidence[first : first + _CHUNK]))
-        for first in range(0, len(canvas.digits), _CHUNK)
-    ]

@@ -44,7 +44,7 @@ class Plan:
     directions: int = 96
     centres: int = 1_000
     epochs: int = 60
-    disturbed_share: float = 0.5
+    disturbed_share: float = 0.75
     """Disturbed digits in each epoch, as a share of the clean ones."""
     seed: int = 0
     strength: Strength = field(default_factory=Strength)

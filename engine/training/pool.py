@@ -7,9 +7,10 @@ part of what the machine learns.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+import cv2
 import joblib
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from engine.picture import Picture, decode
 from engine.svm import Floats
 from engine.training.disturb import DISTURBANCES, Digit
 from engine.training.hands import another_hand, photographed
+from engine.training.negatives import negatives
+from engine.training.typefaces import Split
 
 Kind = Callable[[Digit, np.random.Generator], bytes]
 
@@ -59,6 +62,12 @@ def look(pictures: list[bytes]) -> Seen:
     return Seen(digits, evidence)
 
 
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """Encode one picture."""
+    encoded: NDArray[np.uint8] = cv2.imencode(".png", pixels)[1]
+    return encoded.tobytes()
+
+
 def disturbed_pool(digits: NDArray[np.uint8], seed: int, advance: Callable[[], None]) -> Seen:
     """Disturb each digit once for each slot, on all cores.
 
@@ -88,6 +97,35 @@ def disturbed_pool(digits: NDArray[np.uint8], seed: int, advance: Callable[[], N
     ):
         parts.append(part)
         advance()
+    return joined(parts)
+
+
+def foreign_pool(kind: str, count: int, split: Split, digits: NDArray[np.uint8], seed: tuple[int, ...]) -> Seen:
+    """Make pictures without a digit, or with several, and see them, on all cores.
+
+    Parameters
+    ----------
+    kind
+        One of `engine.training.negatives.KINDS`.
+    count
+        How many pictures.
+    split
+        Those for training, or those for testing.
+    digits : (n, 28, 28) uint8
+        Of which several are put side by side.
+    seed
+        Decides all that is random, however many cores there are.
+    """
+    work = joblib.Parallel(n_jobs=os.cpu_count())
+    parts = work(
+        joblib.delayed(_foreign)(kind, min(_PART, count - first), split, digits, np.random.SeedSequence((*seed, first)))
+        for first in range(0, count, _PART)
+    )
+    return joined(parts)
+
+
+def joined(parts: Sequence[Seen]) -> Seen:
+    """Put what was seen in parts together."""
     return Seen(np.concatenate([part.digits for part in parts]), np.concatenate([part.evidence for part in parts]))
 
 
@@ -101,6 +139,11 @@ def _disturbed(digits: NDArray[np.uint8], slot: int, source: np.random.SeedSeque
     rng = np.random.default_rng(source)
     kinds = rng.integers(0, len(SLOTS[slot]), len(digits))
     return look([SLOTS[slot][kind](digit, rng) for kind, digit in zip(kinds, digits, strict=True)])
+
+
+def _foreign(kind: str, count: int, split: Split, digits: NDArray[np.uint8], source: np.random.SeedSequence) -> Seen:
+    """Make and see one part of the pictures without a digit."""
+    return look(negatives(kind, count, np.random.default_rng(source), split, digits))
 
 
 def _decoded(data: bytes, limits: Limits) -> Picture:

@@ -32,7 +32,7 @@ class Examples:
     """(n, e)"""
 
 
-def fit_reject(machine: Machine, positive: Examples, negative: Examples, seed: int) -> Machine:
+def fit_reject(machine: Machine, positive: Examples, negative: Examples) -> Machine:
     """Fit the eleventh column; the ten others stay as they are.
 
     Parameters
@@ -41,14 +41,12 @@ def fit_reject(machine: Machine, positive: Examples, negative: Examples, seed: i
         Fitted on digits.
     positive, negative
         Pictures of digits, and pictures without. Both sides weigh the same, however many there are.
-    seed
-        Decides the order of the examples.
     """
     inputs, centre, spread = _inputs(machine, positive, negative)
     is_digit = np.concatenate([np.ones(len(positive.digits)), np.zeros(len(negative.digits))]).astype(np.float32)
     share = float(is_digit.mean())
     importance = np.where(is_digit > 0, 0.5 / share, 0.5 / (1 - share)).astype(np.float32)
-    weights = _descend(inputs, is_digit, importance, np.random.default_rng(seed)) / spread
+    weights = _descend(inputs, is_digit, importance, np.random.default_rng(0)) / spread
     bias = float(weights[-1] - (weights[:-1] * centre[:-1]).sum())
     centres = len(machine.centres)
     columns, biases = machine.weights.copy(), machine.bias.copy()

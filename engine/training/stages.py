@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ def fingerprint(*made_from: Any) -> str:
         array = isinstance(thing, np.ndarray)
         digest.update(np.ascontiguousarray(thing).data if array else orjson.dumps(thing, option=orjson.OPT_SORT_KEYS))
     return digest.hexdigest()
+
+
+def arrays_of(made: Any) -> Arrays:
+    """Take a dataclass of arrays and numbers apart."""
+    return {item.name: np.asarray(getattr(made, item.name)) for item in fields(made)}
 
 
 class Stages:

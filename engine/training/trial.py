@@ -1,0 +1,143 @@
+"""Everything that the card tells about a model, measured on digits that it has not learned from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+
+from engine.canvas import Canvas
+from engine.classifier import Classifier, doubts
+from engine.svm import Decision, Floats
+from engine.training.data import Labelled
+from engine.training.disturb import DISTURBANCES, disturb
+from engine.training.evaluate import judge
+from engine.training.measure import Judged, auroc, interval_pct
+from engine.training.negatives import KINDS
+from engine.training.pool import Seen, foreign_pool, joined, look, png
+
+_SEED: Final = 20_000  # training starts from small seeds: nothing that is drawn here was drawn there
+_CHUNK = 256
+_PART = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What was measured."""
+
+    clean: Judged
+    pixels: NDArray[np.uint8]
+    """(n, 28, 28): the clean digits."""
+    digitness: Floats
+    """(n,): of the clean digits."""
+    robustness: dict[str, Judged]
+    """By kind of disturbance."""
+    foreign: dict[str, Decision]
+    """By kind of picture without a digit."""
+    recognised_foreign: dict[str, NDArray[np.bool_]]
+    """Which of these came out as a digit."""
+    other_format: Judged
+    """scikit-learn's 8x8 digits, of other hands: never trained on, nothing chosen by them."""
+
+    def reject_figures(self) -> dict[str, dict[str, Any]]:
+        """For each kind of negative: n, AUROC against the clean digits, share that is recognised."""
+        return {
+            kind: {
+                "n": len(decision.digitness),
+                "auroc": round(auroc(self.digitness, decision.digitness), 5),
+                "recognised_pct": round(100 * float(self.recognised_foreign[kind].mean()), 2),
+                "recognised_pct_interval": interval_pct(
+                    int(self.recognised_foreign[kind].sum()), len(decision.digitness)
+                ),
+            }
+            for kind, decision in self.foreign.items()
+        }
+
+
+def run_trial(
+    classifier: Classifier, held_out: Labelled, disturbed: int, foreign: int, advance: Callable[[], None]
+) -> Trial:
+    """Measure a model.
+
+    Parameters
+    ----------
+    classifier
+        The model.
+    held_out
+        Digits that it has not learned from.
+    disturbed
+        How many of them are disturbed in each way.
+    foreign
+        Pictures without a digit, of each kind of the set made for testing.
+    advance
+        Called after each of `steps()` steps.
+    """
+    pixels = np.rint(held_out.digits * 255).astype(np.uint8)
+    clean = _decide(classifier, look_everywhere([png(digit) for digit in pixels]))
+    advance()
+    robustness = {}
+    for number, kind in enumerate(DISTURBANCES):
+        pictures = disturb(kind, pixels[:disturbed], np.random.default_rng((_SEED, number)))
+        decisions = _decide(classifier, look_everywhere(pictures))
+        robustness[kind] = judge(decisions, classifier.thresholds, held_out.labels[:disturbed])
+        advance()
+    against = {}
+    for number, kind in enumerate(KINDS):
+        against[kind] = _joined(_decide(classifier, foreign_pool(kind, foreign, "test", pixels, (_SEED, number))))
+        advance()
+    return Trial(
+        clean=judge(clean, classifier.thresholds, held_out.labels),
+        pixels=pixels,
+        digitness=_joined(clean).digitness,
+        robustness=robustness,
+        foreign=against,
+        recognised_foreign={
+            kind: ~np.logical_or(*doubts(decision, classifier.thresholds)) for kind, decision in against.items()
+        },
+        other_format=_other_format(classifier),
+    )
+
+
+def steps() -> int:
+    """Count how often `run_trial` will call `advance`."""
+    return 1 + len(DISTURBANCES) + len(KINDS)
+
+
+def look_everywhere(pictures: Sequence[bytes]) -> Seen:
+    """Send encoded images through decoder and canvas, on all cores."""
+    work = joblib.Parallel(n_jobs=os.cpu_count())
+    parts = work(joblib.delayed(look)(pictures[first : first + _PART]) for first in range(0, len(pictures), _PART))
+    return joined(parts)
+
+
+def _decide(classifier: Classifier, seen: Seen) -> list[Decision]:
+    """Decide on many digits, as many at a time as the service does."""
+    return [
+        classifier.decide(
+            Canvas(
+                seen.digits[first : first + _CHUNK].astype(np.float32) / np.float32(255),
+                seen.evidence[first : first + _CHUNK],
+            )
+        )
+        for first in range(0, len(seen.digits), _CHUNK)
+    ]
+
+
+def _joined(decisions: Sequence[Decision]) -> Decision:
+    return Decision(
+        np.concatenate([decision.labels for decision in decisions]),
+        np.concatenate([decision.probabilities for decision in decisions]),
+        np.concatenate([decision.digitness for decision in decisions]),
+    )
+
+
+def _other_format(classifier: Classifier) -> Judged:
+    bunch = load_digits()
+    pictures = [png(np.rint(image * (255 / 16)).astype(np.uint8)) for image in bunch.images]
+    return judge(_decide(classifier, look_everywhere(pictures)), classifier.thresholds, bunch.target.astype(np.int64))
