@@ -7,13 +7,17 @@ original record's headers come first, as they were; the service's own block foll
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from contract import headers, records
 
 Headers = Sequence[tuple[str, bytes]]
+
+_NUMBER: Final = re.compile(r"-?[0-9]{1,19}")  # -1 is the timestamp of a record without one
+_ATTEMPT: Final = re.compile(rb"[1-9][0-9]{0,8}")
 
 
 class NotADeadLetterError(ValueError):
@@ -36,6 +40,7 @@ class DeadLetter:
     error_code: str
     error_message: str
     attempt: int
+    """1 if the header says nothing sensible: it is the request's own."""
     value_left_out: str | None
     original_headers: tuple[tuple[str, bytes], ...]
     """The headers of the request, as they were."""
@@ -63,7 +68,7 @@ class DeadLetter:
             request_id=block.text(headers.REQUEST_ID),
             error_code=block.text(headers.ERROR_CODE),
             error_message=block.text(headers.ERROR_MESSAGE),
-            attempt=block.number(headers.ATTEMPT),
+            attempt=block.attempt(),
             value_left_out=block.optional(headers.VALUE_LEFT_OUT),
             original_headers=tuple(all_headers[:start]),
         )
@@ -102,7 +107,11 @@ class _Block:
 
     def number(self, name: str) -> int:
         value = self.text(name)
-        # Timestamps may be -1 (a record without one); int() alone would take "1_0" and Arabic digits too.
-        if not value.removeprefix("-").isascii() or not value.removeprefix("-").isdigit():
-            raise NotADeadLetterError(f"header {name} is no number: {value!r}")
+        if not _NUMBER.fullmatch(value):
+            raise NotADeadLetterError(f"header {name} is no number: {value[:40]!r}")
         return int(value)
+
+    def attempt(self) -> int:
+        # Copied from the request, where anybody may have written anything.
+        value = self._values.get(headers.ATTEMPT, b"")
+        return int(value) if _ATTEMPT.fullmatch(value) else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import difflib
 from collections.abc import AsyncIterator, Mapping
@@ -10,7 +11,16 @@ from typing import Any, Final
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import for_code
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    KafkaConnectionError,
+    NodeNotReadyError,
+    NotCoordinatorForGroupError,
+    RequestTimedOutError,
+    for_code,
+)
+from aiokafka.protocol.commit import OffsetFetchRequest
 
 from contract.settings import KafkaSettings
 from contract.topics import TopicSettings
@@ -19,6 +29,17 @@ from producer.errors import KafkaProblem
 
 UNLIMITED_BYTES: Final = 100 * 1024 * 1024
 """What a broker takes in one request by default (socket.request.max.bytes): no record is larger."""
+RETRY_PAUSE_S: Final = 0.1
+
+_COORDINATOR_MOVES: Final = (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+    KafkaConnectionError,
+)
+"""Another broker takes the group's offsets over, or is about to have loaded them: it is over in seconds."""
 
 
 class Cluster:
@@ -81,10 +102,25 @@ class Cluster:
         return [topic.name for topic in missing]
 
     async def committed(self, group: str) -> dict[TopicPartition, int]:
-        """Return the offsets a consumer group has committed; empty if the group is unknown."""
+        """Return the offsets a consumer group has committed; empty if the group has none."""
         async with within(f"read the offsets of group {group!r}"):
-            offsets = await self._admin.list_consumer_group_offsets(group)
-        return {partition: found.offset for partition, found in offsets.items() if found.offset >= 0}
+            while True:
+                try:
+                    return await self._committed_now(group)
+                except _COORDINATOR_MOVES:
+                    await asyncio.sleep(RETRY_PAUSE_S)
+
+    async def _committed_now(self, group: str) -> dict[TopicPartition, int]:
+        # Not the client's own `list_consumer_group_offsets`: it passes over the error of the group as a whole,
+        # and while a coordinator loads its offsets, a group would seem to have none.
+        coordinator = await self._admin.find_coordinator(group)
+        request = OffsetFetchRequest(group, None)
+        response = await self._admin._send_request(request, coordinator)  # noqa: SLF001  # see above
+        partitions = [(topic, *found) for topic, some in response.topics for found in some]
+        for code in (response.error_code, *(error_code for *_, error_code in partitions)):
+            if code:
+                raise for_code(code)(f"of group {group!r}")
+        return {TopicPartition(topic, number): offset for topic, number, offset, *_ in partitions if offset >= 0}
 
 
 @contextlib.asynccontextmanager

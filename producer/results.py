@@ -18,7 +18,7 @@ POLL_MS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class NoResult:
     """A record of the predictions topic that is no result."""
 
     where: str
@@ -31,7 +31,7 @@ class Results:
     def __init__(self, reader: AIOKafkaConsumer) -> None:
         self._reader = reader
 
-    async def next_batch(self, poll_ms: int = POLL_MS) -> list[Result | Unreadable]:
+    async def next_batch(self, poll_ms: int = POLL_MS) -> list[Result | NoResult]:
         """Return what has arrived, waiting up to `poll_ms` for it; empty if nothing did."""
         async with within("read results", ANSWER_S + poll_ms / 1000):
             batches = await self._reader.getmany(timeout_ms=poll_ms)
@@ -50,8 +50,8 @@ async def open_results(
         yield Results(reader)
 
 
-def _read(record: ConsumerRecord) -> Result | Unreadable:
+def _read(record: ConsumerRecord) -> Result | NoResult:
     try:
         return read_result(record.value)
     except ValueError as error:
-        return Unreadable(f"{record.topic}/{record.partition}/{record.offset}", " ".join(str(error).split()))
+        return NoResult(f"{record.topic}/{record.partition}/{record.offset}", " ".join(str(error).split()))

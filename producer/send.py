@@ -23,7 +23,7 @@ from contract.records import Result, Status
 from producer.clients import within
 from producer.cluster import UNLIMITED_BYTES
 from producer.errors import KafkaProblem, UsageProblem
-from producer.results import Results, Unreadable
+from producer.results import NoResult, Results
 from producer.sources import Source, content_type
 
 IN_FLIGHT_BYTES: Final = 32 * 1024 * 1024
@@ -184,7 +184,7 @@ async def wait_for_results(
     open_requests = {request.request_id: request for request in requests}
     while open_requests and (left_s := deadline_s - time.monotonic()) > 0:
         for result in await results.next_batch(poll_ms=min(500, int(left_s * 1000) + 1)):
-            if isinstance(result, Unreadable) or result.request_id not in open_requests:
+            if isinstance(result, NoResult) or result.request_id not in open_requests:
                 continue
             request = open_requests[result.request_id]
             request.results[result.item.index] = result

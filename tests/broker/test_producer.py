@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-import os
 import signal
-import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiokafka import ConsumerRecord
@@ -25,54 +19,8 @@ from producer.errors import Exit
 from tests.harness.answers import answer, publish
 from tests.harness.broker import Broker, fresh_topics
 from tests.harness.images import drawn_digits, zipped
+from tests.harness.producer import command, ended, run, said
 from tests.harness.waiting import eventually
-
-
-@dataclass
-class Ended:
-    """A command that has run to its end."""
-
-    exit_code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-@contextlib.asynccontextmanager
-async def command(broker: Broker, *arguments: str, stdin: bytes | None = None, **env: str) -> AsyncIterator[Any]:
-    """Start the command; leaving the block before it has ended kills it."""
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("DIGITS_")}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "producer", *arguments),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=outside | broker.environment | env,
-    )
-    assert process.stdin is not None
-    if stdin is not None:
-        process.stdin.write(stdin)
-    process.stdin.close()
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def ended(process: Any, deadline_s: float = 60) -> Ended:
-    async with asyncio.timeout(deadline_s):
-        out, err = await process.communicate()
-    return Ended(process.returncode, out.decode(), err.decode())
-
-
-async def run(broker: Broker, *arguments: str, stdin: bytes | None = None, **env: str) -> Ended:
-    async with command(broker, *arguments, stdin=stdin, **env) as process:
-        return await ended(process)
 
 
 async def requests(broker: Broker, count: int) -> list[ConsumerRecord]:
@@ -228,7 +176,7 @@ async def test_watch_follows_from_now_on(broker: Broker, digits: Path) -> None:
     found = await requests(broker, 3)
     await play(broker, found[:1], "failed")
     async with command(broker, "watch", "--json", "--count", "2") as process:
-        assert b"following" in await process.stderr.readline()
+        assert "following" in await said(process)
         await play(broker, found[1:], "recognised")
         result = await ended(process)
     assert (result.exit_code, result.err) == (Exit.OK, "")
@@ -266,7 +214,7 @@ async def test_watch_passes_over_what_is_no_result_and_says_so(broker: Broker, d
 
 async def test_ctrl_c_ends_watch_with_0_and_send_with_130(broker: Broker, digits: Path) -> None:
     async with command(broker, "watch") as process:
-        assert b"following" in await process.stderr.readline()
+        assert "following" in await said(process)
         process.send_signal(signal.SIGINT)
         result = await ended(process)
         assert (result.exit_code, result.err) == (Exit.OK, "")
@@ -292,3 +240,20 @@ async def test_a_thousand_files_go_out_through_a_bounded_window(broker: Broker, 
         (tmp_path / f"{number:04}.png").write_bytes(data)
     assert (await run(broker, "send", str(tmp_path), "--key", "k")).exit_code == Exit.OK
     assert [record.value for record in await requests(broker, 1000)] == drawn_digits(1000)
+
+
+async def test_missing_topics_are_created_as_they_should_be_and_the_others_left(broker: Broker) -> None:
+    missing = f"{broker.topics.dead_letter}-new"
+    created = await run(broker, "create-topics", "--partitions", "3", DIGITS_TOPICS__DEAD_LETTER=missing)
+    assert (created.exit_code, created.err) == (Exit.OK, "")
+    assert created.out.splitlines() == [
+        f"{broker.topics.requests}: exists, left as it is",
+        f"{broker.topics.predictions}: exists, left as it is",
+        f"{missing}: created",
+    ]
+    topics = {topic["topic"]: len(topic["partitions"]) for topic in await broker.admin.describe_topics()}
+    assert (topics[missing], topics[broker.topics.requests]) == (3, 8)
+    refused = await run(broker, "create-topics", "--replicas", "2", DIGITS_TOPICS__DEAD_LETTER=f"{missing}-2")
+    assert refused.exit_code == Exit.KAFKA
+    assert refused.err.startswith(f"digit-producer: topic '{missing}-2' is refused by ")
+    assert len(refused.err.splitlines()) == 1

@@ -48,16 +48,21 @@ def test_the_originals_headers_come_first_and_mean_nothing_even_if_they_look_lik
     assert (letter.request_id, letter.attempt, letter.item_name, letter.value_left_out) == ("batch", 2, None, None)
 
 
-@pytest.mark.parametrize("name", [name for name, _ in BLOCK if name != headers.ITEM_NAME])
+@pytest.mark.parametrize("name", [name for name, _ in BLOCK if name not in (headers.ITEM_NAME, headers.ATTEMPT)])
 def test_a_missing_header_is_named(name: str) -> None:
     with pytest.raises(NotADeadLetterError, match=f"no header {name}"):
         DeadLetter.read(without(name))
 
 
-@pytest.mark.parametrize("value", [b"", b"-", b"1.0", b"1_0", b" 1", "٣".encode(), b"\xff"])
+@pytest.mark.parametrize("value", [b"", b"-", b"1.0", b"1_0", b" 1", b"9" * 5000, "٣".encode(), b"\xff"])
 def test_a_number_that_is_none_is_named(value: bytes) -> None:
     with pytest.raises(NotADeadLetterError, match=headers.ORIGIN_OFFSET):
         DeadLetter.read([*without(headers.ORIGIN_OFFSET), (headers.ORIGIN_OFFSET, value)])
+
+
+@pytest.mark.parametrize("value", [b"", b"x", b"0", b"-3", b"\xff", b"9" * 5000])
+def test_an_attempt_that_is_nonsense_counts_as_the_first(value: bytes) -> None:
+    assert DeadLetter.read([*without(headers.ATTEMPT), (headers.ATTEMPT, value)]).attempt == 1
 
 
 def test_a_result_id_of_another_origin_is_refused() -> None:

@@ -1,10 +1,12 @@
-"""The commands that send and follow, each from its options to its exit code."""
+"""`digit-producer send`: files in, and with ``--wait`` their results out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
+import typer
 from rich.text import Text
 
 from contract.records import Result
@@ -12,10 +14,45 @@ from contract.settings import ClientSettings
 from producer import display
 from producer.clients import open_producer
 from producer.cluster import look_around
+from producer.commands.shared import AsJson, load_settings, run
 from producer.errors import Exit
-from producer.results import Unreadable, open_results
-from producer.send import Envelope, Request, Sender, requests_for, wait_for_results
+from producer.results import open_results
+from producer.send import OWN_HEADERS, Envelope, Request, Sender, requests_for, wait_for_results
 from producer.sources import find
+
+EXAMPLES = """\
+Examples:
+  digit-producer send seven.png scans/ archive.zip --wait
+  digit-producer send photos/ --key customer-7 --wait --json
+  convert drawing.svg png:- | digit-producer send - --wait"""
+
+
+def send(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH", help="Files, folders (all files below, by name), zip archives; - is stdin."),
+    ],
+    *,
+    key: Annotated[str | None, typer.Option(help="Key of the records: what has one key keeps its order.")] = None,
+    header: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A further header; may be given several times.")
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=1, help="Send everything so many times.")] = 1,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the results and print them.")] = False,
+    timeout_s: Annotated[float, typer.Option(min=0, help="With --wait: how long, after the last was sent.")] = 60,
+    as_json: AsJson = False,
+) -> None:
+    """Send images and archives, each file as one record, as it is."""
+    options = SendOptions(
+        paths=paths,
+        key=None if key is None else key.encode(),
+        extra_headers=_headers(header or []),
+        repeat=repeat,
+        wait=wait,
+        timeout_s=timeout_s,
+        as_json=as_json,
+    )
+    run(_send(load_settings(), options))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +68,7 @@ class SendOptions:
     as_json: bool
 
 
-async def send(settings: ClientSettings, options: SendOptions) -> Exit:
-    """Send files, and wait for their results if asked to."""
+async def _send(settings: ClientSettings, options: SendOptions) -> Exit:
     requests = requests_for(find(options.paths), options.repeat)
     topics = settings.topics
     async with look_around(settings.kafka) as cluster:
@@ -52,6 +88,16 @@ async def send(settings: ClientSettings, options: SendOptions) -> Exit:
             task = bar.add_task("answered", total=len(requests))
             await wait_for_results(results, requests, options.timeout_s, lambda _: bar.advance(task))
     return _report_results(requests, options)
+
+
+def _headers(given: list[str]) -> list[tuple[str, bytes]]:
+    pairs = [item.partition("=") for item in given]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise typer.BadParameter("a header is NAME=VALUE", param_hint="--header")
+        if name in OWN_HEADERS:
+            raise typer.BadParameter(f"{name} is set for each file by itself", param_hint="--header")
+    return [(name, value.encode()) for name, _, value in pairs]
 
 
 async def _put(settings: ClientSettings, envelope: Envelope, requests: Sequence[Request]) -> None:
@@ -106,44 +152,3 @@ def _named_results(requests: Sequence[Request]) -> Iterator[tuple[str, Result]]:
             of_archive = result.item.count > 1 or entry not in (None, request.source.filename)
             label = request.source.label
             yield f"{label}: {entry or f'#{result.item.index}'}" if of_archive else label, result
-
-
-async def create_topics(settings: ClientSettings, *, partitions: int, replicas: int) -> Exit:
-    """Create the three topics as they should be; leave those that exist as they are."""
-    configs = settings.topics.creation_configs()
-    async with look_around(settings.kafka) as cluster:
-        created = await cluster.create_topics(configs, partitions=partitions, replicas=replicas)
-    for name in configs:
-        display.print_line(Text(f"{name}: {'created' if name in created else 'exists, left as it is'}"))
-    return Exit.OK
-
-
-async def watch(settings: ClientSettings, *, from_beginning: bool, count: int | None, as_json: bool) -> Exit:
-    """Print results as they are committed, `count` of them or without end."""
-    async with look_around(settings.kafka) as cluster:
-        predictions = cluster.partitions(settings.topics, "predictions")
-    async with open_results(settings.kafka, predictions, from_beginning=from_beginning) as results:
-        display.complain(f"following {settings.topics.predictions}, {len(predictions)} partitions; Ctrl-C ends it")
-        left = count
-        while left is None or left > 0:
-            for result in (await results.next_batch())[:left]:
-                _show(result, as_json=as_json)
-                left = None if left is None else left - 1
-    return Exit.OK
-
-
-def _show(result: Result | Unreadable, *, as_json: bool) -> None:
-    if isinstance(result, Unreadable):
-        display.complain(f"{result.where} is no result: {result.why}")
-    elif as_json:
-        display.print_json(result.model_dump(mode="json", by_alias=True))
-    else:
-        digit, confidence = display.verdict(result)
-        name = display.clean(result.item.name or "")
-        display.print_line(
-            Text.assemble(
-                f"{display.clean(result.result_id):<36} {digit:>1} {confidence:>6} ",
-                display.status(result),
-                f"{'':<{11 - len(result.status)}}{name}  {display.clean(display.why(result))}".rstrip(),
-            )
-        )

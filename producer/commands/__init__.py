@@ -1,0 +1,1 @@
+"""One module for each command of `digit-producer`: its options, what it does, how it reports."""

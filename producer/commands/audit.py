@@ -1,0 +1,67 @@
+"""`digit-producer audit`: a proof that all was answered, once, in order."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from rich.text import Text
+
+from contract.settings import ClientSettings
+from producer import display
+from producer.audit import audit as audit_topics
+from producer.cluster import look_around
+from producer.commands.shared import AsJson, load_settings, run
+from producer.errors import Exit
+from producer.report import Report
+from producer.scope import survey
+
+EXAMPLES = """\
+Examples:
+  digit-producer audit && echo all is well
+  digit-producer audit --json"""
+
+MEANINGS = {
+    "requests": "below the group's committed offset",
+    "pending": "requests from there on",
+    "expired": "requests that retention has taken, or part of their answers",
+    "results": "of these requests",
+    "dead_letters": "of these requests",
+    "missing": "images without a result",
+    "duplicated": "results beside the first",
+    "out_of_order": "results behind one of a later image",
+    "inconsistent": "results or dead letters that contradict others",
+}
+
+
+def audit(*, as_json: AsJson = False) -> None:
+    """Read all three topics and prove that every request was answered once, in order.
+
+    Ends with 0 only if all is well. Names the first faults.
+    """
+    run(_audit(load_settings(), as_json=as_json))
+
+
+async def _audit(settings: ClientSettings, *, as_json: bool) -> Exit:
+    async with look_around(settings.kafka) as cluster:
+        scope = await survey(settings, cluster)
+    if scope.committed.keys().isdisjoint(scope.requests):
+        display.complain(f"group {settings.kafka.group_id!r} has committed nothing: there is nothing to compare with")
+    with display.progress() as bar:
+        task = bar.add_task("read", total=scope.offsets)
+        report = await audit_topics(settings, scope, lambda records: bar.advance(task, records))
+    _show(report, as_json=as_json)
+    for offender in report.offenders:
+        display.complain(offender)
+    return Exit.OK if report.clean else Exit.NOT_ALL_WELL
+
+
+def _show(report: Report, *, as_json: bool) -> None:
+    numbers = asdict(report)
+    del numbers["offenders"]
+    if as_json:
+        display.print_json(numbers)
+        return
+    rows = [(name.replace("_", " "), f"{number:,}", MEANINGS[name]) for name, number in numbers.items()]
+    display.print_table(("", "count", ""), rows)
+    verdict = Text("all is well", style="green") if report.clean else Text("not all is well", style="red")
+    display.print_line(verdict)

@@ -1,0 +1,75 @@
+"""Options by which `dead-letters` and `replay` choose, and how both show a dead letter."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import typer
+
+from contract.errors import ErrorCode
+from producer.dead_letters import Filter, Found
+
+COLUMNS: Final = ("failed at", "result id", "code", "name", "bytes", "attempt")
+
+Code = Annotated[
+    list[str] | None,
+    typer.Option(metavar="CODE", help=f"Error code, such as {ErrorCode.WORKER_CRASHED}; may be given several times."),
+]
+Since = Annotated[str | None, typer.Option(metavar="TIME", help="Failed at or after, such as 2026-01-31T12:00Z.")]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Failed before.")]
+Topic = Annotated[str | None, typer.Option(help="Topic of the request.")]
+Partition = Annotated[int | None, typer.Option(min=0, help="Partition of the request.")]
+Offset = Annotated[int | None, typer.Option(min=0, help="Offset of the request.")]
+
+
+def chosen_filter(
+    *,
+    code: list[str] | None,
+    since: str | None,
+    until: str | None,
+    topic: str | None,
+    partition: int | None,
+    offset: int | None,
+) -> Filter:
+    """Make a filter of the options.
+
+    Raises
+    ------
+    typer.BadParameter
+        A time is none.
+    """
+    return Filter(
+        codes=tuple(code or ()),
+        since_ms=_epoch_ms(since, "--since"),
+        until_ms=_epoch_ms(until, "--until"),
+        topic=topic,
+        partition=partition,
+        offset=offset,
+    )
+
+
+def cells(found: Found) -> tuple[str, ...]:
+    """Return what `COLUMNS` say of a dead letter."""
+    letter = found.letter
+    failed_at = datetime.fromtimestamp(found.timestamp_ms / 1000, UTC)
+    return (
+        failed_at.isoformat(timespec="seconds"),
+        letter.result_id,
+        letter.error_code,
+        letter.item_name or "",
+        "left out" if found.value is None else f"{len(found.value):,}",
+        str(letter.attempt),
+    )
+
+
+def _epoch_ms(text: str | None, option: str) -> int | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no time such as 2026-01-31T12:00Z", param_hint=option) from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)  # the same on every machine, as a filter's progress has to be
+    return round(moment.timestamp() * 1000)

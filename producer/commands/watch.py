@@ -1,0 +1,64 @@
+"""`digit-producer watch`: results as they come."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from contract.records import Result
+from contract.settings import ClientSettings
+from producer import display
+from producer.cluster import look_around
+from producer.commands.shared import AsJson, load_settings, run
+from producer.errors import Exit
+from producer.results import NoResult, open_results
+
+EXAMPLES = """\
+Examples:
+  digit-producer watch
+  digit-producer watch --from-beginning --count 100 --json"""
+
+
+def watch(
+    *,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Start with the oldest result instead of the next.")
+    ] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many results.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Follow the results live, as they are committed; Ctrl-C ends it with 0."""
+    command = _watch(load_settings(), from_beginning=from_beginning, count=count, as_json=as_json)
+    run(command, interrupted=Exit.OK)
+
+
+async def _watch(settings: ClientSettings, *, from_beginning: bool, count: int | None, as_json: bool) -> Exit:
+    async with look_around(settings.kafka) as cluster:
+        predictions = cluster.partitions(settings.topics, "predictions")
+    async with open_results(settings.kafka, predictions, from_beginning=from_beginning) as results:
+        display.complain(f"following {settings.topics.predictions}, {len(predictions)} partitions; Ctrl-C ends it")
+        left = count
+        while left is None or left > 0:
+            for result in (await results.next_batch())[:left]:
+                _show(result, as_json=as_json)
+                left = None if left is None else left - 1
+    return Exit.OK
+
+
+def _show(result: Result | NoResult, *, as_json: bool) -> None:
+    if isinstance(result, NoResult):
+        display.complain(f"{result.where} is no result: {result.why}")
+    elif as_json:
+        display.print_json(result.model_dump(mode="json", by_alias=True))
+    else:
+        digit, confidence = display.verdict(result)
+        name = display.clean(result.item.name or "")
+        display.print_line(
+            Text.assemble(
+                f"{display.clean(result.result_id):<36} {digit:>1} {confidence:>6} ",
+                display.status(result),
+                f"{'':<{11 - len(result.status)}}{name}  {display.clean(display.why(result))}".rstrip(),
+            )
+        )

@@ -1,0 +1,182 @@
+"""The books of one partition of requests: what was asked, what was answered, what is still open.
+
+The three topics are entered in the order of their logs; requests up to an offset before the results of
+that offset. An entry stays only as long as something about it is open, so memory grows with the gaps.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Final
+
+from contract.records import request_id, result_id
+from producer.contradictions import Answered, Asked, Kept, of_letter, of_result
+from producer.report import OFFENDERS, Report
+
+NEVER: Final = (1 << 63, 0)
+"""Behind every item."""
+
+ItemPlace = tuple[int, int]
+"""Offset of the request and index of the item: the order in which results have to stand."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A request that is not wholly answered yet."""
+
+    asked: Asked
+    count: int | None = None
+    """Images in it, once a result has told."""
+    seen: set[int] = field(default_factory=set)
+
+
+class Ledger:
+    """One partition of requests. Owner: the auditing task.
+
+    Parameters
+    ----------
+    report
+        What it adds to.
+    topic, partition
+        Of the requests.
+    first
+        Where the log of the requests starts now; what lay before is gone.
+    results_cut, letters_cut
+        True if retention has deleted results, or dead letters, from the start of the partition they lie in.
+    """
+
+    def __init__(
+        self, report: Report, *, topic: str, partition: int, first: int, results_cut: bool, letters_cut: bool
+    ) -> None:
+        self._report = report
+        self._topic = topic
+        self._partition = partition
+        self._first = first
+        # Before these, a result or letter that is not there may have been deleted.
+        self._results_from: ItemPlace = NEVER if results_cut else (0, 0)
+        self._letters_from: ItemPlace = NEVER if letters_cut else (0, 0)
+        self._open: dict[int, _Open] = {}
+        self._newest: ItemPlace = (-1, 0)
+        self._expired_offset = -1
+        self._failed: dict[ItemPlace, Answered] = {}
+        self._letters: dict[ItemPlace, Kept] = {}
+        self.newest_letter: ItemPlace = (-1, 0)
+        """Place of the latest dead letter entered."""
+
+    def request(self, asked: Asked) -> None:
+        """Enter a request below the committed offset."""
+        self._report.requests += 1
+        self._open[asked.offset] = _Open(asked)
+
+    def result(self, answered: Answered) -> None:
+        """Enter a result of a request below the committed offset."""
+        self._report.results += 1
+        place = (answered.result.source.offset, answered.result.item.index)
+        if self._results_from == NEVER:
+            self._start_results_at(place)
+        if place[0] < self._first:
+            self._expire(place[0])
+        elif place[0] not in self._open:
+            self._surplus(place)
+        elif place[1] in self._open[place[0]].seen:
+            self._duplicate(place)
+        else:
+            self._answer(self._open[place[0]], answered, place)
+
+    def letter(self, kept: Kept) -> None:
+        """Enter a dead letter of a request below the committed offset."""
+        self._report.dead_letters += 1
+        place = (kept.letter.origin_offset, kept.letter.item_index)
+        self.newest_letter = max(self.newest_letter, place)
+        if self._letters_from == NEVER:
+            self._letters_from = place
+        if place[0] < self._first or (self._results_from != NEVER and place < self._results_from):
+            return  # its result cannot be judged, so neither can it
+        if kept.has_value == (kept.letter.value_left_out is not None):
+            self._report.contradicts(f"dead letter {kept.letter.result_id} has a value, or else no reason to have none")
+        if place in self._failed:
+            self._compare(self._failed.pop(place), kept)
+        elif place in self._letters:
+            self._report.contradicts(f"dead letter {kept.letter.result_id} is there twice")
+        else:
+            self._letters[place] = kept
+
+    def waits_for_letter(self, place: ItemPlace) -> bool:
+        """Say whether a failed result has been entered whose dead letter has not."""
+        return place in self._failed
+
+    def close(self) -> None:
+        """Draw the balance of what is still open; all three logs have been entered to their ends."""
+        for entry in self._open.values():
+            self._miss(entry)
+        for place, answered in self._failed.items():
+            if place >= self._letters_from:
+                self._report.contradicts(f"failed result {answered.result.result_id} has no dead letter")
+        for place, kept in self._letters.items():
+            if place >= self._results_from:
+                self._report.contradicts(f"dead letter {kept.letter.result_id} has no failed result of its own")
+
+    def _start_results_at(self, place: ItemPlace) -> None:
+        """Take the first result that is left: whatever should stand before it may have been deleted."""
+        self._results_from = place
+        for offset in [offset for offset in self._open if offset < place[0]]:
+            self._expire(offset)
+            del self._open[offset]
+        if place[1] > 0 and place[0] in self._open:
+            self._expire(place[0])
+            self._open[place[0]].seen.update(range(place[1]))
+
+    def _expire(self, offset: int) -> None:
+        if offset != self._expired_offset:  # once for all items of a request
+            self._report.expired += 1
+            self._expired_offset = offset
+
+    def _surplus(self, place: ItemPlace) -> None:
+        """Judge a result whose request is not open: answered in full before, or never asked."""
+        if place > self._newest:
+            self._report.contradicts(f"result {self._id(place)} answers no committed request")
+        else:
+            self._duplicate(place)
+
+    def _duplicate(self, place: ItemPlace) -> None:
+        self._report.duplicated += 1
+        self._report.tell(f"duplicated: {self._id(place)}")
+
+    def _answer(self, entry: _Open, answered: Answered, place: ItemPlace) -> None:
+        if place < self._newest:
+            self._report.out_of_order += 1
+            self._report.tell(f"out of order: {self._id(place)} stands behind {self._id(self._newest)}")
+        self._newest = max(self._newest, place)
+        entry.count = entry.count or answered.result.item.count
+        for name in of_result(answered, entry.asked, entry.count, request_id(self._topic, self._partition, place[0])):
+            self._report.contradicts(f"result {self._id(place)} has another {name}")
+        entry.seen.add(place[1])
+        if len(entry.seen) >= entry.count:
+            del self._open[place[0]]
+        if answered.result.error is not None:
+            kept = self._letters.pop(place, None)
+            if kept is None:
+                self._failed[place] = answered
+            else:
+                self._compare(answered, kept)
+
+    def _compare(self, answered: Answered, kept: Kept) -> None:
+        for name in of_letter(kept, answered):
+            self._report.contradicts(f"dead letter {kept.letter.result_id} has another {name} than its result")
+
+    def _miss(self, entry: _Open) -> None:
+        offset = entry.asked.offset
+        if (offset, 0) < self._results_from and not entry.seen:
+            self._expire(offset)
+        elif entry.count is None:
+            self._report.missing += 1
+            self._report.tell(f"missing: every result of {request_id(self._topic, self._partition, offset)}")
+        else:
+            self._report.missing += max(0, entry.count - len(entry.seen))
+            holes = (index for index in range(entry.count) if index not in entry.seen)
+            for index in itertools.islice(holes, OFFENDERS):  # a falsified count may be huge
+                self._report.tell(f"missing: {self._id((offset, index))}")
+
+    def _id(self, place: ItemPlace) -> str:
+        return result_id(self._topic, self._partition, *place)
