@@ -45,9 +45,10 @@ class RunningElsewhere:
 
 
 def expected(name: str) -> str:
-    """Say what should come back for a file: its digit by its name, or what is wrong with it."""
+    """Say what should come back for a file: its digit, which its name tells, or what is wrong with it."""
     stem = Path(name).stem
-    return {"no_digit": "not-a-digit", "damaged": "damaged-image"}.get(stem, stem.split("_")[0].removeprefix("photo"))
+    wrong = {"no_digit": "not-a-digit", "damaged": "damaged-image"}
+    return wrong.get(stem) or stem.removeprefix("photo_").split("_")[0]
 
 
 def outcome(result: Mapping[str, Any]) -> str:
