@@ -67,7 +67,8 @@ def decode(data: bytes, limits: Limits) -> Picture:
         raise OutOfMemory("There is not enough memory to decode the image.") from error
     except _DAMAGE as error:
         raise DamagedImage(f"The {kind} file cannot be decoded: it is damaged.") from error
-    return Picture(pixels)
+    # Of one layout, whatever a decoder gives and a rotation leaves: the compiled loops are made for that one.
+    return Picture(np.require(pixels, requirements=["C", "W"]))
 
 
 def _decode_png(data: bytes, limits: Limits) -> NDArray[np.uint8]:

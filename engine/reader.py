@@ -56,10 +56,11 @@ class Reader:
         self._limits = limits
 
     def warm_up(self) -> None:
-        """Read one small and one large picture, so that what compiles or allocates on first use has done so."""
+        """Read pictures of every kind once, so that what compiles or allocates on first use has done so."""
         page = np.full((280, 280), 255, np.uint8)
         page[60:220, 120:150] = 20
-        pages = [page[::10, ::10], page]
+        kinds = [page, cv2.cvtColor(page, cv2.COLOR_GRAY2BGR), cv2.cvtColor(page, cv2.COLOR_GRAY2BGRA)]
+        pages = [each for kind in kinds for each in (np.ascontiguousarray(kind[::10, ::10]), kind)]
         self.read([bytes(cv2.imencode(kind, each)[1]) for each in pages for kind in (".png", ".jpg")])
 
     def read(
