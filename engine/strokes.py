@@ -30,6 +30,7 @@ _LINE_GAPS = 0.08  # of the width it may be missing
 _KEEP_MASS = 0.12  # of the largest component's: a component of its own right
 _SPECK_MASS = 0.02  # of the largest component's: dirt, however near
 _NEAR = 0.12  # of the longer side of the largest component's box
+_PARTS_MAX = 100  # more components are noise, and comparing all with all would take long
 
 
 def keep_strokes(ink: Planes) -> tuple[Planes, NDArray[np.int64], NDArray[np.float32]]:
@@ -310,16 +311,31 @@ def _follow(ink: NDArray[np.float32], top: int, bottom: int, found: NDArray[np.i
 
 @compiled
 def _choose(parts: NDArray[np.int64], masses: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Keep what has mass of its own, and what lies near to something kept: the dots of a stroke join one another."""
     main = masses.argmax()
-    top, left, bottom, right = parts[main]
-    near = max(2.0, _NEAR * max(bottom - top, right - left))
-    kept = np.zeros(len(parts), np.bool_)
-    for part in range(len(parts)):
-        share = masses[part] / masses[main]
-        above = max(top - parts[part, 2], parts[part, 0] - bottom)
-        beside = max(left - parts[part, 3], parts[part, 1] - right)
-        kept[part] = share >= _KEEP_MASS or (share >= _SPECK_MASS and max(above, beside) <= near)
+    near = max(2.0, _NEAR * max(parts[main, 2] - parts[main, 0], parts[main, 3] - parts[main, 1]))
+    kept = masses >= _KEEP_MASS * masses[main]
+    if len(parts) > _PARTS_MAX:
+        return kept
+    grown = True
+    while grown:
+        grown = False
+        for part in range(len(parts)):
+            if kept[part] or masses[part] < _SPECK_MASS * masses[main]:
+                continue
+            for other in range(len(parts)):
+                if kept[other] and _gap(parts[part], parts[other]) <= near:
+                    kept[part] = grown = True
+                    break
     return kept
+
+
+@compiled
+def _gap(one: NDArray[np.int64], two: NDArray[np.int64]) -> int:
+    """Give the distance of two boxes along the axis where it is longer, in px."""
+    above = max(one[0] - two[2], two[0] - one[2])
+    beside = max(one[1] - two[3], two[1] - one[3])
+    return max(0, above, beside)
 
 
 @compiled
