@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiokafka import ConsumerRecord
 
@@ -21,8 +20,7 @@ RECORD_OVERHEAD_BYTES: Final = 512
 """Accounted for each record beside its bytes: the objects around them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A fetched record with all that its answer needs beside the worker's."""
 
     task: Task
@@ -57,16 +55,16 @@ def chunks(
 
 def from_record(record: ConsumerRecord, limits: EchoSettings) -> Request:
     """Read a record's headers and see whether it may be echoed as it is."""
-    received = [(name, value) for name, value in record.headers]
+    received = list(record.headers)
     last = dict(received)
-    echo = [(name, last[name]) for name in headers.ECHOED if last.get(name) is not None]
+    echo = [(name, last[name]) for name in headers.ECHOED if last.get(name) is not None] if received else []
     filename = last.get(headers.FILENAME) or b""
     code = _refused(record, echo, filename, limits)
     echo_key = record.key
     if code in (ErrorCode.KEY_TOO_LARGE, ErrorCode.HEADER_TOO_LARGE):
         # Echoed to each of ten thousand results it would be an amplifier.
         echo_key, echo, filename = None, [], b""
-    request_id = dict(echo).get(headers.REQUEST_ID, b"")
+    request_id = last.get(headers.REQUEST_ID) or b"" if echo else b""
     task = Task(
         payload=b"" if code else record.value,
         topic=record.topic,
@@ -94,7 +92,7 @@ def from_unreadable(unreadable: Unreadable) -> Request:
 def _refused(record: ConsumerRecord, echo: Headers, filename: bytes, limits: EchoSettings) -> ErrorCode | None:
     if record.key is not None and len(record.key) > limits.key_bytes:
         return ErrorCode.KEY_TOO_LARGE
-    if any(len(value) > limits.header_bytes for _, value in [*echo, (headers.FILENAME, filename)]):
+    if len(filename) > limits.header_bytes or any(len(value) > limits.header_bytes for _, value in echo):
         return ErrorCode.HEADER_TOO_LARGE
     if not record.value:
         return ErrorCode.EMPTY_RECORD
