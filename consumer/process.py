@@ -18,8 +18,9 @@ from consumer.channel import ANSWERS, GREETING, LENGTH, Answers, Note, Ready, Re
 from consumer.errors import Fatal, leaves
 from contract.errors import ErrorCode
 
-START_TIMEOUT_S: Final = 60
-"""For imports, the model and its warm-up: about a second, but compiling for the first time takes many."""
+START_TIMEOUT_S: Final = 300
+"""For imports, the model and its warm-up: about a second; but where nothing is compiled yet, half a minute of
+work for each worker, and more on a busy machine."""
 LOOKS_PER_TIMEOUT: Final = 10
 """How often, within one item's timeout, the service looks whether the worker has moved."""
 FAREWELL_S: Final = 1

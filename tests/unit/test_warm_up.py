@@ -1,4 +1,4 @@
-"""A worker that is warm compiles nothing any more: it could not keep the machine code, and an image would wait for it."""
+"""A warm worker compiles nothing any more: it could not keep the machine code, and an image would wait for it."""
 
 from __future__ import annotations
 
