@@ -78,7 +78,7 @@ def hog(digits: Floats) -> Floats:
     Returns
     -------
     features : (n, 306) float32
-        25 + 9 nodes of 9 bins; each grid has L2 norm 1, or 0 if the digit is blank.
+        25 + 9 nodes, column by column, of 9 bins; each grid has L2 norm 1, or 0 if the digit is blank.
 
     Raises
     ------

@@ -70,7 +70,7 @@ class Stages:
 def _read(path: Path) -> Arrays | None:
     """Read a kept stage; None if there is none that can be read."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile):
         return None
