@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -55,16 +56,17 @@ async def _dead_letters(settings: ClientSettings, which: Filter, save_to: Path |
         partitions = cluster.partitions(settings.topics, "dead_letter")
         now = await spans(settings.kafka, partitions, open_transactions=False)
     rows = []
-    async for found in read_letters(settings.kafka, now):
-        if isinstance(found, Stranger):
-            place = f"{found.partition.topic}/{found.partition.partition}/{found.offset}"
-            display.complain(f"{place} is no dead letter: {found.why}")
-        elif which.takes(found):
-            saved = save(found, save_to) if save_to is not None else None
-            if as_json:
-                display.print_json(_with_place(found, saved, asked=save_to is not None))
-            else:
-                rows.append((*cells(found), str(saved) if saved else found.letter.error_message))
+    async with contextlib.aclosing(read_letters(settings.kafka, now)) as letters:
+        async for found in letters:
+            if isinstance(found, Stranger):
+                place = f"{found.partition.topic}/{found.partition.partition}/{found.offset}"
+                display.complain(f"{place} is no dead letter: {found.why}")
+            elif which.takes(found):
+                saved = save(found, save_to) if save_to is not None else None
+                if as_json:
+                    display.print_json(_with_place(found, saved, asked=save_to is not None))
+                else:
+                    rows.append((*cells(found), str(saved) if saved else found.letter.error_message))
     if not as_json:
         display.print_table((*COLUMNS, "saved as" if save_to is not None else "message"), rows)
     return Exit.OK

@@ -52,7 +52,8 @@ def replay(
 ) -> None:
     """Send dead letters in again, each once: key, headers and bytes as they were.
 
-    Interrupted and repeated with the same filter, it goes on where it was. Another filter starts anew.
+    Interrupted and repeated with the same filter, it goes on where it was; the broker keeps that for as
+    long as any group's offsets (by default 7 days). Another filter starts anew.
     """
     which = chosen_filter(code=code, since=since, until=until, topic=topic, partition=partition, offset=offset)
     plan = Plan(which, max_attempts, limit, rate)

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from contract import headers
 from contract.errors import ErrorCode
 from producer.dead_letters import Filter, Found
 
@@ -57,7 +58,7 @@ def cells(found: Found) -> tuple[str, ...]:
         failed_at.isoformat(timespec="seconds"),
         letter.result_id,
         letter.error_code,
-        letter.item_name or "",
+        letter.item_name or dict(letter.original_headers).get(headers.FILENAME, b"").decode(errors="replace"),
         "left out" if found.value is None else f"{len(found.value):,}",
         str(letter.attempt),
     )

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from contract.schema import EXAMPLES
 from contract.settings import ClientSettings, variables
 from producer.cli import app
+from producer.commands.selecting import chosen_filter
 from producer.errors import Exit
 
 runner = CliRunner()
@@ -71,7 +72,28 @@ def test_a_header_that_cannot_be_is_refused(header: str) -> None:
     assert "--header" in ended.stderr
 
 
-@pytest.mark.parametrize("arguments", [["send", __file__], ["watch"]])
+@pytest.mark.parametrize("option", ["--since", "--until"])
+def test_a_time_that_is_none_is_refused(option: str) -> None:
+    ended = runner.invoke(app, ["replay", option, "yesterday"])
+    assert ended.exit_code == Exit.USAGE
+    assert option in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "epoch_ms"),
+    [
+        ("1970-01-02", 86_400_000),
+        ("1970-01-01T00:00:01.5", 1_500),
+        ("1970-01-01T01:00:00+01:00", 0),
+        ("1970-01-01T00:00Z", 0),
+    ],
+)
+def test_a_time_is_utc_unless_it_says_otherwise(text: str, epoch_ms: int) -> None:
+    which = chosen_filter(code=None, since=text, until=None, topic=None, partition=None, offset=None)
+    assert which.since_ms == epoch_ms
+
+
+@pytest.mark.parametrize("arguments", [["send", __file__], ["watch"], ["dead-letters"], ["replay"], ["audit"]])
 def test_a_broker_that_is_not_there_is_one_line_and_exit_code_3(arguments: list[str]) -> None:
     # As a process: what libraries print or log at the end counts too.
     ended = subprocess.run(

@@ -46,12 +46,15 @@ async def test_what_the_client_raises_is_said_in_words(error: KafkaError, words:
 
 
 async def test_an_interruption_stays_one() -> None:
+    inside = asyncio.Event()
+
     async def wait() -> None:
         async with within("wait"):
+            inside.set()
             await asyncio.Event().wait()
 
     task = asyncio.create_task(wait())
-    await asyncio.sleep(0)
+    await inside.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

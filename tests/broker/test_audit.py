@@ -1,0 +1,483 @@
+"""The audit says that all is well exactly when it is: every class of fault is planted, and found."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import NewPartitions, RecordsToDelete
+
+from broker import Cluster
+from contract import headers
+from contract.settings import ClientSettings, KafkaSettings
+from contract.unreadable import Unreadable, rest_of_batch
+from producer.clients import open_reader
+from producer.cluster import look_around
+from producer.errors import Exit
+from producer.merge import Merge
+from producer.report import Report
+from producer.scope import survey
+from tests.broker.test_records import send_batch
+from tests.harness.answers import Answer, Outgoing, answer, publish
+from tests.harness.broker import Broker, fresh_topics
+from tests.harness.images import drawn_digits
+from tests.harness.producer import Ended, command, ended, run
+from tests.harness.waiting import eventually
+
+CLEAN = {"missing": 0, "duplicated": 0, "out_of_order": 0, "inconsistent": 0}
+ZIP = ("recognised", "failed", "unsure")
+
+
+@dataclass
+class World:
+    """Requests on one partition with their answers, not yet published: an image, a failed one, a zip, an image."""
+
+    broker: Broker
+    partition: int
+    answers: list[Answer]
+
+    @property
+    def results(self) -> list[Outgoing]:
+        return [result for each in self.answers for result in each.results]
+
+    @property
+    def letters(self) -> list[Outgoing]:
+        return [letter for each in self.answers for letter in each.dead_letters]
+
+    async def publish(self) -> None:
+        """Publish what there is and commit all requests."""
+        await publish(self.broker, [*self.results, *self.letters], committed={self.partition: len(self.answers)})
+
+
+async def build(broker: Broker, partitions: Iterable[int]) -> list[World]:
+    about = [(headers.REQUEST_ID, b"r"), (headers.CORRELATION_ID, b"c"), ("x", b"y")]
+    kinds = [("recognised",), ("failed",), ZIP, ("unsure",)]
+    sent: dict[int, list[Answer]] = {}
+    for partition in partitions:
+        await broker.send(drawn_digits(len(kinds)), partition=partition, key=b"key", headers=about)
+        sent[partition] = []
+    for request in await broker.read(broker.topics.requests):
+        answers = sent[request.partition]
+        answers.append(answer(broker, request, kinds[len(answers)]))
+    return [World(broker, partition, answers) for partition, answers in sent.items()]
+
+
+@pytest.fixture
+async def world(broker: Broker) -> World:
+    (world,) = await build(broker, [0])
+    return world
+
+
+async def audit(broker: Broker) -> tuple[Ended, dict[str, int]]:
+    result = await run(broker, "audit", "--json")
+    (numbers,) = result.lines
+    assert list(numbers) == [
+        *("requests", "pending", "expired", "results", "dead_letters"),
+        *("missing", "duplicated", "out_of_order", "inconsistent"),
+    ]
+    assert result.exit_code == (Exit.OK if numbers | CLEAN == numbers else Exit.NOT_ALL_WELL)
+    return result, numbers
+
+
+def faults(numbers: dict[str, int]) -> dict[str, int]:
+    return {name: number for name, number in numbers.items() if name in CLEAN and number}
+
+
+async def test_all_is_well_where_all_is_well(world: World) -> None:
+    await world.publish()
+    result, numbers = await audit(world.broker)
+    assert numbers == CLEAN | {"requests": 4, "pending": 0, "expired": 0, "results": 6, "dead_letters": 2}
+    assert (result.exit_code, result.err) == (Exit.OK, "")
+    told = await run(world.broker, "audit")
+    assert told.exit_code == Exit.OK
+    assert "all is well" in told.out
+
+
+Fault = Callable[[int, list[Outgoing], list[Outgoing]], None]
+"""Changes what will be published for one partition."""
+
+
+def lose_a_result(_: int, results: list[Outgoing], __: list[Outgoing]) -> None:
+    del results[0]
+
+
+def lose_an_item_of_a_zip(_: int, results: list[Outgoing], __: list[Outgoing]) -> None:
+    del results[4]
+
+
+def lose_the_last_item_of_a_zip(_: int, results: list[Outgoing], __: list[Outgoing]) -> None:
+    del results[4:]
+
+
+def lose_everything(_: int, results: list[Outgoing], letters: list[Outgoing]) -> None:
+    results.clear()
+    letters.clear()
+
+
+def double_a_result(_: int, results: list[Outgoing], __: list[Outgoing]) -> None:
+    results.insert(1, results[0].copy())
+
+
+def double_a_zip_later(_: int, results: list[Outgoing], __: list[Outgoing]) -> None:
+    results.extend(each.copy() for each in results[2:5])
+
+
+def swap_two_results(_: int, results: list[Outgoing], __: list[Outgoing]) -> None:
+    results[0], results[5] = results[5], results[0]
+
+
+def swap_two_items(_: int, results: list[Outgoing], __: list[Outgoing]) -> None:
+    results[2], results[3] = results[3], results[2]
+
+
+def swap_neighbours(_: int, results: list[Outgoing], __: list[Outgoing]) -> None:
+    results[0], results[1] = results[1], results[0]
+
+
+def alter(index: int, *path: str, to: Any) -> Fault:
+    """Alter one field of one result."""
+
+    def plant(_: int, results: list[Outgoing], __: list[Outgoing]) -> None:
+        record = results[index].value
+        for name in path[:-1]:
+            record = record[name]
+        assert record[path[-1]] != to
+        record[path[-1]] = to
+
+    plant.__name__ = f"alter_{'_'.join(path)}_of_{index}_to_{to}"
+    return plant
+
+
+def alter_letter(name: str, to: bytes) -> Fault:
+    """Alter one header of the first dead letter."""
+
+    def plant(_: int, __: list[Outgoing], letters: list[Outgoing]) -> None:
+        start = max(place for place, header in enumerate(letters[0].headers) if header[0] == headers.ORIGIN_TOPIC)
+        place = next(place for place in range(start, len(letters[0].headers)) if letters[0].headers[place][0] == name)
+        assert letters[0].headers[place][1] != to
+        letters[0].headers[place] = (name, to)
+
+    plant.__name__ = f"alter_letter_{name}_to_{to.decode()}"
+    return plant
+
+
+def say_recognised_what_failed(_: int, results: list[Outgoing], __: list[Outgoing]) -> None:
+    results[1].value |= {
+        name: results[0].value[name] for name in ("status", "digit", "confidence", "probabilities", "error")
+    }
+
+
+def say_failed_what_was_recognised(_: int, results: list[Outgoing], __: list[Outgoing]) -> None:
+    results[0].value |= {
+        name: results[1].value[name] for name in ("status", "digit", "confidence", "probabilities", "error")
+    }
+
+
+def answer_what_was_never_asked(_: int, results: list[Outgoing], __: list[Outgoing]) -> None:
+    stranger = results[0].copy()
+    stranger.value["source"]["topic"] = "elsewhere"
+    results.append(stranger)
+
+
+def put_a_result_into_another_partition(partition: int, results: list[Outgoing], __: list[Outgoing]) -> None:
+    results[0].partition = partition + 1
+
+
+def change_the_key(_: int, results: list[Outgoing], __: list[Outgoing]) -> None:
+    results[0].key = b"other"
+
+
+def drop_an_echo(_: int, results: list[Outgoing], __: list[Outgoing]) -> None:
+    results[0].headers = [header for header in results[0].headers if header[0] != headers.CORRELATION_ID]
+
+
+def write_what_is_no_result(_: int, results: list[Outgoing], __: list[Outgoing]) -> None:
+    stray = results[0].copy()
+    stray.value = b"{}"
+    results.append(stray)
+
+
+def lose_a_letter(_: int, __: list[Outgoing], letters: list[Outgoing]) -> None:
+    del letters[0]
+
+
+def double_a_letter(_: int, __: list[Outgoing], letters: list[Outgoing]) -> None:
+    letters.append(letters[0].copy())
+
+
+def put_a_letter_into_another_partition(partition: int, _: list[Outgoing], letters: list[Outgoing]) -> None:
+    letters[0].partition = partition + 1
+
+
+def change_a_letters_key(_: int, __: list[Outgoing], letters: list[Outgoing]) -> None:
+    letters[0].key = b"other"
+
+
+def lose_a_letters_bytes_without_a_word(_: int, __: list[Outgoing], letters: list[Outgoing]) -> None:
+    letters[0].value = None
+
+
+def keep_a_letters_bytes_against_its_word(_: int, __: list[Outgoing], letters: list[Outgoing]) -> None:
+    letters[0].headers.append((headers.VALUE_LEFT_OUT, b"too large"))
+
+
+def write_what_is_no_letter(_: int, __: list[Outgoing], letters: list[Outgoing]) -> None:
+    letters.append(Outgoing(letters[0].topic, letters[0].partition, None, b"stray", []))
+
+
+PLANTED: list[tuple[Fault, dict[str, int], str]] = [
+    (lose_a_result, {"missing": 1}, "missing: every result of {requests}/{p}/"),
+    (lose_an_item_of_a_zip, {"missing": 1}, "missing: {requests}/{p}/2/2"),
+    (lose_the_last_item_of_a_zip, {"missing": 2}, "missing: {requests}/{p}/2/2"),
+    (lose_everything, {"missing": 4}, "missing: every result of {requests}/{p}/3"),
+    (double_a_result, {"duplicated": 1}, "duplicated: {requests}/{p}/0/0"),
+    (double_a_zip_later, {"duplicated": 3}, "duplicated: {requests}/{p}/2/1"),
+    (swap_two_results, {"out_of_order": 5}, "out of order: {requests}/{p}/1/0 stands behind {requests}/{p}/3/0"),
+    (swap_two_items, {"out_of_order": 1}, "out of order: {requests}/{p}/2/0 stands behind {requests}/{p}/2/1"),
+    (swap_neighbours, {"out_of_order": 1}, "out of order: {requests}/{p}/0/0 stands behind {requests}/{p}/1/0"),
+    (alter(0, "result_id", to="x"), {"inconsistent": 1}, "the result x has the id of another"),
+    (alter(0, "request_id", to="x"), {"inconsistent": 1}, "result {requests}/{p}/0/0 has another request id"),
+    (alter(0, "source", "timestamp_ms", to=1), {"inconsistent": 1}, "result {requests}/{p}/0/0 has another timestamp"),
+    (alter(0, "source", "partition", to=99), {"inconsistent": 1, "missing": 1}, "does not belong here"),
+    (alter(0, "source", "partition", to=999), {"inconsistent": 1, "missing": 1}, "does not belong here"),
+    (alter(5, "source", "offset", to=2), {"duplicated": 1, "inconsistent": 1, "missing": 1}, "has the id of another"),
+    (alter(3, "item", "count", to=4), {"inconsistent": 2}, "result {requests}/{p}/2/1 has another item count"),
+    (alter(2, "item", "count", to=10**9), {"inconsistent": 2, "missing": 10**9 - 3}, "missing: {requests}/{p}/2/3"),
+    (alter(0, "item", "index", to=1), {"inconsistent": 2}, "has another item count"),
+    (alter(0, "status", to="failed"), {"inconsistent": 1, "missing": 1}, "is no result"),
+    (alter(0, "digit", to=10), {"inconsistent": 1, "missing": 1}, "is no result"),
+    (alter(1, "error", "code", to="out-of-memory"), {"inconsistent": 1}, "has another error code than its result"),
+    (say_recognised_what_failed, {"inconsistent": 1}, "dead letter {requests}/{p}/1/0 has no failed result of its own"),
+    (say_failed_what_was_recognised, {"inconsistent": 1}, "failed result {requests}/{p}/0/0 has no dead letter"),
+    (answer_what_was_never_asked, {"inconsistent": 1}, "does not belong here"),
+    (put_a_result_into_another_partition, {"inconsistent": 1, "missing": 1}, "does not belong here"),
+    (change_the_key, {"inconsistent": 1}, "result {requests}/{p}/0/0 has another key"),
+    (drop_an_echo, {"inconsistent": 1}, "result {requests}/{p}/0/0 has another header"),
+    (write_what_is_no_result, {"inconsistent": 1}, "is no result"),
+    (lose_a_letter, {"inconsistent": 1}, "failed result {requests}/{p}/1/0 has no dead letter"),
+    (double_a_letter, {"inconsistent": 1}, "dead letter {requests}/{p}/1/0 has no failed result of its own"),
+    (put_a_letter_into_another_partition, {"inconsistent": 2}, "does not belong here"),
+    (change_a_letters_key, {"inconsistent": 1}, "dead letter {requests}/{p}/1/0 has another key than its result"),
+    (lose_a_letters_bytes_without_a_word, {"inconsistent": 1}, "has a value, or else no reason to have none"),
+    (keep_a_letters_bytes_against_its_word, {"inconsistent": 1}, "has a value, or else no reason to have none"),
+    (write_what_is_no_letter, {"inconsistent": 1}, "is no dead letter: there is no header origin-topic"),
+    (alter_letter(headers.ORIGIN_OFFSET, b"0"), {"inconsistent": 2}, "is not that of its origin"),
+    (alter_letter(headers.ORIGIN_TOPIC, b"elsewhere"), {"inconsistent": 2}, "is not that of its origin"),
+    (alter_letter(headers.ORIGIN_PARTITION, b"x"), {"inconsistent": 2}, "header origin-partition is no number"),
+    (alter_letter(headers.ORIGIN_TIMESTAMP_MS, b"1"), {"inconsistent": 1}, "has another timestamp than its result"),
+    (alter_letter(headers.ITEM_COUNT, b"2"), {"inconsistent": 1}, "has another item count than its result"),
+    (alter_letter(headers.REQUEST_ID, b"x"), {"inconsistent": 1}, "has another request id than its result"),
+    (alter_letter(headers.ERROR_CODE, b"x"), {"inconsistent": 1}, "has another error code than its result"),
+]
+
+
+@pytest.fixture(scope="module")
+async def reports(cluster: Cluster) -> tuple[str, list[Report]]:
+    """The topic, and one audit for each planted fault, each on a pair of partitions of its own."""
+    async with fresh_topics(cluster, partitions=2 * len(PLANTED)) as broker:
+        worlds = await build(broker, range(0, 2 * len(PLANTED), 2))
+        outgoing = []
+        for world, (plant, _, _) in zip(worlds, PLANTED, strict=True):
+            results, letters = world.results, world.letters
+            plant(world.partition, results, letters)
+            outgoing += [*results, *letters]
+        await publish(broker, outgoing, committed=dict.fromkeys(range(0, 2 * len(PLANTED), 2), 4))
+        return broker.topics.requests, await audit_in_pairs(settings_of(broker))
+
+
+async def audit_in_pairs(settings: ClientSettings) -> list[Report]:
+    async with look_around(settings.kafka) as found:
+        scope = await survey(settings, found)
+    families = scope.families()
+    reports = []
+    async with contextlib.AsyncExitStack() as stack:
+        readers = [await stack.enter_async_context(open_reader(settings.kafka)) for _ in range(3)]
+        for pair in zip(families[::2], families[1::2], strict=True):
+            reports.append(Report())
+            for family in pair:
+                await Merge(scope, family, readers, reports[-1], lambda _: None).run()
+    return reports
+
+
+def settings_of(broker: Broker) -> ClientSettings:
+    kafka = KafkaSettings(bootstrap_servers=broker.cluster.bootstrap_servers, group_id=broker.group_id)
+    return ClientSettings(kafka=kafka, topics=broker.topics)
+
+
+@pytest.mark.parametrize("number", range(len(PLANTED)), ids=[each[0].__name__ for each in PLANTED])
+async def test_a_planted_fault_is_found_and_named(reports: tuple[str, list[Report]], number: int) -> None:
+    topic, report = reports[0], reports[1][number]
+    _, expected, words = PLANTED[number]
+    assert faults(asdict(report)) == expected
+    assert not report.clean
+    assert words.format(requests=topic, p=2 * number) in "\n".join(report.offenders)
+
+
+async def test_the_command_ends_with_1_and_names_the_first_faults(world: World) -> None:
+    lose_a_result(0, world.answers[0].results, [])
+    world.answers[2].results[1].value["request_id"] = "\x1b[2J"
+    await world.publish()
+    result, numbers = await audit(world.broker)
+    assert faults(numbers) == {"missing": 1, "inconsistent": 2}
+    topic = world.broker.topics.requests
+    assert result.err.splitlines() == [
+        f"digit-producer: inconsistent: result {topic}/0/2/1 has another request id",
+        f"digit-producer: inconsistent: dead letter {topic}/0/2/1 has another request id than its result",
+        f"digit-producer: missing: every result of {topic}/0/0",
+    ]
+    told = await run(world.broker, "audit")
+    assert (told.exit_code, told.err) == (Exit.NOT_ALL_WELL, result.err)
+    assert "not all is well" in told.out
+
+
+async def test_requests_behind_the_committed_offset_are_pending_and_their_results_nobodys_business(
+    world: World,
+) -> None:
+    await publish(world.broker, [*world.results, *world.letters], committed={0: 2})
+    _, numbers = await audit(world.broker)
+    assert numbers == CLEAN | {"requests": 2, "pending": 2, "expired": 0, "results": 2, "dead_letters": 1}
+
+
+async def test_a_group_that_has_committed_nothing_is_told(world: World) -> None:
+    result, numbers = await audit(world.broker)
+    assert numbers == CLEAN | {"requests": 0, "pending": 4, "expired": 0, "results": 0, "dead_letters": 0}
+    assert "has committed nothing" in result.err
+
+
+async def test_what_a_transaction_aborted_was_never_asked_and_never_answered(world: World) -> None:
+    broker = world.broker
+    await broker.send_in_transaction(drawn_digits(2), partition=0, abort=True)
+    await broker.send(drawn_digits(1), partition=0)
+    late = (await broker.read(broker.topics.requests))[-1]
+    await publish(broker, [*world.results, *world.letters], abort=True)
+    outgoing = [*world.results, *world.letters, *answer(broker, late).results]
+    await publish(broker, outgoing, committed={0: late.offset + 1})
+    assert late.offset > 5
+    _, numbers = await audit(broker)
+    assert numbers == CLEAN | {"requests": 5, "pending": 0, "expired": 0, "results": 7, "dead_letters": 2}
+
+
+async def test_a_result_for_an_aborted_request_is_found(world: World) -> None:
+    broker = world.broker
+    await broker.send_in_transaction(drawn_digits(1), partition=0, abort=True)
+    await broker.send(drawn_digits(1), partition=0)
+    late = (await broker.read(broker.topics.requests))[-1]
+    stray = answer(broker, late).results[0]
+    stray.value["source"]["offset"] = 4
+    stray.value["result_id"] = f"{broker.topics.requests}/0/4/0"
+    outgoing = [*world.results, *world.letters, stray, *answer(broker, late).results]
+    await publish(broker, outgoing, committed={0: late.offset + 1})
+    result, numbers = await audit(broker)
+    assert faults(numbers) == {"inconsistent": 1}
+    assert f"result {broker.topics.requests}/0/4/0 answers no committed request" in result.err
+
+
+async def test_requests_that_retention_has_taken_are_expired(world: World) -> None:
+    await world.publish()
+    await world.broker.delete_requests_before(3, partition=0)
+    _, numbers = await audit(world.broker)
+    assert numbers == CLEAN | {"requests": 1, "pending": 0, "expired": 3, "results": 6, "dead_letters": 2}
+
+
+@pytest.mark.parametrize(("kept_from", "expired"), [(1, 1), (3, 3), (6, 4)])
+async def test_requests_whose_results_retention_has_taken_are_expired(
+    world: World, kept_from: int, expired: int
+) -> None:
+    await world.publish()
+    place = TopicPartition(world.broker.topics.predictions, 0)
+    await world.broker.admin.delete_records({place: RecordsToDelete(before_offset=kept_from)})
+    _, numbers = await audit(world.broker)
+    assert (numbers["requests"], numbers["expired"], faults(numbers)) == (4, expired, {})
+
+
+async def test_failed_results_whose_letters_retention_has_taken_cannot_be_judged(world: World) -> None:
+    await world.publish()
+    place = TopicPartition(world.broker.topics.dead_letter, 0)
+    await world.broker.admin.delete_records({place: RecordsToDelete(before_offset=1)})
+    _, numbers = await audit(world.broker)
+    assert (numbers["dead_letters"], faults(numbers)) == (1, {})
+
+
+async def test_a_committed_offset_past_the_end_is_found(world: World) -> None:
+    await publish(world.broker, [*world.results, *world.letters], committed={0: 500})
+    result, numbers = await audit(world.broker)
+    assert faults(numbers) == {"inconsistent": 1}
+    assert f"committed offset 500 of {world.broker.topics.requests}/0 is past its end 4" in result.err
+
+
+async def test_the_results_of_an_open_transaction_are_waited_for(world: World) -> None:
+    broker = world.broker
+    await world.publish()
+    async with AIOKafkaProducer(
+        bootstrap_servers=broker.cluster.bootstrap_servers, transactional_id=f"open-{broker.group_id}"
+    ) as producer:
+        await producer.begin_transaction()
+        await (await producer.send(broker.topics.predictions, b"undecided", partition=0))
+        async with command(broker, "audit", "--json") as process:
+            with pytest.raises(TimeoutError):
+                await ended(process, deadline_s=3)
+            await producer.abort_transaction()
+            result = await ended(process)
+    assert result.exit_code == Exit.OK
+
+
+async def test_a_request_that_the_client_cannot_read_is_audited_too(broker: Broker) -> None:
+    await send_batch(broker, ["a", "UNREADABLE", "b"], partition=0)
+    answers = []
+    for request in await batch_at_the_start(broker):
+        if isinstance(request, Unreadable):
+            known = ConsumerRecord(
+                *(request.partition.topic, request.partition.partition, request.offset, 1, 0),
+                *(b"unknown to the audit", b"", None, 0, 0, ()),
+            )
+            answers.append(answer(broker, known, ["failed"]))
+        else:
+            answers.append(answer(broker, request))
+    assert [len(each.dead_letters) for each in answers] == [0, 1, 0]
+    (letter,) = answers[1].dead_letters
+    letter.value = None
+    letter.headers.append((headers.VALUE_LEFT_OUT, b"it cannot be read"))
+    await publish(broker, [each for some in answers for each in (*some.results, *some.dead_letters)], committed={0: 3})
+    _, numbers = await audit(broker)
+    assert numbers == CLEAN | {"requests": 3, "pending": 0, "expired": 0, "results": 3, "dead_letters": 1}
+
+
+async def batch_at_the_start(broker: Broker) -> list[ConsumerRecord | Unreadable]:
+    partition = TopicPartition(broker.topics.requests, 0)
+    async with open_reader(settings_of(broker).kafka) as reader:
+        await reader.end_offsets([partition])  # finds the leader
+        records, _ = await rest_of_batch(reader, partition, 0)
+    return records
+
+
+async def test_topics_with_different_numbers_of_partitions_are_audited_by_the_modulo(cluster: Cluster) -> None:
+    async with fresh_topics(cluster, partitions=2) as broker:
+        grown = {broker.topics.requests: NewPartitions(6), broker.topics.predictions: NewPartitions(4)}
+        await broker.admin.create_partitions(grown)
+        await eventually(lambda: partition_counts(broker), lambda counts: sorted(counts) == [2, 4, 6])
+        broker.partitions = 6
+        worlds = await build(broker, range(6))
+        interleaved = []
+        for turn in zip(*(world.answers for world in worlds), strict=True):
+            for each in reversed(turn):  # as six lanes commit: in whatever order between partitions
+                for record in each.results:
+                    record.partition %= 4
+                for record in each.dead_letters:
+                    record.partition %= 2
+                interleaved += [*each.results, *each.dead_letters]
+        await publish(broker, interleaved, committed=dict.fromkeys(range(6), 4))
+        _, numbers = await audit(broker)
+        assert numbers == CLEAN | {"requests": 24, "pending": 0, "expired": 0, "results": 36, "dead_letters": 12}
+        await publish(broker, [worlds[5].letters[0]])
+        _, numbers = await audit(broker)
+        assert faults(numbers) == {"inconsistent": 1}
+
+
+async def partition_counts(broker: Broker) -> list[int]:
+    names = vars(broker.topics).values()
+    topics = await broker.admin.describe_topics()
+    return [len(topic["partitions"]) for topic in topics if topic["topic"] in names]
