@@ -22,11 +22,14 @@ FACTS = 4
 _LEVELS = 256
 _EVEN_SHARE = 0.2  # of the pixels lie on one level (+-1): the paper is even and without noise
 _PEAK_LEVELS = 32  # two levels nearer than this are one
+_RIM_FRAME = 0.8  # of the rim more on one level than on the other: that level may be a frame
+_SIDE_FILLED = 0.9  # of each side of its box is paper, if a sheet lies on something else
+_SHEET_FILLED = 0.5  # of the box is paper: else it is a frame drawn on the paper
 _RIVAL = 0.6  # times as frequent as the most frequent level: that could be the paper as well
 _TERMS = 6  # of the surface: 1, u, v, uu, uv, vv
 _SAMPLES_PER_SIDE = 24
 _ROUNDS = 6
-_TOP_PIXELS = 12  # of the highest pixels the last is certainly ink
+_TOP_PIXELS = 4  # of the highest pixels the last is certainly ink
 _NOISY = 0.08  # of the contrast: noisier planes are smoothed
 _NOISE_FLOOR = 2.0  # times the paper's standard deviation: below it nothing is ink
 
@@ -50,14 +53,17 @@ def find_ink(planes: Planes) -> tuple[Planes, NDArray[np.float32]]:
 
 @compiled
 def _find_ink(planes: Planes, ink_planes: Planes, facts: NDArray[np.float32]) -> None:
+    sheet = np.empty(4, np.int64)
     for index in range(len(planes.sides)):
         plane = plane_of(planes, index)
         ink = plane_of(ink_planes, index)
         height, width = plane.shape
-        level = _even_level(plane)
+        sheet[0], sheet[1], sheet[2], sheet[3] = 0, 0, height, width
+        level = _even_level(plane, sheet)
         if level >= 0:
-            for y in range(height):
-                for x in range(width):
+            ink[:, :] = 0
+            for y in range(sheet[0], sheet[2]):
+                for x in range(sheet[1], sheet[3]):
                     ink[y, x] = plane[y, x] - level
         else:
             facts[index, 2] = _subtract_surface(plane, ink) / 255
@@ -67,8 +73,8 @@ def _find_ink(planes: Planes, ink_planes: Planes, facts: NDArray[np.float32]) ->
 
 
 @compiled
-def _even_level(plane: NDArray[np.float32]) -> float:
-    """Give the paper's level if the paper is even, else -1."""
+def _even_level(plane: NDArray[np.float32], sheet: NDArray[np.int64]) -> float:
+    """Give the paper's level if the paper is even, else -1; narrow the sheet to it if all around is something else."""
     counts = np.zeros(_LEVELS + 2, np.int64)
     for value in plane.ravel():
         counts[int(value + np.float32(0.5)) + 1] += 1
@@ -77,11 +83,38 @@ def _even_level(plane: NDArray[np.float32]) -> float:
     most, other = _near(counts, first), _near(counts, second)
     if most < _EVEN_SHARE * plane.size:
         return -1.0
-    if other < _EVEN_SHARE * plane.size or other < _RIVAL * most:
+    if other < _EVEN_SHARE * plane.size:
         return float(first - 1)
-    # Two levels share the picture: paper is the one that is more frequent along the rim.
+    # Two levels share the picture: paper is the one along the rim, unless that is a frame around a sheet of the other.
     rim = _rim_share(plane, first - 1, second - 1)
-    return float(first - 1 if rim >= 0 else second - 1)
+    if abs(rim) >= _RIM_FRAME:
+        outer, inner = (first - 1, second - 1) if rim > 0 else (second - 1, first - 1)
+        if _find_sheet(plane, inner, outer, sheet):
+            return float(inner)
+    if other >= _RIVAL * most and rim < 0:
+        return float(second - 1)
+    return float(first - 1)
+
+
+@compiled
+def _find_sheet(plane: NDArray[np.float32], inner: float, outer: float, sheet: NDArray[np.int64]) -> bool:
+    """Enclose what is nearer to the inner level: a sheet of paper, if it fills its box and all four sides of it."""
+    is_inner = (plane > (inner + outer) / 2) == (inner > outer)
+    rows, columns = np.zeros(plane.shape[0], np.int64), np.zeros(plane.shape[1], np.int64)
+    for y in range(plane.shape[0]):
+        for x in range(plane.shape[1]):
+            rows[y] += is_inner[y, x]
+            columns[x] += is_inner[y, x]
+    filled_rows, filled_columns = np.flatnonzero(rows), np.flatnonzero(columns)
+    top, bottom = filled_rows[0], filled_rows[-1] + 1
+    left, right = filled_columns[0], filled_columns[-1] + 1
+    across, along = _SIDE_FILLED * (right - left), _SIDE_FILLED * (bottom - top)
+    if min(rows[top], rows[bottom - 1]) < across or min(columns[left], columns[right - 1]) < along:
+        return False
+    if rows.sum() < _SHEET_FILLED * (bottom - top) * (right - left):
+        return False
+    sheet[0], sheet[1], sheet[2], sheet[3] = top, left, bottom, right
+    return True
 
 
 @compiled
@@ -100,15 +133,17 @@ def _near(counts: NDArray[np.int64], level: int) -> int:
 
 
 @compiled
-def _rim_share(plane: NDArray[np.float32], one: float, other: float) -> int:
-    """Count the pixels at the rim that are nearer to one level, less those that are nearer to the other."""
+def _rim_share(plane: NDArray[np.float32], one: float, other: float) -> float:
+    """Give the part of the rim that is nearer to one level, less the part that is nearer to the other."""
     height, width = plane.shape
     middle = (one + other) / 2
     balance = 0
+    count = 0
     for y in range(height):
         for x in range(0, width, 1 if y in (0, height - 1) else width - 1):
             balance += 1 if (plane[y, x] > middle) == (one > middle) else -1
-    return balance
+            count += 1
+    return balance / count
 
 
 @compiled

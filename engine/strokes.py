@@ -7,6 +7,8 @@ keep    the largest component, and what is large or near enough to belong to it
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,14 +24,18 @@ _INK = np.float32(0.3)  # from here on a pixel counts as ink
 _HALO_PX = 2  # a stroke's soft edge reaches this far beyond what counts as ink
 _LINES_MIN_PX = 20  # below this side a digit's own bar runs from edge to edge
 _FRAME_SIDES = 3  # and more make a frame: the fourth may be cut off
+_BAND_MAX = 0.3  # of the picture's side
+_BAND_EVEN = 0.85  # of its length a band has its thickness, up to 1 px
 _LINE_STEEP = 0.15  # px per px
-_LINE_ROUGH_PX = 0.75  # thicker than the line: a stroke crosses
+_LINE_LEVEL = 0.01  # px per px: below this a line is level
 _LINE_DARKER = 0.25  # darker than the line: a stroke lies on it
 _LINE_SEEN = 0.25  # of the width a line must be seen alone, without a stroke
 _LINE_GAPS = 0.08  # of the width it may be missing
 _KEEP_MASS = 0.12  # of the largest component's: a component of its own right
 _SPECK_MASS = 0.02  # of the largest component's: dirt, however near
 _NEAR = 0.12  # of the longer side of the largest component's box
+_FRAMED_MASS = 0.08  # of a frame's: what is drawn inside it
+_FRAMED_SIZE = 1.2  # times the size of what is inside: both sides of a frame
 _PARTS_MAX = 100  # more components are noise, and comparing all with all would take long
 
 
@@ -81,7 +87,7 @@ def _keep_strokes(
             if len(new_runs) > 0 and new_masses.max() > 0.005 * height * width:
                 ink, runs, parts, masses = erased, new_runs, new_parts, new_masses
                 facts[index, 7] = 1 - masses.sum() / before
-        kept = _choose(parts, masses)
+        kept = _choose(parts, masses, runs)
         _copy(ink, strokes, runs, kept)
         _enclose(parts, kept, boxes[index])
         _weigh(masses, kept, facts[index])
@@ -243,18 +249,32 @@ def _erase_side(ink: NDArray[np.float32], thickness: float) -> None:
 def _erase_lines(ink: NDArray[np.float32]) -> None:
     """Follow each thin run at the left edge to the right edge; erase it where no stroke crosses."""
     height, width = ink.shape
+    _erase_band(ink)
     thick = max(2, int(0.08 * height))
     found = np.zeros((width, 2), np.int64)
     y = 0
     while y < height:
         end = _run_end(ink, y, 0)
-        if 0 < end - y <= thick:
-            thickness = _follow(ink, y, end, found)
-            if thickness > 0:
-                for x in range(width):
-                    if found[x, 1] > 0:
-                        ink[max(0, found[x, 0] - 1) : found[x, 1] + 1, x] = 0
+        if 0 < end - y <= thick and _follow(ink, y, end, found) > 0:
+            for x in range(width):
+                if found[x, 1] > 0:
+                    ink[max(0, found[x, 0] - 1) : found[x, 1] + 1, x] = 0
         y = end + 1
+
+
+@compiled
+def _erase_band(ink: NDArray[np.float32]) -> None:
+    """Erase a dark edge along the top, as scanners leave it: of one thickness and as long as the picture is wide."""
+    height, width = ink.shape
+    ends = np.empty(width, np.int64)
+    for x in range(width):
+        ends[x] = _run_end(ink, 0, x)
+    thickness = np.median(ends)
+    if not 0 < thickness <= _BAND_MAX * height or (np.abs(ends - thickness) <= 1).mean() < _BAND_EVEN:
+        return
+    for x in range(width):
+        if ends[x] <= thickness + 1:
+            ink[: ends[x] + 1, x] = 0
 
 
 @compiled
@@ -288,7 +308,9 @@ def _follow(ink: NDArray[np.float32], top: int, bottom: int, found: NDArray[np.i
             if 0 <= row + step < height and ink[row + step, x] > _INK:
                 row += step
                 break
-        if not (0 <= row < height and ink[row, x] > _INK):
+        if not 0 <= row < height:
+            return thickness if hits >= _LINE_SEEN * width else 0.0
+        if ink[row, x] <= _INK:
             gaps += 1
         else:
             top = row
@@ -296,7 +318,9 @@ def _follow(ink: NDArray[np.float32], top: int, bottom: int, found: NDArray[np.i
                 top -= 1
             bottom = _run_end(ink, row, x)
             here = ink[top:bottom, x].mean()
-            if bottom - top <= thickness + _LINE_ROUGH_PX and here <= level + _LINE_DARKER:
+            # A line that is not quite level is a px thicker where it steps from row to row.
+            rough = 1 if abs(slope) > _LINE_LEVEL else 0
+            if bottom - top <= math.ceil(thickness) + rough and here <= level + _LINE_DARKER:
                 found[x, 0], found[x, 1] = top, bottom
                 hits += 1
                 thickness += (bottom - top - thickness) / hits
@@ -310,11 +334,14 @@ def _follow(ink: NDArray[np.float32], top: int, bottom: int, found: NDArray[np.i
 
 
 @compiled
-def _choose(parts: NDArray[np.int64], masses: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _choose(parts: NDArray[np.int64], masses: NDArray[np.float64], runs: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Keep what has mass of its own, and what lies near to something kept: the dots of a stroke join one another."""
-    main = masses.argmax()
+    main = _innermost(parts, masses, runs)
     near = max(2.0, _NEAR * max(parts[main, 2] - parts[main, 0], parts[main, 3] - parts[main, 1]))
     kept = masses >= _KEEP_MASS * masses[main]
+    for part in range(len(parts)):
+        if part != main and _encloses(parts, runs, part, main):
+            kept[part] = masses[part] = 0
     if len(parts) > _PARTS_MAX:
         return kept
     grown = True
@@ -328,6 +355,43 @@ def _choose(parts: NDArray[np.int64], masses: NDArray[np.float64]) -> NDArray[np
                     kept[part] = grown = True
                     break
     return kept
+
+
+@compiled
+def _innermost(parts: NDArray[np.int64], masses: NDArray[np.float64], runs: NDArray[np.int32]) -> int:
+    """Find the largest component; if it is drawn around another one, as a frame or a circle is, that other one."""
+    main = masses.argmax()
+    inner = -1
+    for part in range(len(parts)):
+        if (
+            part != main
+            and masses[part] >= _FRAMED_MASS * masses[main]
+            and (inner < 0 or masses[part] > masses[inner])
+            and _encloses(parts, runs, main, part)
+        ):
+            inner = part
+    return inner if inner >= 0 else main
+
+
+@compiled
+def _encloses(parts: NDArray[np.int64], runs: NDArray[np.int32], outer: int, inner: int) -> bool:
+    """Tell whether one component is to be met on all four ways out of the middle of another, and is far larger."""
+    top, left, bottom, right = parts[inner]
+    around = parts[outer]
+    if not (around[0] < top and around[1] < left and around[2] > bottom and around[3] > right):
+        return False
+    if min(around[2] - around[0], around[3] - around[1]) < _FRAMED_SIZE * max(bottom - top, right - left):
+        return False
+    y, x = (top + bottom) // 2, (left + right) // 2
+    met = np.zeros(4, np.bool_)
+    for run in range(len(runs)):
+        if runs[run, 3] != outer:
+            continue
+        if runs[run, 0] == y:
+            met[0 if runs[run, 2] <= x else 1] = True
+        if runs[run, 1] <= x < runs[run, 2]:
+            met[2 if runs[run, 0] < y else 3] = True
+    return bool(met.all())
 
 
 @compiled
