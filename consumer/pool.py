@@ -34,8 +34,13 @@ CONDEMNED_PER_RECORD: Final = 3
 """Items of one record that may be condemned; with the next one the whole record is."""
 
 
+AGAIN: Final = 0
+FIRST_TIME: Final = 1
+"""Ranks of a batch: repetitions go first, since their lanes have waited for long."""
+
+
 class _Job(NamedTuple):
-    """A batch in the queue. Repetitions go first: their lanes have waited for long."""
+    """A batch in the queue."""
 
     rank: int
     number: int
@@ -86,17 +91,20 @@ class Pool:
         Fatal
             Workers die on everything: a fault of the service, not of the records.
         """
+        return await self._classify(tasks, FIRST_TIME)
+
+    async def _classify(self, tasks: list[Task], rank: int) -> list[Answer]:
         try:
-            return await self._submit(tasks, rank=1)
+            return await self._submit(tasks, rank)
         except WorkerDied as death:
             if death.position is None:
                 self._count_fault(str(death))
-                return await self.classify(tasks)
+                return await self._classify(tasks, AGAIN)
             suspect = death.position[0]
             rest = tasks[:suspect] + tasks[suspect + 1 :]
             async with asyncio.TaskGroup() as group:
                 alone = group.create_task(self._classify_suspect(tasks[suspect], death))
-                others = group.create_task(self.classify(rest)) if rest else None
+                others = group.create_task(self._classify(rest, AGAIN)) if rest else None
             answers = others.result() if others else []
             return [*answers[:suspect], alone.result(), *answers[suspect:]]
 
@@ -112,7 +120,7 @@ class Pool:
             else:
                 suspected.add(death.position[1])
             try:
-                return (await self._submit([task], rank=0))[0]
+                return (await self._submit([task], AGAIN))[0]
             except WorkerDied as again:
                 death = again
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from consumer.channel import ANSWERS, GREETING, LENGTH, Answers, Note, Ready, Refusal, Start, Task, frame
 from consumer.errors import Fatal, leaves
 from contract.errors import ErrorCode
@@ -113,7 +115,7 @@ class WorkerProcess:
         Raises
         ------
         WorkerDied
-            The process ended, or did not move for the item timeout and was ended.
+            The process ended, did not move for the item timeout and was killed, or says what is no answer.
         """
         self._note.clear()
         try:
@@ -125,11 +127,15 @@ class WorkerProcess:
         except ExceptionGroup as errors:
             cause = leaves(errors)[0]
             if isinstance(cause, _HungError):
+                _kill(self._process)
                 raise self._death("did not move", ErrorCode.WORKER_TIMEOUT) from errors
             if isinstance(cause, asyncio.IncompleteReadError | OSError):
                 raise self._death("ended", ErrorCode.WORKER_CRASHED) from errors
             raise
-        return ANSWERS.decode(body)
+        try:
+            return ANSWERS.decode(body)
+        except msgspec.DecodeError as error:  # what it has read may have got the better of it
+            raise self._death("sent no answers", ErrorCode.WORKER_CRASHED) from error
 
     async def ended_idle(self) -> None:
         """Return when the worker ends while it has nothing to do; cancel this to use it again."""
@@ -195,6 +201,10 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         async with asyncio.timeout(FAREWELL_S):
             await process.wait()
     except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        _kill(process)
         await process.wait()
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()

@@ -30,6 +30,7 @@ def test_the_defaults_can_be_used() -> None:
     settings = loaded()
     assert settings.limits == Limits()
     assert (settings.model / "manifest.json").is_file()
+    assert settings.service_faults <= 10
 
 
 def test_every_group_is_set_by_its_nested_names(monkeypatch: pytest.MonkeyPatch) -> None:

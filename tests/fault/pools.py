@@ -1,0 +1,84 @@
+"""A pool of real worker processes, without Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from consumer.channel import Answer, Task
+from consumer.metrics import Metrics
+from consumer.pool import Pool
+from consumer.process import WorkerSpec
+from contract.records import Result, read_result
+from engine.limits import Limits
+from models import default_model
+from tests.harness.processes import workers_of
+from tests.harness.waiting import eventually
+
+WORKERS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class RunningPool:
+    """A pool, what it counts, and the task that keeps it."""
+
+    pool: Pool
+    metrics: Metrics
+    keeping: asyncio.Task[None]
+
+    @property
+    def restarts(self) -> float:
+        """Workers that were replaced so far."""
+        restarts: float = self.metrics.pool_restarts._value.get()
+        return restarts
+
+    async def results(self, payloads: Sequence[bytes]) -> list[Result]:
+        """Have payloads classified as one batch; the results of all, in their order."""
+        answers = await self.answers(payloads)
+        return [read_result(result) for answer in answers for result in answer.results]
+
+    async def answers(self, payloads: Sequence[bytes]) -> list[Answer]:
+        """Have payloads classified as one batch, each at the offset of its place."""
+        return await self.pool.classify([task(payload, offset) for offset, payload in enumerate(payloads)])
+
+    async def is_whole_again(self) -> None:
+        """Wait until all workers run."""
+        await eventually(
+            lambda: (self.pool.running, len(workers_of(os.getpid()))),
+            lambda seen: seen == (WORKERS, WORKERS),
+            deadline_s=60,
+        )
+
+
+def task(payload: bytes, offset: int = 0, condemned: dict[int, str] | None = None) -> Task:
+    """Wrap a payload as if it had been fetched."""
+    return Task(payload, "requests", 0, offset, 0, 0, None, None, condemned or {})
+
+
+@contextlib.asynccontextmanager
+async def running_pool(
+    *,
+    item_timeout_s: float = 10,
+    service_faults: int = 10,
+    memory_bytes: int = 512 * 1024 * 1024,
+    model: Path | None = None,
+) -> AsyncIterator[RunningPool]:
+    """Start a pool, wait until it is ready, end it."""
+    metrics = Metrics()
+    spec = WorkerSpec(model or default_model(), dataclasses.asdict(Limits()), memory_bytes, item_timeout_s)
+    pool = Pool(spec, workers=WORKERS, service_faults=service_faults, metrics=metrics)
+    keeping = asyncio.create_task(pool.run(), name="pool")
+    ready = asyncio.create_task(pool.ready())
+    try:
+        await asyncio.wait({keeping, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if keeping.done():
+            keeping.result()
+        yield RunningPool(pool, metrics, keeping)
+    finally:
+        ready.cancel()
+        keeping.cancel()
+        await asyncio.wait({keeping})

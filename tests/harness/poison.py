@@ -1,0 +1,96 @@
+"""Images that do to a worker what a decoder's bug would do.
+
+A poisoned image is a digit with a word behind it. Only workers that were started with `PYTHONPATH` fall for
+it: Python then imports `poisoned/sitecustomize.py`, which puts `_decode` in the place of the engine's decoder.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from engine import picture, reader
+from engine.limits import Limits
+from engine.picture import Picture
+from tests.harness.images import drawn_digits
+
+PYTHONPATH: Final = str(Path(__file__).with_name("poisoned"))
+SLOW_S: Final = 0.4
+_MARK: Final = b"\nPOISON:"
+_honest = picture.decode
+
+
+def poisoned(effect: str, folder: Path | str = "") -> bytes:
+    """Make an image of the digit 0 with one of `_EFFECTS`; see `poisoned_workers` for what the folder is for."""
+    return drawn_digits(1)[0] + _MARK + f"{effect}:{folder}".encode()
+
+
+def poisoned_workers(folder: Path) -> list[int]:
+    """List the workers, by pid, that are on an image, or were: some images have them leave a trace in a folder."""
+    return [int(trace.name) for trace in folder.iterdir()]
+
+
+def fall_for_it() -> None:
+    """In a worker, before it starts to work."""
+    reader.decode = _decode  # type: ignore[attr-defined]  # where the reader looks it up
+
+
+def _decode(data: bytes, limits: Limits) -> Picture:
+    image, mark, word = data.rpartition(_MARK)
+    if not mark:
+        return _honest(data, limits)
+    effect, _, folder = word.decode().partition(":")
+    _EFFECTS[effect](folder)
+    return _honest(image, limits)
+
+
+def _segfault(_: str) -> None:
+    ctypes.string_at(0)
+
+
+def _busy_in_c(folder: str) -> None:
+    if folder:
+        _leave_trace(folder)
+    re.fullmatch("(a|aa)+", "a" * 200 + "b")  # years of work, with the interpreter's lock held
+
+
+def _devour_memory(_: str) -> None:
+    hoard = []
+    while True:
+        hoard.append(bytearray(16 * 1024 * 1024))
+
+
+def _internal_error(_: str) -> None:
+    raise RuntimeError("as if a decoder had raised what nobody expects")
+
+
+def _wait_the_first_time(folder: str) -> None:
+    """Wait to be killed; go on if that has happened before."""
+    if not poisoned_workers(Path(folder)):
+        _leave_trace(folder)
+        time.sleep(3_600)
+
+
+def _leave_trace(folder: str) -> None:
+    Path(folder, str(os.getpid())).touch()  # an empty file: a worker may not write
+
+
+_EFFECTS: Final[Mapping[str, Callable[[str], None]]] = MappingProxyType(
+    {
+        "segfault": _segfault,
+        "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL),
+        "stop": lambda _: os.kill(os.getpid(), signal.SIGSTOP),
+        "busy": _busy_in_c,
+        "memory": _devour_memory,
+        "internal": _internal_error,
+        "slow": lambda _: time.sleep(SLOW_S),
+        "wait": _wait_the_first_time,
+    }
+)
