@@ -1,0 +1,45 @@
+"""A group with offsets never seems to have none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from aiokafka import TopicPartition
+
+from broker import Cluster, running_broker
+from contract.settings import KafkaSettings
+from producer.cluster import look_around
+from tests.harness.answers import publish
+from tests.harness.broker import fresh_topics
+
+
+@pytest.fixture(scope="module")
+def three_nodes(cluster: Cluster) -> Iterator[Cluster]:
+    del cluster  # where Kafka is not installed, it has skipped the test
+    with running_broker(nodes=3) as cluster_of_three:
+        yield cluster_of_three
+
+
+async def test_offsets_are_asked_for_again_where_another_broker_has_become_the_groups_coordinator(
+    three_nodes: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fresh_topics(three_nodes, partitions=1) as broker:
+        await broker.send([b"x"])
+        await publish(broker, [], committed={0: 1})
+        kafka = KafkaSettings(bootstrap_servers=broker.cluster.bootstrap_servers, group_id=broker.group_id)
+        async with look_around(kafka) as cluster:
+            find = cluster._admin.find_coordinator
+            asked: list[int] = []
+
+            async def find_late(group: str) -> int:
+                """Answer as a broker would that has not heard of the move yet."""
+                right = int(await find(group))
+                asked.append(right % 3 + 1 if len(asked) < 2 else right)
+                return asked[-1]
+
+            monkeypatch.setattr(cluster._admin, "find_coordinator", find_late)
+            committed = await cluster.committed(broker.group_id)
+    assert committed == {TopicPartition(broker.topics.requests, 0): 1}
+    assert len(asked) == 3
+    assert asked[0] != asked[2]
