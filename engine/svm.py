@@ -56,6 +56,10 @@ class Machine:
     """(11,)"""
     evidence_weights: Floats
     """(e,): what the eleventh machine makes of the picture's evidence."""
+    evidence_floor: Floats
+    """(e,): evidence below it counts no more than this."""
+    evidence_ceiling: Floats
+    """(e,): evidence above it counts no more than this; nothing that was never seen in training decides alone."""
     temperature: float
     """Divides the scores before the softmax."""
 
@@ -67,14 +71,16 @@ class Machine:
         ValueError
             If they do not belong together.
         """
-        directions, centres = self.projection.shape[1], len(self.centres)
+        directions, centres, evidence = self.projection.shape[1], len(self.centres), len(self.evidence_weights)
         expected = {
             "offset": (directions,),
             "centres": (centres, directions),
             "widths": (centres,),
             "weights": (centres, DIGITS + 1),
             "bias": (DIGITS + 1,),
-            "evidence_weights": (len(self.evidence_weights),),
+            "evidence_weights": (evidence,),
+            "evidence_floor": (evidence,),
+            "evidence_ceiling": (evidence,),
         }
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
@@ -96,8 +102,12 @@ class Machine:
         return Decision(
             labels=scores[:, :DIGITS].argmax(axis=1),
             probabilities=softmax(scores[:, :DIGITS] / np.float32(self.temperature)),
-            digitness=scores[:, DIGITS] + evidence @ self.evidence_weights,
+            digitness=scores[:, DIGITS] + self.within_range(evidence) @ self.evidence_weights,
         )
+
+    def within_range(self, evidence: Floats) -> Floats:
+        """Cut evidence (n, e) down to what the training has seen."""
+        return np.clip(evidence, self.evidence_floor, self.evidence_ceiling)
 
     def scores(self, features: Floats) -> Floats:
         """Let the eleven machines vote: (n, 11)."""

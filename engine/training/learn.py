@@ -43,7 +43,7 @@ class Plan:
 
     directions: int = 96
     centres: int = 1_000
-    epochs: int = 60
+    epochs: int = 80
     disturbed_share: float = 0.75
     """Disturbed digits in each epoch, as a share of the clean ones."""
     seed: int = 0
@@ -117,6 +117,8 @@ def _machine(parameters: Parameters, offset: Floats) -> Machine:
         weights=np.pad(parameters["weights"], ((0, 0), (0, 1))),
         bias=np.pad(parameters["bias"], (0, 1)),
         evidence_weights=np.zeros(len(EVIDENCE), np.float32),
+        evidence_floor=np.zeros(len(EVIDENCE), np.float32),
+        evidence_ceiling=np.zeros(len(EVIDENCE), np.float32),
         temperature=1.0,
     )
 

@@ -35,6 +35,7 @@ _NAMES = ("small", "tight", "ruled", "ruled", "bordered", "shaded", "coloured", 
 SLOTS: Final[tuple[tuple[Kind, ...], ...]] = (
     (photographed,),
     (another_hand,),
+    (another_hand,),
     tuple(DISTURBANCES[name] for name in _NAMES),
 )
 """One disturbed version of each digit for each slot, its kind drawn at random."""
@@ -60,6 +61,13 @@ def look(pictures: list[bytes]) -> Seen:
         digits[part] = np.rint(canvas.digits * 255)
         evidence[part] = canvas.evidence
     return Seen(digits, evidence)
+
+
+def look_everywhere(pictures: Sequence[bytes]) -> Seen:
+    """Send encoded images through decoder and canvas, on all cores."""
+    work = joblib.Parallel(n_jobs=os.cpu_count())
+    parts = work(joblib.delayed(look)(pictures[first : first + _PART]) for first in range(0, len(pictures), _PART))
+    return joined(parts)
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:

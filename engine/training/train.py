@@ -30,8 +30,8 @@ from engine.training.evaluate import judge
 from engine.training.learn import Plan, fit
 from engine.training.negatives import KINDS
 from engine.training.parallel import describe
-from engine.training.pool import disturbed_pool, foreign_pool, look, parts_of, png
-from engine.training.reject import Examples, fit_reject
+from engine.training.pool import disturbed_pool, foreign_pool, look_everywhere, parts_of, png
+from engine.training.reject import EPOCHS, Examples, fit_reject
 from engine.training.stages import Arrays, Stages, arrays_of, fingerprint
 
 _LEARNED_PART = 5 / 6
@@ -46,9 +46,9 @@ class Settings:
     name: str = "digits"
     version: str = "1.0.0"
     plan: Plan = field(default_factory=Plan)
-    disturbed: int = 20_000
+    disturbed: int = 50_000
     """Digits that are disturbed, each in every slot of the pool."""
-    negatives: int = 6_000
+    negatives: int = 8_000
     """Pictures without a digit, of each kind."""
 
     def scaled(self, digits: int) -> Settings:
@@ -138,21 +138,17 @@ def _negatives(learned: Labelled, settings: Settings, bars: Progress) -> Arrays:
 
 def _reject(machine: Machine, learned: Labelled, pool: Arrays, against: Arrays, bars: Progress) -> Arrays:
     """Fit the eleventh machine, on clean and disturbed digits against all negatives."""
-    bar = bars.add_task("reject", total=2, note="")
+    bar = bars.add_task("reject", total=EPOCHS, note="")
     chosen = np.random.default_rng(0).permutation(len(learned))[: len(pool["labels"]) // 2]
-    clean = look([png(digit) for digit in _pixels(learned.part(chosen))])
-    bars.advance(bar)
-    positive = Examples(
-        _ink(np.concatenate([clean.digits, pool["digits"]])), np.concatenate([clean.evidence, pool["evidence"]])
-    )
-    fitted = fit_reject(machine, positive, Examples(_ink(against["digits"]), against["evidence"]))
-    bars.advance(bar)
-    return arrays_of(fitted)
+    clean = look_everywhere([png(digit) for digit in _pixels(learned.part(chosen))])
+    positive = Examples(_ink(clean.digits), clean.evidence).joined(Examples(_ink(pool["digits"]), pool["evidence"]))
+    negative = Examples(_ink(against["digits"]), against["evidence"])
+    return arrays_of(fit_reject(machine, positive, negative, lambda: bars.advance(bar)))
 
 
 def _save(machine: Machine, held_out: Labelled, settings: Settings, folder: Path) -> Model:
     """Calibrate on the digits that were held out, save, and state in the manifest what was measured on them."""
-    seen = look([png(digit) for digit in _pixels(held_out)])
+    seen = look_everywhere([png(digit) for digit in _pixels(held_out)])
     features = describe(_ink(seen.digits))
     scores = machine.scores(features)
     machine = replace(machine, temperature=fit_temperature(scores[:, :DIGITS], held_out.labels))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
@@ -20,11 +18,10 @@ from engine.training.disturb import DISTURBANCES, disturb
 from engine.training.evaluate import judge
 from engine.training.measure import Judged, auroc, interval_pct
 from engine.training.negatives import KINDS
-from engine.training.pool import Seen, foreign_pool, joined, look, png
+from engine.training.pool import Seen, foreign_pool, look_everywhere, png
 
 _SEED: Final = 20_000  # training starts from small seeds: nothing that is drawn here was drawn there
 _CHUNK = 256
-_PART = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +104,6 @@ def run_trial(
 def steps() -> int:
     """Count how often `run_trial` will call `advance`."""
     return 1 + len(DISTURBANCES) + len(KINDS)
-
-
-def look_everywhere(pictures: Sequence[bytes]) -> Seen:
-    """Send encoded images through decoder and canvas, on all cores."""
-    work = joblib.Parallel(n_jobs=os.cpu_count())
-    parts = work(joblib.delayed(look)(pictures[first : first + _PART]) for first in range(0, len(pictures), _PART))
-    return joined(parts)
 
 
 def _decide(classifier: Classifier, seen: Seen) -> list[Decision]:

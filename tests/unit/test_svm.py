@@ -27,6 +27,8 @@ def machine() -> Machine:
         weights=some(CENTRES, DIGITS + 1),
         bias=some(DIGITS + 1),
         evidence_weights=some(EVIDENCE),
+        evidence_floor=np.full(EVIDENCE, -0.5, np.float32),
+        evidence_ceiling=np.full(EVIDENCE, 0.5, np.float32),
         temperature=1.5,
     )
 
@@ -47,7 +49,9 @@ def test_probabilities_are_a_softmax_over_the_temperature_and_sum_to_one(machine
     expected /= expected.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(decision.probabilities, expected, atol=1e-5)
     np.testing.assert_array_equal(decision.labels, expected.argmax(axis=1))
-    np.testing.assert_allclose(decision.digitness, scores[:, DIGITS] + evidence @ machine.evidence_weights, atol=1e-4)
+    np.testing.assert_allclose(
+        decision.digitness, scores[:, DIGITS] + np.clip(evidence, -0.5, 0.5) @ machine.evidence_weights, atol=1e-4
+    )
 
 
 def test_a_higher_temperature_is_less_confident_of_the_same_digit(machine: Machine) -> None:

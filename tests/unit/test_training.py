@@ -188,7 +188,7 @@ def test_the_eleventh_machine_learns_to_tell_digits_from_noise() -> None:
     rng = np.random.default_rng(0)
     evidence = np.zeros((400, len(machine.evidence_weights)), np.float32)
     noise = Examples(rng.random((400, 28, 28), np.float32), evidence)
-    fitted = fit_reject(machine, Examples(data.digits, evidence), noise)
+    fitted = fit_reject(machine, Examples(data.digits, evidence), noise, lambda: None)
     unseen = some_digits(100)
     digits = fitted.decide(describe(unseen.digits), evidence[:100])
     others = fitted.decide(describe(rng.random((100, 28, 28), np.float32)), evidence[:100])
