@@ -56,11 +56,6 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     recognised: int
     unsure: int
 
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the results."""
-        return sum(map(len, self.results))
-
 
 class Start(msgspec.Struct, frozen=True):
     """The first frame to a worker."""

@@ -1,0 +1,215 @@
+"""The health server tells the truth: alive, ready, stuck; and it says what is missing."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import aiohttp
+import pytest
+from aiokafka import TopicPartition
+
+from broker.ports import free_ports
+from consumer.channel import Ready
+from consumer.errors import Fatal
+from consumer.health import STUCK_MARGIN_S, Health, serving
+from consumer.lanes import Lanes
+from consumer.metrics import Metrics
+from consumer.pool import Pool
+from consumer.settings import HealthSettings, Settings
+
+LONG_AGO_S = 1_000.0
+PARTITION = TopicPartition("requests", 0)
+MODEL = Ready("compact", "1", "0" * 64)
+
+
+@dataclass
+class LaneState:
+    """What health reads of a lane."""
+
+    partition: TopicPartition = PARTITION
+    started: bool = True
+    in_hand: int = 0
+    in_transaction: bool = False
+    progressed_at_s: float = field(default_factory=time.monotonic)
+    committed_offset: int | None = 40
+    committed_at_ms: int | None = 1_000
+
+    @property
+    def name(self) -> str:
+        return f"{self.partition.topic}/{self.partition.partition}"
+
+
+@dataclass
+class LanesState:
+    current: dict[TopicPartition, LaneState] = field(default_factory=dict)
+    joined: bool = True
+
+
+@dataclass
+class PoolState:
+    running: int = 2
+    model: Ready | None = MODEL
+    progressed_at_s: float = 0.0
+
+
+@dataclass
+class ConsumerState:
+    end: int | None = 100
+
+    def assignment(self) -> set[TopicPartition]:
+        return {PARTITION}
+
+    def highwater(self, _: TopicPartition) -> int | None:
+        return self.end
+
+
+def health(*lanes: LaneState, pool: PoolState | None = None, joined: bool = True, **more: Any) -> Health:
+    """Give the health of a service that runs well, but for what is said here."""
+    by_partition = {lane.partition: lane for lane in lanes}
+    well: dict[str, Any] = {
+        "settings": Settings(),
+        "state": "running",
+        "broker_reachable": True,
+        "consumer": ConsumerState(),
+    }
+    return Health(
+        **well | more,
+        metrics=Metrics(),
+        pool=cast("Pool", pool or PoolState(progressed_at_s=time.monotonic())),
+        lanes=cast("Lanes", LanesState(by_partition, joined)),
+    )
+
+
+def test_a_service_that_runs_is_ready_and_not_stuck() -> None:
+    running = health(LaneState(in_hand=5))
+    assert running.not_ready() == []
+    assert running.stuck() == []
+
+
+def test_a_member_without_partitions_is_ready() -> None:
+    assert health().not_ready() == []
+
+
+def test_before_it_runs_it_is_not_ready_and_not_stuck() -> None:
+    starting = Health(Settings(), Metrics())
+    assert starting.not_ready() == ["the service is starting"]
+    assert starting.stuck() == []
+    assert health(state="draining").not_ready() == ["the service is draining"]
+
+
+def test_what_is_missing_until_it_is_ready_is_named() -> None:
+    unwell = health(LaneState(started=False), pool=PoolState(running=0), joined=False, broker_reachable=False)
+    assert unwell.not_ready() == [
+        "no broker answers",
+        "the group is rebalancing, or not joined yet",
+        "lane requests/0 has not started",
+        "no worker is running",
+    ]
+
+
+def test_records_in_hand_without_progress_for_too_long_are_stuck() -> None:
+    still_s = Settings().item_timeout_s + STUCK_MARGIN_S
+    now_s = time.monotonic()
+    stuck = LaneState(in_hand=1, progressed_at_s=now_s - still_s - 1)
+    assert health(stuck, pool=PoolState(progressed_at_s=now_s - LONG_AGO_S)).stuck() == ["requests/0"]
+    stuck.progressed_at_s = now_s - still_s + 5
+    assert health(stuck, pool=PoolState(progressed_at_s=now_s - LONG_AGO_S)).stuck() == []
+
+
+@pytest.mark.parametrize(
+    "lane",
+    [
+        LaneState(in_hand=0, progressed_at_s=-LONG_AGO_S),
+        LaneState(in_hand=1, in_transaction=True, progressed_at_s=-LONG_AGO_S),
+    ],
+    ids=["nothing in hand, whatever the lag", "waiting for the broker"],
+)
+def test_what_a_restart_would_not_help_is_not_stuck(lane: LaneState) -> None:
+    assert health(lane, pool=PoolState(progressed_at_s=-LONG_AGO_S)).stuck() == []
+
+
+def test_a_lane_whose_workers_move_is_not_stuck() -> None:
+    lane = LaneState(in_hand=1, progressed_at_s=-LONG_AGO_S)
+    assert health(lane, pool=PoolState(progressed_at_s=time.monotonic())).stuck() == []
+
+
+def test_the_report_tells_lag_commits_workers_and_model() -> None:
+    report = health(LaneState(in_hand=3)).report()
+    assert report["lag"] == 60
+    assert report["last_commit_at_ms"] == 1_000
+    assert report["workers"] == {"running": 2, "wanted": 2}
+    assert report["model"] == {"name": "compact", "version": "1", "sha256": "0" * 64}
+    assert report["partitions"] == [
+        {
+            "topic": "requests",
+            "partition": 0,
+            "started": True,
+            "committed_offset": 40,
+            "lag": 60,
+            "in_hand": 3,
+            "last_commit_at_ms": 1_000,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lane", "consumer"),
+    [
+        (LaneState(committed_offset=None), ConsumerState()),
+        (LaneState(), ConsumerState(end=None)),
+        (LaneState(partition=TopicPartition("requests", 7)), ConsumerState()),
+    ],
+    ids=["not started", "not fetched yet", "just revoked"],
+)
+def test_lag_that_is_not_known_is_null(lane: LaneState, consumer: ConsumerState) -> None:
+    report = health(lane, consumer=consumer).report()
+    assert [partition["lag"] for partition in report["partitions"]] == [None]
+    assert report["lag"] == 0
+
+
+def test_gauges_forget_partitions_that_have_gone() -> None:
+    shown = health(LaneState())
+    shown.refresh_gauges()
+    assert 'digits_lag_records{partition="requests/0"} 60.0' in shown.metrics.exposition().decode()
+    shown.lanes = cast("Lanes", LanesState())
+    shown.refresh_gauges()
+    assert "digits_lag_records{" not in shown.metrics.exposition().decode()
+    assert "digits_assigned_partitions 0.0" in shown.metrics.exposition().decode()
+
+
+async def test_the_server_answers_with_codes_that_a_probe_understands() -> None:
+    port = free_ports(1)[0]
+    unwell = health(
+        LaneState(in_hand=1, progressed_at_s=-LONG_AGO_S),
+        pool=PoolState(progressed_at_s=-LONG_AGO_S),
+        joined=False,
+        settings=Settings(health=HealthSettings(port=port)),
+    )
+    async with serving(unwell), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+
+        async def get(path: str) -> tuple[int, str]:
+            async with http.get(path) as answer:
+                return answer.status, await answer.text()
+
+        assert await get("/livez") == (503, "stuck: requests/0\n")
+        assert await get("/readyz") == (503, "not ready: the group is rebalancing, or not joined yet\n")
+        status, report = await get("/health")
+        assert (status, json.loads(report)["stuck"]) == (200, ["requests/0"])
+        status, metrics = await get("/metrics")
+        assert status == 200
+        assert "digits_ready 0.0" in metrics
+        unwell.lanes = cast("Lanes", LanesState())
+        assert await get("/livez") == (200, "ok\n")
+        assert await get("/readyz") == (200, "ok\n")
+
+
+async def test_a_port_that_is_taken_is_a_fatal_error_that_names_it() -> None:
+    port = free_ports(1)[0]
+    settings = Settings(health=HealthSettings(port=port))
+    async with serving(Health(settings, Metrics())):
+        with pytest.raises(Fatal, match=rf"cannot listen on 127\.0\.0\.1:{port} \(DIGITS_HEALTH__HOST, __PORT\)"):
+            async with serving(Health(settings, Metrics())):
+                pytest.fail("two servers on one port")
