@@ -97,7 +97,9 @@ def benchmark(
 
 
 def train(
-    mnist: MnistOption,
+    mnist: Annotated[
+        Path, typer.Option("--mnist", help="Folder with MNIST's two training files, or pictures as LABEL/*.")
+    ],
     *,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write the model to.", show_default="the shipped one")
@@ -112,14 +114,14 @@ def train(
 
     The last sixth of the digits is never learned from; the figures in the manifest are measured on it.
     """
-    from engine.training.data import DataError, read_mnist
+    from engine.training.data import DataError
     from engine.training.learn import Plan
+    from engine.training.sources import read_training_digits
     from engine.training.train import Settings
     from engine.training.train import train as train_model
 
     try:
-        data = read_mnist(mnist)
-        data = data.part(slice(0, digits))
+        data = read_training_digits(mnist).part(slice(0, digits))
         settings = Settings(version=version, plan=Plan(epochs=epochs, seed=seed))
         with progress_bars() as bars:
             trained = train_model(data, settings, out or default_model(), work, bars)

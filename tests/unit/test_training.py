@@ -26,6 +26,7 @@ from engine.training.measure import Judged, auroc, calibration_error, error_at_c
 from engine.training.parallel import describe
 from engine.training.pool import disturbed_pool, look
 from engine.training.reject import Examples, fit_reject
+from engine.training.sources import read_training_digits
 from engine.training.stages import Stages, fingerprint
 from engine.training.train import Settings, train
 
@@ -77,6 +78,16 @@ def test_idx_files_that_cannot_be_used_are_named(tmp_path: Path, images: bytes, 
 def test_a_folder_without_labelled_pictures_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="folders named 0 to 9"):
         list_folder(tmp_path)
+
+
+def test_training_digits_may_be_pictures_in_folders_and_come_mixed(tmp_path: Path) -> None:
+    for path in SAMPLES:
+        (tmp_path / path.name[0]).mkdir(exist_ok=True)
+        (tmp_path / path.name[0] / path.name).write_bytes(path.read_bytes())
+    data = read_training_digits(tmp_path)
+    assert sorted(data.labels) == sorted(int(path.name[0]) for path in SAMPLES)
+    assert list(data.labels) != sorted(data.labels)
+    assert data.digits.shape == (len(SAMPLES), 28, 28)
 
 
 def test_copies_differ_from_the_digit_and_from_one_another_but_not_from_seed_to_seed() -> None:
