@@ -18,7 +18,7 @@ from aiokafka.errors import (
 )
 
 from consumer.errors import Fatal, Lost, describe
-from consumer.unreadable import Unreadable, rest_of_batch
+from contract.unreadable import Unreadable, rest_of_batch
 
 log = structlog.get_logger()
 

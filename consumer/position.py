@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from consumer.errors import Fatal, Lost, describe
+from consumer.group import committed_offset
 from consumer.settings import OnLostOffset
 
 log = structlog.get_logger()
@@ -61,7 +62,7 @@ async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on
 
 
 async def _look(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int | None, int, int]:
-    committed = await consumer.committed(partition)
+    committed = await committed_offset(consumer, partition)
     begin = (await consumer.beginning_offsets([partition]))[partition]
     end = (await consumer.end_offsets([partition]))[partition]
     return committed, begin, end

@@ -10,9 +10,9 @@ from aiokafka import ConsumerRecord
 
 from consumer.channel import WHOLE_RECORD, Task
 from consumer.settings import EchoSettings, PacingSettings
-from consumer.unreadable import Unreadable
 from contract import headers
 from contract.errors import ErrorCode
+from contract.unreadable import Unreadable
 
 Headers = list[tuple[str, bytes]]
 

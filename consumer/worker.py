@@ -88,7 +88,7 @@ class Answerer:
             failure = None if item.reading is not None else _failure(task, index, item)
             results.append(self._encode(self._result(task, index, len(items), item, failure, now_ms=now_ms)))
             if failure is not None:
-                dead_letters.append(_dead_letter(index, len(items), item, failure))
+                dead_letters.append(_dead_letter(task, index, len(items), item, failure))
             elif item.reading is not None and item.reading.status == "recognised":
                 recognised += 1
             else:
@@ -134,9 +134,10 @@ def _failure(task: Task, index: int, item: Outcome) -> _Failure:
     return _Failure(verdict, verdict.sentence)
 
 
-def _dead_letter(index: int, count: int, item: Outcome, failure: _Failure) -> DeadLetter:
+def _dead_letter(task: Task, index: int, count: int, item: Outcome, failure: _Failure) -> DeadLetter:
     whole = item.name is None  # an entry of an archive has a name, always
-    return DeadLetter(index, count, item.name, failure.code, failure.message, whole, item.data, item.left_out)
+    name = task.filename if whole else item.name
+    return DeadLetter(index, count, name, failure.code, failure.message, whole, item.data, item.left_out)
 
 
 def main() -> None:

@@ -32,6 +32,14 @@ def cluster() -> Iterator[Cluster]:
         pytest.skip(str(error))
 
 
+@pytest.fixture(scope="session")
+def three_nodes(cluster: Cluster) -> Iterator[Cluster]:
+    """Three brokers with three copies of everything, for what only happens where leaders can move."""
+    del cluster  # where Kafka is not installed, it has skipped the test
+    with running_broker(nodes=3) as cluster_of_three:
+        yield cluster_of_three
+
+
 @pytest.fixture
 async def broker(cluster: Cluster) -> AsyncIterator[Broker]:
     """A test's own three topics with 8 partitions each, and its own group."""

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from aiokafka import TopicPartition
 
-from broker import Cluster, running_broker
+from broker import Cluster
 from contract.settings import KafkaSettings
 from producer.cluster import look_around
 from tests.harness.answers import publish
 from tests.harness.broker import fresh_topics
-
-
-@pytest.fixture(scope="module")
-def three_nodes(cluster: Cluster) -> Iterator[Cluster]:
-    del cluster  # where Kafka is not installed, it has skipped the test
-    with running_broker(nodes=3) as cluster_of_three:
-        yield cluster_of_three
 
 
 async def test_offsets_are_asked_for_again_where_another_broker_has_become_the_groups_coordinator(

@@ -10,7 +10,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from consumer.channel import WHOLE_RECORD
 from consumer.requests import RECORD_OVERHEAD_BYTES, Request, from_record, from_unreadable
 from consumer.settings import EchoSettings
-from consumer.unreadable import Unreadable
+from contract.unreadable import Unreadable
 
 LIMITS = EchoSettings(key_bytes=16, header_bytes=8)
 
