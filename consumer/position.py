@@ -44,6 +44,8 @@ async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on
                 if begin <= committed <= end:
                     log.info("starting", partition=name, offset=committed, end=end)
                     return committed
+                if committed < begin:
+                    break  # what was deleted does not come back
                 await asyncio.sleep(SECOND_LOOK_PAUSE_S)
                 committed, begin, end = await _look(consumer, partition)
     except (KafkaError, TimeoutError) as error:
