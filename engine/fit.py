@@ -32,17 +32,17 @@ _BACK_PROJECTIONS = 12
 _RELAXATION = np.float32(1.7)  # times the difference is added each time; 2 and more would swing
 
 
-def fit(strokes: Planes, boxes: NDArray[np.int64]) -> NDArray[np.float32]:
+def fit(strokes: Planes, boxes: NDArray[np.int64], digits: NDArray[np.float32]) -> None:
     """Bring strokes into the digit's frame.
 
-    Returns
-    -------
+    Parameters
+    ----------
+    strokes, boxes
+        From `engine.strokes.keep_strokes`.
     digits : (n, 28, 28) float32
-        0 paper, 1 ink; blank where the box is empty.
+        Is filled: 0 paper, 1 ink. Blank on entry, and stays so where the box is empty.
     """
-    digits = np.zeros((len(boxes), SIDE_PX, SIDE_PX), np.float32)
     _fit(strokes, boxes, digits)
-    return digits
 
 
 @compiled

@@ -1,0 +1,146 @@
+"""Relief over the paper to ink: 0 where there is paper, 1 where there is full ink.
+
+smooth    noisy pictures are blurred until the noise is small beside the ink
+polarity  ink is the side of the paper that is rarer and further away
+contrast  full ink becomes 1; what lies within the paper's own noise becomes 0
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.compiled import compiled
+from engine.planes import Planes, plane_of
+
+_HEIGHTS = 512  # of the relief in grey levels: the paper may reach beyond black and white
+_TOP_PIXELS = 4  # of the highest pixels the last is certainly ink
+_FULL_SHARE = 0.25  # of the pixels over half of that height are as high as full ink, or higher
+_NOISY = 0.08  # of the contrast: noisier reliefs are smoothed
+_SMOOTHINGS = 3
+_NOISE_SAMPLES = 1000
+_NOISE_FLOOR = 2.0  # times the paper's standard deviation: below it nothing is ink
+_PAPER = 0.25  # of full ink: what is nearer to the paper than that is paper
+
+
+def find_ink(relief: Planes, levels: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Turn a relief into ink, in place.
+
+    Parameters
+    ----------
+    relief
+        From `engine.paper.remove_paper`; afterwards 0 is paper and 1 is ink.
+    levels : (n,) float32
+        From `engine.level.find_levels`: even paper is not smoothed.
+
+    Returns
+    -------
+    contrast : (n,) float32
+        Height of full ink over the paper, in grey levels.
+    noise : (n,) float32
+        Standard deviation of the paper, in grey levels, after smoothing.
+    """
+    contrast = np.zeros(len(relief.sides), np.float32)
+    noise = np.zeros(len(relief.sides), np.float32)
+    _find_ink(relief, levels, contrast, noise)
+    return contrast, noise
+
+
+@compiled
+def _find_ink(
+    reliefs: Planes, levels: NDArray[np.float32], contrast: NDArray[np.float32], noise: NDArray[np.float32]
+) -> None:
+    counts = np.empty(_HEIGHTS, np.int32)
+    for index in range(len(contrast)):
+        relief = plane_of(reliefs, index)
+        if levels[index] < 0:
+            _smooth(relief, counts)
+        values = relief.reshape(-1)
+        _turn_to_ink(values)
+        full = _full_height(values, counts)
+        contrast[index] = full
+        if full < 1:
+            values[:] = 0
+            continue
+        noise[index] = _paper_noise(values, np.float32(_PAPER * full))
+        floor = np.float32(_NOISE_FLOOR) * noise[index]
+        gain = 1 / max(np.float32(1), np.float32(full) - floor)
+        for at in range(values.size):
+            values[at] = min(np.float32(1), max(np.float32(0), (values[at] - floor) * gain))
+
+
+@compiled
+def _smooth(relief: NDArray[np.float32], counts: NDArray[np.int32]) -> None:
+    values = relief.reshape(-1)
+    step = 1 + values.size // _NOISE_SAMPLES
+    for _ in range(_SMOOTHINGS):
+        noise = 1.48 * np.median(np.abs(values[::step]))  # the standard deviation, if most of it is paper
+        if noise <= _NOISY * _full_height(np.abs(values), counts):
+            return
+        _blur(relief)
+
+
+@compiled
+def _blur(relief: NDArray[np.float32]) -> None:
+    """Average with the neighbours, 1 2 1 along rows and columns; the rim is its own neighbour."""
+    height, width = relief.shape
+    half, quarter = np.float32(0.5), np.float32(0.25)
+    for y in range(height):
+        before = relief[y, 0]
+        for x in range(width):
+            here = relief[y, x]
+            relief[y, x] = half * here + quarter * (before + relief[y, min(x + 1, width - 1)])
+            before = here
+    above = relief[0].copy()
+    for y in range(height):
+        below = relief[min(y + 1, height - 1)]
+        for x in range(width):
+            here = relief[y, x]
+            relief[y, x] = half * here + quarter * (above[x] + below[x])
+            above[x] = here
+
+
+@compiled
+def _turn_to_ink(values: NDArray[np.float32]) -> None:
+    """Make ink positive: the side with the larger cubes."""
+    skew = np.float32(0)
+    for at in range(values.size):
+        skew += values[at] * values[at] * values[at]
+    if skew < 0:
+        for at in range(values.size):
+            values[at] = -values[at]
+
+
+@compiled
+def _full_height(values: NDArray[np.float32], counts: NDArray[np.int32]) -> int:
+    """Give the height that a quarter of the ink reaches, ink being what is over half of the highest pixels."""
+    counts[:] = 0
+    for at in range(values.size):
+        if values[at] > 0:
+            counts[min(int(values[at] + np.float32(0.5)), _HEIGHTS - 1)] += 1
+    top = _count_down(counts, _TOP_PIXELS)
+    return _count_down(counts, max(1, int(_FULL_SHARE * counts[top // 2 :].sum())))
+
+
+@compiled
+def _count_down(counts: NDArray[np.int32], wanted: int) -> int:
+    level = len(counts) - 1
+    while level > 0 and wanted > counts[level]:
+        wanted -= counts[level]
+        level -= 1
+    return level
+
+
+@compiled
+def _paper_noise(values: NDArray[np.float32], limit: np.float32) -> float:
+    """Read the paper's standard deviation from its far side, where there is no ink's soft edge."""
+    squares = np.float32(0)
+    paper = 0
+    for at in range(values.size):
+        below = min(np.float32(0), values[at])
+        near = abs(values[at]) < limit
+        paper += near
+        squares += below * below if near else np.float32(0)
+    return math.sqrt(2 * squares / max(1, paper))

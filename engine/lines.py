@@ -1,0 +1,238 @@
+"""Erase what is ruled and not written: lines from edge to edge, frames, the dark edge of a scan.
+
+frame  along at least three sides of a large component there is a line
+band   one side of the picture is dark over its whole length
+line   a thin run of ink at the picture's edge goes on, straight, to the other edge
+
+What is erased is each line's own run of pixels, column by column, and only where it is no thicker and no darker than
+the rest of the line: where it is, a stroke crosses, and stays [1]_.
+
+References
+----------
+.. [1] C. Dalitz, M. Droettboom, B. Pranzas, I. Fujinaga, "A comparative study of staff removal algorithms", IEEE
+       Transactions on Pattern Analysis and Machine Intelligence 30 (5), 2008: line tracking, section 3.1.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.compiled import compiled
+from engine.components import Components
+from engine.planes import Planes, plane_of
+
+_INK = np.float32(0.3)  # as for components
+_SIDE_MIN_PX = 20  # in smaller pictures a digit's own bar runs from edge to edge
+_LEFT_OVER = 0.005  # of the picture must still be ink: else the lines were the digit
+
+_FRAME_SIZE = 0.6  # of the picture's sides
+_FRAME_SIDES = 3  # the fourth may be cut off
+_FRAME_SEEN = 0.75  # of a side
+_FRAME_THICK = 0.2  # of the frame's size, at most
+_FRAME_ASKEW = 0.06  # of the frame's size
+_FRAME_ROUGH = 1.5  # times as thick: a stroke crosses
+
+_BAND_THICK = 0.3  # of the picture's side, at most
+_BAND_EVEN = 0.85  # of its length a band has its thickness, up to 1 px
+
+_LINE_THICK = 0.08  # of the picture's side, at most
+_LINE_STEEP = 0.15  # px per px
+_LINE_LEVEL = 0.01  # px per px: below this a line is level
+_LINE_DARKER = 0.25  # darker than the line: a stroke lies on it
+_LINE_SEEN = 0.25  # of the width a line must be seen alone, without a stroke
+_LINE_GAPS = 0.08  # of the width it may be missing
+
+
+def erase_lines(ink: Planes, components: Components) -> NDArray[np.float32]:
+    """Erase lines, in place.
+
+    Returns
+    -------
+    erased : (n,) float32
+        Part of each picture's ink that was erased.
+    """
+    erased = np.zeros(len(ink.sides), np.float32)
+    _erase(ink, components.boxes, components.starts, erased)
+    return erased
+
+
+@compiled
+def _erase(planes: Planes, boxes: NDArray[np.int32], starts: NDArray[np.int64], erased: NDArray[np.float32]) -> None:
+    for index in range(len(erased)):
+        ink = plane_of(planes, index)
+        parts = boxes[starts[index] : starts[index + 1]]
+        if min(ink.shape) < _SIDE_MIN_PX or not _spans(parts, *ink.shape):
+            continue
+        cleared = ink.copy()
+        _erase_frames(cleared, parts)
+        for _ in range(4):
+            _erase_band(cleared)
+            _erase_across(cleared)
+            cleared = np.ascontiguousarray(cleared.T[::-1])  # a quarter turn: from all four sides
+        before, after = _mass(ink), _mass(cleared)
+        if after > _LEFT_OVER * ink.size:
+            erased[index] = 1 - after / before
+            ink[:, :] = cleared
+
+
+@compiled
+def _mass(ink: NDArray[np.float32]) -> float:
+    mass = np.float32(0)
+    values = ink.reshape(-1)
+    for at in range(values.size):
+        mass += values[at] if values[at] > _INK else np.float32(0)
+    return float(mass)
+
+
+@compiled
+def _spans(parts: NDArray[np.int32], height: int, width: int) -> bool:
+    """Tell whether a component runs from edge to edge, or is large enough for a frame."""
+    for part in range(len(parts)):
+        top, left, bottom, right = parts[part]
+        across = left <= 1 and right >= width - 1
+        along = top <= 1 and bottom >= height - 1
+        if across or along or (bottom - top > _FRAME_SIZE * height and right - left > _FRAME_SIZE * width):
+            return True
+    return False
+
+
+@compiled
+def _erase_frames(ink: NDArray[np.float32], parts: NDArray[np.int32]) -> None:
+    height, width = ink.shape
+    for part in range(len(parts)):
+        top, left, bottom, right = parts[part]
+        if bottom - top <= _FRAME_SIZE * height or right - left <= _FRAME_SIZE * width:
+            continue
+        inner = ink[top:bottom, left:right].copy()
+        sides = 0
+        for _ in range(4):
+            inner = np.ascontiguousarray(inner.T[::-1])
+            sides += _side_thickness(inner) > 0
+        if sides < _FRAME_SIDES:
+            continue
+        for _ in range(4):
+            inner = np.ascontiguousarray(inner.T[::-1])
+            thickness = _side_thickness(inner)
+            for x in range(inner.shape[1]):
+                start, end = _first_run(inner, x)
+                if start < end <= start + _FRAME_ROUGH * thickness + 1:
+                    inner[start : end + 1, x] = 0
+        ink[top:bottom, left:right] = inner
+
+
+@compiled
+def _side_thickness(ink: NDArray[np.float32]) -> float:
+    """Give the thickness of the line along the top, or -1 if there is none."""
+    height, width = ink.shape
+    lengths = np.empty(width)
+    seen = 0
+    for x in range(width):
+        start, end = _first_run(ink, x)
+        lengths[x] = end - start
+        seen += end > start
+    thickness = float(np.median(lengths))
+    return thickness if seen >= _FRAME_SEEN * width and thickness < _FRAME_THICK * height else -1.0
+
+
+@compiled
+def _first_run(ink: NDArray[np.float32], x: int) -> tuple[int, int]:
+    """Find the run that a frame could have in this column; it is empty if there is none near the top."""
+    reach = max(2, int(_FRAME_ASKEW * ink.shape[0]))
+    for start in range(reach):
+        if ink[start, x] > _INK:
+            return start, _run_end(ink, start, x)
+    return 0, 0
+
+
+@compiled
+def _run_end(ink: NDArray[np.float32], y: int, x: int) -> int:
+    """Give the row below the run that starts here (this row itself, if there is no ink)."""
+    while y < ink.shape[0] and ink[y, x] > _INK:
+        y += 1
+    return y
+
+
+@compiled
+def _erase_band(ink: NDArray[np.float32]) -> None:
+    height, width = ink.shape
+    ends = np.empty(width, np.int64)
+    for x in range(width):
+        ends[x] = _run_end(ink, 0, x)
+    thickness = np.median(ends)
+    if not 0 < thickness <= _BAND_THICK * height or (np.abs(ends - thickness) <= 1).mean() < _BAND_EVEN:
+        return
+    for x in range(width):
+        if ends[x] <= thickness + 1:
+            ink[: ends[x] + 1, x] = 0
+
+
+@compiled
+def _erase_across(ink: NDArray[np.float32]) -> None:
+    """Follow each thin run at the left edge to the right edge; erase it where no stroke crosses."""
+    height, width = ink.shape
+    thick = max(2, int(_LINE_THICK * height))
+    found = np.zeros((width, 2), np.int64)
+    y = 0
+    while y < height:
+        end = _run_end(ink, y, 0)
+        if 0 < end - y <= thick and _follow(ink, y, end, found):
+            for x in range(width):
+                if found[x, 1] > 0:
+                    ink[max(0, found[x, 0] - 1) : found[x, 1] + 1, x] = 0
+        y = end + 1
+
+
+@compiled
+def _follow(ink: NDArray[np.float32], top: int, bottom: int, found: NDArray[np.int64]) -> bool:
+    """Follow a line from its run in column 0; fill `found` with its run in each column where nothing crosses it.
+
+    Returns
+    -------
+    is_line : bool
+        False if it ends before the picture does, or is covered for the most part.
+    """
+    height, width = ink.shape
+    found[:, :] = 0
+    at = (top + bottom - 1) / 2
+    thickness = float(bottom - top)
+    level = ink[top:bottom, 0].mean()
+    slope = 0.0
+    hits = 0
+    gaps = 0
+    for x in range(width):
+        row = round(at)
+        if not 0 <= row < height:
+            return bool(hits >= _LINE_SEEN * width)
+        row = _nearest_ink(ink, row, x)
+        if row < 0:
+            gaps += 1
+        else:
+            top = row
+            while top > 0 and ink[top - 1, x] > _INK:
+                top -= 1
+            bottom = _run_end(ink, row, x)
+            here = ink[top:bottom, x].mean()
+            # A line that is not quite level is a px thicker where it steps from row to row.
+            rough = 1 if abs(slope) > _LINE_LEVEL else 0
+            if bottom - top <= math.ceil(thickness) + rough and here <= level + _LINE_DARKER:
+                found[x, 0], found[x, 1] = top, bottom
+                hits += 1
+                thickness += (bottom - top - thickness) / hits
+                level += (here - level) / hits
+                off = (top + bottom - 1) / 2 - at
+                slope = min(_LINE_STEEP, max(-_LINE_STEEP, slope + 0.05 * off))
+                at += 0.4 * off
+        at += slope
+    return bool(found[width - 1, 1] > 0 and hits >= _LINE_SEEN * width and gaps <= _LINE_GAPS * width)
+
+
+@compiled
+def _nearest_ink(ink: NDArray[np.float32], row: int, x: int) -> int:
+    """Give this row, or a neighbour, if there is ink; else -1."""
+    for near in (row, row - 1, row + 1):
+        if 0 <= near < ink.shape[0] and ink[near, x] > _INK:
+            return near
+    return -1
