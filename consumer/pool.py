@@ -20,10 +20,11 @@ from typing import Final, NamedTuple
 import msgspec
 import structlog
 
-from consumer.channel import WHOLE_RECORD, Answer, Answers, Ready, Task
+from consumer.channel import WHOLE_RECORD, Answer, Ready, Task
 from consumer.errors import Fatal
 from consumer.metrics import Metrics
 from consumer.process import WorkerDied, WorkerNotStarted, WorkerProcess, WorkerSpec
+from consumer.settings import PacingSettings
 from contract.errors import ErrorCode
 
 log = structlog.get_logger()
@@ -32,7 +33,6 @@ FAILED_STARTS: Final = 3
 """Fresh workers in a row that may fail to start before the service gives up."""
 CONDEMNED_PER_RECORD: Final = 3
 """Items of one record that may be condemned; with the next one the whole record is."""
-
 
 AGAIN: Final = 0
 FIRST_TIME: Final = 1
@@ -45,7 +45,10 @@ class _Job(NamedTuple):
     rank: int
     number: int
     tasks: list[Task]
-    answers: asyncio.Future[Answers]
+    answers: asyncio.Future[list[Answer]]
+
+    def size_bytes(self) -> int:
+        return sum(len(task.payload) for task in self.tasks)
 
 
 class Pool:
@@ -54,8 +57,11 @@ class Pool:
     Lanes call `classify`; health reads `running`, `model` and `progressed_at_s`, nothing else.
     """
 
-    def __init__(self, spec: WorkerSpec, *, workers: int, service_faults: int, metrics: Metrics) -> None:
+    def __init__(
+        self, spec: WorkerSpec, pacing: PacingSettings, *, workers: int, service_faults: int, metrics: Metrics
+    ) -> None:
         self._spec = spec
+        self._pacing = pacing
         self._workers = workers
         self._service_faults = service_faults
         self._metrics = metrics
@@ -98,7 +104,8 @@ class Pool:
             return await self._submit(tasks, rank)
         except WorkerDied as death:
             if death.position is None:
-                self._count_fault(str(death))
+                if not death.bystander:
+                    self._count_fault(str(death))
                 return await self._classify(tasks, AGAIN)
             suspect = death.position[0]
             rest = tasks[:suspect] + tasks[suspect + 1 :]
@@ -142,11 +149,8 @@ class Pool:
         job = _Job(rank, next(self._numbers), tasks, asyncio.get_running_loop().create_future())
         self._jobs.put_nowait(job)
         answers = await job.answers
-        if len(answers.answers) != len(tasks):
-            raise Fatal(f"{len(tasks)} records went to a worker, {len(answers.answers)} answers came back")
-        self._judge(tasks, answers.answers)
-        self._metrics.observe_worker(answers.timings)
-        return answers.answers
+        self._judge(tasks, answers)
+        return answers
 
     async def _keep_worker(self, number: int) -> None:
         failed_starts = 0
@@ -171,22 +175,39 @@ class Pool:
             self._all_ready.set()
         try:
             while True:
-                job = await self._next_job(worker)
-                if job.answers.cancelled():
-                    continue  # its lane has ended; the next owner of the partition classifies these records
+                jobs = self._joined(await self._next_job(worker))
+                if not jobs:
+                    continue
                 try:
-                    answers = await worker.answer(job.tasks, self._progressed)
+                    answers = await worker.answer([task for job in jobs for task in job.tasks], self._progressed)
                 except WorkerDied as death:
-                    if not job.answers.done():
-                        job.answers.set_exception(death)
+                    _fail(jobs, death)
                     raise
                 self._progressed()
-                if not job.answers.done():
-                    job.answers.set_result(answers)
+                self._metrics.observe_worker(answers.timings)
+                _hand_over(jobs, answers.answers)
         finally:
             self.running -= 1
 
+    def _joined(self, first: _Job) -> list[_Job]:
+        """Join the jobs in front of the queue, up to the size of a batch: what a batch costs is paid once.
+
+        A repetition stays alone, since it is under suspicion.
+        """
+        jobs = [first]
+        records, size_bytes = len(first.tasks), first.size_bytes()
+        while first.rank == FIRST_TIME and not self._jobs.empty():
+            job = self._jobs.get_nowait()
+            records, size_bytes = records + len(job.tasks), size_bytes + job.size_bytes()
+            if job.rank != FIRST_TIME or records > self._pacing.chunk_records or size_bytes > self._pacing.chunk_bytes:
+                self._jobs.put_nowait(job)  # back to its place: ranks and numbers order the queue
+                break
+            jobs.append(job)
+        return [job for job in jobs if not job.answers.cancelled()]  # a lane has ended: its next owner classifies these
+
     async def _next_job(self, worker: WorkerProcess) -> _Job:
+        if not self._jobs.empty():
+            return self._jobs.get_nowait()
         job = asyncio.ensure_future(self._jobs.get())
         ended = asyncio.ensure_future(worker.ended_idle())
         try:
@@ -218,3 +239,30 @@ class Pool:
                 f"{self._faults_in_a_row} items in a row failed alone (last: {what}); "
                 "so the service is at fault, not the records: nothing of them is committed"
             )
+
+
+def _fail(jobs: list[_Job], death: WorkerDied) -> None:
+    """Tell each job of a batch that its worker has died, and the one concerned on which of its records."""
+    begin = 0
+    for job in jobs:
+        if not job.answers.done():
+            job.answers.set_exception(death.seen_by(begin, len(job.tasks)))
+        begin += len(job.tasks)
+
+
+def _hand_over(jobs: list[_Job], answers: list[Answer]) -> None:
+    """Give each job of a batch its own answers.
+
+    Raises
+    ------
+    Fatal
+        There are not as many answers as tasks.
+    """
+    expected = sum(len(job.tasks) for job in jobs)
+    if len(answers) != expected:
+        raise Fatal(f"{expected} records went to a worker, {len(answers)} answers came back")
+    begin = 0
+    for job in jobs:
+        if not job.answers.done():
+            job.answers.set_result(answers[begin : begin + len(job.tasks)])
+        begin += len(job.tasks)

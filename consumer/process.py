@@ -38,12 +38,24 @@ class WorkerDied(Exception):  # noqa: N818  # it names what happened; the pool d
         Of the contract: worker-crashed or worker-timeout.
     position
         Task and item that it was on, as it noted itself; None if it had not begun.
+    bystander
+        True if it was on a record of another batch that shared the worker: then `position` is None.
     """
 
-    def __init__(self, why: str, code: ErrorCode, position: tuple[int, int] | None) -> None:
+    def __init__(self, why: str, code: ErrorCode, position: tuple[int, int] | None, *, bystander: bool = False) -> None:
         super().__init__(why)
         self.code = code
         self.position = position
+        self.bystander = bystander
+
+    def seen_by(self, begin: int, count: int) -> WorkerDied:
+        """Return the same death for one of the batches that shared the worker: its tasks `begin` and `count` on."""
+        if self.position is None:
+            return self
+        task, item = self.position
+        if begin <= task < begin + count:
+            return WorkerDied(str(self), self.code, (task - begin, item))
+        return WorkerDied(str(self), self.code, None, bystander=True)
 
 
 class WorkerNotStarted(Exception):  # noqa: N818  # as above

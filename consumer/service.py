@@ -77,11 +77,11 @@ class _Stopped(Exception):  # noqa: N818  # not an error: asked to end before it
 async def _serve(settings: Settings, stopping: asyncio.Event) -> None:
     metrics = Metrics()
     health = Health(settings, metrics)
-    with contextlib.suppress(_Stopped):
-        async with serving(health), asyncio.TaskGroup() as group:
-            pool = health.pool = _pool(settings, metrics)
-            working = group.create_task(pool.run(), name="pool")
-            try:
+    async with serving(health), asyncio.TaskGroup() as group:
+        pool = health.pool = _pool(settings, metrics)
+        working = group.create_task(pool.run(), name="pool")
+        try:
+            with contextlib.suppress(_Stopped):  # within the task group, which would wrap it
                 dead_letter_bytes = await _unless(stopping, check_cluster(settings))
                 await _unless(stopping, pool.ready())
                 async with _consumer(settings, stopping) as consumer:
@@ -104,8 +104,8 @@ async def _serve(settings: Settings, stopping: asyncio.Event) -> None:
                         health.state = "draining"
                         await _drain(lanes, settings.drain_s)
                     # We leave the group after the last commit: the next owner starts at offsets that stand.
-            finally:
-                working.cancel()  # last: until the lanes have ended they wait for the pool's answers
+        finally:
+            working.cancel()  # last: until the lanes have ended they wait for the pool's answers
     log.info("ended")
 
 
@@ -127,7 +127,9 @@ def _pool(settings: Settings, metrics: Metrics) -> Pool:
         memory_bytes=settings.worker_memory_bytes,
         item_timeout_s=settings.item_timeout_s,
     )
-    return Pool(spec, workers=settings.workers, service_faults=settings.service_faults, metrics=metrics)
+    return Pool(
+        spec, settings.pacing, workers=settings.workers, service_faults=settings.service_faults, metrics=metrics
+    )
 
 
 @contextlib.asynccontextmanager

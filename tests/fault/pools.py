@@ -13,6 +13,7 @@ from consumer.channel import Answer, Task
 from consumer.metrics import Metrics
 from consumer.pool import Pool
 from consumer.process import WorkerSpec
+from consumer.settings import PacingSettings
 from contract.records import Result, read_result
 from engine.limits import Limits
 from models import default_model
@@ -70,7 +71,7 @@ async def running_pool(
     """Start a pool, wait until it is ready, end it."""
     metrics = Metrics()
     spec = WorkerSpec(model or default_model(), dataclasses.asdict(Limits()), memory_bytes, item_timeout_s)
-    pool = Pool(spec, workers=WORKERS, service_faults=service_faults, metrics=metrics)
+    pool = Pool(spec, PacingSettings(), workers=WORKERS, service_faults=service_faults, metrics=metrics)
     keeping = asyncio.create_task(pool.run(), name="pool")
     ready = asyncio.create_task(pool.ready())
     try:
