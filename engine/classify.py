@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
+import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -44,7 +44,7 @@ def classify(
                     result = _result(path, outcome)
                     all_recognised &= result["status"] == "recognised"
                     if as_json:
-                        typer.echo(orjson.dumps(result))
+                        typer.echo(msgspec.json.encode(result))
                     else:
                         table.add_row(*_row(result))
     except (OSError, ModelError) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
+import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -56,7 +56,7 @@ def evaluate(
         raise unusable(error) from error
     figures = judged.figures() | {"confusion": judged.confusion().tolist()}
     if as_json:
-        typer.echo(orjson.dumps(figures))
+        typer.echo(msgspec.json.encode(figures))
     else:
         _print_figures(figures)
 
@@ -85,7 +85,7 @@ def benchmark(
         bar = bars.add_task("measure", total=steps(), note="")
         figures = measure(classifier, data, work / "plain-chain.joblib", lambda: bars.advance(bar))
     if as_json:
-        typer.echo(orjson.dumps(figures))
+        typer.echo(msgspec.json.encode(figures))
         return
     stages = figures.pop("us_per_image")
     for key, value in figures.items():
@@ -128,7 +128,7 @@ def train(
     except (OSError, ModelError, DataError) as error:
         raise unusable(error) from error
     typer.echo(f"{trained.info.name} {trained.info.version}, sha256 {trained.info.sha256}")
-    typer.echo(orjson.dumps(trained.manifest["held_out"], option=orjson.OPT_INDENT_2))
+    typer.echo(msgspec.json.format(msgspec.json.encode(trained.manifest["held_out"]), indent=2))
 
 
 def card(

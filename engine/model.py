@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from engine import compact, svc
@@ -144,19 +144,24 @@ def save(folder: Path, arrays: Mapping[str, Array], thresholds: Thresholds, abou
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ARRAYS).write_bytes(content)
     (folder / MANIFEST).write_bytes(
-        orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY) + b"\n"
+        msgspec.json.format(msgspec.json.encode(manifest, enc_hook=_plain_number), indent=2) + b"\n"
     )
     return load(folder)
+
+
+def _plain_number(number: Any) -> Any:
+    """Write numpy's numbers as JSON's."""
+    return number.item()
 
 
 def _manifest(path: Path) -> dict[str, Any]:
     """Read the manifest; the fields that loading needs are there and of the right type."""
     try:
         with path.open("rb") as file:
-            manifest = orjson.loads(file.read(_MANIFEST_BYTES))
+            manifest = msgspec.json.decode(file.read(_MANIFEST_BYTES))
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-    except orjson.JSONDecodeError as error:
+    except msgspec.DecodeError as error:
         raise ModelError(f"{path} is not JSON: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ModelError(f"{path} is not a manifest of format {FORMAT}, the one that this version reads")

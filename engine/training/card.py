@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
+import msgspec
 
 from engine.classifier import Classifier
 from engine.training.measure import Judged
@@ -95,8 +95,7 @@ def write_card(classifier: Classifier, trial: Trial, speed: dict[str, Any] | Non
         "other_format": trial.other_format.figures(),
         "speed": speed,
     }
-    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    (folder / FIGURES).write_bytes(orjson.dumps(figures, option=options))
+    (folder / FIGURES).write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
     card = folder / CARD
     card.write_text("\n".join(_sections(classifier, trial, speed, pictures)), encoding="utf-8")
     return card

@@ -13,8 +13,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
@@ -27,7 +27,7 @@ def fingerprint(*made_from: Any) -> str:
     digest = hashlib.sha256()
     for thing in made_from:
         array = isinstance(thing, np.ndarray)
-        digest.update(np.ascontiguousarray(thing).data if array else orjson.dumps(thing, option=orjson.OPT_SORT_KEYS))
+        digest.update(np.ascontiguousarray(thing).data if array else msgspec.json.encode(thing, order="sorted"))
     return digest.hexdigest()
 
 
