@@ -1,0 +1,199 @@
+"""How the service starts, or says in one line why it does not; and how it ends when it is asked to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import NewPartitions
+
+from broker import Cluster, running_broker
+from broker.ports import free_ports
+from broker.probe import HOST
+from models import default_model
+from tests.harness.broker import Broker, fresh_topics, position
+from tests.harness.images import drawn_digits
+from tests.harness.processes import is_alive, workers_of
+from tests.harness.service import START_DEADLINE_S, Service, running_service, starting_service
+from tests.harness.waiting import eventually
+
+WAIT_S = 2
+
+
+async def fatal_end(broker: Broker, env: Mapping[str, str]) -> str:
+    """Start the service, and give the line with which it ends."""
+    async with starting_service(broker, env) as service:
+        assert await service.wait(deadline_s=START_DEADLINE_S) == 1
+        assert "Traceback" not in service.log
+        (fatal,) = [event for event in service.events if event["level"] == "error"]
+    assert fatal["event"] == "fatal"
+    return str(fatal["why"])
+
+
+def logged(service: Service, event: str) -> list[dict[str, Any]]:
+    return [each for each in service.events if each["event"] == event]
+
+
+@contextlib.asynccontextmanager
+async def server_that_never_answers() -> AsyncIterator[str]:
+    with socket.create_server((HOST, 0)) as server:
+        yield f"{HOST}:{server.getsockname()[1]}"
+
+
+@contextlib.asynccontextmanager
+async def nobody() -> AsyncIterator[str]:
+    yield f"{HOST}:{free_ports(1)[0]}"
+
+
+@pytest.mark.parametrize("there", [nobody, server_that_never_answers])
+async def test_without_a_broker_that_answers_it_gives_up_when_the_time_is_over(broker: Broker, there: Any) -> None:
+    async with there() as servers:
+        env = {"DIGITS_KAFKA__BOOTSTRAP_SERVERS": servers, "DIGITS_KAFKA__WAIT_S": str(WAIT_S)}
+        async with starting_service(broker, env) as service:
+            await eventually(lambda: logged(service, "no broker answers") or logged(service, "fatal"))
+            begun_s = time.monotonic()
+            assert await service.wait() == 1
+            assert time.monotonic() - begun_s < WAIT_S + 2, "it waited longer than it was told to"
+            (fatal,) = logged(service, "fatal")
+            assert "Traceback" not in service.log
+    assert fatal["why"].startswith(f"no broker has answered at {servers} for 2 s (DIGITS_KAFKA__WAIT_S): ")
+
+
+async def test_while_it_waits_for_a_broker_it_is_alive_but_not_ready_and_can_be_stopped(broker: Broker) -> None:
+    async with nobody() as servers, starting_service(broker, {"DIGITS_KAFKA__BOOTSTRAP_SERVERS": servers}) as service:
+        await eventually(lambda: logged(service, "no broker answers"))
+        assert await service.get("/livez") == (200, "ok\n")
+        assert await service.get("/readyz") == (503, "not ready: the service is starting\n")
+        service.terminate()
+        assert await service.wait() == 0
+
+
+async def test_topics_that_are_missing_are_named_and_not_created_even_where_the_broker_would() -> None:
+    with running_broker(properties={"auto.create.topics.enable": "true"}) as cluster:
+        async with fresh_topics(cluster) as broker:
+            missing = {"DIGITS_TOPICS__REQUESTS": "nowhere", "DIGITS_TOPICS__DEAD_LETTER": "nowhere-else"}
+            why = await fatal_end(broker, missing)
+            assert why == f"no topic nowhere, nowhere-else on {cluster.bootstrap_servers}; topics are not created here"
+            topics = await broker.admin.list_topics()
+            assert broker.topics.predictions in topics
+            assert "nowhere" not in topics
+            assert "nowhere-else" not in topics
+
+
+async def test_a_wrong_setting_ends_the_start_with_code_2(broker: Broker) -> None:
+    async with starting_service(broker, {"DIGITS_WORKERS": "many", "DIGITS_HEALTH__PRT": "1"}) as service:
+        assert await service.wait() == 2
+        assert service.log == "DIGITS_HEALTH__PRT='1': there is no such setting; did you mean DIGITS_HEALTH__PORT?\n"
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """Give the arrays of a model that is cut short; the model is the folder that they lie in."""
+    shutil.copytree(default_model(), tmp_path, dirs_exist_ok=True)
+    arrays = next(tmp_path.glob("*.npz"))
+    arrays.write_bytes(arrays.read_bytes()[:-100])
+    return arrays
+
+
+async def test_a_damaged_model_ends_the_start_in_one_sentence(broker: Broker, damaged: Path) -> None:
+    why = await fatal_end(broker, {"DIGITS_MODEL": str(damaged.parent)})
+    assert why.startswith(f"{damaged} is damaged or is another model's: ")
+
+
+async def test_a_health_port_that_is_taken_ends_the_start(broker: Broker) -> None:
+    async with server_that_never_answers() as taken:
+        why = await fatal_end(broker, {"DIGITS_HEALTH__PORT": taken.partition(":")[2]})
+    assert why.startswith(f"the health server cannot listen on {taken} (DIGITS_HEALTH__HOST, __PORT): ")
+
+
+async def test_topic_settings_that_do_not_fit_are_warnings_and_results_go_modulo_the_count(cluster: Cluster) -> None:
+    unfit = {"cleanup.policy": "compact", "compression.type": "producer"}
+    async with fresh_topics(cluster, partitions=3, configs=unfit) as broker:
+        await broker.admin.create_partitions({broker.topics.requests: NewPartitions(5)})
+        async with running_service(broker) as service:
+            for partition in range(5):
+                await broker.send([*drawn_digits(2), b"no image"], partition=partition, key=b"a key")
+            await eventually(lambda: service.metric("digits_records_total"), lambda done: done == 15)
+            warned = {event["event"] for event in service.events if event["level"] == "warning"}
+        assert warned == {"topic is compacted", "requests topic takes compressed batches", "partition counts differ"}
+        results = await broker.read(broker.topics.predictions)
+        letters = await broker.dead_letters()
+    assert [record.partition for record in results] == [0] * 6 + [1] * 6 + [2] * 3
+    assert [record.partition for record in letters] == [0] * 2 + [1] * 2 + [2]
+
+
+async def commit(broker: Broker, offset: int, *, partition: int) -> None:
+    """Commit an offset in the name of the service's group."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker.cluster.bootstrap_servers, group_id=broker.group_id, enable_auto_commit=False
+    )
+    tp = TopicPartition(broker.topics.requests, partition)
+    async with consumer:
+        consumer.assign([tp])
+        await consumer.commit({tp: offset})
+
+
+async def test_a_group_without_an_offset_starts_at_the_beginning_and_one_with_an_offset_there(broker: Broker) -> None:
+    await broker.send(drawn_digits(10), partition=0)
+    await broker.send(drawn_digits(10), partition=1)
+    await commit(broker, 4, partition=1)
+    async with running_service(broker) as service:
+        await broker.everything_answered()
+        begun = {event["partition"] for event in logged(service, "no committed offset")}
+    assert begun == {f"{broker.topics.requests}/{partition}" for partition in (0, 2, 3, 4, 5, 6, 7)}
+    found = [position(result) for result in await broker.results()]
+    assert found == [(0, offset) for offset in range(10)] + [(1, offset) for offset in range(4, 10)]
+
+
+async def test_an_offset_lost_to_retention_ends_the_service_unless_told_to_go_on(broker: Broker) -> None:
+    await broker.send(drawn_digits(20), partition=0)
+    await commit(broker, 10, partition=0)
+    await broker.delete_requests_before(15, partition=0)
+    name = f"{broker.topics.requests}/0"
+    assert await fatal_end(broker, {}) == (
+        f"the committed offset 10 of {name} is not in the log, which starts at 15: retention has deleted unanswered "
+        "records; DIGITS_KAFKA__ON_LOST_OFFSET=earliest goes on at the start of the log"
+    )
+    assert await broker.results() == []
+    async with running_service(broker, {"DIGITS_KAFKA__ON_LOST_OFFSET": "earliest"}) as service:
+        await broker.everything_answered()
+        (warning,) = logged(service, "committed offset lost")
+    assert (warning["committed"], warning["then"]) == (10, "going on at 15")
+    assert [position(result) for result in await broker.results()] == [(0, offset) for offset in range(15, 20)]
+
+
+async def test_an_offset_beyond_the_end_of_the_log_ends_the_service(broker: Broker) -> None:
+    await broker.send(drawn_digits(3), partition=0)
+    await commit(broker, 1_000, partition=0)
+    why = await fatal_end(broker, {})
+    assert why.startswith(
+        f"the committed offset 1000 of {broker.topics.requests}/0 is not in the log, which ends at 3;"
+    )
+    assert await broker.results() == []
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+async def test_asked_to_end_it_publishes_what_is_in_hand_and_ends_with_code_0(
+    broker: Broker, end: signal.Signals
+) -> None:
+    async with running_service(broker) as service:
+        sending = asyncio.create_task(broker.send(drawn_digits(3_000)))
+        await eventually(lambda: service.metric("digits_records_in_flight"))
+        workers = workers_of(service.process.pid)
+        service.process.send_signal(end)
+        assert await service.wait() == 0
+        await sending
+        assert [event["event"] for event in service.events if event["level"] in ("warning", "error")] == []
+        assert [pid for pid in workers if is_alive(pid)] == []
+    committed = await broker.committed_offsets()
+    answered = [position(result) for result in await broker.results()]
+    assert answered == [(each, offset) for each, end in committed.items() for offset in range(end or 0)]
