@@ -8,8 +8,7 @@ References
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from engine.errors import DamagedImage, ImageTooLarge
 from engine.exif import UPRIGHT, orientation
@@ -27,8 +26,7 @@ _SCANS_MAX: Final = 100
 """Each scan of a progressive file costs a pass over all pixels; encoders write about ten."""
 
 
-@dataclass(frozen=True, slots=True)
-class Jpeg:
+class Jpeg(NamedTuple):
     """What the walk found."""
 
     width: int

@@ -104,7 +104,7 @@ def _rim_balance(plane: NDArray[np.float32], one: float, other: float) -> float:
     balance = 0
     count = 0
     for y in range(height):
-        for x in range(0, width, 1 if y in (0, height - 1) else width - 1):
+        for x in range(0, width, 1 if y in (0, height - 1) else max(1, width - 1)):
             balance += 1 if (plane[y, x] > middle) == (one > middle) else -1
             count += 1
     return balance / count

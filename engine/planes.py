@@ -72,13 +72,12 @@ def reduce(flat: NDArray[np.uint8], side_max_px: int = PLANE_MAX_PX) -> NDArray[
     """
     height, width = flat.shape[:2]
     factor = -(-max(height, width) // side_max_px)
-    height, width = max(1, height // factor), max(1, width // factor)
-    flat = flat[: height * factor, : width * factor]
-    while factor > 1:
-        step = factor if factor % 2 else 2  # OpenCV halves ten times as fast as it does anything else
-        factor //= step
-        flat = cv2.resize(flat, (width * factor, height * factor), interpolation=cv2.INTER_AREA)
-    return flat
+    size = (max(1, width // factor), max(1, height // factor))
+    flat = flat[: size[1] * factor, : size[0] * factor]
+    while factor % 2 == 0 and min(flat.shape[:2]) > 1:  # OpenCV halves ten times as fast as it does anything else
+        factor //= 2
+        flat = cv2.resize(flat, (flat.shape[1] // 2, flat.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    return flat if factor == 1 else cv2.resize(flat, size, interpolation=cv2.INTER_AREA)
 
 
 def project(pictures: Sequence[NDArray[np.uint8]]) -> Planes:

@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from engine.errors import DamagedImage, ImageTooLarge
-from engine.exif import orientation
+from engine.exif import UPRIGHT, orientation
 from engine.limits import Limits
 
 MAGIC: Final = b"\x89PNG\r\n\x1a\n"
@@ -27,12 +25,12 @@ _KEPT: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 _READ: Final = frozenset({b"IHDR", b"eXIf", b"acTL"})
 _FRAMING_BYTES: Final = 12  # of a chunk: length, kind, checksum
 _CHUNK: Final = struct.Struct(">I4s")
+_CHECKSUM: Final = struct.Struct(">I")
 _HEADER: Final = struct.Struct(">IIBBBBB")
 _DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
 
 
-@dataclass(frozen=True, slots=True)
-class Png:
+class Png(NamedTuple):
     """What the walk found."""
 
     width: int
@@ -54,36 +52,40 @@ def walk(data: bytes, limits: Limits) -> Png:
     ImageTooLarge
         If it has more chunks or frames than the limits.
     """
-    chunks = list(_chunks(data, limits))
-    kinds = [kind for kind, _, _ in chunks]
-    if kinds[0] != b"IHDR" or b"IDAT" not in kinds:
+    chunks = _chunks(data, limits)
+    kinds = {kind for kind, _, _ in chunks}
+    if chunks[0][0] != b"IHDR" or b"IDAT" not in kinds:
         raise DamagedImage("The PNG file has no pixels.")
-    bodies = {kind: data[at + 8 : end - 4] for kind, at, end in chunks if kind in _READ}
-    width, height, colour_type = _header(bodies[b"IHDR"])
-    _check_frames(bodies.get(b"acTL", b""), limits)
-    if any(kind not in _KEPT for kind in kinds) or chunks[-1][2] < len(data):
+    width, height, colour_type = _header(data[chunks[0][1] + 8 : chunks[0][2] - 4])
+    held = UPRIGHT
+    if not kinds <= _KEPT or chunks[-1][2] < len(data):
+        bodies = {kind: data[at + 8 : end - 4] for kind, at, end in chunks if kind in _READ}
+        _check_frames(bodies.get(b"acTL", b""), limits)
+        held = orientation(bodies.get(b"eXIf", b""))
         data = MAGIC + b"".join(data[at:end] for kind, at, end in chunks if kind in _KEPT)
-    return Png(width, height, colour_type, b"tRNS" in kinds, orientation(bodies.get(b"eXIf", b"")), data)
+    return Png(width, height, colour_type, b"tRNS" in kinds, held, data)
 
 
-def _chunks(data: bytes, limits: Limits) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, start and end of each chunk up to IEND, its checksum compared."""
-    view = memoryview(data)
+def _chunks(data: bytes, limits: Limits) -> list[tuple[bytes, int, int]]:
+    """List kind, start and end of each chunk up to IEND, its checksum compared."""
+    chunks = []
+    size = len(data)
     at = len(MAGIC)
-    for _ in range(limits.parts):
-        if at + _FRAMING_BYTES > len(data):
+    kind = b""
+    while kind != b"IEND":
+        if at + _FRAMING_BYTES > size:
             raise DamagedImage("The PNG file is cut short.")
         length, kind = _CHUNK.unpack_from(data, at)
         end = at + _FRAMING_BYTES + length
-        if end > len(data):
+        if end > size:
             raise DamagedImage("The PNG file is cut short.")
-        if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+        if (zlib.crc32(data[at + 4 : end - 4]),) != _CHECKSUM.unpack_from(data, end - 4):
             raise DamagedImage("A chunk of the PNG file does not match its checksum.")
-        yield kind, at, end
-        if kind == b"IEND":
-            return
+        chunks.append((kind, at, end))
         at = end
-    raise ImageTooLarge(f"The PNG file has more than {limits.parts:,} chunks.")
+        if len(chunks) > limits.parts:
+            raise ImageTooLarge(f"The PNG file has more than {limits.parts:,} chunks.")
+    return chunks
 
 
 def _header(header: bytes) -> tuple[int, int, int]:
