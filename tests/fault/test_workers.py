@@ -91,6 +91,17 @@ async def test_several_poisoned_images_of_a_batch_fail_and_no_other(pool: Runnin
     assert codes(results) == {3: "worker-crashed", 7: "worker-crashed"}
 
 
+@pytest.mark.parametrize(("effect", "code"), [("kill", "worker-crashed"), ("busy", "worker-timeout")])
+async def test_batches_that_share_a_worker_with_poison_come_through(pool: RunningPool, effect: str, code: str) -> None:
+    occupied = [asyncio.create_task(pool.results([poisoned("slow")])) for _ in range(WORKERS)]
+    waiting = [pool.results(DIGITS[:5]) for _ in range(6)]  # behind those, so that a worker takes them together
+    *innocent, guilty, last = await asyncio.gather(
+        *waiting, pool.results(with_poison(effect, at=7)), pool.results(DIGITS)
+    )
+    assert codes(guilty) == {7: code}
+    assert [codes(results) for results in (*innocent, last, *await asyncio.gather(*occupied))] == [{}] * 9
+
+
 async def test_records_that_are_refused_unread_do_not_shift_the_blame(pool: RunningPool) -> None:
     refused = {WHOLE_RECORD: str(ErrorCode.EMPTY_RECORD)}
     batch = [task(b"", 0, refused), task(DIGITS[0], 1), task(poisoned("busy"), 2), task(DIGITS[0], 3)]
