@@ -106,7 +106,7 @@ def train(
     ] = None,
     work: Annotated[Path, typer.Option(help="Where finished stages are kept: a second run goes on from there.")] = WORK,
     digits: Annotated[int | None, typer.Option(help="Train on the first so many digits only, to try things.")] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the digits.")] = 80,
+    epochs: Annotated[int, typer.Option(help="Passes over the digits.")] = 70,
     seed: Annotated[int, typer.Option(help="Decides everything that is random.")] = 0,
     version: Annotated[str, typer.Option(help="Of the model, for its manifest.")] = "1.0.0",
 ) -> None:

@@ -6,7 +6,8 @@ A model is a folder of two files::
     model.npz       named arrays (a zip of .npy files), read with pickle switched off
 
 Loading compares the checksum, then names, shapes, dtypes and finiteness, and at last reads the canary digits that the
-file carries along: they must come out as they did when the model was saved. Whatever is wrong raises `ModelError`.
+file carries along, from the picture on: they must come out as they did when the model was saved. Whatever is wrong
+raises `ModelError`.
 """
 
 from __future__ import annotations
@@ -127,13 +128,12 @@ def save(folder: Path, arrays: Mapping[str, Array], thresholds: Thresholds, abou
         The manifest's further fields; `kind`, `name` and `version` must be among them.
     """
     reads = _KINDS[about["kind"]](arrays, about)
-    canaries = reads.see([Picture(digit) for digit in canary_digits()])
-    decision = reads.decide(canaries.digits, canaries.evidence)
+    pictures = canary_digits()
+    decision = _read(reads, pictures)
     everything = {
         **arrays,
         "thresholds": np.array([thresholds.confidence, thresholds.digitness], np.float32),
-        "canary_digits": canaries.digits,
-        "canary_evidence": canaries.evidence,
+        "canary_digits": pictures,
         "canary_probabilities": decision.probabilities,
         "canary_digitness": decision.digitness,
     }
@@ -201,10 +201,16 @@ def _arrays(content: bytes, path: Path) -> dict[str, Array]:
     return arrays
 
 
+def _read(reads: Reads, pictures: Array) -> Decision:
+    """Read the canaries as the service reads any picture, so that a canvas other than the model's is noticed too."""
+    canvas = reads.see([Picture(picture) for picture in pictures])
+    return reads.decide(canvas.digits, canvas.evidence)
+
+
 def _try_canaries(reads: Reads, arrays: Mapping[str, Array], path: Path) -> None:
     """Read the canary digits; they must come out as they did when the model was saved."""
     try:
-        decision = reads.decide(arrays["canary_digits"], arrays["canary_evidence"])
+        decision = _read(reads, arrays["canary_digits"])
         off = max(
             float(np.abs(decision.probabilities - arrays["canary_probabilities"]).max()),
             float(np.abs(decision.digitness - arrays["canary_digitness"]).max()) / 10,
@@ -214,5 +220,5 @@ def _try_canaries(reads: Reads, arrays: Mapping[str, Array], path: Path) -> None
     if not off <= _TOLERANCE:
         raise ModelError(
             f"{path}: the canary digits come out differently from when the model was saved (off by {off:.2g}, "
-            f"at most {_TOLERANCE:g} is rounding)"
+            f"at most {_TOLERANCE:g} is rounding): the arrays are damaged, or this version prepares pictures otherwise"
         )

@@ -43,7 +43,7 @@ class Plan:
 
     directions: int = 96
     centres: int = 1_000
-    epochs: int = 80
+    epochs: int = 70
     disturbed_share: float = 0.75
     """Disturbed digits in each epoch, as a share of the clean ones."""
     seed: int = 0

@@ -35,7 +35,6 @@ _NAMES = ("small", "tight", "ruled", "ruled", "bordered", "shaded", "coloured", 
 SLOTS: Final[tuple[tuple[Kind, ...], ...]] = (
     (photographed,),
     (another_hand,),
-    (another_hand,),
     tuple(DISTURBANCES[name] for name in _NAMES),
 )
 """One disturbed version of each digit for each slot, its kind drawn at random."""

@@ -46,7 +46,7 @@ class Settings:
     name: str = "digits"
     version: str = "1.0.0"
     plan: Plan = field(default_factory=Plan)
-    disturbed: int = 50_000
+    disturbed: int = 20_000
     """Digits that are disturbed, each in every slot of the pool."""
     negatives: int = 8_000
     """Pictures without a digit, of each kind."""
