@@ -8,9 +8,8 @@ round    to 4 decimals, as the contract says
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +26,7 @@ Reason = Literal["low-confidence", "not-a-digit"]
 _DECIMALS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One picture, read."""
 
     status: Status
