@@ -21,16 +21,18 @@ from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
 from engine import compact, model
+from engine.canary import canary_digits
 from engine.compact import machine_of
 from engine.model import Model, Thresholds
 from engine.svm import DIGITS, Floats, Machine
 from engine.training.calibrate import fit_temperature, threshold_for_share
 from engine.training.data import Labelled
+from engine.training.disturb import DISTURBANCES, disturb
 from engine.training.evaluate import judge
 from engine.training.learn import Plan, fit
 from engine.training.negatives import KINDS
 from engine.training.parallel import describe
-from engine.training.pool import disturbed_pool, foreign_pool, look_everywhere, parts_of, png
+from engine.training.pool import Seen, disturbed_pool, foreign_pool, look, look_everywhere, parts_of, png
 from engine.training.reject import EPOCHS, Examples, fit_reject
 from engine.training.stages import Arrays, Stages, arrays_of, fingerprint
 
@@ -88,7 +90,8 @@ def train(data: Labelled, settings: Settings, folder: Path, work: Path, bars: Pr
     settings = settings.scaled(len(learned))
     stages = Stages(work)
     seed = settings.plan.seed
-    origin = fingerprint(learned.digits, learned.labels, settings.disturbed, seed)
+    probe = _probe()
+    origin = fingerprint(learned.digits, learned.labels, probe.digits, probe.evidence, settings.disturbed, seed)
     # One thread for BLAS: its products are too small to share, and idle threads would spin.
     with threadpool_limits(1, "blas"):
         pool = stages.run("disturbed", origin, lambda: _disturb(learned, settings, bars))
@@ -101,6 +104,12 @@ def train(data: Labelled, settings: Settings, folder: Path, work: Path, bars: Pr
         rejected = stages.run("reject", rejecting, lambda: _reject(machine, learned, pool, against, bars))
         machine = machine_of(rejected)
         return _save(machine, held_out, settings, folder)
+
+
+def _probe() -> Seen:
+    """See a few pictures of every kind: another canvas sees them differently, and makes every kept stage stale."""
+    random = np.random.default_rng(0)
+    return look([picture for kind in DISTURBANCES for picture in disturb(kind, canary_digits(), random)])
 
 
 def _disturb(learned: Labelled, settings: Settings, bars: Progress) -> Arrays:

