@@ -80,8 +80,8 @@ def _subtract_surface(plane: NDArray[np.float32], relief: NDArray[np.float32]) -
     basis = np.empty((-(-height // step) * -(-width // step), _TERMS))
     target = np.empty(len(basis))
     at = 0
-    for y in range(step // 2, height, step):
-        for x in range(step // 2, width, step):
+    for y in range(min(step // 2, height - 1), height, step):
+        for x in range(min(step // 2, width - 1), width, step):
             u, v = across[x], down[y]
             basis[at, 0], basis[at, 1], basis[at, 2] = 1, u, v
             basis[at, 3], basis[at, 4], basis[at, 5] = u * u, u * v, v * v

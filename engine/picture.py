@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +24,10 @@ from PIL import Image
 from engine import exif, jpeg, png
 from engine.errors import DamagedImage, EmptyRecord, ImageTooLarge, ImageTooSmall, OutOfMemory, UnknownFormat
 from engine.formats import Format, image_format
+from engine.frames import check_frames
 from engine.limits import Limits
 
+cv2.setLogLevel(0)  # what is wrong with a picture is told by our error, not on standard error
 cv2.setNumThreads(1)  # a worker has one core, and a pool of threads does not survive its fork
 
 _RGB_CHANNELS = 3
@@ -102,14 +105,17 @@ def _decode_by_opencv(data: bytes, flags: int) -> NDArray[np.uint8]:
 
 
 def _decode_by_pillow(data: bytes, kind: Format, limits: Limits) -> NDArray[np.uint8]:
-    try:
-        image: Image.Image = Image.open(io.BytesIO(data), formats=[kind])
+    check_frames(data, kind, limits)
+    # Pillow warns of odd metadata, at which nobody looks, and of many pixels, which have a limit of ours.
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            image: Image.Image = Image.open(io.BytesIO(data), formats=[kind])
+        except Image.DecompressionBombError as error:
+            raise ImageTooLarge("The image has more pixels than the limit.") from error
         _check_size(*image.size, limits)
         image.load()
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageTooLarge("The image has more pixels than the limit.") from error
-    held = image.getexif().get(exif.ORIENTATION, exif.UPRIGHT) if kind in ("TIFF", "WEBP") else exif.UPRIGHT
-    pixels = np.asarray(_eight_bit(image))
+        held = image.getexif().get(exif.ORIENTATION, exif.UPRIGHT) if kind in ("TIFF", "WEBP") else exif.UPRIGHT
+        pixels = np.asarray(_eight_bit(image))
     return exif.turn_upright(pixels, held)
 
 
