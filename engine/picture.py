@@ -27,7 +27,9 @@ from engine.formats import Format, image_format
 from engine.frames import check_frames
 from engine.limits import Limits
 
-cv2.setLogLevel(0)  # what is wrong with a picture is told by our error, not on standard error
+cv2.utils.logging.setLogLevel(
+    cv2.utils.logging.LOG_LEVEL_SILENT
+)  # what is wrong with a picture is told by our error, not on standard error
 cv2.setNumThreads(1)  # a worker has one core, and a pool of threads does not survive its fork
 
 _RGB_CHANNELS = 3
