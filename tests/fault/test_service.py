@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 from contract.dead_letters import DeadLetter
@@ -72,11 +74,13 @@ async def test_a_drain_ends_at_its_deadline_and_what_is_left_is_the_next_owners(
     assert [position(result) for result in await broker.results()] == [stuck]
 
 
-async def test_workers_end_with_a_service_that_is_killed_in_the_middle(broker: Broker, tmp_path: Path) -> None:
+async def test_no_worker_outlives_a_service_that_is_killed(broker: Broker, tmp_path: Path) -> None:
     await broker.send([poisoned("busy", tmp_path)], partition=0)
     async with running_service(broker, PATIENT) as service:
-        await eventually(lambda: poisoned_workers(tmp_path))
+        (busy,) = await eventually(lambda: poisoned_workers(tmp_path))  # in C code that holds the interpreter's lock
         workers = workers_of(service.process.pid)
+        (idle,) = set(workers) - {busy}
+        os.kill(idle, signal.SIGSTOP)
         service.kill()
         await service.wait()
         await eventually(lambda: [pid for pid in workers if is_alive(pid)], lambda left: not left)
