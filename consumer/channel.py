@@ -96,13 +96,16 @@ class Answers(msgspec.Struct, frozen=True):
 TASKS: Final = msgspec.msgpack.Decoder(list[Task])
 ANSWERS: Final = msgspec.msgpack.Decoder(Answers)
 START: Final = msgspec.msgpack.Decoder(Start)
+_ENCODER: Final = msgspec.msgpack.Encoder()
 GREETING: Final = msgspec.msgpack.Decoder(Ready | Refusal)
 
 
-def frame(message: object) -> bytes:
-    """Encode a message with its length in front."""
-    body = msgspec.msgpack.encode(message)
-    return LENGTH.pack(len(body)) + body
+def frame(message: object) -> bytearray:
+    """Encode a message with its length in front, without a copy of what may be many megabytes."""
+    framed = bytearray(LENGTH.size)
+    _ENCODER.encode_into(message, framed, LENGTH.size)
+    LENGTH.pack_into(framed, 0, len(framed) - LENGTH.size)
+    return framed
 
 
 class Note:

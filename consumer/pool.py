@@ -132,7 +132,8 @@ class Pool:
                 death = again
 
     def _condemn(self, task: Task, item: int, death: WorkerDied) -> Task:
-        self._count_fault(str(death))
+        if not task.condemned:
+            self._count_fault(str(death))  # once a record, however much poison it holds
         if item in task.condemned or len(task.condemned) == CONDEMNED_PER_RECORD:
             item = WHOLE_RECORD
         log.warning(
@@ -236,7 +237,7 @@ class Pool:
         self._faults_in_a_row += 1
         if self._faults_in_a_row >= self._service_faults:
             raise Fatal(
-                f"{self._faults_in_a_row} items in a row failed alone (last: {what}); "
+                f"{self._faults_in_a_row} records in a row failed alone (last: {what}); "
                 "so the service is at fault, not the records: nothing of them is committed"
             )
 

@@ -131,5 +131,5 @@ class Settings(ClientSettings):
     service_faults: int = Field(
         default=10,
         ge=1,
-        description="Items in a row that crash their worker before the service gives itself the blame.",
+        description="Records in a row that crash or hang a worker before the service gives itself the blame.",
     )

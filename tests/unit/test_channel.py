@@ -26,10 +26,10 @@ from consumer.channel import (
 )
 
 
-def body(framed: bytes) -> bytes:
+def body(framed: bytearray) -> bytes:
     (length,) = LENGTH.unpack_from(framed)
     assert len(framed) == LENGTH.size + length
-    return framed[LENGTH.size :]
+    return bytes(framed[LENGTH.size :])
 
 
 def test_tasks_come_out_as_they_went_in() -> None:

@@ -194,7 +194,7 @@ async def test_when_everything_fails_the_service_is_at_fault(word: str) -> None:
             await classify_all(pool)
     fatal = leaves(caught.value)[0]
     assert isinstance(fatal, Fatal)
-    assert str(fatal).startswith("10 items in a row failed alone (last: ")
+    assert str(fatal).startswith("10 records in a row failed alone (last: ")
     assert len(answered) < 10
 
 
@@ -203,8 +203,18 @@ async def test_failures_in_a_row_count_only_while_nothing_comes_through() -> Non
     async with running(service_faults=3) as pool:
         for words in ("internal", "crash", "good", "internal", "hang", "internal good", "hang", "crash"):
             await pool.classify(batch(words))
-        with pytest.raises(Fatal, match=r"3 items in a row failed alone \(last: internal errors\)"):
+        with pytest.raises(Fatal, match=r"3 records in a row failed alone \(last: internal errors\)"):
             await pool.classify(batch("internal"))
+
+
+@pytest.mark.usefixtures("batches")
+async def test_a_record_counts_once_however_much_poison_it_holds() -> None:
+    async with running(service_faults=3) as pool:
+        for _ in range(2):
+            assert len(failed(await pool.classify(batch("hang crash hang crash hang")))) == 1
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await pool.classify(batch("hang"))
+    assert str(leaves(caught.value)[0]).startswith("3 records in a row failed alone (last: it hung)")
 
 
 async def test_workers_that_do_not_start_end_the_service_after_three_attempts(
