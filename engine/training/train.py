@@ -37,8 +37,8 @@ from engine.training.reject import EPOCHS, Examples, fit_reject
 from engine.training.stages import Arrays, Stages, arrays_of, fingerprint
 
 _LEARNED_PART = 5 / 6
-_UNSURE_AS_NO_DIGIT = 0.004  # of the clean digits
-_UNSURE_AS_DOUBTFUL = 0.004
+_UNSURE_AS_NO_DIGIT = 0.006  # of the clean digits; together with the next below the 1 % that may be unsure
+_UNSURE_AS_DOUBTFUL = 0.0025
 
 
 @dataclass(frozen=True, slots=True)
