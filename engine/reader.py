@@ -22,6 +22,10 @@ from engine.picture import Picture, decode
 
 _CHUNK = 256
 _WAITING_VALUES = 2_000_000  # pixels times channels: what decoded pictures may hold in memory while they wait
+_KEPT_RATIO = 4
+_KEPT_BYTES = 64 * 1024
+_NOT_KEPT = f"the failed entries of this archive take more than {_KEPT_RATIO} times its own bytes"
+"""What an archive inflates to may be 200 times its size; so much of it must not come out again as failed entries."""
 
 
 @dataclass(slots=True)
@@ -104,14 +108,22 @@ class Reader:
     ) -> Iterable[Outcome]:
         """Yield one outcome for each item; its reading is filled in when its turn comes."""
         on_item(payload_index, 0)
+        room_bytes = _KEPT_RATIO * len(payload) + _KEPT_BYTES
         try:
             opened = open_payload(payload, self._limits)
-            for item in opened.items():
-                if item.index in skip:
-                    yield Outcome(item.name, data=item.data if item.name is not None else None, left_out=item.left_out)
-                    continue
-                on_item(payload_index, item.index)
-                yield self._begin(item, waiting)
+            items = opened.items()
+            for index in range(opened.count):
+                on_item(payload_index, index)  # before it is inflated, which may be what goes wrong
+                item = next(items)
+                if index in skip:
+                    outcome = Outcome(item.name, data=None if item.name is None else item.data, left_out=item.left_out)
+                else:
+                    outcome = self._begin(item, waiting)
+                room_bytes -= len(outcome.data or b"")
+                if outcome.data is not None and room_bytes < 0:
+                    room_bytes += len(outcome.data)
+                    outcome.data, outcome.left_out = None, _NOT_KEPT
+                yield outcome
         except EngineError as error:
             yield Outcome(error=error)
 

@@ -107,6 +107,19 @@ def test_an_entry_that_may_not_be_touched_goes_to_the_dead_letters_with_its_byte
     assert (letter.code, letter.name, letter.data) == ("worker-timeout", "poison.png", b"bytes that crash")
 
 
+def test_an_archive_of_junk_does_not_come_out_many_times_its_size(answerer: Answerer) -> None:
+    junk = b"".join(b"%06d" % number + b" " * 94 for number in range(5_000))
+    archive = zipped([(f"{index}.txt", junk) for index in range(20)])
+    assert 20 * len(junk) > 4 * len(archive) + 100_000
+    answer = answerer.answer([task(archive)]).answers[0]
+    kept = [letter.data for letter in answer.dead_letters if letter.data is not None]
+    assert len(answer.dead_letters) == 20
+    assert 0 < sum(map(len, kept)) < 4 * len(archive) + 100_000
+    assert set(kept) == {junk}
+    reasons = {letter.left_out for letter in answer.dead_letters if letter.data is None}
+    assert reasons == {"the failed entries of this archive take more than 4 times its own bytes"}
+
+
 def test_the_place_noted_is_that_in_the_batch_also_behind_records_that_are_not_touched(
     answerer: Answerer, note: Note
 ) -> None:
