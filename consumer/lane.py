@@ -110,7 +110,7 @@ class Lane:
                 await self._carry(producer, Fetcher(self._equipment.consumer, self.partition, offset))
         except Lost as lost:
             log.warning("lane lost", partition=self.name, why=str(lost), then="the group is asked who goes on")
-            return End.LOST
+            return self._end or End.LOST  # revoked in the meantime: there is nobody to ask
         finally:
             self._hand.drop()
         return self._end or End.REVOKED
