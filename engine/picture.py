@@ -71,6 +71,8 @@ def decode(data: bytes, limits: Limits) -> Picture:
     except MemoryError as error:
         raise OutOfMemory("There is not enough memory to decode the image.") from error
     except _DAMAGE as error:
+        if getattr(error, "code", None) == cv2.Error.StsNoMem:  # OpenCV's MemoryError
+            raise OutOfMemory("There is not enough memory to decode the image.") from error
         raise DamagedImage(f"The {kind} file cannot be decoded: it is damaged.") from error
     # Of one layout, whatever a decoder gives and a rotation leaves: the compiled loops are made for that one.
     return Picture(np.require(pixels, requirements=["C", "W"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import cv2
 import pytest
 
 from consumer.channel import WHOLE_RECORD, Note, Task
@@ -70,6 +71,19 @@ def test_one_bad_record_of_a_batch_fails_alone(answerer: Answerer) -> None:
     assert [result.source.offset for result in results] == [0, 1, 2]
     (letter,) = answers[1].dead_letters
     assert (letter.code, letter.whole, letter.data) == ("unknown-format", True, None)
+
+
+def test_a_sound_image_that_opencv_has_no_memory_for_is_not_called_damaged(
+    answerer: Answerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def imdecode(*_: object) -> None:
+        error = cv2.error("Failed to allocate")
+        error.code = cv2.Error.StsNoMem
+        raise error
+
+    monkeypatch.setattr(cv2, "imdecode", imdecode)
+    (letter,) = answerer.answer([task()]).answers[0].dead_letters
+    assert letter.code == "out-of-memory"
 
 
 def test_entries_of_an_archive_are_answered_in_its_order_and_a_bad_one_alone_is_lost(answerer: Answerer) -> None:
