@@ -20,8 +20,8 @@ from consumer.errors import Fatal
 from consumer.lane import Lane
 from consumer.lanes import Lanes
 from consumer.metrics import Metrics
-from consumer.pool import Pool
 from consumer.settings import Settings
+from consumer.workers import Workers
 
 log = structlog.get_logger()
 
@@ -37,17 +37,17 @@ class Health:
     metrics: Metrics
     state: str = "starting"
     broker_reachable: bool = False
-    pool: Pool | None = None
+    workers: Workers | None = None
     lanes: Lanes | None = None
     consumer: Any = None
     started_at_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
 
     def stuck(self) -> list[str]:
         """Name the lanes that hold records without progress, outside waits for the brokers."""
-        if self.lanes is None or self.pool is None:
+        if self.lanes is None or self.workers is None:
             return []
         limit_s = self.settings.item_timeout_s + STUCK_MARGIN_S
-        now_s, pool_s = time.monotonic(), self.pool.progressed_at_s
+        now_s, pool_s = time.monotonic(), self.workers.progressed_at_s
         return [
             lane.name
             for lane in self.lanes.current.values()
@@ -56,7 +56,7 @@ class Health:
 
     def not_ready(self) -> list[str]:
         """Name what is missing until records are answered here."""
-        if self.state != "running" or self.lanes is None or self.pool is None:
+        if self.state != "running" or self.lanes is None or self.workers is None:
             return [f"the service is {self.state}"]
         reasons = []
         if not self.broker_reachable:
@@ -64,7 +64,7 @@ class Health:
         if not self.lanes.joined:
             reasons.append("the group is rebalancing, or not joined yet")
         reasons += [f"lane {lane.name} has not started" for lane in self.lanes.current.values() if not lane.started]
-        if self.pool.running == 0:
+        if self.workers.running == 0:
             reasons.append("no worker is running")
         return reasons
 
@@ -72,7 +72,7 @@ class Health:
         """Everything that ``/health`` tells."""
         lanes = list(self.lanes.current.values()) if self.lanes else []
         partitions = [self._partition(lane) for lane in lanes]
-        model = self.pool.model if self.pool else None
+        model = self.workers.model if self.workers else None
         return {
             "state": self.state,
             "ready": not self.not_ready(),
@@ -83,7 +83,7 @@ class Health:
             "partitions": partitions,
             "lag": sum(partition["lag"] or 0 for partition in partitions),
             "last_commit_at_ms": max((lane.committed_at_ms or 0 for lane in lanes), default=0) or None,
-            "workers": {"running": self.pool.running if self.pool else 0, "wanted": self.settings.workers},
+            "workers": {"running": self.workers.running if self.workers else 0, "wanted": self.settings.workers},
             "model": {"name": model.name, "version": model.version, "sha256": model.sha256} if model else None,
         }
 
@@ -91,7 +91,7 @@ class Health:
         """Set the gauges that are read from the state, before they are shown."""
         lanes = list(self.lanes.current.values()) if self.lanes else []
         self.metrics.ready.set(not self.not_ready())
-        self.metrics.workers.set(self.pool.running if self.pool else 0)
+        self.metrics.workers.set(self.workers.running if self.workers else 0)
         self.metrics.assigned.set(len(lanes))
         self.metrics.lag.clear()  # partitions that have gone elsewhere are no longer ours to tell of
         for lane in lanes:

@@ -1,7 +1,7 @@
 """The service: opens everything in order, waits, and closes in reverse. This is the map.
 
 health    first, so that the process can be asked from its first moment
-pool      workers load the model while the brokers are looked for
+workers   load the model while the brokers are looked for
 checks    brokers, topics, settings
 group     join; from now on the group's callbacks start and end lanes
 drain     on SIGTERM or SIGINT: stop fetching, publish what is in hand, leave the group, end the workers
@@ -33,6 +33,7 @@ from consumer.pacer import Pacer
 from consumer.pool import Pool
 from consumer.process import WorkerSpec
 from consumer.settings import Settings
+from consumer.workers import Workers
 
 log = structlog.get_logger()
 
@@ -78,17 +79,17 @@ async def _serve(settings: Settings, stopping: asyncio.Event) -> None:
     metrics = Metrics()
     health = Health(settings, metrics)
     async with serving(health), asyncio.TaskGroup() as group:
-        pool = health.pool = _pool(settings, metrics)
-        working = group.create_task(pool.run(), name="pool")
+        workers = health.workers = _workers(settings, metrics)
+        working = group.create_task(workers.run(), name="workers")
         try:
             with contextlib.suppress(_Stopped):  # within the task group, which would wrap it
                 dead_letter_bytes = await _unless(stopping, check_cluster(settings))
-                await _unless(stopping, pool.ready())
+                await _unless(stopping, workers.ready())
                 async with _consumer(settings, stopping) as consumer:
                     equipment = Equipment(
                         settings,
                         consumer,
-                        pool,
+                        Pool(workers, service_faults=settings.service_faults),
                         Budget(settings.in_flight_bytes),
                         Pacer(settings.pacing.transactions_per_s),
                         metrics,
@@ -120,16 +121,14 @@ async def _drain(lanes: Lanes, deadline_s: float) -> None:
         await lanes.on_partitions_revoked(list(lanes.current))
 
 
-def _pool(settings: Settings, metrics: Metrics) -> Pool:
+def _workers(settings: Settings, metrics: Metrics) -> Workers:
     spec = WorkerSpec(
         model=settings.model,
         limits=asdict(settings.limits),
         memory_bytes=settings.worker_memory_bytes,
         item_timeout_s=settings.item_timeout_s,
     )
-    return Pool(
-        spec, settings.pacing, workers=settings.workers, service_faults=settings.service_faults, metrics=metrics
-    )
+    return Workers(spec, settings.pacing, count=settings.workers, metrics=metrics)
 
 
 @contextlib.asynccontextmanager

@@ -18,6 +18,7 @@ from consumer.lanes import Lanes
 from consumer.metrics import Metrics
 from consumer.outgoing import OutgoingRecord
 from consumer.pacer import Pacer
+from consumer.pool import Pool
 from consumer.position import start_offset
 from consumer.settings import Settings
 from consumer.transactions import PartitionProducer
@@ -57,11 +58,19 @@ class Member:
 async def member(settings: Settings, broker: Broker) -> AsyncIterator[Member]:
     metrics = Metrics()
     async with asyncio.TaskGroup() as group:
-        pool = service._pool(settings, metrics)
-        working = group.create_task(pool.run())
-        await pool.ready()
+        workers = service._workers(settings, metrics)
+        working = group.create_task(workers.run())
+        await workers.ready()
         async with service._consumer(settings, asyncio.Event()) as consumer:
-            equipment = Equipment(settings, consumer, pool, Budget(2**26), Pacer(200), metrics, DEAD_LETTER_BYTES)
+            equipment = Equipment(
+                settings,
+                consumer,
+                Pool(workers, service_faults=10),
+                Budget(2**26),
+                Pacer(200),
+                metrics,
+                DEAD_LETTER_BYTES,
+            )
             lanes = Lanes(equipment, group)
             consumer.subscribe([broker.topics.requests], listener=lanes)
             member = Member(consumer, lanes)

@@ -14,6 +14,7 @@ from consumer.metrics import Metrics
 from consumer.pool import Pool
 from consumer.process import WorkerSpec
 from consumer.settings import PacingSettings
+from consumer.workers import Workers
 from contract.records import Result, read_result
 from engine.limits import Limits
 from models import default_model
@@ -28,6 +29,7 @@ class RunningPool:
     """A pool, what it counts, and the task that keeps it."""
 
     pool: Pool
+    workers: Workers
     metrics: Metrics
     keeping: asyncio.Task[None]
 
@@ -49,7 +51,7 @@ class RunningPool:
     async def is_whole_again(self) -> None:
         """Wait until all workers run."""
         await eventually(
-            lambda: (self.pool.running, len(workers_of(os.getpid()))),
+            lambda: (self.workers.running, len(workers_of(os.getpid()))),
             lambda seen: seen == (WORKERS, WORKERS),
             deadline_s=60,
         )
@@ -71,14 +73,14 @@ async def running_pool(
     """Start a pool, wait until it is ready, end it."""
     metrics = Metrics()
     spec = WorkerSpec(model or default_model(), dataclasses.asdict(Limits()), memory_bytes, item_timeout_s)
-    pool = Pool(spec, PacingSettings(), workers=WORKERS, service_faults=service_faults, metrics=metrics)
-    keeping = asyncio.create_task(pool.run(), name="pool")
-    ready = asyncio.create_task(pool.ready())
+    workers = Workers(spec, PacingSettings(), count=WORKERS, metrics=metrics)
+    keeping = asyncio.create_task(workers.run(), name="workers")
+    ready = asyncio.create_task(workers.ready())
     try:
         await asyncio.wait({keeping, ready}, return_when=asyncio.FIRST_COMPLETED)
         if keeping.done():
             keeping.result()
-        yield RunningPool(pool, metrics, keeping)
+        yield RunningPool(Pool(workers, service_faults=service_faults), workers, metrics, keeping)
     finally:
         ready.cancel()
         keeping.cancel()

@@ -17,8 +17,8 @@ from consumer.errors import Fatal
 from consumer.health import STUCK_MARGIN_S, Health, serving
 from consumer.lanes import Lanes
 from consumer.metrics import Metrics
-from consumer.pool import Pool
 from consumer.settings import HealthSettings, Settings
+from consumer.workers import Workers
 
 LONG_AGO_S = 1_000.0
 PARTITION = TopicPartition("requests", 0)
@@ -49,7 +49,7 @@ class LanesState:
 
 
 @dataclass
-class PoolState:
+class WorkersState:
     running: int = 2
     model: Ready | None = MODEL
     progressed_at_s: float = 0.0
@@ -66,7 +66,7 @@ class ConsumerState:
         return self.end
 
 
-def health(*lanes: LaneState, pool: PoolState | None = None, joined: bool = True, **more: Any) -> Health:
+def health(*lanes: LaneState, workers: WorkersState | None = None, joined: bool = True, **more: Any) -> Health:
     """Give the health of a service that runs well, but for what is said here."""
     by_partition = {lane.partition: lane for lane in lanes}
     well: dict[str, Any] = {
@@ -78,7 +78,7 @@ def health(*lanes: LaneState, pool: PoolState | None = None, joined: bool = True
     return Health(
         **well | more,
         metrics=Metrics(),
-        pool=cast("Pool", pool or PoolState(progressed_at_s=time.monotonic())),
+        workers=cast("Workers", workers or WorkersState(progressed_at_s=time.monotonic())),
         lanes=cast("Lanes", LanesState(by_partition, joined)),
     )
 
@@ -101,7 +101,7 @@ def test_before_it_runs_it_is_not_ready_and_not_stuck() -> None:
 
 
 def test_what_is_missing_until_it_is_ready_is_named() -> None:
-    unwell = health(LaneState(started=False), pool=PoolState(running=0), joined=False, broker_reachable=False)
+    unwell = health(LaneState(started=False), workers=WorkersState(running=0), joined=False, broker_reachable=False)
     assert unwell.not_ready() == [
         "no broker answers",
         "the group is rebalancing, or not joined yet",
@@ -114,9 +114,9 @@ def test_records_in_hand_without_progress_for_too_long_are_stuck() -> None:
     still_s = Settings().item_timeout_s + STUCK_MARGIN_S
     now_s = time.monotonic()
     stuck = LaneState(in_hand=1, progressed_at_s=now_s - still_s - 1)
-    assert health(stuck, pool=PoolState(progressed_at_s=now_s - LONG_AGO_S)).stuck() == ["requests/0"]
+    assert health(stuck, workers=WorkersState(progressed_at_s=now_s - LONG_AGO_S)).stuck() == ["requests/0"]
     stuck.progressed_at_s = now_s - still_s + 5
-    assert health(stuck, pool=PoolState(progressed_at_s=now_s - LONG_AGO_S)).stuck() == []
+    assert health(stuck, workers=WorkersState(progressed_at_s=now_s - LONG_AGO_S)).stuck() == []
 
 
 @pytest.mark.parametrize(
@@ -128,12 +128,12 @@ def test_records_in_hand_without_progress_for_too_long_are_stuck() -> None:
     ids=["nothing in hand, whatever the lag", "waiting for the broker"],
 )
 def test_what_a_restart_would_not_help_is_not_stuck(lane: LaneState) -> None:
-    assert health(lane, pool=PoolState(progressed_at_s=-LONG_AGO_S)).stuck() == []
+    assert health(lane, workers=WorkersState(progressed_at_s=-LONG_AGO_S)).stuck() == []
 
 
 def test_a_lane_whose_workers_move_is_not_stuck() -> None:
     lane = LaneState(in_hand=1, progressed_at_s=-LONG_AGO_S)
-    assert health(lane, pool=PoolState(progressed_at_s=time.monotonic())).stuck() == []
+    assert health(lane, workers=WorkersState(progressed_at_s=time.monotonic())).stuck() == []
 
 
 def test_the_report_tells_lag_commits_workers_and_model() -> None:
@@ -184,7 +184,7 @@ async def test_the_server_answers_with_codes_that_a_probe_understands() -> None:
     port = free_ports(1)[0]
     unwell = health(
         LaneState(in_hand=1, progressed_at_s=-LONG_AGO_S),
-        pool=PoolState(progressed_at_s=-LONG_AGO_S),
+        workers=WorkersState(progressed_at_s=-LONG_AGO_S),
         joined=False,
         settings=Settings(health=HealthSettings(port=port)),
     )

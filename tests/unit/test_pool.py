@@ -19,6 +19,7 @@ from consumer.metrics import Metrics
 from consumer.pool import Pool
 from consumer.process import WorkerDied, WorkerNotStarted, WorkerSpec
 from consumer.settings import PacingSettings
+from consumer.workers import Workers
 from contract.errors import ErrorCode
 from engine.limits import Limits
 
@@ -73,17 +74,17 @@ def _letter(item: int, code: str) -> DeadLetter:
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     given: list[list[int]] = []
     monkeypatch.setattr(ScriptedWorker, "batches", given, raising=False)
-    monkeypatch.setattr("consumer.pool.WorkerProcess", ScriptedWorker)
+    monkeypatch.setattr("consumer.workers.WorkerProcess", ScriptedWorker)
     return given
 
 
 @contextlib.asynccontextmanager
 async def running(*, workers: int = 2, service_faults: int = 10, **pacing: int) -> AsyncIterator[Pool]:
-    pool = Pool(SPEC, PacingSettings(**pacing), workers=workers, service_faults=service_faults, metrics=Metrics())
-    keeping = asyncio.create_task(pool.run())
-    await pool.ready()
+    kept = Workers(SPEC, PacingSettings(**pacing), count=workers, metrics=Metrics())
+    keeping = asyncio.create_task(kept.run())
+    await kept.ready()
     try:
-        yield pool
+        yield Pool(kept, service_faults=service_faults)
     finally:
         keeping.cancel()
         await asyncio.wait({keeping})
@@ -229,9 +230,9 @@ async def test_workers_that_do_not_start_end_the_service_after_three_attempts(
         yield
 
     monkeypatch.setattr(ScriptedWorker, "started", not_started)
-    pool = Pool(SPEC, PacingSettings(), workers=1, service_faults=10, metrics=Metrics())
+    workers = Workers(SPEC, PacingSettings(), count=1, metrics=Metrics())
     with pytest.raises(BaseExceptionGroup) as caught:
-        await pool.run()
+        await workers.run()
     assert str(leaves(caught.value)[0]) == "worker processes do not start: it ended before it was ready"
     assert len(attempts) == 3
     assert batches == []
