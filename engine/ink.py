@@ -1,7 +1,7 @@
 """Relief over the paper to ink: 0 where there is paper, 1 where there is full ink.
 
-smooth    noisy pictures are blurred until the noise is small beside the ink
 polarity  ink is the side of the paper that is rarer and further away
+smooth    noisy pictures are blurred until the noise is small beside the ink
 contrast  full ink becomes 1; what lies within the paper's own noise becomes 0
 """
 
@@ -20,7 +20,6 @@ _TOP_PIXELS = 4  # of the highest pixels the last is certainly ink
 _FULL_SHARE = 0.25  # of the pixels over half of that height are as high as full ink, or higher
 _NOISY = 0.08  # of the contrast: noisier reliefs are smoothed
 _SMOOTHINGS = 3
-_NOISE_SAMPLES = 1000
 _NOISE_FLOOR = 2.0  # times the paper's standard deviation: below it nothing is ink
 _PAPER = 0.25  # of full ink: what is nearer to the paper than that is paper
 
@@ -55,31 +54,24 @@ def _find_ink(
     counts = np.empty(_HEIGHTS, np.int32)
     for index in range(len(contrast)):
         relief = plane_of(reliefs, index)
-        if levels[index] < 0:
-            _smooth(relief, counts)
         values = relief.reshape(-1)
         _turn_to_ink(values)
-        full = _full_height(values, counts)
-        contrast[index] = full
-        if full < 1:
-            values[:] = 0
-            continue
-        noise[index] = _paper_noise(values, np.float32(_PAPER * full))
-        floor = np.float32(_NOISE_FLOOR) * noise[index]
-        gain = 1 / max(np.float32(1), np.float32(full) - floor)
+        full, rough = _measure(values, counts)
+        for _ in range(_SMOOTHINGS if levels[index] < 0 else 0):
+            if rough > _NOISY * full:
+                _blur(relief)
+                full, rough = _measure(values, counts)
+        contrast[index], noise[index] = full, rough
+        floor = np.float32(_NOISE_FLOOR * rough)
+        gain = 1 / max(np.float32(1), np.float32(full) - floor) if full >= 1 else np.float32(0)
         for at in range(values.size):
             values[at] = min(np.float32(1), max(np.float32(0), (values[at] - floor) * gain))
 
 
 @compiled
-def _smooth(relief: NDArray[np.float32], counts: NDArray[np.int32]) -> None:
-    values = relief.reshape(-1)
-    step = 1 + values.size // _NOISE_SAMPLES
-    for _ in range(_SMOOTHINGS):
-        noise = 1.48 * np.median(np.abs(values[::step]))  # the standard deviation, if most of it is paper
-        if noise <= _NOISY * _full_height(np.abs(values), counts):
-            return
-        _blur(relief)
+def _measure(values: NDArray[np.float32], counts: NDArray[np.int32]) -> tuple[int, float]:
+    full = _full_height(values, counts)
+    return full, _paper_noise(values, np.float32(_PAPER * full))
 
 
 @compiled

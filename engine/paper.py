@@ -1,7 +1,8 @@
 """Take the paper away: what is left is 0 on the paper, and the further from 0 the more certainly ink.
 
 Even paper is one level. Of uneven paper (shade, a lamp, a photograph) a smooth surface of second order is laid through
-all that is not ink: least squares, over and over, with ever less say for what lies far from the surface.
+all that is not ink: least squares, over and over, with ever less say for what lies far from the surface. Ink fades in
+the shade as its paper does, so it is measured against the light that falls there.
 
 References
 ----------
@@ -10,6 +11,8 @@ References
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +25,9 @@ _PLANE_TERMS = 3
 _ROUNDS = 6
 _PLANE_ROUNDS = 3  # a surface that is free to bend at once would bend into the digit
 _SAMPLES = 16  # a side
+_LIGHT_MAX = np.float32(3.0)  # times brighter than where a shadow falls, at most: deeper ones hold no ink but noise
+_BRIGHT = 80.0  # grey levels over black
+_HALF_LIT = 0.4
 _FAR = 2.5  # times the median distance from the surface
 
 
@@ -45,25 +51,24 @@ def remove_paper(
     unevenness : (n,) float32
         Range of the paper's surface in grey levels; 0 for even paper.
     """
-    relief = Planes(np.zeros_like(planes.values), planes.starts, planes.sides)
+    relief = planes._replace(values=np.zeros_like(planes.values))
     unevenness = np.zeros(len(levels), np.float32)
-    _remove_paper(planes, levels, sheets, relief, unevenness)
+    _remove_paper((planes, relief), levels, sheets, unevenness)
     return relief, unevenness
 
 
 @compiled
 def _remove_paper(
-    planes: Planes,
+    planes: tuple[Planes, Planes],
     levels: NDArray[np.float32],
     sheets: NDArray[np.int64],
-    reliefs: Planes,
     unevenness: NDArray[np.float32],
 ) -> None:
     for index in range(len(levels)):
-        plane, relief = plane_of(planes, index), plane_of(reliefs, index)
+        plane, relief = plane_of(planes[0], index), plane_of(planes[1], index)
         level = levels[index]
         if level < 0:
-            unevenness[index] = _subtract_surface(plane, relief)
+            unevenness[index] = _subtract_surface(plane, relief, planes[0].blacks[index])
             continue
         top, left, bottom, right = sheets[index]
         for y in range(top, bottom):
@@ -72,10 +77,29 @@ def _remove_paper(
 
 
 @compiled
-def _subtract_surface(plane: NDArray[np.float32], relief: NDArray[np.float32]) -> float:
+def _subtract_surface(plane: NDArray[np.float32], relief: NDArray[np.float32], black: float) -> float:
     height, width = plane.shape
     across = np.linspace(-1, 1, width).astype(np.float32)
     down = np.linspace(-1, 1, height).astype(np.float32)
+    surface, unevenness = _fit(*_sample(plane, across, down))
+    skew = np.float32(0)
+    for y in range(height):
+        constant, linear, square = _row(surface, down[y])
+        for x in range(width):
+            above = plane[y, x] - (constant + across[x] * (linear + across[x] * square))
+            relief[y, x] = above
+            skew += above * above * above
+    surface[0] -= black  # from here on it is the light that the paper reflects
+    _even_out(relief, surface, (across, down), float(skew))
+    return unevenness
+
+
+@compiled
+def _sample(
+    plane: NDArray[np.float32], across: NDArray[np.float32], down: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give the surface's terms and the plane's values at samples of a regular grid."""
+    height, width = plane.shape
     step = -(-max(height, width) // _SAMPLES)
     basis = np.empty((-(-height // step) * -(-width // step), _TERMS))
     target = np.empty(len(basis))
@@ -87,14 +111,51 @@ def _subtract_surface(plane: NDArray[np.float32], relief: NDArray[np.float32]) -
             basis[at, 3], basis[at, 4], basis[at, 5] = u * u, u * v, v * v
             target[at] = plane[y, x]
             at += 1
-    surface, unevenness = _fit(basis[:at], target[:at])
-    for y in range(height):
-        v = down[y]
-        constant = np.float32(surface[0] + v * (surface[2] + v * surface[5]))
-        linear, square = np.float32(surface[1] + v * surface[4]), np.float32(surface[3])
-        for x in range(width):
-            relief[y, x] = plane[y, x] - (constant + across[x] * (linear + across[x] * square))
-    return unevenness
+    return basis[:at], target[:at]
+
+
+@compiled
+def _row(surface: NDArray[np.float64], v: np.float32) -> tuple[np.float32, np.float32, np.float32]:
+    """Give the surface along a row, as constant, linear and square term."""
+    constant = surface[0] + v * (surface[2] + v * surface[5])
+    return np.float32(constant), np.float32(surface[1] + v * surface[4]), np.float32(surface[3])
+
+
+@compiled
+def _even_out(
+    relief: NDArray[np.float32],
+    light: NDArray[np.float64],
+    axes: tuple[NDArray[np.float32], NDArray[np.float32]],
+    skew: float,
+) -> None:
+    """Raise the ink in the shade to what it would be in the brightest light on the picture."""
+    across, down = axes
+    least, most = _extremes(light, across, down)
+    # Ink that is darker than its paper needs nothing but light. Of ink that is brighter nobody knows whether the shade
+    # was there before it or falls on both: bright paper, which shows its light well, is taken for the latter.
+    absorbs = (skew < 0) == (most > 0)
+    if least * most <= 0 or (not absorbs and (abs(most) < _BRIGHT or abs(least) < _HALF_LIT * abs(most))):
+        return
+    for y in range(relief.shape[0]):
+        constant, linear, square = _row(light, down[y])
+        for x in range(relief.shape[1]):
+            here = constant + across[x] * (linear + across[x] * square)
+            relief[y, x] *= min(_LIGHT_MAX, np.float32(most) / here)
+
+
+@compiled
+def _extremes(
+    surface: NDArray[np.float64], across: NDArray[np.float32], down: NDArray[np.float32]
+) -> tuple[float, float]:
+    """Give the surface's values nearest to and furthest from 0, at the picture's corners, edge centres and middle."""
+    least, most = math.inf, 0.0
+    for v in (down[0], down[len(down) // 2], down[-1]):
+        constant, linear, square = _row(surface, v)
+        for u in (across[0], across[len(across) // 2], across[-1]):
+            value = float(constant + u * (linear + u * square))
+            least = value if abs(value) < abs(least) else least
+            most = value if abs(value) > abs(most) else most
+    return least, most
 
 
 @compiled

@@ -35,6 +35,8 @@ class Planes(NamedTuple):
     """(n + 1,) where each plane starts in `values`."""
     sides: NDArray[np.int64]
     """(n, 2) height and width."""
+    blacks: NDArray[np.float32]
+    """(n,) what black is in each grey plane; a mix of colours may turn it into any grey."""
 
 
 @compiled
@@ -89,18 +91,19 @@ def project(pictures: Sequence[NDArray[np.uint8]]) -> Planes:
     sides = np.array([picture.shape[:2] for picture in pictures], np.int64).reshape(-1, 2)
     starts = np.zeros(len(pictures) + 1, np.int64)
     np.cumsum(sides[:, 0] * sides[:, 1], out=starts[1:])
+    blacks = np.zeros(len(pictures), np.float32)
     if all(picture.ndim == _GREY_NDIM for picture in pictures):
         flat = [picture.ravel() for picture in pictures]
         values = np.concatenate(flat).astype(np.float32) if flat else np.zeros(0, np.float32)
-        return Planes(values, starts, sides)
+        return Planes(values, starts, sides, blacks)
     values = np.empty(starts[-1], np.float32)
     for index, picture in enumerate(pictures):
         plane = values[starts[index] : starts[index + 1]]
         if picture.ndim == _GREY_NDIM:
             plane[:] = picture.ravel()
         else:
-            _project(np.ascontiguousarray(picture), plane.reshape(picture.shape[:2]))
-    return Planes(values, starts, sides)
+            blacks[index] = _project(np.ascontiguousarray(picture), plane.reshape(picture.shape[:2]))
+    return Planes(values, starts, sides, blacks)
 
 
 @compiled
@@ -127,7 +130,7 @@ def _lay_on_paper(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @compiled
-def _project(picture: NDArray[np.uint8], plane: NDArray[np.float32]) -> None:
+def _project(picture: NDArray[np.uint8], plane: NDArray[np.float32]) -> float:
     mix = _strongest_mix(picture)
     offset = np.float32(0.0)
     for weight in mix:
@@ -137,6 +140,7 @@ def _project(picture: NDArray[np.uint8], plane: NDArray[np.float32]) -> None:
     for y in range(height):
         for x in range(width):
             plane[y, x] = offset + mix[0] * picture[y, x, 0] + mix[1] * picture[y, x, 1] + mix[2] * picture[y, x, 2]
+    return float(offset)
 
 
 @compiled

@@ -42,7 +42,7 @@ def keep_strokes(ink: Planes, components: Components) -> tuple[Planes, NDArray[n
         largest's); kept ink (of all ink); part of the box that is ink; kept pixels at the picture's edge (of all
         kept); their mean level; px of outline for each of them; logarithm of the box's width to its height.
     """
-    strokes = Planes(np.zeros_like(ink.values), ink.starts, ink.sides)
+    strokes = ink._replace(values=np.zeros_like(ink.values))
     boxes = np.zeros((len(ink.sides), 4), np.int64)
     facts = np.zeros((len(ink.sides), FACTS), np.float32)
     _keep_strokes((ink, strokes), components, boxes, facts)
