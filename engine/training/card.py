@@ -127,7 +127,7 @@ def _sections(classifier: Classifier, trial: Trial, speed: dict[str, Any] | None
         _OTHER_FORMAT,
         _table(["kind", "n", "error", "95 % interval", "unsure"], _judged_rows({"8 px digits": trial.other_format})),
         "## No digit\n",
-        _table(["kind", "n", "AUROC", "recognised", "95 % interval"], _reject_rows(trial)),
+        _table(["kind", "n", "AUROC", "95 % interval", "recognised", "95 % interval"], _reject_rows(trial)),
         *_speed_section(speed),
         "## Pictures\n",
         *(f"![{name.removesuffix('.png')}]({name})\n" for name in pictures),
@@ -148,9 +148,17 @@ def _clean_rows(judged: Judged) -> list[list[str]]:
     return [
         ["digits", f"{figures['n']:,}", ""],
         ["error", _percent(figures["error_pct"]), _interval(figures["error_pct_interval"])],
-        ["calibration error (15 bins of equally many)", _percent(figures["ece_pct"]), ""],
-        ["error at 99 % coverage", _percent(figures["error_at_99_coverage_pct"]), ""],
-        ["unsure", _percent(figures["unsure_pct"]), ""],
+        [
+            "calibration error (15 bins of equally many)",
+            _percent(figures["ece_pct"]),
+            _interval(figures["ece_pct_interval"]),
+        ],
+        [
+            "error at 99 % coverage",
+            _percent(figures["error_at_99_coverage_pct"]),
+            _interval(figures["error_at_99_coverage_pct_interval"]),
+        ],
+        ["unsure", _percent(figures["unsure_pct"]), _interval(figures["unsure_pct_interval"])],
         [
             "error among the recognised",
             _percent(figures["error_pct_recognised"]),
@@ -174,6 +182,7 @@ def _reject_rows(trial: Trial) -> list[list[str]]:
             kind,
             f"{figures['n']:,}",
             f"{figures['auroc']:.4f}",
+            " to ".join(f"{end:.4f}" for end in figures["auroc_interval"]),
             _percent(figures["recognised_pct"]),
             _interval(figures["recognised_pct_interval"]),
         ]

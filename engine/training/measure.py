@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ BINS: Final = 15
 
 _Z_95 = 1.959964
 _COVERAGE = 0.99
+_RESAMPLES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,25 @@ class Judged:
             "error_pct": _percent(wrong, count),
             "error_pct_interval": interval_pct(wrong, count),
             "ece_pct": round(100 * calibration_error(self.confidence, ~self.wrong), 4),
+            "ece_pct_interval": self._resampled_pct(calibration_error),
             "error_at_99_coverage_pct": round(100 * error_at_coverage(self.confidence, ~self.wrong, _COVERAGE), 4),
+            "error_at_99_coverage_pct_interval": self._resampled_pct(
+                lambda confidence, right: error_at_coverage(confidence, right, _COVERAGE)
+            ),
             "unsure_pct": _percent(int(self.unsure.sum()), count),
+            "unsure_pct_interval": interval_pct(int(self.unsure.sum()), count),
             "error_pct_recognised": _percent(wrong_recognised, int(recognised.sum())),
             "error_pct_recognised_interval": interval_pct(wrong_recognised, int(recognised.sum())),
         }
+
+    def _resampled_pct(self, statistic: Callable[[Floats, NDArray[np.bool_]], float]) -> list[float] | None:
+        """Give the 95 % interval of a statistic by the bootstrap (Efron 1979): a share of the digits, in percent."""
+        right = ~self.wrong
+
+        def again(drawn: NDArray[np.int64]) -> float:
+            return 100 * statistic(self.confidence[drawn], right[drawn])
+
+        return resampled_interval(again, len(right))
 
     def confusion(self) -> NDArray[np.int64]:
         """Count (10, 10): rows are what is shown, columns what was read."""
@@ -68,6 +84,23 @@ def interval_pct(count: int, total: int) -> list[float] | None:
     middle = (share + square / 2) / (1 + square)
     half = _Z_95 / (1 + square) * math.sqrt(share * (1 - share) / total + square / (4 * total))
     return [round(100 * max(0.0, middle - half), 3), round(100 * min(1.0, middle + half), 3)]
+
+
+def resampled_interval(statistic: Callable[[NDArray[np.int64]], float], count: int) -> list[float] | None:
+    """Give the 95 % interval of a statistic of `count` things, from samples drawn with replacement; None of nothing.
+
+    Parameters
+    ----------
+    statistic
+        Takes the numbers of the things that were drawn.
+    count
+        How many things there are.
+    """
+    if count == 0:
+        return None
+    random = np.random.default_rng(0)
+    values = [statistic(random.integers(0, count, count)) for _ in range(_RESAMPLES)]
+    return [round(float(value), 4) for value in np.quantile(values, [0.025, 0.975])]
 
 
 def calibration_error(confidence: Floats, right: NDArray[np.bool_]) -> float:

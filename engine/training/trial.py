@@ -16,7 +16,7 @@ from engine.svm import Decision, Floats
 from engine.training.data import Labelled
 from engine.training.disturb import DISTURBANCES, disturb
 from engine.training.evaluate import judge
-from engine.training.measure import Judged, auroc, interval_pct
+from engine.training.measure import Judged, auroc, interval_pct, resampled_interval
 from engine.training.negatives import KINDS
 from engine.training.pool import Seen, foreign_pool, look_everywhere, png
 
@@ -48,6 +48,7 @@ class Trial:
             kind: {
                 "n": len(decision.digitness),
                 "auroc": round(auroc(self.digitness, decision.digitness), 5),
+                "auroc_interval": self._auroc_interval(decision.digitness),
                 "recognised_pct": round(100 * float(self.recognised_foreign[kind].mean()), 2),
                 "recognised_pct_interval": interval_pct(
                     int(self.recognised_foreign[kind].sum()), len(decision.digitness)
@@ -55,6 +56,10 @@ class Trial:
             }
             for kind, decision in self.foreign.items()
         }
+
+    def _auroc_interval(self, foreign: Floats) -> list[float] | None:
+        """Resample the pictures without a digit: of the digits there are so many more that they hardly matter."""
+        return resampled_interval(lambda drawn: auroc(self.digitness, foreign[drawn]), len(foreign))
 
 
 def run_trial(

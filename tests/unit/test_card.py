@@ -67,7 +67,7 @@ def test_the_card_tells_every_figure_with_its_interval(folder: Path, trial: Tria
     assert "| error | 0.50 % | 0.17 to 1.46 % |" in card
     assert "| ruled | 600 | 1.00 % | 0.46 to 2.16 % |" in card
     assert "| all at once | 600 | 2.00 % |" in card
-    assert "| photos | 50 | 1.0000 | 4.00 % | 1.10 to 13.46 % |" in card
+    assert "| photos | 50 | 1.0000 | 1.0000 to 1.0000 | 4.00 % | 1.10 to 13.46 % |" in card
     assert "31,415 images/s" in card
     assert "| 28 px PNG, batches of 256 | 11.0 | 7.5 | 31.8 |" in card
 

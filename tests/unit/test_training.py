@@ -22,7 +22,14 @@ from engine.training.copies import Strength, copy
 from engine.training.data import DataError, Labelled, list_folder, read_idx, read_mnist
 from engine.training.hands import another_hand, photographed
 from engine.training.learn import Plan
-from engine.training.measure import Judged, auroc, calibration_error, error_at_coverage, interval_pct
+from engine.training.measure import (
+    Judged,
+    auroc,
+    calibration_error,
+    error_at_coverage,
+    interval_pct,
+    resampled_interval,
+)
 from engine.training.parallel import describe
 from engine.training.pool import disturbed_pool, look
 from engine.training.reject import Examples, fit_reject
@@ -179,6 +186,13 @@ def test_wilson_intervals_agree_with_the_literature() -> None:
     assert interval_pct(81, 263) == pytest.approx([25.53, 36.62], abs=0.01)
     assert interval_pct(0, 20) == pytest.approx([0, 16.11], abs=0.01)
     assert interval_pct(0, 0) is None
+
+
+def test_resampling_finds_about_the_interval_of_a_mean() -> None:
+    values = np.random.default_rng(0).normal(0, 1, 400)
+    low, high = resampled_interval(lambda drawn: float(values[drawn].mean()), 400) or (0.0, 0.0)
+    assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.2)
+    assert low < values.mean() < high
 
 
 def test_judged_readings_count_errors_among_all_and_among_the_recognised() -> None:
