@@ -1,12 +1,11 @@
-"""How many frames (pages) a GIF, WebP or TIFF file has, by a walk along its headers: nothing is decoded.
+"""How many frames (pages) a GIF or TIFF file has, by a walk along its headers: nothing is decoded.
 
 A walk that leaves the file ends there: whether the first frame is whole is the decoder's to say.
 
 References
 ----------
 .. [1] CompuServe, Graphics Interchange Format, Version 89a, 1990.
-.. [2] Google, WebP Container Specification.
-.. [3] Adobe, TIFF Revision 6.0, 1992.
+.. [2] Adobe, TIFF Revision 6.0, 1992.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ _GIF_COLOURS, _GIF_COLOURS_AT = 0x80, 10  # flag of a colour table, and where th
 _GIF_IMAGE, _GIF_EXTENSION = 0x2C, 0x21
 _GIF_IMAGE_BYTES: Final = 10
 _GIF_PIECES_EACH: Final = 16  # pieces (of up to 255 bytes) that a part may have on average
-_RIFF_HEADER_BYTES: Final = 12
 _TIFF_ENTRY_BYTES: Final = 12
 
 
@@ -36,7 +34,7 @@ def check_frames(data: bytes, kind: Format, limits: Limits) -> None:
     ImageTooLarge
         If there are more frames, or more parts on the way to them, than the limits.
     """
-    walk = {"GIF": _gif_parts, "WEBP": _webp_parts, "TIFF": _tiff_parts}.get(kind)
+    walk = {"GIF": _gif_parts, "TIFF": _tiff_parts}.get(kind)
     if walk is None:
         return
     frames = 0
@@ -69,14 +67,6 @@ def _gif_parts(data: bytes, limits: Limits) -> Iterator[bool]:
 
 def _colour_bytes(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & _GIF_COLOURS else 0
-
-
-def _webp_parts(data: bytes, _: Limits) -> Iterator[bool]:
-    at = _RIFF_HEADER_BYTES
-    while at < len(data):
-        kind, length = struct.unpack_from("<4sI", data, at)
-        yield kind == b"ANMF"
-        at += 8 + length + length % 2
 
 
 def _tiff_parts(data: bytes, _: Limits) -> Iterator[bool]:

@@ -133,6 +133,14 @@ def test_sixteen_bits_are_scaled_to_eight() -> None:
     assert np.array_equal(seen[:, :, -1], ALPHA)
 
 
+def test_the_order_of_a_sixteen_bit_tiffs_bytes_does_not_matter() -> None:
+    fields = [(256, 4, 1, 16), (257, 4, 1, 20), (258, 3, 1, 16 << 16), (262, 3, 1, 1 << 16), (273, 4, 1, 110)]
+    fields += [(277, 3, 1, 1 << 16), (278, 4, 1, 20), (279, 4, 1, 640)]
+    directory = struct.pack(">H", len(fields)) + b"".join(struct.pack(">2H2I", *field) for field in fields) + bytes(4)
+    values = (GREY.astype(np.uint16) * 257).astype(">u2").tobytes()
+    assert np.array_equal(pixels(b"MM\x00*\x00\x00\x00\x08" + directory + values), GREY)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 4])
 def test_few_bits_are_scaled_to_eight(depth: int) -> None:
     levels = 2**depth

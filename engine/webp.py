@@ -1,0 +1,78 @@
+"""A WebP file as untrusted bytes: its chunks are walked to the end before any pixel is decoded.
+
+References
+----------
+.. [1] Google, WebP Container Specification; RFC 6386 (VP8), section 9.1; WebP Lossless Bitstream Specification.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple
+
+from engine.errors import DamagedImage, ImageTooLarge
+from engine.exif import UPRIGHT, orientation
+from engine.limits import Limits
+
+_RIFF_HEADER_BYTES: Final = 12
+_CHUNK: Final = struct.Struct("<4sI")
+_HEAD_BYTES: Final = 10  # of a chunk's body, within which its dimensions lie
+_SIDE_14: Final = 0x3FFF  # VP8 and VP8L have 14 bits for a side
+
+
+class WebP(NamedTuple):
+    """What the walk found."""
+
+    width: int
+    height: int
+    orientation: int
+
+
+def walk(data: bytes, limits: Limits) -> WebP:
+    """Read dimensions and orientation, and count frames.
+
+    Raises
+    ------
+    DamagedImage
+        If the file is cut short or has no picture.
+    ImageTooLarge
+        If it has more chunks or frames than the limits.
+    """
+    width = height = frames = 0
+    held = UPRIGHT
+    at = _RIFF_HEADER_BYTES
+    end = 8 + int.from_bytes(data[4:8], "little")
+    for _ in range(limits.parts):
+        if at + _CHUNK.size > end:
+            break
+        if end > len(data):
+            raise DamagedImage("The WebP file is cut short.")
+        kind, length = _CHUNK.unpack_from(data, at)
+        body = at + _CHUNK.size
+        across, down = _dimensions(kind, data[body : body + _HEAD_BYTES])
+        width, height = max(width, across), max(height, down)  # whatever the decoder goes by
+        frames += kind == b"ANMF"
+        if kind == b"EXIF":
+            held = orientation(data[body : body + length])
+        at = body + length + length % 2
+    else:
+        raise ImageTooLarge(f"The WebP file has more than {limits.parts:,} chunks.")
+    if frames > limits.frames:
+        raise ImageTooLarge(f"The animation has {frames:,} frames; at most {limits.frames:,} are allowed.")
+    if not width:
+        raise DamagedImage("The WebP file has no pixels.")
+    return WebP(width, height, held)
+
+
+def _dimensions(kind: bytes, head: bytes) -> tuple[int, int]:
+    """Give width and height if this chunk tells them, else 0 and 0."""
+    if len(head) < _HEAD_BYTES:
+        return 0, 0
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(head[1:5], "little")
+        return 1 + (bits & _SIDE_14), 1 + (bits >> 14 & _SIDE_14)
+    if kind == b"VP8 ":
+        return int.from_bytes(head[6:8], "little") & _SIDE_14, int.from_bytes(head[8:10], "little") & _SIDE_14
+    return 0, 0
