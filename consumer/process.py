@@ -51,7 +51,8 @@ class WorkerDied(Exception):  # noqa: N818  # it names what happened; the pool d
     def seen_by(self, begin: int, count: int) -> WorkerDied:
         """Return the same death for one of the batches that shared the worker: its tasks `begin` and `count` on."""
         if self.position is None:
-            return self
+            # One death is one fault, however many batches shared it: the first stands for all.
+            return self if begin == 0 else WorkerDied(str(self), self.code, None, bystander=True)
         task, item = self.position
         if begin <= task < begin + count:
             return WorkerDied(str(self), self.code, (task - begin, item))

@@ -208,6 +208,26 @@ async def test_failures_in_a_row_count_only_while_nothing_comes_through() -> Non
             await pool.classify(batch("internal"))
 
 
+async def test_one_death_is_one_fault_however_many_batches_shared_the_worker(
+    batches: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, deaths = ScriptedWorker.answer, [True]
+
+    async def ended_before_the_first(
+        self: ScriptedWorker, tasks: list[Task], progressed: Callable[[], None]
+    ) -> Answers:
+        if deaths:
+            deaths.clear()
+            raise WorkerDied("it ended before its batch", ErrorCode.WORKER_CRASHED, None)
+        return await answer(self, tasks, progressed)
+
+    monkeypatch.setattr(ScriptedWorker, "answer", ended_before_the_first)
+    async with running(workers=1, service_faults=2) as pool:
+        ends = await asyncio.gather(*(pool.classify(batch("good", first=first)) for first in range(5)))
+    assert [failed(answers) for answers in ends] == [{}] * 5
+    assert sorted(batches) == [[0], [1], [2], [3], [4]]
+
+
 @pytest.mark.usefixtures("batches")
 async def test_a_record_counts_once_however_much_poison_it_holds() -> None:
     async with running(service_faults=3) as pool:
