@@ -34,23 +34,23 @@ async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on
         The brokers did not answer in time.
     """
     name = f"{partition.topic}/{partition.partition}"
+    second_looks = SECOND_LOOKS
     try:
         async with asyncio.timeout(DEADLINE_S):
-            committed, begin, end = await _look(consumer, partition)
-            for _ in range(SECOND_LOOKS):
+            while True:
+                committed, begin, end = await _look(consumer, partition)
                 if committed is None:
                     log.info("no committed offset", partition=name, then=f"starting at the beginning, offset {begin}")
                     return begin
                 if begin <= committed <= end:
                     log.info("starting", partition=name, offset=committed, end=end)
                     return committed
-                if committed < begin:
+                if committed < begin or not second_looks:
                     break  # what was deleted does not come back
+                second_looks -= 1
                 await asyncio.sleep(SECOND_LOOK_PAUSE_S)
-                committed, begin, end = await _look(consumer, partition)
     except (KafkaError, TimeoutError) as error:
         raise Lost(f"could not find where to start in {name}: {describe(error)}") from error
-    assert committed is not None  # noqa: S101  # else it has returned above
     where = f"starts at {begin}: retention has deleted unanswered records" if committed < begin else f"ends at {end}"
     if on_lost is OnLostOffset.EARLIEST:
         log.warning(

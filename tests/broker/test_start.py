@@ -19,6 +19,10 @@ from aiokafka.admin import NewPartitions
 from broker import Cluster, running_broker
 from broker.ports import free_ports
 from broker.probe import HOST
+from consumer import service
+from consumer.errors import Fatal
+from consumer.position import start_offset
+from consumer.settings import OnLostOffset, Settings
 from models import default_model
 from tests.harness.broker import Broker, fresh_topics, position
 from tests.harness.images import drawn_digits
@@ -171,14 +175,23 @@ async def test_an_offset_lost_to_retention_ends_the_service_unless_told_to_go_on
     assert [position(result) for result in await broker.results()] == [(0, offset) for offset in range(15, 20)]
 
 
-async def test_an_offset_beyond_the_end_of_the_log_ends_the_service(broker: Broker) -> None:
+async def test_an_offset_beyond_the_end_of_the_log_is_looked_at_again_and_then_ends_the_service(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tp = TopicPartition(broker.topics.requests, 0)
     await broker.send(drawn_digits(3), partition=0)
-    await commit(broker, 1_000, partition=0)
-    why = await fatal_end(broker, {})
-    assert why.startswith(
-        f"the committed offset 1000 of {broker.topics.requests}/0 is not in the log, which ends at 3;"
-    )
-    assert await broker.results() == []
+    await commit(broker, 5, partition=0)
+    for name, value in broker.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("consumer.position.SECOND_LOOK_PAUSE_S", 0)
+    async with service._consumer(Settings(), asyncio.Event()) as consumer:
+        with pytest.raises(Fatal, match=f"the committed offset 5 of {tp.topic}/0 is not in the log, which ends at 3; "):
+            await start_offset(consumer, tp, OnLostOffset.FAIL)
+        assert await start_offset(consumer, tp, OnLostOffset.EARLIEST) == 0
+        monkeypatch.setattr("consumer.position.SECOND_LOOK_PAUSE_S", 0.2)
+        starting = asyncio.create_task(start_offset(consumer, tp, OnLostOffset.FAIL))
+        await broker.send(drawn_digits(3), partition=0)  # as if its new leader had only now heard of them
+        assert await starting == 5
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
