@@ -11,7 +11,6 @@ else the libraries can read is never reached.
 from __future__ import annotations
 
 import io
-import struct
 import sys
 import warnings
 from dataclasses import dataclass
@@ -23,7 +22,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine import exif, jpeg, png, webp
-from engine.errors import DamagedImage, EmptyRecord, ImageTooLarge, ImageTooSmall, OutOfMemory, UnknownFormat
+from engine.errors import (
+    DamagedImage,
+    EmptyRecord,
+    EngineError,
+    ImageTooLarge,
+    ImageTooSmall,
+    OutOfMemory,
+    UnknownFormat,
+)
 from engine.formats import Format, image_format
 from engine.frames import check_frames
 from engine.limits import Limits
@@ -34,8 +41,6 @@ cv2.utils.logging.setLogLevel(
 cv2.setNumThreads(1)  # a worker has one core, and a pool of threads does not survive its fork
 
 _RGB_CHANNELS = 3
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, cv2.error)
-"""What decoders have been seen to raise on damaged files; the fuzzer looks for more."""
 _STRIP_PX = 256
 _MODES = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "PA": "RGBA", "La": "LA"}
 _ALPHA = {"L": "LA", "RGB": "RGBA"}
@@ -72,14 +77,16 @@ def decode(data: bytes, limits: Limits) -> Picture:
             pixels = _decode_webp(data, limits)
         else:
             pixels = _decode_by_pillow(data, kind, limits)
+    except EngineError:
+        raise
     except MemoryError as error:
         raise OutOfMemory("There is not enough memory to decode the image.") from error
-    except _DAMAGE as error:
+    except Exception as error:  # of damaged files decoders raise whatever it comes to: OverflowError, KeyError, ...
         if getattr(error, "code", None) == cv2.Error.StsNoMem:  # OpenCV's MemoryError
             raise OutOfMemory("There is not enough memory to decode the image.") from error
         raise DamagedImage(f"The {kind} file cannot be decoded: it is damaged.") from error
     # Of one layout, whatever a decoder gives and a rotation leaves: the compiled loops are made for that one.
-    return Picture(np.require(pixels, requirements=["C", "W"]))
+    return Picture(pixels if pixels.flags.carray else pixels.copy())
 
 
 def _decode_png(data: bytes, limits: Limits) -> NDArray[np.uint8]:

@@ -182,6 +182,8 @@ def test_a_camera_held_in_any_way_gives_an_upright_picture(kind: str, held: int)
     stored = upright.transpose(undo[held]) if held in undo else upright
     exact: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}
     seen = pixels(encoded(stored, kind, exif=exif, **exact.get(kind, {})))
+    assert seen.flags.c_contiguous
+    assert seen.flags.writeable
     grey = seen if seen.ndim == 2 else seen[:, :, 0]
     assert grey.shape == (80, 64)
     assert np.abs(grey.astype(int) - np.asarray(upright)).mean() < 3
