@@ -49,7 +49,8 @@ EVIDENCE: Final = (
 )
 """What the columns of `Canvas.evidence` mean."""
 
-_TOGETHER_PX = 128 * 1024
+_TOGETHER_PX = 48 * 1024  # of planes are worked on at a time
+_GREY_NDIM = 2
 _MARGIN = 0.35  # of the longer side of the ink's box is looked at around it
 _CLOSER = 0.6  # of the picture's longer side: a smaller region is worth a second look
 
@@ -96,13 +97,13 @@ def _groups(pictures: Sequence[Picture]) -> Iterator[tuple[int, int]]:
 
 
 def _normalise(pictures: Sequence[Picture], canvas: Canvas) -> None:
-    whole = [flatten(picture.pixels) for picture in pictures]
+    whole = [picture.pixels if picture.pixels.ndim == _GREY_NDIM else flatten(picture.pixels) for picture in pictures]
     small = [reduce(picture) for picture in whole]
     boxes = _look(small, canvas)
     closer = {
         index: view
         for index, picture in enumerate(whole)
-        if small[index].shape != picture.shape and (view := _closer(picture, small[index], boxes[index])) is not None
+        if small[index] is not picture and (view := _closer(picture, small[index], boxes[index])) is not None
     }
     if closer:
         places = list(closer)

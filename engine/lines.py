@@ -62,10 +62,12 @@ def erase_lines(ink: Planes, components: Components) -> NDArray[np.float32]:
 @compiled
 def _erase(planes: Planes, boxes: NDArray[np.int32], starts: NDArray[np.int64], erased: NDArray[np.float32]) -> None:
     for index in range(len(erased)):
-        ink = plane_of(planes, index)
-        parts = boxes[starts[index] : starts[index + 1]]
-        if min(ink.shape) < _SIDE_MIN_PX or not _spans(parts, *ink.shape):
+        height, width = planes.sides[index]
+        first, last = starts[index], starts[index + 1]
+        if min(height, width) < _SIDE_MIN_PX or not _spans(boxes, first, last, planes.sides[index]):
             continue
+        ink = plane_of(planes, index)
+        parts = boxes[first:last]
         cleared = ink.copy()
         _erase_frames(cleared, parts)
         for _ in range(4):
@@ -88,10 +90,11 @@ def _mass(ink: NDArray[np.float32]) -> float:
 
 
 @compiled
-def _spans(parts: NDArray[np.int32], height: int, width: int) -> bool:
+def _spans(boxes: NDArray[np.int32], first: int, last: int, sides: NDArray[np.int64]) -> bool:
     """Tell whether a component runs from edge to edge, or is large enough for a frame."""
-    for part in range(len(parts)):
-        top, left, bottom, right = parts[part]
+    height, width = sides
+    for part in range(first, last):
+        top, left, bottom, right = boxes[part, 0], boxes[part, 1], boxes[part, 2], boxes[part, 3]
         across = left <= 1 and right >= width - 1
         along = top <= 1 and bottom >= height - 1
         if across or along or (bottom - top > _FRAME_SIZE * height and right - left > _FRAME_SIZE * width):

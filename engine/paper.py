@@ -51,7 +51,7 @@ def remove_paper(
     unevenness : (n,) float32
         Range of the paper's surface in grey levels; 0 for even paper.
     """
-    relief = planes._replace(values=np.zeros_like(planes.values))
+    relief = planes._replace(values=np.empty_like(planes.values))
     unevenness = np.zeros(len(levels), np.float32)
     _remove_paper((planes, relief), levels, sheets, unevenness)
     return relief, unevenness
@@ -71,6 +71,8 @@ def _remove_paper(
             unevenness[index] = _subtract_surface(plane, relief, planes[0].blacks[index])
             continue
         top, left, bottom, right = sheets[index]
+        if (bottom - top) * (right - left) < relief.size:
+            relief[:, :] = 0
         for y in range(top, bottom):
             for x in range(left, right):
                 relief[y, x] = plane[y, x] - level

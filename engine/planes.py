@@ -73,6 +73,8 @@ def reduce(flat: NDArray[np.uint8], side_max_px: int = PLANE_MAX_PX) -> NDArray[
     What is left over at the right and the bottom, less than one block, is cut off.
     """
     height, width = flat.shape[:2]
+    if height <= side_max_px and width <= side_max_px:
+        return flat
     factor = -(-max(height, width) // side_max_px)
     size = (max(1, width // factor), max(1, height // factor))
     flat = flat[: size[1] * factor, : size[0] * factor]
