@@ -28,7 +28,7 @@ _METADATA_FOLDER = "__MACOSX"
 _METADATA_FILES = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Item:
     """One image of a payload, or why there is none."""
 
@@ -56,6 +56,16 @@ class Payload:
     def count(self) -> int:
         """Items that `items` will yield: at least 1."""
         return 1 if self._entries is None else len(self._entries)
+
+    @property
+    def is_image(self) -> bool:
+        """True if the payload itself is the one item."""
+        return self._entries is None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes as it came."""
+        return len(self._payload)
 
     def items(self) -> Iterator[Item]:
         """Yield the items; an archive's entries are inflated one at a time."""

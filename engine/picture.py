@@ -1,7 +1,7 @@
 """Encoded bytes to pixels as they are meant to be seen, within the limits.
 
 walk    the headers (of PNG and JPEG all of the file) are read first; too large, too small, cut short end here
-decode  PNG, JPEG and WebP by OpenCV, which is two to five times as fast; what it gets wrong and all else by Pillow
+decode  small grey PNG here; PNG, JPEG and WebP by OpenCV, which is two to five times as fast; all else by Pillow
 see     palette expanded, 16 bit scaled to 8, EXIF rotation undone; alpha is kept
 
 Of an animation this is the first frame. Each decoder is only ever handed the format that the first bytes name: what
@@ -13,15 +13,14 @@ from __future__ import annotations
 import io
 import sys
 import warnings
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine import exif, jpeg, png, webp
+from engine import exif, grey, jpeg, png, webp
 from engine.errors import (
     DamagedImage,
     EmptyRecord,
@@ -40,14 +39,14 @@ cv2.utils.logging.setLogLevel(
 )  # what is wrong with a picture is told by our error, not on standard error
 cv2.setNumThreads(1)  # a worker has one core, and a pool of threads does not survive its fork
 
+_BYTE_BITS = 8
 _RGB_CHANNELS = 3
 _STRIP_PX = 256
 _MODES = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "PA": "RGBA", "La": "LA"}
 _ALPHA = {"L": "LA", "RGB": "RGBA"}
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(NamedTuple):
     """Pixels of one picture: (h, w) grey, (h, w, 2) grey and alpha, (h, w, 3) RGB or (h, w, 4) RGBA, uint8."""
 
     pixels: NDArray[np.uint8]
@@ -91,10 +90,16 @@ def decode(data: bytes, limits: Limits) -> Picture:
 
 def _decode_png(data: bytes, limits: Limits) -> NDArray[np.uint8]:
     found = png.walk(data, limits)
-    _check_size(found.width, found.height, limits)
-    if found.has_transparent_colour and found.colour_type == png.GREY:
+    header = found.header
+    _check_size(header.width, header.height, limits)
+    is_grey = header.colour_type == png.GREY
+    if found.has_transparent_colour and is_grey:
         return _decode_by_pillow(found.data, "PNG", limits)  # OpenCV forgets the transparent colour
-    pixels = _decode_by_opencv(found.data, cv2.IMREAD_UNCHANGED)
+    pixels = None
+    if is_grey and header.depth == _BYTE_BITS and not header.interlace and header.width * header.height <= grey.MOST_PX:
+        pixels = grey.decode(found.deflated, header.width, header.height)
+    if pixels is None:
+        pixels = _decode_by_opencv(found.data, cv2.IMREAD_UNCHANGED)
     return exif.turn_upright(pixels, found.orientation)
 
 

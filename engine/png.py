@@ -22,6 +22,7 @@ MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 GREY: Final = 0
 """Colour type: one grey channel."""
 _KEPT: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+_PLAIN: Final = [b"IHDR", b"IDAT", b"IEND"]
 _READ: Final = frozenset({b"IHDR", b"eXIf", b"acTL"})
 _FRAMING_BYTES: Final = 12  # of a chunk: length, kind, checksum
 _CHUNK: Final = struct.Struct(">I4s")
@@ -30,16 +31,29 @@ _HEADER: Final = struct.Struct(">IIBBBBB")
 _DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
 
 
-class Png(NamedTuple):
-    """What the walk found."""
+class Header(NamedTuple):
+    """The body of IHDR."""
 
     width: int
     height: int
+    depth: int
+    """Bits a channel."""
     colour_type: int
+    compression: int
+    filtering: int
+    interlace: int
+
+
+class Png(NamedTuple):
+    """What the walk found."""
+
+    header: Header
     has_transparent_colour: bool
     orientation: int
     data: bytes
     """The file with its critical chunks alone."""
+    deflated: bytes
+    """The bodies of its IDAT chunks."""
 
 
 def walk(data: bytes, limits: Limits) -> Png:
@@ -53,22 +67,23 @@ def walk(data: bytes, limits: Limits) -> Png:
         If it has more chunks or frames than the limits.
     """
     chunks = _chunks(data, limits)
-    kinds = {kind for kind, _, _ in chunks}
-    if chunks[0][0] != b"IHDR" or b"IDAT" not in kinds:
+    kinds = [kind for kind, _, _ in chunks]
+    if kinds[0] != b"IHDR" or b"IDAT" not in kinds:
         raise DamagedImage("The PNG file has no pixels.")
-    width, height, colour_type = _header(data[chunks[0][1] + 8 : chunks[0][2] - 4])
-    held = UPRIGHT
-    if not kinds <= _KEPT or chunks[-1][2] < len(data):
-        bodies = {kind: data[at + 8 : end - 4] for kind, at, end in chunks if kind in _READ}
-        _check_frames(bodies.get(b"acTL", b""), limits)
-        held = orientation(bodies.get(b"eXIf", b""))
-        data = MAGIC + b"".join(data[at:end] for kind, at, end in chunks if kind in _KEPT)
-    return Png(width, height, colour_type, b"tRNS" in kinds, held, data)
+    header = _header(data[chunks[0][1] + 8 : chunks[0][2] - 4])
+    if kinds == _PLAIN and chunks[-1][2] == len(data):  # what most encoders write of a small picture
+        return Png(header, False, UPRIGHT, data, data[chunks[1][1] + 8 : chunks[1][2] - 4])  # a field
+    deflated = b"".join(data[at + 8 : end - 4] for kind, at, end in chunks if kind == b"IDAT")
+    bodies = {kind: data[at + 8 : end - 4] for kind, at, end in chunks if kind in _READ}
+    _check_frames(bodies.get(b"acTL", b""), limits)
+    held = orientation(bodies.get(b"eXIf", b""))
+    data = MAGIC + b"".join(data[at:end] for kind, at, end in chunks if kind in _KEPT)
+    return Png(header, b"tRNS" in kinds, held, data, deflated)
 
 
 def _chunks(data: bytes, limits: Limits) -> list[tuple[bytes, int, int]]:
     """List kind, start and end of each chunk up to IEND, its checksum compared."""
-    chunks = []
+    chunks: list[tuple[bytes, int, int]] = []
     size = len(data)
     at = len(MAGIC)
     kind = b""
@@ -88,13 +103,18 @@ def _chunks(data: bytes, limits: Limits) -> list[tuple[bytes, int, int]]:
     return chunks
 
 
-def _header(header: bytes) -> tuple[int, int, int]:
-    if len(header) != _HEADER.size:
+def _header(body: bytes) -> Header:
+    if len(body) != _HEADER.size:
         raise DamagedImage("The PNG file has no valid header.")
-    width, height, depth, colour_type, compression, filtering, interlace = _HEADER.unpack(header)
-    if depth not in _DEPTHS.get(colour_type, ()) or compression or filtering or interlace > 1:
+    header = Header._make(_HEADER.unpack(body))
+    if (
+        header.depth not in _DEPTHS.get(header.colour_type, ())
+        or header.compression
+        or header.filtering
+        or header.interlace > 1
+    ):
         raise DamagedImage("The PNG file's header is impossible.")
-    return width, height, colour_type
+    return header
 
 
 def _check_frames(control: bytes, limits: Limits) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from engine.classifier import Classifier, Reading
 from engine.errors import EngineError, InternalError, OutOfMemory
 from engine.limits import Limits
-from engine.payload import Item, open_payload
+from engine.payload import Item, Payload, open_payload
 from engine.picture import Picture, decode
 
 _CHUNK = 256
@@ -92,7 +92,7 @@ class Reader:
         """
         waiting = _Waiting()
         read = [
-            list(self._outcomes(payload, index, waiting, on_item or _nobody_watches, skip[index] if skip else ()))
+            self._outcomes(payload, index, waiting, on_item or _nobody_watches, skip[index] if skip else ())
             for index, payload in enumerate(payloads)
         ]
         self._classify(waiting)
@@ -105,27 +105,46 @@ class Reader:
         waiting: _Waiting,
         on_item: Callable[[int, int], None],
         skip: Collection[int],
-    ) -> Iterable[Outcome]:
-        """Yield one outcome for each item; its reading is filled in when its turn comes."""
+    ) -> list[Outcome]:
+        """Give one outcome for each item; its reading is filled in when its turn comes."""
         on_item(payload_index, 0)
-        room_bytes = _KEPT_RATIO * len(payload) + _KEPT_BYTES
+        outcomes: list[Outcome] = []
         try:
             opened = open_payload(payload, self._limits)
-            items = opened.items()
-            for index in range(opened.count):
-                on_item(payload_index, index)  # before it is inflated, which may be what goes wrong
-                item = next(items)
-                if index in skip:
-                    outcome = Outcome(item.name, data=None if item.name is None else item.data, left_out=item.left_out)
-                else:
-                    outcome = self._begin(item, waiting)
-                room_bytes -= len(outcome.data or b"")
-                if outcome.data is not None and room_bytes < 0:
-                    room_bytes += len(outcome.data)
-                    outcome.data, outcome.left_out = None, _NOT_KEPT
-                yield outcome
+            if opened.is_image:
+                outcome = Outcome()
+                outcomes.append(outcome)
+                if 0 not in skip:
+                    outcome.error = self._decode(payload, outcome, waiting)
+            else:
+                outcomes.extend(self._entries(opened, payload_index, waiting, on_item, skip))
         except EngineError as error:
-            yield Outcome(error=error)
+            outcomes.append(Outcome(error=error))
+        return outcomes
+
+    def _entries(
+        self,
+        opened: Payload,
+        payload_index: int,
+        waiting: _Waiting,
+        on_item: Callable[[int, int], None],
+        skip: Collection[int],
+    ) -> Iterable[Outcome]:
+        """Yield one outcome for each entry of an archive."""
+        room_bytes = _KEPT_RATIO * opened.size_bytes + _KEPT_BYTES
+        items = opened.items()
+        for index in range(opened.count):
+            on_item(payload_index, index)  # before it is inflated, which may be what goes wrong
+            item = next(items)
+            if index in skip:
+                outcome = Outcome(item.name, data=item.data, left_out=item.left_out)
+            else:
+                outcome = self._begin(item, waiting)
+            room_bytes -= len(outcome.data or b"")
+            if outcome.data is not None and room_bytes < 0:
+                room_bytes += len(outcome.data)
+                outcome.data, outcome.left_out = None, _NOT_KEPT
+            yield outcome
 
     def _begin(self, item: Item, waiting: _Waiting) -> Outcome:
         """Decode one item and let it wait for its chunk; or say what is wrong with it."""
