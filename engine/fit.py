@@ -70,12 +70,13 @@ def _centre_of_mass(strokes: NDArray[np.float32]) -> tuple[float, float]:
     sum_y = 0.0
     sum_x = 0.0
     for y in range(strokes.shape[0]):
-        row = 0.0
+        row, moment = np.float32(0), np.float32(0)
         for x in range(strokes.shape[1]):
             row += strokes[y, x]
-            sum_x += strokes[y, x] * x
-        mass += row
-        sum_y += row * y
+            moment += strokes[y, x] * np.float32(x)
+        mass += float(row)
+        sum_y += float(row) * y
+        sum_x += float(moment)
     return sum_y / mass, sum_x / mass
 
 

@@ -70,12 +70,12 @@ def _remove_paper(
         if level < 0:
             unevenness[index] = _subtract_surface(plane, relief, planes[0].blacks[index])
             continue
+        values, heights = plane.reshape(-1), relief.reshape(-1)
+        for at in range(values.size):
+            heights[at] = values[at] - level
         top, left, bottom, right = sheets[index]
-        if (bottom - top) * (right - left) < relief.size:
-            relief[:, :] = 0
-        for y in range(top, bottom):
-            for x in range(left, right):
-                relief[y, x] = plane[y, x] - level
+        relief[:top], relief[bottom:] = 0, 0
+        relief[:, :left], relief[:, right:] = 0, 0
 
 
 @compiled

@@ -144,13 +144,16 @@ def _copy(
 ) -> None:
     """Copy the kept runs and their soft edges."""
     height, width = ink.shape
+    marks = np.zeros((height + 2 * _HALO_PX, width), np.uint8)  # the runs as wide as their edges; rows to spare around
     for run in range(len(runs)):
-        if not kept[runs[run, PART]]:
-            continue
-        y, left, right = runs[run, ROW], runs[run, LEFT], runs[run, RIGHT]
-        for row in range(max(0, y - _HALO_PX), min(height, y + _HALO_PX + 1)):
-            for x in range(max(0, left - _HALO_PX), min(width, right + _HALO_PX)):
-                strokes[row, x] = ink[row, x]
+        if kept[runs[run, PART]]:
+            left, right = runs[run, LEFT] - _HALO_PX, runs[run, RIGHT] + _HALO_PX
+            marks[runs[run, ROW] + _HALO_PX, max(0, left) : right] = 1
+    for y in range(height):
+        near = marks[y : y + 2 * _HALO_PX + 1]
+        for x in range(width):
+            marked = near[0, x] | near[1, x] | near[2, x] | near[3, x] | near[4, x]
+            strokes[y, x] = ink[y, x] if marked else np.float32(0)
 
 
 @compiled
