@@ -37,6 +37,9 @@ from consumer.transactions import PartitionProducer
 
 log = structlog.get_logger()
 
+SETTLE_S: Final = 0.01
+"""After a commit the coordinator still writes its markers. A transaction that begins meanwhile is refused as concurrent,
+and the client tries again only 20 ms later."""
 CHUNKS_BEHIND: Final = 2
 """A lane that has more than so many chunks still to fetch is behind: size goes before speed."""
 
@@ -80,7 +83,7 @@ class Lane:
         self._publishing: asyncio.Task[None] | None = None
         self._end: End | None = None
         self._behind = False
-        self._begun_s = 0.0
+        self._begun_s = self._committed_s = 0.0
         self.started = False
         self.in_transaction = False
         self.progressed_at_s = time.monotonic()
@@ -184,11 +187,11 @@ class Lane:
             self._hand.drop()
 
     async def _pause_for_more(self) -> None:
-        """Wait for the pacer's turn and, if the lane is behind, for a larger transaction."""
+        """Wait for the last commit to settle, if the lane is behind for a larger transaction, and for the pacer's turn."""
+        begin_s = self._committed_s + SETTLE_S
         if self._behind and self._end is None:
-            pause_s = self._begun_s + self._settings.pacing.behind_interval_ms / 1000 - time.monotonic()
-            if pause_s > 0:
-                await asyncio.sleep(pause_s)
+            begin_s = max(begin_s, self._begun_s + self._settings.pacing.behind_interval_ms / 1000)
+        await asyncio.sleep(max(0.0, begin_s - time.monotonic()))
         await self._equipment.pacer.turn()
 
     async def _commit(self, producer: PartitionProducer, chunks: list[Chunk], counts: dict[str, int]) -> None:
@@ -213,6 +216,7 @@ class Lane:
         self.committed_offset = chunks[-1].next_offset
         self.committed_at_ms = time.time_ns() // 1_000_000
         self._progressed()
+        self._committed_s = self.progressed_at_s
         self._count(answered)
 
     def _count(self, answered: list[tuple[Request, Answer]]) -> None:
