@@ -38,8 +38,8 @@ from consumer.transactions import PartitionProducer
 log = structlog.get_logger()
 
 SETTLE_S: Final = 0.01
-"""After a commit the coordinator still writes its markers. A transaction that begins meanwhile is refused as concurrent,
-and the client tries again only 20 ms later."""
+"""After a commit the coordinator still writes its markers. A transaction that begins meanwhile is refused as
+concurrent, and the client tries again only 20 ms later."""
 CHUNKS_BEHIND: Final = 2
 """A lane that has more than so many chunks still to fetch is behind: size goes before speed."""
 
@@ -187,7 +187,7 @@ class Lane:
             self._hand.drop()
 
     async def _pause_for_more(self) -> None:
-        """Wait for the last commit to settle, if the lane is behind for a larger transaction, and for the pacer's turn."""
+        """Wait until the last commit has settled, for more records if the lane is behind, and for the pacer's turn."""
         begin_s = self._committed_s + SETTLE_S
         if self._behind and self._end is None:
             begin_s = max(begin_s, self._begun_s + self._settings.pacing.behind_interval_ms / 1000)
