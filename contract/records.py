@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION: Final = 1
 
@@ -78,10 +78,17 @@ class Timing(_Record):
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
+def _number(value: object) -> object:
+    """Refuse JSON's true, which Python takes for 1."""
+    if isinstance(value, bool):
+        raise ValueError("a number is expected, not true or false")  # noqa: TRY004  # pydantic reports ValueErrors
+    return value
+
+
 class Result(_Record):
     """The answer to one image."""
 
-    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    schema_version: Annotated[Literal[1], BeforeValidator(_number), Field(alias="schema")]
     result_id: Annotated[str, Field(description="`topic/partition/offset/index`: the same however often it is read.")]
     request_id: Annotated[str, Field(description="The header `request-id`, else `topic/partition/offset`.")]
     source: Source

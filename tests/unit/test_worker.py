@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
 from consumer.channel import WHOLE_RECORD, Note, Task
@@ -82,7 +83,8 @@ def test_a_sound_image_that_opencv_has_no_memory_for_is_not_called_damaged(
         raise error
 
     monkeypatch.setattr(cv2, "imdecode", imdecode)
-    (letter,) = answerer.answer([task()]).answers[0].dead_letters
+    coloured = cv2.imencode(".png", np.zeros((28, 28, 3), np.uint8))[1].tobytes()
+    (letter,) = answerer.answer([task(coloured)]).answers[0].dead_letters
     assert letter.code == "out-of-memory"
 
 
