@@ -68,7 +68,7 @@ async def _latencies_ms(broker: Broker, images: list[bytes], *, rate: int, secon
         auto_offset_reset="latest",
         enable_auto_commit=False,
     )
-    async with consumer, AIOKafkaProducer(bootstrap_servers=servers, enable_idempotence=True) as producer:
+    async with consumer, _upstream(servers) as producer:
         consumer.assign([TopicPartition(broker.topics.predictions, each) for each in range(broker.partitions)])
         await consumer.seek_to_end()
         began_s = time.monotonic()
@@ -80,6 +80,11 @@ async def _latencies_ms(broker: Broker, images: list[bytes], *, rate: int, secon
                 partition = number % broker.partitions
                 await producer.send(broker.topics.requests, image, partition=partition, headers=[name])
     return [(arrived_s - began_s - number / rate) * 1000 for number, arrived_s in reader.result().items()]
+
+
+def _upstream(servers: str) -> AIOKafkaProducer:
+    """Give a producer with the defaults of Kafka's own client: idempotent, 5 ms of linger (since 4.0, KIP-1030)."""
+    return AIOKafkaProducer(bootstrap_servers=servers, enable_idempotence=True, linger_ms=5)
 
 
 async def _read(consumer: AIOKafkaConsumer, count: int) -> dict[int, float]:
