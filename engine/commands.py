@@ -119,13 +119,15 @@ def train(
     from engine.training.sources import read_training_digits
     from engine.training.train import Settings
     from engine.training.train import train as train_model
+    from engine.training.typefaces import TypefacesMissingError, require
 
     try:
+        require("train")
         data = read_training_digits(mnist).part(slice(0, digits))
         settings = Settings(version=version, plan=Plan(epochs=epochs, seed=seed))
         with progress_bars() as bars:
             trained = train_model(data, settings, out or default_model(), work, bars)
-    except (OSError, ModelError, DataError) as error:
+    except (OSError, ModelError, DataError, TypefacesMissingError) as error:
         raise unusable(error) from error
     typer.echo(f"{trained.info.name} {trained.info.version}, sha256 {trained.info.sha256}")
     typer.echo(msgspec.json.format(msgspec.json.encode(trained.manifest["held_out"]), indent=2))
@@ -146,12 +148,14 @@ def card(
     from engine.training.data import DataError, read_mnist
     from engine.training.train import split
     from engine.training.trial import run_trial, steps
+    from engine.training.typefaces import TypefacesMissingError, require
 
     folder = model or default_model()
     try:
+        require("test")
         classifier = Classifier.load(folder)
         data = read_mnist(mnist)
-    except (ModelError, DataError) as error:
+    except (ModelError, DataError, TypefacesMissingError) as error:
         raise unusable(error) from error
     with progress_bars() as bars:
         bar = bars.add_task("measure", total=steps(), note="")

@@ -65,6 +65,19 @@ def missing_packages(split: Split) -> list[str]:
     return [package for package, pattern in PACKAGES[split].items() if not any(_ROOT.glob(pattern))]
 
 
+def require(split: Split) -> None:
+    """Make sure that a split's typefaces are there, before hours are spent.
+
+    Raises
+    ------
+    TypefacesMissingError
+        Some are not; the message says what to install.
+    """
+    missing = missing_packages(split)
+    if missing:
+        raise TypefacesMissingError(f"typefaces are missing: apt-get install {' '.join(missing)}")
+
+
 def draw(text: str, split: Split, rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw text in a random typeface, cropped to its ink.
 
@@ -93,9 +106,7 @@ def draw(text: str, split: Split, rng: np.random.Generator) -> NDArray[np.float3
 
 @cache
 def _families(split: Split) -> list[list[Path]]:
-    missing = missing_packages(split)
-    if missing:
-        raise TypefacesMissingError(f"typefaces are missing: apt-get install {' '.join(missing)}")
+    require(split)
     return [sorted(_ROOT.glob(pattern)) for pattern in PACKAGES[split].values()]
 
 
