@@ -38,6 +38,9 @@ log = structlog.get_logger()
 
 BATCH_BYTES: Final = 512 * 1024
 """A record batch; below the broker's default limit of 1 MiB. A larger record goes alone."""
+RETRY_BACKOFF_MS: Final = 20
+"""Coordinators refuse for some milliseconds while they write the last transaction's markers; the default of 100 ms
+would be most of the latency."""
 START_TIMEOUT_S: Final = 15.0
 STOP_TIMEOUT_S: Final = 2.0
 
@@ -81,6 +84,7 @@ class PartitionProducer:
             transactional_id=f"{settings.kafka.group_id}.{partition.topic}.{partition.partition}",
             transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
             max_batch_size=BATCH_BYTES,
+            retry_backoff_ms=RETRY_BACKOFF_MS,
             # A dead letter may be as large as a request; the topic's own limit decides, checked at the start.
             max_request_size=2**31 - 1,
             request_timeout_ms=settings.kafka.transaction_timeout_ms,
