@@ -63,8 +63,8 @@ near 10 %), so its last columns are slightly optimistic. Nothing else was chosen
 """
 
 _OTHER_FORMAT = """\
-Other hands in another format: scikit-learn's 8x8 digits (E. Alpaydin, C. Kaynak), as 8 px pictures. Never trained on,
-nothing was chosen by them.
+Other hands in another format: scikit-learn's 8x8 digits (E. Alpaydin, C. Kaynak), as 8 px pictures. Never trained on;
+the canvas was once adjusted with them in view, so the figure is slightly optimistic.
 """
 
 _LIMITS = """\
