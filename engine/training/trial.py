@@ -40,7 +40,7 @@ class Trial:
     recognised_foreign: dict[str, NDArray[np.bool_]]
     """Which of these came out as a digit."""
     other_format: Judged
-    """scikit-learn's 8x8 digits, of other hands: never trained on, nothing chosen by them."""
+    """scikit-learn's 8x8 digits, of other hands: never trained on."""
 
     def reject_figures(self) -> dict[str, dict[str, Any]]:
         """For each kind of negative: n, AUROC against the clean digits, share that is recognised."""
