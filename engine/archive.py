@@ -46,6 +46,7 @@ _END64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR64 = struct.Struct("<4sIQI")
 _COMMENT_MAX_BYTES = 0xFFFF  # so far from the end of the file the end record may lie
 _IN_EXTRA = 0xFFFFFFFF  # says: look in the zip64 extra field
+_EXTRA_FIELDS = 64  # of an entry; packers write three or four
 _ZIP64 = 1
 
 _STORED, _DEFLATED = 0, 8
@@ -177,13 +178,16 @@ def _walk(payload: bytes, at: int, end: int, shift: int, limits: Limits) -> Iter
 def _from_extra(extra: bytes, *claims: int) -> list[int]:
     """Take from the zip64 extra field, in this order, the numbers that did not fit into 32 bits."""
     at = 0
-    while at + 4 <= len(extra):
+    for _ in range(_EXTRA_FIELDS):
+        if at + 4 > len(extra):
+            break
         kind, length = struct.unpack_from("<2H", extra, at)
         if kind == _ZIP64:
-            values = struct.iter_unpack("<Q", extra[at + 4 : at + 4 + length // 8 * 8])
+            body = extra[at + 4 : at + 4 + length]
+            values = struct.iter_unpack("<Q", body[: len(body) // 8 * 8])
             try:
                 return [next(values)[0] if claim == _IN_EXTRA else claim for claim in claims]
-            except StopIteration:
+            except StopIteration:  # the field, or what follows it, is shorter than it says
                 break
         at += 4 + length
     raise DamagedArchive("The zip archive's directory lacks a zip64 field.")

@@ -121,6 +121,12 @@ class ImageTooLarge(EngineError):
     code = "image-too-large"
 
 
+class ArchiveTooCostly(EngineError):
+    """With this image, those of its archive would decode to more than `Limits.archive_decoded_bytes`."""
+
+    code = "archive-too-costly"
+
+
 class ImageTooSmall(EngineError):
     """A side of the image is shorter than `Limits.side_min_px`."""
 
@@ -143,3 +149,22 @@ class InternalError(EngineError):
     """The engine itself failed at this item; its cause is chained."""
 
     code = "internal-error"
+
+
+def unforeseen(doing: str, cause: Exception) -> EngineError:
+    """Say that something failed as nobody expected, or for want of memory; an `EngineError` speaks for itself.
+
+    Parameters
+    ----------
+    doing
+        What failed: the beginning of a sentence.
+    cause
+        What was raised.
+    """
+    if isinstance(cause, EngineError):
+        return cause
+    if isinstance(cause, MemoryError):
+        return OutOfMemory(f"{doing} took more memory than there is.")
+    error = InternalError(f"{doing} failed: {type(cause).__name__}.")
+    error.__cause__ = cause
+    return error

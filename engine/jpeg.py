@@ -22,8 +22,11 @@ _APP1: Final = 0xE1
 _LENGTH_BYTES: Final = 2
 _FRAME_BYTES: Final = 6  # precision, height, width, channels; what follows is the decoder's
 _IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # the next marker that is not part of a scan's data
-_SCANS_MAX: Final = 100
-"""Each scan of a progressive file costs a pass over all pixels; encoders write about ten."""
+_PROGRESSIVE: Final = frozenset({0xC2, 0xC6, 0xCA, 0xCE})  # frames whose pixels come in several scans
+_FILL = re.compile(rb"\xff*")
+
+
+_Frame = tuple[int, int, int, bool]
 
 
 class Jpeg(NamedTuple):
@@ -32,7 +35,13 @@ class Jpeg(NamedTuple):
     width: int
     height: int
     channels: int
+    progressive: bool
     orientation: int
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of a pixel as a decoder holds it: of a progressive file all coefficients, too."""
+        return self.channels * (1 + self.progressive)
 
 
 def walk(data: bytes, limits: Limits) -> Jpeg:
@@ -43,9 +52,9 @@ def walk(data: bytes, limits: Limits) -> Jpeg:
     DamagedImage
         If it is cut short or has no frame or no scan.
     ImageTooLarge
-        If it has more segments than the limit, or a hundred scans.
+        If it has more segments or scans than the limits.
     """
-    frame: tuple[int, int, int] | None = None
+    frame: _Frame | None = None
     held = UPRIGHT
     scans = 0
     at = 2
@@ -60,14 +69,14 @@ def walk(data: bytes, limits: Limits) -> Jpeg:
         if length < _LENGTH_BYTES or at > len(data):
             raise DamagedImage("The JPEG file is cut short.")
         if marker in _FRAMES:
-            frame = _frame(body, frame)
+            frame = _frame(marker, body, frame)
         elif marker == _APP1 and held == UPRIGHT:
             held = orientation(body)
         elif marker == _SCAN:
             scans += 1
             at = _scan_end(data, at)
-            if scans > _SCANS_MAX:
-                raise ImageTooLarge(f"The JPEG file has more than {_SCANS_MAX} scans.")
+            if scans > limits.scans:
+                raise ImageTooLarge(f"The JPEG file has more than {limits.scans:,} scans.")
     else:
         raise ImageTooLarge(f"The JPEG file has more than {limits.parts:,} segments.")
     if frame is None or not scans:
@@ -77,19 +86,18 @@ def walk(data: bytes, limits: Limits) -> Jpeg:
 
 def _marker(data: bytes, at: int) -> tuple[int, int]:
     """Read the marker at this place; any number of fill bytes may come before it."""
-    start = at
-    while data[at : at + 1] == b"\xff":
-        at += 1
-    if at == start or at >= len(data):
+    fill = _FILL.match(data, at)
+    end = fill.end() if fill else at
+    if end == at or end >= len(data):
         raise DamagedImage("The JPEG file is cut short.")
-    return data[at], at + 1
+    return data[end], end + 1
 
 
-def _frame(body: bytes, before: tuple[int, int, int] | None) -> tuple[int, int, int]:
+def _frame(marker: int, body: bytes, before: _Frame | None) -> _Frame:
     if before is not None or len(body) < _FRAME_BYTES:
         raise DamagedImage("The JPEG file's header is impossible.")
     height, width, channels = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big"), body[5]
-    return width, height, channels
+    return width, height, channels, marker in _PROGRESSIVE
 
 
 def _scan_end(data: bytes, at: int) -> int:

@@ -24,10 +24,14 @@ class Limits:
     """Bytes of one encoded image."""
     pixels: int = 16_000_000
     """Pixels of one image, all the same of which depth: 16 MP is what most telephones take."""
+    decoded_bytes: int = 96_000_000
+    """Bytes of one image as its decoder holds it: 16 MP of RGB with 16 bits each."""
     frames: int = 1_000
     """Frames of an animation or pages of a TIFF. The first is read; the others cost the walk along their headers."""
     parts: int = 10_000
     """Parts of an image file (PNG chunks, JPEG segments and scans, GIF and WebP blocks), each of which costs time."""
+    scans: int = 32
+    """Scans of a progressive JPEG file, each of which is a pass over all pixels: encoders write about ten."""
     side_min_px: int = 8
     """The shorter side of an image: below, two digits look the same."""
 
@@ -40,7 +44,11 @@ class Limits:
     inflation_ratio: int = 200
     """Inflated bytes for each packed byte of an entry: zeros reach 1,030, images 1 to 20."""
     name_characters: int = 255
-    """Characters of an entry's name: it is echoed in every result."""
+    """Characters of a name, an entry's or the header `filename`: it is echoed in the result."""
+    archive_decoded_bytes: int = 1024 * _MIB
+    """Bytes of all images of an archive, decoded. They never exist at the same time; each costs time."""
+    kept_ratio: int = 2
+    """Bytes of failed entries that an archive may have in its dead letters, for each byte of its own (and 64 KiB)."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -20,6 +20,7 @@ from engine.errors import (
     NestedArchive,
     RecordTooLarge,
     UnknownFormat,
+    unforeseen,
 )
 from engine.formats import image_format
 from engine.limits import Limits
@@ -67,20 +68,31 @@ class Payload:
         """Bytes as it came."""
         return len(self._payload)
 
-    def items(self) -> Iterator[Item]:
-        """Yield the items; an archive's entries are inflated one at a time."""
+    def names(self) -> Iterator[str | None]:
+        """Yield the items' names, as `items` does: None where there is none, or it is too long."""
+        if self._entries is None:
+            yield None
+            return
+        for entry in self._entries:
+            yield self._name(entry)
+
+    def items(self, begin: int = 0) -> Iterator[Item]:
+        """Yield the items from an index on; an archive's entries are inflated one at a time."""
         if self._entries is None:
             yield Item(0, None, self._payload, None, None)
             return
-        for index, entry in enumerate(self._entries):
-            yield self._item(index, entry)
+        for index in range(begin, len(self._entries)):
+            yield self._item(index, self._entries[index])
+
+    def _name(self, entry: archive.Entry) -> str | None:
+        return entry.name if len(entry.name) <= self._limits.name_characters else None
 
     def _item(self, index: int, entry: archive.Entry) -> Item:
-        too_long = len(entry.name) > self._limits.name_characters
-        name = None if too_long else entry.name
+        name = self._name(entry)
         try:
             data = archive.inflate(self._payload, entry, self._limits)
-        except EngineError as error:
+        except Exception as cause:  # noqa: BLE001  # a fault of ours in unpacking costs this entry, not the worker
+            error = unforeseen("Unpacking the entry", cause)
             return Item(index, name, None, error, f"not unpacked: {error.code}")
         return Item(index, name, data, self._complaint(entry, data), None)
 

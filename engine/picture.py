@@ -11,14 +11,17 @@ else the libraries can read is never reached.
 from __future__ import annotations
 
 import io
+import struct
 import sys
 import warnings
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from engine import exif, grey, jpeg, png, webp
 from engine.errors import (
@@ -31,7 +34,7 @@ from engine.errors import (
     UnknownFormat,
 )
 from engine.formats import Format, image_format
-from engine.frames import check_frames
+from engine.frames import check_frames, check_tiles
 from engine.limits import Limits
 
 cv2.utils.logging.setLogLevel(
@@ -41,9 +44,26 @@ cv2.setNumThreads(1)  # a worker has one core, and a pool of threads does not su
 
 _BYTE_BITS = 8
 _RGB_CHANNELS = 3
+_PIXEL_BYTES: Final = 4
+"""Of a pixel in any format but PNG and JPEG, whose headers tell: most decoders make four channels of whatever it is."""
+_PART_COST_BYTES: Final = 200
+"""To walk past one part of a file takes as long as to decode so many bytes."""
+_SMALLEST_PART_BYTES: Final[Mapping[str, int]] = MappingProxyType({"PNG": 12, "JPEG": 8, "WEBP": 16, "GIF": 64})
+"""So many bytes of a file may be one part; or two, or many pieces, which are passed as quickly as one of PNG."""
+_PIECE_COST_BYTES: Final = 2_000
+"""The same for each tag, strip and tile of a TIFF file, at which Pillow works in Python."""
+_BMP_SIZE, _BMP_SIZE_AT = struct.Struct("<2i"), 18
+_BMP_COMPRESSION_AT: Final = 30
+_BMP_RUN_LENGTHS: Final = (b"\x01\0\0\0", b"\x02\0\0\0")
 _STRIP_PX = 256
+_SIDE_MAX_PX = 1_000_000
+"""libpng takes no longer side, and OpenCV none that is much longer."""
 _MODES = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "PA": "RGBA", "La": "LA"}
 _ALPHA = {"L": "LA", "RGB": "RGBA"}
+
+
+Admit = Callable[[int], None]
+"""Told how many bytes a decoder is about to hold; raises an `EngineError` if they are too many."""
 
 
 class Picture(NamedTuple):
@@ -52,8 +72,20 @@ class Picture(NamedTuple):
     pixels: NDArray[np.uint8]
 
 
-def decode(data: bytes, limits: Limits) -> Picture:
+def _anything(_decoded_bytes: int) -> None:
+    """Stand in for `admit`."""
+
+
+def decode(data: bytes, limits: Limits, admit: Admit = _anything) -> Picture:
     """Decode one image.
+
+    Parameters
+    ----------
+    data, limits
+        The file, and what it may cost.
+    admit
+        Told what the file may cost, in bytes to decode: first for walking through its parts, by its size alone, then
+        for its pixels. It may raise an `EngineError`: then no more is done.
 
     Raises
     ------
@@ -67,15 +99,10 @@ def decode(data: bytes, limits: Limits) -> Picture:
         )
     if len(data) > limits.image_bytes:
         raise ImageTooLarge(f"The image has {len(data):,} bytes; at most {limits.image_bytes:,} are allowed.")
+    if kind in _SMALLEST_PART_BYTES:
+        admit(min(limits.parts, len(data) // _SMALLEST_PART_BYTES[kind]) * _PART_COST_BYTES)
     try:
-        if kind == "PNG":
-            pixels = _decode_png(data, limits)
-        elif kind == "JPEG":
-            pixels = _decode_jpeg(data, limits)
-        elif kind == "WEBP":
-            pixels = _decode_webp(data, limits)
-        else:
-            pixels = _decode_by_pillow(data, kind, limits)
+        pixels = _decode(data, kind, limits, admit)
     except EngineError:
         raise
     except MemoryError as error:
@@ -88,13 +115,25 @@ def decode(data: bytes, limits: Limits) -> Picture:
     return Picture(pixels if pixels.flags.carray else pixels.copy())
 
 
-def _decode_png(data: bytes, limits: Limits) -> NDArray[np.uint8]:
+def _decode(data: bytes, kind: Format, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+    if kind == "PNG":
+        return _decode_png(data, limits, admit)
+    if kind == "JPEG":
+        return _decode_jpeg(data, limits, admit)
+    if kind == "WEBP":
+        return _decode_webp(data, limits, admit)
+    if kind == "BMP" and data[_BMP_COMPRESSION_AT : _BMP_COMPRESSION_AT + 4] in _BMP_RUN_LENGTHS:
+        return _decode_run_lengths(data, limits, admit)
+    return _decode_by_pillow(data, kind, limits, admit)
+
+
+def _decode_png(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
     found = png.walk(data, limits)
     header = found.header
-    _check_size(header.width, header.height, limits)
+    _check_size(header.width, header.height, header.pixel_bytes, limits, admit)
     is_grey = header.colour_type == png.GREY
     if found.has_transparent_colour and is_grey:
-        return _decode_by_pillow(found.data, "PNG", limits)  # OpenCV forgets the transparent colour
+        return _decode_by_pillow(found.data, "PNG", limits, _anything)  # OpenCV forgets the transparent colour
     pixels = None
     if is_grey and header.depth == _BYTE_BITS and not header.interlace and header.width * header.height <= grey.MOST_PX:
         pixels = grey.decode(found.deflated, header.width, header.height)
@@ -103,20 +142,27 @@ def _decode_png(data: bytes, limits: Limits) -> NDArray[np.uint8]:
     return exif.turn_upright(pixels, found.orientation)
 
 
-def _decode_jpeg(data: bytes, limits: Limits) -> NDArray[np.uint8]:
+def _decode_jpeg(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
     found = jpeg.walk(data, limits)
-    _check_size(found.width, found.height, limits)
+    _check_size(found.width, found.height, found.pixel_bytes, limits, admit)
     if found.channels not in (1, _RGB_CHANNELS):
-        pixels = _decode_by_pillow(data, "JPEG", limits)  # OpenCV shows CMYK in wrong colours
+        pixels = _decode_by_pillow(data, "JPEG", limits, _anything)  # OpenCV shows CMYK in wrong colours
     else:
         pixels = _decode_by_opencv(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     return exif.turn_upright(pixels, found.orientation)
 
 
-def _decode_webp(data: bytes, limits: Limits) -> NDArray[np.uint8]:
+def _decode_webp(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
     found = webp.walk(data, limits)
-    _check_size(found.width, found.height, limits)
+    _check_size(found.width, found.height, _PIXEL_BYTES, limits, admit)
     return exif.turn_upright(_decode_by_opencv(data, cv2.IMREAD_UNCHANGED), found.orientation)
+
+
+def _decode_run_lengths(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+    """Decode a packed BMP by OpenCV: Pillow goes through such a file byte by byte, in Python."""
+    width, height = _BMP_SIZE.unpack_from(data, _BMP_SIZE_AT)
+    _check_size(abs(width), abs(height), _PIXEL_BYTES, limits, admit)
+    return _decode_by_opencv(data, cv2.IMREAD_UNCHANGED)
 
 
 def _decode_by_opencv(data: bytes, flags: int) -> NDArray[np.uint8]:
@@ -131,15 +177,17 @@ def _decode_by_opencv(data: bytes, flags: int) -> NDArray[np.uint8]:
     return pixels
 
 
-def _decode_by_pillow(data: bytes, kind: Format, limits: Limits) -> NDArray[np.uint8]:
-    check_frames(data, kind, limits)
+def _decode_by_pillow(data: bytes, kind: Format, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+    admit(check_frames(data, kind, limits) * _PIECE_COST_BYTES)
     # Pillow warns of odd metadata, at which nobody looks, and of many pixels, which have a limit of ours.
     with warnings.catch_warnings(action="ignore"):
         try:
             image: Image.Image = Image.open(io.BytesIO(data), formats=[kind])
         except Image.DecompressionBombError as error:
             raise ImageTooLarge("The image has more pixels than the limit.") from error
-        _check_size(*image.size, limits)
+        _check_size(*image.size, _PIXEL_BYTES, limits, admit)
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            check_tiles(data, image.tag_v2, limits)
         image.load()
         held = image.getexif().get(exif.ORIENTATION, exif.UPRIGHT) if kind == "TIFF" else exif.UPRIGHT
         return exif.turn_upright(_eight_bit(image), held)
@@ -152,20 +200,36 @@ def _eight_bit(image: Image.Image) -> NDArray[np.uint8]:
         mode = _ALPHA.get(mode, mode)
     strips = [(top, min(top + _STRIP_PX, image.height)) for top in range(0, image.height, _STRIP_PX)]
     if image.mode.startswith(("I", "F")):
-        values = np.concatenate([np.asarray(image.crop((0, top, image.width, end))) for top, end in strips])
-        return _high_bytes(values.astype(np.uint16, copy=False)) if values.dtype.kind == "u" else _scaled(values)
+        return _from_numbers(image, strips)
     pixels = np.empty((image.height, image.width, len(mode)), np.uint8)
     for top, end in strips:
-        strip = image.crop((0, top, image.width, end))
+        strip = _strip(image, top, end)
         converted = strip if mode == image.mode else strip.convert(mode)
         pixels[top:end] = np.asarray(converted).reshape(end - top, image.width, len(mode))
     return pixels[:, :, 0] if len(mode) == 1 else pixels
 
 
-def _scaled(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale long integers and floats by their own range: their type has no white."""
-    numbers = np.nan_to_num(values.astype(np.float32, copy=False), copy=False, posinf=0, neginf=0)
-    low, high = float(numbers.min()), float(numbers.max())
+def _strip(image: Image.Image, top: int, end: int) -> Image.Image:
+    return image.crop((0, top, image.width, end))
+
+
+def _from_numbers(image: Image.Image, strips: list[tuple[int, int]]) -> NDArray[np.uint8]:
+    """Scale 16 bit to 8, and long integers and floats by the picture's own range: their type has no white."""
+    first = np.asarray(_strip(image, *strips[0]))
+    if first.dtype.kind == "u":
+        deep = (np.asarray(_strip(image, *bounds)) for bounds in strips)
+        return np.concatenate([_high_bytes(values.astype(np.uint16, copy=False)) for values in deep])
+    ranges = [(numbers.min(), numbers.max()) for bounds in strips for numbers in [_finite(_strip(image, *bounds))]]
+    low, high = float(min(low for low, _ in ranges)), float(max(high for _, high in ranges))
+    return np.concatenate([_scaled(_finite(_strip(image, *bounds)), low, high) for bounds in strips])
+
+
+def _finite(strip: Image.Image) -> NDArray[np.float32]:
+    numbers: NDArray[np.float32] = np.nan_to_num(np.array(strip, np.float32), copy=False, posinf=0, neginf=0)
+    return numbers
+
+
+def _scaled(numbers: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
     numbers -= low
     numbers *= 255 / max(high - low, 1e-9)
     return numbers.astype(np.uint8)
@@ -177,10 +241,20 @@ def _high_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
     return values.view(np.uint8).reshape(*values.shape, 2)[..., high].copy()
 
 
-def _check_size(width: int, height: int, limits: Limits) -> None:
-    if width * height > limits.pixels:
+def _check_size(width: int, height: int, pixel_bytes: int, limits: Limits, admit: Admit) -> None:
+    pixels = width * height
+    if pixels > limits.pixels:
         raise ImageTooLarge(f"The image has {width:,} x {height:,} pixels; at most {limits.pixels:,} are allowed.")
+    if max(width, height) > _SIDE_MAX_PX:
+        raise ImageTooLarge(
+            f"The image has {width:,} x {height:,} pixels; its sides may have at most {_SIDE_MAX_PX:,}."
+        )
+    if pixels * pixel_bytes > limits.decoded_bytes:
+        raise ImageTooLarge(
+            f"The image decodes to {pixels * pixel_bytes:,} bytes; at most {limits.decoded_bytes:,} are allowed."
+        )
     if min(width, height) < limits.side_min_px:
         raise ImageTooSmall(
             f"The image has {width:,} x {height:,} pixels; its sides must have at least {limits.side_min_px}."
         )
+    admit(pixels * pixel_bytes)

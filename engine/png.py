@@ -28,6 +28,7 @@ _FRAMING_BYTES: Final = 12  # of a chunk: length, kind, checksum
 _CHUNK: Final = struct.Struct(">I4s")
 _CHECKSUM: Final = struct.Struct(">I")
 _HEADER: Final = struct.Struct(">IIBBBBB")
+_CHANNELS: Final = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # decoded, by colour type: alpha comes with three colours
 _DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
 
 
@@ -42,6 +43,11 @@ class Header(NamedTuple):
     compression: int
     filtering: int
     interlace: int
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of a pixel as a decoder holds it; palettes and few bits are expanded."""
+        return _CHANNELS[self.colour_type] * max(1, self.depth // 8)
 
 
 class Png(NamedTuple):
@@ -70,6 +76,8 @@ def walk(data: bytes, limits: Limits) -> Png:
     kinds = [kind for kind, _, _ in chunks]
     if kinds[0] != b"IHDR" or b"IDAT" not in kinds:
         raise DamagedImage("The PNG file has no pixels.")
+    if kinds.count(b"IHDR") > 1:  # a decoder may go by the last one, and its dimensions are not the ones checked
+        raise DamagedImage("The PNG file has two headers.")
     header = _header(data[chunks[0][1] + 8 : chunks[0][2] - 4])
     if kinds == _PLAIN and chunks[-1][2] == len(data):  # what most encoders write of a small picture
         return Png(header, False, UPRIGHT, data, data[chunks[1][1] + 8 : chunks[1][2] - 4])  # a field

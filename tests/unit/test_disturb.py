@@ -12,16 +12,13 @@ from engine.picture import decode
 from engine.training import typefaces
 from engine.training.disturb import DISTURBANCES, disturb
 from engine.training.negatives import KINDS, PHOTOS, negatives
-from engine.training.typefaces import PACKAGES, TypefacesMissingError, draw, missing_packages
+from engine.training.typefaces import PACKAGES, TypefacesMissingError, draw
+from tests.harness.marks import with_typefaces
 
 LIMITS = Limits()
 FOLDER = Path(__file__).parents[1] / "data" / "digits"
 DIGITS = np.stack([decode(path.read_bytes(), LIMITS).pixels for path in sorted(FOLDER.glob("*.png"))[::4]])
 DRAWN = ("letters", "several")  # with typefaces, which a machine may lack
-
-with_typefaces = pytest.mark.skipif(
-    bool(missing_packages("train") or missing_packages("test")), reason="only training needs the typefaces"
-)
 
 
 @pytest.mark.parametrize("kind", DISTURBANCES)

@@ -14,6 +14,7 @@ import pytest
 from engine.errors import EngineError
 from engine.limits import Limits
 from engine.payload import Item, open_payload
+from tests.harness.images import streamed
 
 LIMITS = Limits()
 PNG = b"\x89PNG\r\n\x1a\n" + b"not looked at here"
@@ -221,23 +222,7 @@ def test_a_name_over_the_limit_is_not_echoed() -> None:
 
 
 def test_zip64_and_data_descriptors_are_read() -> None:
-    class Unseekable(io.BytesIO):
-        def seekable(self) -> bool:
-            return False
-
-        def seek(self, *_: int) -> int:
-            raise io.UnsupportedOperation
-
-        def tell(self) -> int:
-            raise io.UnsupportedOperation
-
-    packed = Unseekable()
-    with (
-        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file,
-        file.open(zipfile.ZipInfo("1.png"), "w", force_zip64=True) as entry,
-    ):
-        entry.write(PNG)
-    assert [item.data for item in items(packed.getvalue())] == [PNG]
+    assert [item.data for item in items(streamed("1.png", PNG))] == [PNG]
 
 
 def test_sizes_in_the_zip64_field_are_read() -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from engine.errors import EngineError
 from engine.limits import Limits
 from engine.picture import decode
+from tests.harness.images import SEEN_BY_SENSOR
 
 LIMITS = Limits()
 RANDOM = np.random.default_rng(0)
@@ -168,18 +169,9 @@ def test_cmyk_is_shown_as_pillow_shows_it() -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_a_camera_held_in_any_way_gives_an_upright_picture(kind: str, held: int) -> None:
     upright = Image.fromarray(GREY.repeat(4, axis=0).repeat(4, axis=1))
-    undo = {  # how the sensor saw what is upright now
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }
     exif = Image.Exif()
     exif[0x0112] = held
-    stored = upright.transpose(undo[held]) if held in undo else upright
+    stored = upright.transpose(SEEN_BY_SENSOR[held]) if held in SEEN_BY_SENSOR else upright
     exact: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}
     seen = pixels(encoded(stored, kind, exif=exif, **exact.get(kind, {})))
     assert seen.flags.c_contiguous

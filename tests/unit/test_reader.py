@@ -11,7 +11,7 @@ import pytest
 from engine import reader as reader_module
 from engine.classifier import Classifier
 from engine.limits import Limits
-from engine.picture import Picture, decode
+from engine.picture import Admit, Picture, decode
 from engine.reader import Outcome, Reader
 from models import default_model
 
@@ -84,10 +84,10 @@ def test_a_decoder_that_fails_in_an_unforeseen_way_costs_one_image(
 ) -> None:
     bad = DIGITS[1].read_bytes()
 
-    def failing(data: bytes, limits: Limits) -> Picture:
+    def failing(data: bytes, limits: Limits, admit: Admit) -> Picture:
         if data == bad:
             raise RuntimeError("unforeseen")
-        return decode(data, limits)
+        return decode(data, limits, admit)
 
     monkeypatch.setattr(reader_module, "decode", failing)
     outcomes = reader.read([DIGITS[0].read_bytes(), bad, DIGITS[2].read_bytes()])
@@ -96,7 +96,7 @@ def test_a_decoder_that_fails_in_an_unforeseen_way_costs_one_image(
 
 
 def test_running_out_of_memory_costs_one_image(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(_data: bytes, _limits: Limits) -> Picture:
+    def failing(_data: bytes, _limits: Limits, _admit: Admit) -> Picture:
         raise MemoryError
 
     monkeypatch.setattr(reader_module, "decode", failing)
@@ -108,7 +108,7 @@ def test_running_out_of_memory_costs_one_image(reader: Reader, monkeypatch: pyte
 def test_each_item_is_announced_before_it_is_touched(reader: Reader) -> None:
     announced: list[tuple[int, int]] = []
     archive = packed({path.name: path.read_bytes() for path in DIGITS[:3]})
-    reader.read([DIGITS[0].read_bytes(), archive], on_item=lambda payload, item: announced.append((payload, item)))
+    reader.read_on([DIGITS[0].read_bytes(), archive], on_item=lambda payload, item: announced.append((payload, item)))
     assert list(dict.fromkeys(announced)) == [(0, 0), (1, 0), (1, 1), (1, 2)]
 
 

@@ -36,6 +36,7 @@ from engine.training.reject import Examples, fit_reject
 from engine.training.sources import read_training_digits
 from engine.training.stages import Stages, fingerprint
 from engine.training.train import Settings, train
+from tests.harness.marks import with_typefaces
 
 SAMPLES = sorted((Path(__file__).parent.parent / "data" / "digits").glob("*.png"))
 
@@ -239,6 +240,7 @@ def test_a_stage_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
     assert Stages(tmp_path).run("stage", "x", lambda: {"value": np.ones(1)})["value"] == 1
 
 
+@with_typefaces
 def test_the_same_training_twice_gives_the_same_predictions(tmp_path: Path) -> None:
     data = some_digits(240)
     settings = Settings(plan=Plan(directions=16, centres=40, epochs=2), disturbed=40, negatives=30)
