@@ -140,7 +140,10 @@ def _components() -> dict[str, Any]:
                 "value, of an archive's entry the entry.",
                 "description": "The request's own headers come first, these after them.",
                 "contentType": "application/octet-stream",
-                "headers": _headers(required=DEAD_LETTER_HEADERS, optional=(headers.ITEM_NAME, headers.VALUE_LEFT_OUT)),
+                "headers": _headers(
+                    required=DEAD_LETTER_HEADERS,
+                    optional=(headers.ITEM_NAME, headers.VALUE_LEFT_OUT, headers.HEADERS_LEFT_OUT),
+                ),
                 "payload": _bytes(f"Null if the header `{headers.VALUE_LEFT_OUT}` is there."),
                 "correlationId": _request_id_header(),
                 "bindings": _key("The key of the request."),

@@ -44,12 +44,19 @@ class ErrorCode(StrEnum):
     ARCHIVE_OVERLAPS = "archive-overlaps", "Entries of the zip archive share the same bytes."
 
     # One entry of an archive
-    NAME_TOO_LONG = "name-too-long", "The entry's name has more characters than the limit."
+    NAME_TOO_LONG = (
+        "name-too-long",
+        "The name, an entry's or the header `filename`, has more characters than the limit.",
+    )
     ENCRYPTED_ENTRY = "encrypted-entry", "The entry is encrypted."
     UNKNOWN_COMPRESSION = "unknown-compression", "The entry's compression method is not supported."
     ENTRY_TOO_LARGE = "entry-too-large", "The entry inflates to more bytes, or further, than the limit."
     DAMAGED_ENTRY = "damaged-entry", "The entry's bytes do not match its size or checksum."
     NESTED_ARCHIVE = "nested-archive", "The entry is itself a zip archive."
+    ARCHIVE_TOO_COSTLY = (
+        "archive-too-costly",
+        "The images of the archive decode to more bytes than the limit; this entry is beyond it.",
+    )
 
     # The picture
     IMAGE_TOO_LARGE = "image-too-large", "The image has more bytes, pixels or frames than the limit."

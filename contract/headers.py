@@ -32,6 +32,7 @@ RESULT_ID: Final = "result-id"
 ERROR_CODE: Final = "error-code"
 ERROR_MESSAGE: Final = "error-message"
 VALUE_LEFT_OUT: Final = "value-left-out"
+HEADERS_LEFT_OUT: Final = "headers-left-out"
 
 # On dead letters and replayed requests
 ATTEMPT: Final = "attempt"
@@ -55,6 +56,7 @@ ABOUT: Final[Mapping[str, str]] = MappingProxyType(
         ERROR_CODE: "Why the item failed: a code, as in the result.",
         ERROR_MESSAGE: "Why the item failed: one sentence for a person.",
         VALUE_LEFT_OUT: "Present if the value is null: why the bytes are not here. The origin may still have them.",
+        HEADERS_LEFT_OUT: "Present if the request's own headers, or its key, are not here: why.",
         ATTEMPT: "How often the item has been tried: 1, and one more with each replay.",
         REPLAY_OF: "Names the failed result that this request repeats.",
     }

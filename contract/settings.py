@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, c
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contract.line import LineSettings
 from contract.topics import TopicSettings
 
 PREFIX: Final = "DIGITS_"
@@ -28,31 +29,22 @@ class SettingsError(Exception):
     """Settings that cannot be used; the message names each with what would be right."""
 
 
-class KafkaSettings(BaseModel):
+class KafkaSettings(LineSettings):
     """The connection: ``DIGITS_KAFKA__…``."""
 
-    # Unknown names are `load`'s business: it knows the variable's name, and what stands beside it.
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    bootstrap_servers: Annotated[
-        str,
-        Field(
-            pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s,:]+):\d+(,(\[[0-9a-fA-F:.]+\]|[^\s,:]+):\d+)*$",
-            description="host:port of brokers, comma-separated.",
-        ),
-    ] = "localhost:9092"
     group_id: Annotated[str, Field(min_length=1, description="Consumer group of the service.")] = "digitstream"
-
-    def client_options(self) -> dict[str, Any]:
-        """Keyword arguments that every aiokafka client takes to reach the cluster."""
-        return {"bootstrap_servers": self.bootstrap_servers.split(",")}
 
 
 class ClientSettings(BaseSettings):
     """What anyone who talks to the topics needs."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter=DELIMITER, extra="ignore", frozen=True, env_ignore_empty=False
+        env_prefix=PREFIX,
+        env_nested_delimiter=DELIMITER,
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=False,
+        hide_input_in_errors=True,  # a secret may be in it
     )
 
     kafka: KafkaSettings = KafkaSettings()

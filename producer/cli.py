@@ -15,7 +15,7 @@ EPILOG = "\n".join(
     (
         "Environment:",
         *(
-            f"  {name}\n      {field.description} Default: {field.default}"
+            f"  {name}\n      {field.description} Default: {'none' if field.default is None else field.default}"
             for name, field in variables(ClientSettings).items()
         ),
         "",

@@ -22,6 +22,8 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
+from contract.closing import closed
+from contract.contact import AdvertisedError, RefusedError, meet_brokers
 from contract.settings import KafkaSettings
 from producer.errors import KafkaProblem
 
@@ -35,9 +37,9 @@ BATCH_BYTES: Final = 256 * 1024
 LINGER_MS: Final = 5
 
 _REFUSALS: Final[Mapping[type[KafkaError], str]] = {
-    TopicAuthorizationFailedError: "this user may not do that with the topic (ACL)",
-    GroupAuthorizationFailedError: "this user may not do that with the consumer group (ACL)",
-    TransactionalIdAuthorizationFailed: "this user may not use the transactional id (ACL)",
+    TopicAuthorizationFailedError: "this user may not do that with topic {} (ACL)",
+    GroupAuthorizationFailedError: "this user may not do that with group {} (ACL)",
+    TransactionalIdAuthorizationFailed: "this user may not use transactional id {} (ACL)",
     MessageSizeTooLargeError: "the record is larger than the topic's max.message.bytes",
     ProducerFenced: "another with this transactional id took over, or the transaction took too long",
 }
@@ -50,7 +52,7 @@ async def within(doing: str, seconds: float = ANSWER_S) -> AsyncIterator[None]:
     Raises
     ------
     KafkaProblem
-        The deadline has passed, or aiokafka raised.
+        The deadline has passed, aiokafka raised, or a broker does not let us in.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -59,20 +61,25 @@ async def within(doing: str, seconds: float = ANSWER_S) -> AsyncIterator[None]:
         raise KafkaProblem(f"cannot {doing}: no answer within {seconds:g} s") from error
     except KafkaError as error:
         raise KafkaProblem(f"cannot {doing}: {_explain(error)}") from error
+    except RefusedError as error:
+        raise KafkaProblem(f"cannot {doing}: {error}") from error
+
+
+async def meet(kafka: KafkaSettings) -> None:
+    """Find out whether the brokers let us in: a client would only try again and again."""
+    async with within(f"reach Kafka at {_where(kafka)}", CONNECT_S):
+        await meet_brokers(kafka)
 
 
 @contextlib.asynccontextmanager
 async def opened(kafka: KafkaSettings, client: Any, stop: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
     """Start an aiokafka client for the body, and stop it whatever happens."""
     try:
-        where = f"{kafka.bootstrap_servers} (DIGITS_KAFKA__BOOTSTRAP_SERVERS)"
-        async with within(f"reach Kafka at {where}", CONNECT_S):
+        async with within(f"reach Kafka at {_where(kafka)}", CONNECT_S):
             await client.start()
         yield
     finally:
-        with contextlib.suppress(KafkaError, TimeoutError):
-            async with asyncio.timeout(STOP_S):
-                await stop()
+        await closed(stop, STOP_S)
 
 
 @contextlib.asynccontextmanager
@@ -117,10 +124,22 @@ def start_at(reader: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) 
         reader.seek(partition, offset)
 
 
+def _where(kafka: KafkaSettings) -> str:
+    return f"{kafka.bootstrap_servers} (DIGITS_KAFKA__BOOTSTRAP_SERVERS)"
+
+
+def _named(error: KafkaError) -> str:
+    """Take what an error is about: the client gives a name, or several."""
+    what = error.args[0] if error.args else ""
+    return what if isinstance(what, str) else ", ".join(sorted(what))
+
+
 def _explain(error: KafkaError) -> str:
+    if isinstance(error, AdvertisedError):
+        return str(error)
     if isinstance(error, KafkaConnectionError):
         return "no broker answers there"
     for kind, words in _REFUSALS.items():
         if isinstance(error, kind):
-            return words
+            return words.format(_named(error))
     return f"{type(error).__name__}: {error}"

@@ -18,13 +18,14 @@ from aiokafka.errors import (
     NodeNotReadyError,
     NotCoordinatorForGroupError,
     RequestTimedOutError,
+    TopicAlreadyExistsError,
     for_code,
 )
 from aiokafka.protocol.commit import OffsetFetchRequest
 
 from contract.settings import KafkaSettings
 from contract.topics import TopicSettings
-from producer.clients import opened, within
+from producer.clients import meet, opened, within
 from producer.errors import KafkaProblem
 
 UNLIMITED_BYTES: Final = 100 * 1024 * 1024
@@ -63,7 +64,9 @@ class Cluster:
             near = difflib.get_close_matches(name, self._counts, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(self._counts)) or 'none'}"
             variable = f"DIGITS_TOPICS__{role.upper()}"
-            raise KafkaProblem(f"there is no topic {name!r} ({variable}) at {self._where}; {hint}")
+            raise KafkaProblem(
+                f"there is no topic {name!r} ({variable}) at {self._where} that this user may see (ACL); {hint}"
+            )
         return [TopicPartition(name, number) for number in range(self._counts[name])]
 
     async def max_message_bytes(self, topic: str) -> int | None:
@@ -97,9 +100,9 @@ class Cluster:
         async with within("create topics"):
             answer = await self._admin.create_topics(missing)
         for name, code, reason in answer.topic_errors:
-            if code:
+            if code and for_code(code) is not TopicAlreadyExistsError:  # it exists: made meanwhile, or not to be seen
                 raise KafkaProblem(f"topic {name!r} is refused by {self._where}: {reason or for_code(code).__name__}")
-        return [topic.name for topic in missing]
+        return [name for name, code, _ in answer.topic_errors if not code]
 
     async def committed(self, group: str) -> dict[TopicPartition, int]:
         """Return the offsets a consumer group has committed; empty if the group has none."""
@@ -119,7 +122,7 @@ class Cluster:
         partitions = [(topic, *found) for topic, some in response.topics for found in some]
         for code in (response.error_code, *(error_code for *_, error_code in partitions)):
             if code:
-                raise for_code(code)(f"of group {group!r}")
+                raise for_code(code)(group)
         return {TopicPartition(topic, number): offset for topic, number, offset, *_ in partitions if offset >= 0}
 
 
@@ -134,6 +137,7 @@ async def look_around(kafka: KafkaSettings) -> AsyncIterator[Cluster]:
     KafkaProblem
         Kafka cannot be reached.
     """
+    await meet(kafka)
     admin = AIOKafkaAdminClient(**kafka.client_options())
     async with opened(kafka, admin, admin.close):
         async with within("read the list of topics"):

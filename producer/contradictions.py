@@ -61,8 +61,7 @@ def of_result(answered: Answered, asked: Asked, count: int, default_id: str) -> 
         return
     if result.source.timestamp_ms != asked.timestamp_ms:
         yield "timestamp"
-    # Where a part is too large to be repeated, nothing that came with the request is.
-    unechoed = result.error is not None and result.error.code in (ErrorCode.KEY_TOO_LARGE, ErrorCode.HEADER_TOO_LARGE)
+    unechoed = _is_unechoed(result)
     if result.request_id != (default_id if unechoed else asked.request_id or default_id):
         yield "request id"
     if answered.key != (None if unechoed else asked.key):
@@ -80,8 +79,13 @@ def of_letter(kept: Kept, answered: Answered) -> Iterator[str]:
         "request id": (result.request_id, letter.request_id),
         "timestamp": (result.source.timestamp_ms, letter.origin_timestamp_ms),
         # A single image has its name from the request, of which the letter has all headers; and a key
-        # that leaves no room for the rest is left out.
+        # that leaves no room for the rest is left out; one that is not echoed is on the letter alone.
         "item name": (result.item.name, letter.item_name or result.item.name),
-        "key": (answered.key, answered.key if kept.key is None else kept.key),
+        "key": (answered.key, answered.key if kept.key is None or _is_unechoed(result) else kept.key),
     }
     yield from (name for name, (said, repeated) in pairs.items() if said != repeated)
+
+
+def _is_unechoed(result: Result) -> bool:
+    """Say whether a part was too large to be repeated: nothing that came with the request is then."""
+    return result.error is not None and result.error.code in (ErrorCode.KEY_TOO_LARGE, ErrorCode.HEADER_TOO_LARGE)

@@ -53,15 +53,22 @@ def chosen_filter(
 def cells(found: Found) -> tuple[str, ...]:
     """Return what `COLUMNS` say of a dead letter."""
     letter = found.letter
-    failed_at = datetime.fromtimestamp(found.timestamp_ms / 1000, UTC)
+    filename = dict(letter.original_headers).get(headers.FILENAME) or b""  # a header may be without a value
     return (
-        failed_at.isoformat(timespec="seconds"),
+        _moment(found.timestamp_ms),
         letter.result_id,
         letter.error_code,
-        letter.item_name or dict(letter.original_headers).get(headers.FILENAME, b"").decode(errors="replace"),
+        letter.item_name or filename.decode(errors="replace"),
         "left out" if found.value is None else f"{len(found.value):,}",
         str(letter.attempt),
     )
+
+
+def _moment(epoch_ms: int) -> str:
+    try:
+        return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="seconds")
+    except (OverflowError, ValueError):  # not one that a calendar has: who writes to the topic sets its times
+        return f"{epoch_ms} ms"
 
 
 def _epoch_ms(text: str | None, option: str) -> int | None:

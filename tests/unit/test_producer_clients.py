@@ -29,7 +29,7 @@ async def test_an_answer_that_does_not_come_is_waited_for_until_the_deadline() -
     ("error", "words"),
     [
         (KafkaConnectionError("[('10.0.0.1', 9092)]"), "no broker answers there"),
-        (TopicAuthorizationFailedError("t"), "this user may not do that with the topic (ACL)"),
+        (TopicAuthorizationFailedError("t"), "this user may not do that with topic t (ACL)"),
         (MessageSizeTooLargeError(), "the record is larger than the topic's max.message.bytes"),
         (
             ProducerFenced(),

@@ -43,7 +43,10 @@ def test_variables_are_read_by_their_nested_names(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("DIGITS_KAFKA__BOOTSTRAP_SERVERS", "a:9092,[::1]:9093")
     monkeypatch.setenv("DIGITS_TOPICS__DEAD_LETTER", "bin")
     settings = load(ClientSettings, owns_prefix=False)
-    assert settings.kafka.client_options() == {"bootstrap_servers": ["a:9092", "[::1]:9093"]}
+    assert settings.kafka.client_options() == {
+        "bootstrap_servers": ["a:9092", "[::1]:9093"],
+        "security_protocol": "PLAINTEXT",
+    }
     assert settings.topics.dead_letter == "bin"
 
 
@@ -121,6 +124,17 @@ def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_variables_lists_all_in_the_order_of_definition() -> None:
     assert list(variables(ClientSettings)) == [
         "DIGITS_KAFKA__BOOTSTRAP_SERVERS",
+        "DIGITS_KAFKA__SECURITY_PROTOCOL",
+        "DIGITS_KAFKA__SASL_MECHANISM",
+        "DIGITS_KAFKA__SASL_USERNAME",
+        "DIGITS_KAFKA__SASL_PASSWORD",
+        "DIGITS_KAFKA__SASL_PASSWORD_FILE",
+        "DIGITS_KAFKA__SSL_CA_FILE",
+        "DIGITS_KAFKA__SSL_CERTIFICATE_FILE",
+        "DIGITS_KAFKA__SSL_KEY_FILE",
+        "DIGITS_KAFKA__SSL_KEY_PASSWORD",
+        "DIGITS_KAFKA__SSL_KEY_PASSWORD_FILE",
+        "DIGITS_KAFKA__SSL_CHECK_HOSTNAME",
         "DIGITS_KAFKA__GROUP_ID",
         "DIGITS_TOPICS__REQUESTS",
         "DIGITS_TOPICS__PREDICTIONS",

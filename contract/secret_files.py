@@ -1,0 +1,89 @@
+"""Files that a secure line needs: certificates, keys and passwords. What is wrong with one is told by its setting."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from pydantic import SecretStr
+
+
+class UnusableError(Exception):
+    """A file cannot be used; the message names its setting and says why."""
+
+
+def secret(value: SecretStr | None, path: Path | None, name: str) -> str | None:
+    """Take a secret from its variable, or from its file, of which a line break at the end does not count.
+
+    Raises
+    ------
+    UnusableError
+        The file cannot be read, is empty or no text; `name` is its setting.
+    """
+    if path is None:
+        return None if value is None else value.get_secret_value()
+    try:
+        text = _read(path, name).decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        # Not "from" it: it carries the bytes, and so the secret.
+        raise UnusableError(f"{name} names a file that is no UTF-8 text") from None
+    if not text:
+        raise UnusableError(f"{name} names a file that is empty")
+    return text
+
+
+def trusting(ca_file: Path | None) -> ssl.SSLContext:
+    """Return a client's context that trusts the authorities of a file, and no others; without one the system's.
+
+    Raises
+    ------
+    UnusableError
+        The file cannot be read, or holds no certificate.
+    """
+    if ca_file is not None:
+        _read(ca_file, "SSL_CA_FILE")
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError as error:
+        raise UnusableError(f"SSL_CA_FILE='{ca_file}' holds no certificate in PEM") from error
+
+
+def show_certificate(context: ssl.SSLContext, certificate: Path, key: Path | None, password: str | None) -> None:
+    """Let a context show a certificate to brokers that ask for one.
+
+    Raises
+    ------
+    UnusableError
+        A file cannot be read, is no certificate or key, they do not belong together, or the password is wrong.
+    """
+    _read(certificate, "SSL_CERTIFICATE_FILE")
+    where = f"SSL_CERTIFICATE_FILE='{certificate}'"
+    if key is not None:
+        _read(key, "SSL_KEY_FILE")
+        where += f" with SSL_KEY_FILE='{key}'"
+    asked = False
+
+    def answer() -> str:  # without it, OpenSSL would ask at the terminal
+        nonlocal asked
+        asked = True
+        return password or ""
+
+    try:
+        context.load_cert_chain(certificate, key, answer)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            why = "the key is not that of the certificate"
+        elif asked:
+            why = "SSL_KEY_PASSWORD is wrong" if password else "the key has a password: set SSL_KEY_PASSWORD_FILE"
+        else:
+            why = "there is no certificate with its key in PEM"
+        raise UnusableError(f"{where} cannot be used: {why}") from error
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        # Someone may have put the password itself where its file belongs.
+        shown = "********" if "PASSWORD" in name else f"'{path}'"
+        raise UnusableError(f"{name}={shown} cannot be read: {error.strerror}") from error

@@ -1,0 +1,31 @@
+"""The header ``traceparent``: which trace a request belongs to, as W3C Trace Context has it."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple, Self
+
+_FORM: Final = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
+_SAMPLED: Final = 1
+
+
+class TraceParent(NamedTuple):
+    """The sender's span, and whether it is recorded."""
+
+    trace_id: str
+    """32 hexadecimal digits."""
+    span_id: str
+    """16 hexadecimal digits."""
+    sampled: bool
+
+    @classmethod
+    def parse(cls, value: bytes) -> Self | None:
+        """Read the header's value; None if it is not well formed."""
+        form = _FORM.fullmatch(value)
+        if form is None:
+            return None
+        version, trace_id, span_id, flags, more = form.groups()
+        # Later versions may add parts at the end; this one has none, and ff is no version.
+        if version == b"ff" or (version == b"00" and more) or not int(trace_id, 16) or not int(span_id, 16):
+            return None
+        return cls(trace_id.decode(), span_id.decode(), bool(int(flags, 16) & _SAMPLED))

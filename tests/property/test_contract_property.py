@@ -1,0 +1,94 @@
+"""Whatever text and bytes a request brings, its result and its dead letter say what they should, and read back."""
+
+from __future__ import annotations
+
+import json
+
+from aiokafka import ConsumerRecord
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consumer.channel import Answer, Note
+from consumer.channel import DeadLetter as Failed
+from consumer.outgoing import Room, dead_letters
+from consumer.requests import from_record
+from consumer.settings import EchoSettings
+from consumer.worker import Answerer
+from contract import headers
+from contract.dead_letters import DeadLetter
+from contract.errors import ErrorCode
+from contract.records import read_result
+from engine.errors import DamagedImage
+from engine.reader import Outcome
+
+NAMES = st.one_of(
+    st.text(st.characters(codec="utf-8"), max_size=30),
+    st.sampled_from([value for name, value in vars(headers).items() if name.isupper() and isinstance(value, str)]),
+)
+HEADERS = st.lists(st.tuples(NAMES, st.one_of(st.none(), st.binary(max_size=50))), max_size=12)
+KEYS = st.one_of(st.none(), st.binary(max_size=50))
+TIMES = st.integers(-1, 2**63 - 1)
+
+
+class Damaged:
+    """Reads every payload as damaged, under a name of its own choice."""
+
+    def __init__(self, name: str | None, message: str) -> None:
+        self.outcome = Outcome("image" if name is None else "entry", name, error=DamagedImage(message))
+
+    def read_on(self, *_: object, **__: object) -> tuple[list[list[Outcome]], None]:
+        return [[self.outcome]], None
+
+
+def record(key: bytes | None, received: list[tuple[str, bytes | None]], timestamp_ms: int) -> ConsumerRecord:
+    return ConsumerRecord("t", 3, 7, timestamp_ms, 0, key, b"value", None, 0, 5, tuple(received))
+
+
+@given(
+    KEYS,
+    HEADERS,
+    TIMES,
+    st.one_of(st.none(), st.text(st.characters(codec="utf-8"))),
+    st.text(st.characters(codec="utf-8")),
+)
+@settings(deadline=None)
+def test_result_and_dead_letter_read_back(
+    key: bytes | None, received: list[tuple[str, bytes | None]], timestamp_ms: int, name: str | None, message: str
+) -> None:
+    request = from_record(record(key, received, timestamp_ms), EchoSettings(), name_characters=255)
+    answerer = Answerer(
+        Damaged(name, message),  # type: ignore[arg-type]  # all that an answerer asks of a reader
+        {"name": "m", "version": "1", "sha256": "0" * 64},
+        Note(memoryview(bytearray(Note.SIZE_BYTES))),
+        results_bytes=1_000_000,
+    )
+    (answer,) = answerer.answer([request.task]).answers
+    result = read_result(answer.results[0])
+    last = dict(received)
+    filename = (last.get(headers.FILENAME) or b"").decode("utf-8", "replace") or None
+    assert result.item.name == (filename if name is None else name)
+    assert result.request_id == ((last.get(headers.REQUEST_ID) or b"").decode("utf-8", "replace") or "t/3/7")
+    assert result.source.timestamp_ms == timestamp_ms
+    assert result.error is not None
+    assert result.error.message.isprintable()
+    assert json.loads(answer.results[0])["item"] == {"index": 0, "count": 1, "name": result.item.name}
+    (letter,) = dead_letters(request, answer, Room(1_000_000, 1_000_000))
+    read = DeadLetter.read(letter.headers)
+    assert (letter.key, read.original_headers) == (key, tuple(received))
+    assert (read.result_id, read.request_id) == (result.result_id, result.request_id)
+    assert (read.error_code, read.error_message) == (ErrorCode.DAMAGED_IMAGE, result.error.message)
+    assert read.origin_timestamp_ms == timestamp_ms
+    assert read.attempt >= 1
+
+
+@given(HEADERS, KEYS)
+@settings(deadline=None)
+def test_a_dead_letter_that_does_not_fit_goes_without_what_came_with_it(
+    received: list[tuple[str, bytes | None]], key: bytes | None
+) -> None:
+    request = from_record(record(key, received, 0), EchoSettings(), name_characters=255)
+    failed = Failed(0, 1, None, ErrorCode.DAMAGED_IMAGE, "m", whole=True, data=None, left_out=None)
+    (letter,) = dead_letters(request, Answer([b""], [failed], 0, 0, 0), Room(1, 1))
+    read = DeadLetter.read(letter.headers)
+    assert (letter.key, letter.value, read.original_headers) == (None, None, ())
+    assert read.value_left_out
