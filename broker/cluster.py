@@ -10,17 +10,18 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from broker.errors import BrokerError, PortTakenError
 from broker.folder import cluster_id, locked
 from broker.node import Node
 from broker.ports import free_ports
 from broker.probe import HOST, live_brokers
-from broker.properties import copies, server_properties
+from broker.properties import copies, server_properties, through_relay
+from broker.security import Security
 from broker.topics import create_topics
 
 START_DEADLINE_S: Final = 60.0
@@ -41,15 +42,35 @@ class Cluster:
         Of the first node; by default a free one.
     properties
         Broker settings that replace or join those of `broker.properties`.
+    relays
+        Ports on loopback, one a node, where the caller listens and passes connections on to the node's
+        `relayed_port`. Clients that come this way are told of these ports alone, others and the nodes
+        themselves of the usual ones.
+    secure
+        True for TLS, users and ACLs; see `broker.security`. Clients then come to `Node.port` by mutual TLS.
+
+    Attributes
+    ----------
+    security
+        Certificates and users of a cluster that is `secure`.
     """
 
     def __init__(
-        self, folder: Path, *, nodes: int = 1, port: int | None = None, properties: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        nodes: int = 1,
+        port: int | None = None,
+        properties: Mapping[str, str] | None = None,
+        relays: Sequence[int] = (),
+        secure: bool = False,
     ) -> None:
         self.folder = folder
         self.nodes = [Node(folder / f"node-{number}", port or 0) for number in range(1, nodes + 1)]
         self._port = port
         self._extra = dict(properties or {})
+        self._relays = relays
+        self.security = Security(folder) if secure else None
         self._id = ""
         self._held = contextlib.ExitStack()
 
@@ -57,6 +78,22 @@ class Cluster:
     def bootstrap_servers(self) -> str:
         """Where clients find it: ``host:port``, comma-separated."""
         return ",".join(f"{HOST}:{node.port}" for node in self.nodes)
+
+    @property
+    def scram_servers(self) -> str:
+        """Where clients find a secure one that come with a password, by SASL/SCRAM."""
+        return ",".join(f"{HOST}:{node.scram_port}" for node in self.nodes)
+
+    @property
+    def plain_servers(self) -> str:
+        """Where clients find a secure one that come with a password, by SASL/PLAIN."""
+        return ",".join(f"{HOST}:{node.plain_port}" for node in self.nodes)
+
+    @property
+    def client_options(self) -> dict[str, Any]:
+        """How an aiokafka client reaches it, as one who may do everything."""
+        options = self.security.client_options() if self.security else {}
+        return {"bootstrap_servers": self.bootstrap_servers, **options}
 
     def start(self) -> None:
         """Start all nodes and return once they answer and know of each other.
@@ -91,7 +128,8 @@ class Cluster:
             A node ended, or the deadline passed.
         """
         deadline = time.monotonic() + deadline_s
-        while any(live_brokers(node.port, self._id, timeout_s=1.0) < len(self.nodes) for node in self.nodes):
+        tls = self.security.client_context() if self.security else None
+        while any(live_brokers(node.port, self._id, timeout_s=1.0, tls=tls) < len(self.nodes) for node in self.nodes):
             for node in self.nodes:
                 node.check()
             if time.monotonic() > deadline:
@@ -113,17 +151,26 @@ class Cluster:
     async def create_topics(self, configs: Mapping[str, Mapping[str, str]], *, partitions: int = 8) -> None:
         """Create topics, with as many copies as the cluster keeps; see `broker.topics.create_topics`."""
         replicas = copies(len(self.nodes))
-        await create_topics(self.bootstrap_servers, configs, partitions=partitions, replicas=replicas)
+        await create_topics(self.client_options, configs, partitions=partitions, replicas=replicas)
 
     def _start_nodes(self) -> None:
-        free = free_ports(2 * len(self.nodes), avoid=self._port)
-        ports, controllers = free[: len(self.nodes)], free[len(self.nodes) :]
+        count = len(self.nodes)
+        free = free_ports(5 * count, avoid=self._port)
+        ports, controllers, relayed, scram, plain = (free[start::5] for start in range(5))
         ports[0] = self._port or ports[0]
         for number, node in enumerate(self.nodes, start=1):
             node.port = ports[number - 1]
-            node.configure(server_properties(number, ports, controllers) | self._extra)
+            properties = server_properties(number, ports, controllers)
+            if self._relays:
+                node.relayed_port = relayed[number - 1]
+                properties = through_relay(properties, node.relayed_port, self._relays[number - 1])
+            if self.security:
+                node.scram_port, node.plain_port = scram[number - 1], plain[number - 1]
+                properties = self.security.secured(properties, node.scram_port, node.plain_port)
+            node.configure(properties | self._extra)
+        options = self.security.format_options() if self.security else []
         with ThreadPoolExecutor(len(self.nodes)) as pool:
-            list(pool.map(lambda node: node.format(self._id), self.nodes))
+            list(pool.map(lambda node: node.format(self._id, options), self.nodes))
         for node in self.nodes:
             node.start()
         self.wait_until_ready()
@@ -141,12 +188,14 @@ def running_broker(
     port: int | None = None,
     data_dir: Path | None = None,
     properties: Mapping[str, str] | None = None,
+    relays: Sequence[int] = (),
+    secure: bool = False,
 ) -> Iterator[Cluster]:
     """Run brokers for the length of a ``with`` block; they also end when this process does, however it ends.
 
     Parameters
     ----------
-    nodes, port, properties
+    nodes, port, properties, relays, secure
         As for `Cluster`.
     data_dir
         Kept if given; otherwise a temporary folder, removed at the end (not if this process is killed).
@@ -162,7 +211,7 @@ def running_broker(
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
         else:
             folder = data_dir.resolve()
-        cluster = Cluster(folder, nodes=nodes, port=port, properties=properties)
+        cluster = Cluster(folder, nodes=nodes, port=port, properties=properties, relays=relays, secure=secure)
         cluster.start()
         stack.callback(cluster.stop)
         yield cluster

@@ -14,7 +14,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +44,10 @@ class Node:
         Where its files lie.
     port
         Where clients reach it, on loopback.
+    relayed_port
+        Where a relay reaches it, if the cluster has relays.
+    scram_port, plain_port
+        Where clients reach it that come with a password, if the cluster is secure.
     keeps_open
         File descriptors that its process holds as long as it lives.
     """
@@ -51,6 +55,8 @@ class Node:
     def __init__(self, folder: Path, port: int) -> None:
         self.folder = folder
         self.port = port
+        self.relayed_port = 0
+        self.scram_port = self.plain_port = 0
         self.keeps_open: tuple[int, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0  # bytes of the log that belong to earlier starts
@@ -78,15 +84,25 @@ class Node:
         """Write the settings for the next start; the folder of the data is added to them."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lines = [f"{name}={value}\n" for name, value in properties.items()]
-        (self.folder / "server.properties").write_text("".join([*lines, f"log.dirs={self.folder / 'data'}\n"]))
+        path = self.folder / "server.properties"
+        path.touch(mode=0o600)  # passwords may stand in it
+        path.write_text("".join([*lines, f"log.dirs={self.folder / 'data'}\n"]))
 
-    def format(self, cluster_id: str) -> None:
-        """Prepare the data folder for its first start; a folder that has been started is left as it is."""
+    def format(self, cluster_id: str, options: Sequence[str] = ()) -> None:
+        """Prepare the data folder for its first start; a folder that has been started is left as it is.
+
+        Parameters
+        ----------
+        cluster_id
+            Of the cluster that it becomes a part of.
+        options
+            More options of Kafka's storage tool.
+        """
         if (self.folder / "data" / "meta.properties").exists():
             return
         command = [*self._java(), "kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}"]  # may begin with -
         done = subprocess.run(  # noqa: S603  # our own command
-            [*command, "--config", "server.properties"],
+            [*command, "--config", "server.properties", *options],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 import struct
 from typing import IO, Any, Final
 
@@ -11,7 +13,7 @@ _METADATA_V2: Final = struct.pack(">hhihi", 3, 2, 0, -1, 0)
 """Key 3, version 2, correlation 0, no client id, an array of no topics."""
 
 
-def live_brokers(port: int, cluster_id: str, *, timeout_s: float) -> int:
+def live_brokers(port: int, cluster_id: str, *, timeout_s: float, tls: ssl.SSLContext | None = None) -> int:
     """Count the brokers that one of them knows to be alive.
 
     Parameters
@@ -22,6 +24,8 @@ def live_brokers(port: int, cluster_id: str, *, timeout_s: float) -> int:
         An answer from another cluster, which happens to have that port, does not count.
     timeout_s
         For each step of the conversation.
+    tls
+        What it takes to talk to a port that speaks TLS.
 
     Returns
     -------
@@ -33,7 +37,11 @@ def live_brokers(port: int, cluster_id: str, *, timeout_s: float) -> int:
     https://kafka.apache.org/protocol#The_Messages_Metadata
     """
     try:
-        with socket.create_connection((HOST, port), timeout_s) as connection, connection.makefile("rb") as answer:
+        with contextlib.ExitStack() as stack:
+            connection = stack.enter_context(socket.create_connection((HOST, port), timeout_s))
+            if tls is not None:
+                connection = stack.enter_context(tls.wrap_socket(connection, server_hostname=HOST))
+            answer = stack.enter_context(connection.makefile("rb"))
             connection.sendall(struct.pack(">i", len(_METADATA_V2)) + _METADATA_V2)
             _length, _correlation, brokers = _read(answer, ">iii")
             for _ in range(brokers):

@@ -49,5 +49,26 @@ def server_properties(number: int, ports: list[int], controllers: list[int]) -> 
         "group.min.session.timeout.ms": "1000",  # tests declare members dead early
         "broker.heartbeat.interval.ms": "500",
         "broker.session.timeout.ms": "3000",  # a killed broker comes back only when its old session has ended
+        "request.timeout.ms": "10000",  # the end of a transaction waits so long for a broker that hangs
         "log.cleaner.dedupe.buffer.size": str(8 * 1024 * 1024),  # by default a third of our heap
     }
+
+
+def through_relay(properties: dict[str, str], port: int, relay: int) -> dict[str, str]:
+    """Add a second address to a node's settings, at which clients reach it through a relay.
+
+    Parameters
+    ----------
+    properties
+        Of `server_properties`.
+    port
+        Where the node listens for the relay.
+    relay
+        The relay's port: the one that whoever comes this way is told.
+    """
+    added = {
+        "listeners": f"RELAYED://{HOST}:{port}",
+        "advertised.listeners": f"RELAYED://{HOST}:{relay}",
+        "listener.security.protocol.map": "RELAYED:PLAINTEXT",
+    }
+    return properties | {name: f"{properties[name]},{value}" for name, value in added.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
@@ -15,14 +15,14 @@ READY_DEADLINE_S: Final = 30.0
 
 
 async def create_topics(
-    bootstrap_servers: str, configs: Mapping[str, Mapping[str, str]], *, partitions: int, replicas: int
+    client_options: Mapping[str, Any], configs: Mapping[str, Mapping[str, str]], *, partitions: int, replicas: int
 ) -> None:
     """Create topics and return once every partition has a leader; topics that exist are left as they are.
 
     Parameters
     ----------
-    bootstrap_servers
-        ``host:port``, comma-separated.
+    client_options
+        How an aiokafka client reaches the cluster.
     configs
         Topic-level settings by topic name.
     partitions, replicas
@@ -33,7 +33,7 @@ async def create_topics(
     BrokerError
         The broker refuses a topic, or a partition has no leader after `READY_DEADLINE_S`.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","))
+    admin = AIOKafkaAdminClient(**client_options)
     try:
         await admin.start()
         topics = [NewTopic(name, partitions, replicas, topic_configs=dict(each)) for name, each in configs.items()]
@@ -45,7 +45,7 @@ async def create_topics(
             while not await _all_led(admin, set(configs)):  # noqa: ASYNC110  # Kafka sends no event for it
                 await asyncio.sleep(0.02)
     except (KafkaError, TimeoutError) as error:
-        raise BrokerError(f"cannot create topics on {bootstrap_servers}: {error!r}") from error
+        raise BrokerError(f"cannot create topics on {client_options['bootstrap_servers']}: {error!r}") from error
     finally:
         await admin.close()
 
