@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from engine.reader import BEGINNING, Progress
+
 LENGTH: Final = struct.Struct("!I")
 
 WHOLE_RECORD: Final = -1
@@ -30,6 +32,14 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     filename: str | None
     condemned: dict[int, str] = {}
     """Items, by index, not to be touched again since they ended a worker: their error codes."""
+    trace_id: str | None = None
+    """Of the sender's trace: for log lines about the record."""
+    echo_bytes: int = 0
+    """Key and headers that each result brings along."""
+    begin: Progress = BEGINNING
+    """How far the record was read in earlier slices."""
+    one_by_one: bool = False
+    """True if a worker has died while it had this record: no item of its batch is touched together with others."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -55,6 +65,20 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     dead_letters: list[DeadLetter]
     recognised: int
     unsure: int
+    size_bytes: int
+    """What of it lies in the service's memory until it is published."""
+
+    def followed_by(self, rest: Answer) -> Answer:
+        """Join the answers of two slices of one record; this one is used up."""
+        self.results.extend(rest.results)
+        self.dead_letters.extend(rest.dead_letters)
+        return Answer(
+            self.results,
+            self.dead_letters,
+            self.recognised + rest.recognised,
+            self.unsure + rest.unsure,
+            self.size_bytes + rest.size_bytes,
+        )
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -62,6 +86,7 @@ class Start(msgspec.Struct, frozen=True):
 
     model: str
     limits: dict[str, int]
+    results_bytes: int
     memory_bytes: int
 
 
@@ -84,13 +109,17 @@ class Timings(msgspec.Struct, frozen=True, array_like=True):
 
     read_s: float
     encode_s: float
+    cpu_s: float
+    """Of processor time: what the batch has cost, however busy the machine is."""
 
 
 class Answers(msgspec.Struct, frozen=True):
-    """The answers to a batch of tasks, in their order."""
+    """The answers to a batch of tasks, in their order: at least one, and fewer than tasks where it took too long."""
 
     answers: list[Answer]
     timings: Timings
+    unfinished: Progress | None = None
+    """How far the last record was read: its answer is not whole yet. None if it is."""
 
 
 TASKS: Final = msgspec.msgpack.Decoder(list[Task])
@@ -118,6 +147,7 @@ class Note:
     SIZE_BYTES: Final = 4096
     _layout: Final = struct.Struct("=QII")
     _NOTHING: Final = 0xFFFF_FFFF
+    _TOGETHER: Final = 0xFFFF_FFFE
 
     def __init__(self, memory: memoryview) -> None:
         self._memory = memory
@@ -128,6 +158,10 @@ class Note:
         self._progress += 1
         self._layout.pack_into(self._memory, 0, self._progress, task, item)
 
+    def write_together(self) -> None:
+        """Worker: many items of the batch are about to be touched at once."""
+        self.write(self._TOGETHER, 0)
+
     def clear(self) -> None:
         """Service, before it hands over a batch: nothing of it has been touched."""
         self._layout.pack_into(self._memory, 0, 0, self._NOTHING, 0)
@@ -137,6 +171,10 @@ class Note:
         return int(self._layout.unpack_from(self._memory, 0)[0])
 
     def position(self) -> tuple[int, int] | None:
-        """Service: task and item last noted; None if nothing of the batch was touched."""
+        """Service: task and item last noted; None if nothing of the batch was touched, or many items at once."""
         _, task, item = self._layout.unpack_from(self._memory, 0)
-        return None if task == self._NOTHING else (task, item)
+        return None if task in (self._NOTHING, self._TOGETHER) else (task, item)
+
+    def is_together(self) -> bool:
+        """Service: many items of the batch were touched at once."""
+        return bool(self._layout.unpack_from(self._memory, 0)[1] == self._TOGETHER)

@@ -28,5 +28,7 @@ def leaves(error: BaseException) -> list[BaseException]:
 
 def describe(error: BaseException) -> str:
     """Name an exception in one line, also one without a message."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    name, text = type(error).__name__, " ".join(str(error).split())
+    if text.startswith(name):  # aiokafka's errors name themselves
+        return text
+    return f"{name}: {text}" if text else name

@@ -18,6 +18,7 @@ from aiokafka.errors import (
 )
 
 from consumer.errors import Fatal, Lost, describe
+from consumer.rights import denial
 from contract.unreadable import Unreadable, rest_of_batch
 
 log = structlog.get_logger()
@@ -37,6 +38,7 @@ class Fetcher:
         self._partition = partition
         self._one_by_one = False
         self._corrupt_in_a_row = 0
+        self._singly_left = 0
         consumer.seek(partition, offset)
 
     async def take(self, most_records: int) -> list[ConsumerRecord | Unreadable]:
@@ -53,15 +55,19 @@ class Fetcher:
         """
         while True:
             try:
-                records = await self._poll(1 if self._one_by_one else most_records)
+                singly = self._one_by_one or self._singly_left > 0
+                records = await self._poll(1 if singly else most_records)
             except UnicodeDecodeError:
                 if self._one_by_one:
                     return await self._read_on()
                 self._one_by_one = True  # the client has dropped what it had parsed of this fetch: again, singly
             except CorruptRecordException as error:
+                # The damage lies among the records asked for; the client has dropped those before it: again, singly.
+                self._singly_left = most_records
                 await self._judge_corruption(error)
             else:
                 self._corrupt_in_a_row = 0
+                self._singly_left = max(0, self._singly_left - len(records))
                 if records:
                     return records
 
@@ -71,7 +77,7 @@ class Fetcher:
         except CorruptRecordException:
             raise
         except (TopicAuthorizationFailedError, GroupAuthorizationFailedError) as error:
-            raise Fatal(f"{self._name} may not be read (ACL: Read on the topic and the group): {error}") from error
+            raise Fatal(f"cannot fetch from {self._name}: {denial(error, topic_right='Read')}") from error
         except KafkaError as error:  # an offset out of range among them: the next lane looks where to start
             raise Lost(f"could not fetch from {self._name}: {describe(error)}") from error
         records: list[ConsumerRecord] = fetched.get(self._partition, [])

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from consumer.budget import Budget
 from consumer.channel import Answer
 from consumer.metrics import Metrics
 from consumer.requests import Request
 
-CHUNKS_IN_HAND: Final = 16
+CHUNKS_IN_HAND: Final = 32
 """Per lane: enough for all workers to serve one busy partition while its transaction commits."""
+
+
+class Classified(NamedTuple):
+    """The answers to a chunk, and when they came."""
+
+    answers: list[Answer]
+    at_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +29,15 @@ class Chunk:
     """Records that a worker has been given, and its answers to come."""
 
     requests: list[Request]
-    answers: asyncio.Task[list[Answer]]
+    answers: asyncio.Task[Classified]
     size_bytes: int
+    handed_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def answers_bytes(self) -> int:
+        """What the answers take, once they are there."""
+        is_there = self.answers.done() and not self.answers.cancelled() and self.answers.exception() is None
+        return sum(answer.size_bytes for answer in self.answers.result().answers) if is_there else 0
 
     @property
     def next_offset(self) -> int:
@@ -44,16 +59,18 @@ class Hand:
         self._changed = asyncio.Event()
         self._complete = False
         self.records = 0
+        self.size_bytes = 0
 
     async def make_room(self, size_bytes: int) -> None:
         """Wait until another chunk of this size may be held. Add it before anything else is awaited."""
         await self._room.acquire()
-        await self._budget.take(size_bytes)
+        await self._budget.take(size_bytes, lambda: self.size_bytes)
 
     def add(self, chunk: Chunk) -> None:
         """Hold a chunk for which room was made."""
         self._chunks.append(chunk)
         self.records += len(chunk.requests)
+        self.size_bytes += chunk.size_bytes
         self._metrics.records_in_flight.inc(len(chunk.requests))
         self._metrics.in_flight_bytes.inc(chunk.size_bytes)
         self._changed.set()
@@ -75,7 +92,7 @@ class Hand:
         chunks: list[Chunk] = []
         size_bytes = 0
         for chunk in self._chunks:
-            size_bytes += chunk.size_bytes
+            size_bytes += chunk.size_bytes + chunk.answers_bytes
             if not chunk.answers.done() or (chunks and size_bytes > most_bytes):
                 break
             chunks.append(chunk)
@@ -90,12 +107,14 @@ class Hand:
         """Let go of all chunks: they are not committed, and their next owner repeats them."""
         while self._chunks:
             chunk = self._chunks.popleft()
-            chunk.answers.cancel()
             self._let_go(chunk)
+            chunk.answers.cancel()
 
     def _let_go(self, chunk: Chunk) -> None:
         self._room.release()
         self.records -= len(chunk.requests)
+        self.size_bytes -= chunk.size_bytes
         self._metrics.records_in_flight.dec(len(chunk.requests))
         self._metrics.in_flight_bytes.dec(chunk.size_bytes)
         self._budget.give_back(chunk.size_bytes)
+        self._budget.published(chunk.answers_bytes)

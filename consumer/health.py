@@ -36,7 +36,8 @@ class Health:
     settings: Settings
     metrics: Metrics
     state: str = "starting"
-    broker_reachable: bool = False
+    cluster_trouble: str = "no broker has answered yet"
+    """Why nothing could be fetched or published now, as of the last look at the cluster; empty if all is well."""
     workers: Workers | None = None
     lanes: Lanes | None = None
     consumer: Any = None
@@ -59,8 +60,8 @@ class Health:
         if self.state != "running" or self.lanes is None or self.workers is None:
             return [f"the service is {self.state}"]
         reasons = []
-        if not self.broker_reachable:
-            reasons.append("no broker answers")
+        if self.cluster_trouble:
+            reasons.append(self.cluster_trouble)
         if not self.lanes.joined:
             reasons.append("the group is rebalancing, or not joined yet")
         reasons += [f"lane {lane.name} has not started" for lane in self.lanes.current.values() if not lane.started]
@@ -91,11 +92,15 @@ class Health:
         """Set the gauges that are read from the state, before they are shown."""
         lanes = list(self.lanes.current.values()) if self.lanes else []
         self.metrics.ready.set(not self.not_ready())
+        self.metrics.stuck.set(len(self.stuck()))
+        if self.workers and self.workers.model:
+            self.metrics.serving(self.workers.model)
         self.metrics.workers.set(self.workers.running if self.workers else 0)
         self.metrics.assigned.set(len(lanes))
         self.metrics.lag.clear()  # partitions that have gone elsewhere are no longer ours to tell of
         for lane in lanes:
-            self.metrics.lag.labels(lane.name).set(self._lag(lane) or 0)
+            if (lag := self._lag(lane)) is not None:
+                self.metrics.lag.labels(lane.name).set(lag)
 
     def _partition(self, lane: Lane) -> dict[str, Any]:
         return {

@@ -14,26 +14,33 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from consumer import outgoing, requests
 from consumer.budget import Budget
 from consumer.channel import Answer
 from consumer.errors import Fatal, Lost, leaves
 from consumer.fetch import Fetcher
-from consumer.hand import Chunk, Hand
+from consumer.hand import Chunk, Classified, Hand
+from consumer.metadata import live_servers
 from consumer.metrics import Metrics
+from consumer.outgoing import Room
 from consumer.pacer import Pacer
 from consumer.pool import Pool
 from consumer.position import start_offset
 from consumer.requests import Request
 from consumer.settings import Settings
 from consumer.transactions import PartitionProducer
+from contract.unreadable import Unreadable
+
+if TYPE_CHECKING:
+    from consumer.tracing import Traces  # needs what is installed only where it is on
 
 log = structlog.get_logger()
 
@@ -64,6 +71,8 @@ class Equipment:
     metrics: Metrics
     dead_letter_bytes: int
     """The largest record that the dead-letter topic takes."""
+    traces: Traces | None = None
+    """Where tracing is on."""
 
 
 class Lane:
@@ -105,7 +114,8 @@ class Lane:
             # Its start fences the old owner and aborts what it had open: event 3 now ends in ProducerFenced,
             # and the offset read below can no longer move.
             # Forced by test_an_owner_that_wakes_after_a_takeover_commits_nothing.
-            async with PartitionProducer.fencing(self.partition, self._settings) as producer:
+            servers = live_servers(self._equipment.consumer._client)  # noqa: SLF001  # nothing public tells
+            async with PartitionProducer.fencing(self.partition, self._settings, servers) as producer:
                 offset = await start_offset(
                     self._equipment.consumer, self.partition, self._settings.kafka.on_lost_offset
                 )
@@ -154,9 +164,11 @@ class Lane:
             while True:
                 taken = await fetcher.take(most_records)
                 self._behind = fetcher.behind_records() > most_records
-                for batch in requests.chunks(taken, self._settings.pacing, self._settings.echo):
+                # As a list: each says when it came, not when there was room for it.
+                for batch in list(self._chunks(taken)):
                     size_bytes = sum(request.size_bytes for request in batch)
                     await self._hand.make_room(size_bytes)
+                    self._observe("wait", since_s=batch[0].fetched_s)
                     if self._hand.records == 0:
                         self._progressed()
                     answers = group.create_task(self._classify(batch), name=f"classify {self.name}")
@@ -164,12 +176,17 @@ class Lane:
         finally:
             self._hand.complete()  # cancelled by drain() or revoke(): the publisher ends behind what is held
 
-    async def _classify(self, batch: list[Request]) -> list[Answer]:
+    def _chunks(self, taken: list[ConsumerRecord | Unreadable]) -> Iterator[list[Request]]:
+        names = self._settings.limits.name_characters
+        return requests.chunks(taken, self._settings.pacing, self._settings.echo, name_characters=names)
+
+    async def _classify(self, batch: list[Request]) -> Classified:
         started_s = time.monotonic()
         answers = await self._equipment.pool.classify([request.task for request in batch])
+        self._equipment.budget.answered(sum(answer.size_bytes for answer in answers))  # the hand tells when they go
         self._progressed()
-        self._equipment.metrics.stage.labels("classify").observe(self.progressed_at_s - started_s)
-        return answers
+        self._observe("classify", since_s=started_s)
+        return Classified(answers, self.progressed_at_s)
 
     async def _publish(self, producer: PartitionProducer) -> None:
         topics = (self._settings.topics.predictions, self._settings.topics.dead_letter)
@@ -198,9 +215,10 @@ class Lane:
         answered = [
             (request, answer)
             for chunk in chunks
-            for request, answer in zip(chunk.requests, chunk.answers.result(), strict=True)
+            for request, answer in zip(chunk.requests, chunk.answers.result().answers, strict=True)
         ]
-        records = outgoing.by_topic(answered, self._settings.topics, self._equipment.dead_letter_bytes)
+        room = Room(self._equipment.dead_letter_bytes, self._settings.echo.dead_letters_bytes)
+        records = outgoing.by_topic(answered, self._settings.topics, room)
         by_target = {
             TopicPartition(topic, self.partition.partition % counts[topic]): some for topic, some in records.items()
         }
@@ -218,16 +236,32 @@ class Lane:
         self._progressed()
         self._committed_s = self.progressed_at_s
         self._count(answered)
+        if self._equipment.traces is not None:
+            self._equipment.traces.committed(chunks, begun_s=self._begun_s, committed_s=self._committed_s)
 
     def _count(self, answered: list[tuple[Request, Answer]]) -> None:
         metrics = self._equipment.metrics
         metrics.transactions.labels("committed").inc()
-        metrics.stage.labels("commit").observe(self.progressed_at_s - self._begun_s)
+        self._observe("commit", since_s=self._begun_s)
         metrics.records.inc(len(answered))
         metrics.record_bytes.inc(sum(len(request.value or b"") for request, _ in answered))
         metrics.committed([answer for _, answer in answered])
+        for request, answer in answered:
+            for letter in answer.dead_letters:
+                log.debug(
+                    "item failed",
+                    partition=self.name,
+                    offset=request.task.offset,
+                    item=letter.index,
+                    request_id=request.task.request_id,
+                    trace_id=request.task.trace_id,
+                    code=letter.code,
+                )
         # One observation a transaction, of its oldest record: the figure that a requester notices.
         metrics.latency.observe(self.progressed_at_s - answered[0][0].fetched_s)
+
+    def _observe(self, stage: str, *, since_s: float) -> None:
+        self._equipment.metrics.stage.labels(stage).observe(time.monotonic() - since_s)
 
     def _progressed(self) -> None:
         self.progressed_at_s = time.monotonic()

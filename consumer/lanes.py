@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 REVOKE_TIMEOUT_S: Final = 2.0
 """For transactions that have begun: the whole group waits."""
-RESTART_PAUSES_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
+RESTART_PAUSES_S: Final = (0.1, 0.5, 1.0, 2.0)
 """Before a lost lane starts again; the last one repeats."""
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
+from typing import Any
 
 import structlog
+from aiokafka.errors import KafkaError
 
 from consumer.settings import LogFormat, LogSettings
 
@@ -40,4 +43,20 @@ def configure(settings: LogSettings) -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
     # The client reports every hiccup that it mends by itself; what it cannot mend reaches us as an error.
     logging.getLogger("aiokafka").setLevel(logging.DEBUG if level == logging.DEBUG else logging.CRITICAL)
+    # To whoever debugs it would log all that it sends, passwords too.
+    logging.getLogger("aiokafka.conn").setLevel(logging.CRITICAL)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+
+
+def pass_over_leftovers(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Handle what nobody awaits any more; that of a Kafka client is only worth a line to who debugs.
+
+    A lane that is lost throws its producer away in the middle of what it did. The producer's own futures then fail
+    unseen, and its book-keeping stumbles over a batch that it had given up (a KeyError in a callback): the lane has
+    told of the failure already.
+    """
+    error, message = context.get("exception"), context.get("message", "")
+    if isinstance(error, KafkaError) or (isinstance(error, KeyError) and "MessageAccumulator" in message):
+        logging.getLogger("aiokafka").debug("left behind: %s", message, exc_info=error)
+    else:
+        loop.default_exception_handler(context)

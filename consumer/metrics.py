@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
-from consumer.channel import Answer, Timings
+from consumer.channel import Answer, Ready, Timings
+from contract.errors import ErrorCode
+from contract.records import Status
 
+NOT_STARTED: Final = "not-started"
+"""Why a worker was replaced, beside the error codes of those that died: it ended before it was ready."""
 LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -26,10 +30,13 @@ class Metrics:
         )
         self.lanes_lost = Counter("digits_lanes_lost", "Lanes that ended and had to start again.", registry=registry)
         self.rebalances = Counter("digits_rebalances", "Assignments received from the group.", registry=registry)
-        self.pool_restarts = Counter("digits_pool_restarts", "Worker processes replaced.", registry=registry)
+        self.pool_restarts = Counter(
+            "digits_pool_restarts", "Worker processes replaced, by why the last one ended.", ["why"], registry=registry
+        )
         self.stage = Histogram(
             "digits_stage_seconds",
-            "Time of a batch in a stage: read and encode (in a worker), classify (with waiting), commit.",
+            "Time of a batch in a stage: wait (for room in hand), classify (with waiting for a worker; in it read and "
+            "encode), commit.",
             ["stage"],
             buckets=LATENCY_BUCKETS_S,
             registry=registry,
@@ -48,6 +55,16 @@ class Metrics:
         self.assigned = Gauge("digits_assigned_partitions", "Partitions that the group gave us.", registry=registry)
         self.workers = Gauge("digits_workers", "Worker processes running.", registry=registry)
         self.ready = Gauge("digits_ready", "1 if /readyz says so.", registry=registry)
+        self.stuck = Gauge("digits_stuck_lanes", "Lanes that do not move: /livez fails.", registry=registry)
+        self.traces = Counter(
+            "digits_traces",
+            "Records whose sender sampled them: recorded, or over the limit.",
+            ["end"],
+            registry=registry,
+        )
+        self._model = Info("digits_model", "The model that the workers serve.", registry=registry)
+        ProcessCollector(registry=registry)  # of the service's own process; its workers are not in it
+        self._begin_at_zero()
 
     def observe_worker(self, timings: Timings) -> None:
         """Count what a worker measured."""
@@ -67,6 +84,23 @@ class Metrics:
             if count:
                 self.items.labels(status).inc(count)
 
+    def serving(self, model: Ready) -> None:
+        """Tell which model the workers have loaded."""
+        self._model.info({"name": model.name, "version": model.version, "sha256": model.sha256})
+
     def exposition(self) -> bytes:
         """Return all families in Prometheus' text format."""
         return generate_latest(self._registry)
+
+    def _begin_at_zero(self) -> None:
+        """Show every series from the start: a counter that comes into being at 1 has not risen for Prometheus."""
+        for family, values in (
+            (self.items, list(Status)),
+            (self.failures, list(ErrorCode)),
+            (self.transactions, ["committed", "lost"]),
+            (self.pool_restarts, [ErrorCode.WORKER_CRASHED, ErrorCode.WORKER_TIMEOUT, NOT_STARTED]),
+            (self.traces, ["recorded", "over-limit"]),
+            (self.stage, ["wait", "classify", "read", "encode", "commit"]),
+        ):
+            for value in values:
+                family.labels(str(value))

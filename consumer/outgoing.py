@@ -25,8 +25,17 @@ class OutgoingRecord(NamedTuple):
     headers: Headers
 
 
+class Room(NamedTuple):
+    """Bytes for dead letters."""
+
+    record_bytes: int
+    """What the dead-letter topic takes as one record."""
+    request_bytes: int
+    """What all dead letters of one request may have."""
+
+
 def by_topic(
-    answered: list[tuple[Request, Answer]], topics: TopicSettings, dead_letter_bytes: int
+    answered: list[tuple[Request, Answer]], topics: TopicSettings, room: Room
 ) -> dict[str, list[OutgoingRecord]]:
     """Everything that a transaction publishes for these requests, in their order; topics with nothing are left out."""
     published = {
@@ -35,7 +44,7 @@ def by_topic(
             record
             for request, answer in answered
             if answer.dead_letters
-            for record in dead_letters(request, answer, dead_letter_bytes)
+            for record in dead_letters(request, answer, room)
         ],
     }
     return {topic: records for topic, records in published.items() if records}
@@ -47,35 +56,50 @@ def results(request: Request, answer: Answer) -> Iterator[OutgoingRecord]:
         yield OutgoingRecord(request.echo_key, result, request.echo)
 
 
-def dead_letters(request: Request, answer: Answer, limit_bytes: int) -> Iterator[OutgoingRecord]:
+def dead_letters(request: Request, answer: Answer, room: Room) -> Iterator[OutgoingRecord]:
     """One record per failed item: its original bytes, its origin and the reason.
 
-    Parameters
-    ----------
-    limit_bytes
-        What the dead-letter topic takes. A letter that would not fit goes without its value, one whose
-        headers alone would not fit also without the headers and key that came with the request.
+    Origin and reason are always there: `EchoSettings.results_bytes` bounds how many. What came with the request is
+    repeated while there is room: its headers on each letter, then the item's bytes. Where the topic does not take key
+    and headers in one record, both are left out.
     """
+    spent_bytes = 0
+    repeated_bytes = _size_bytes(request.headers)
+    key_bytes = len(request.key or b"")
     for letter in answer.dead_letters:
         ours = _headers(request, letter)
-        frame_bytes = FRAMING_BYTES + len(request.key or b"") + _size_bytes(ours) + _size_bytes(request.headers)
-        value, left_out = _value(request, letter, limit_bytes - frame_bytes)
+        bare_bytes = FRAMING_BYTES + _size_bytes(ours)
+        key, theirs = request.key, request.headers
+        if bare_bytes + key_bytes + repeated_bytes > room.record_bytes:
+            key, theirs = None, []
+            ours.append((headers.HEADERS_LEFT_OUT, b"they do not fit the dead-letter topic"))
+        elif theirs and spent_bytes + bare_bytes + key_bytes + repeated_bytes > room.request_bytes:
+            theirs = []
+            ours.append((headers.HEADERS_LEFT_OUT, _too_many(room)))
+        frame_bytes = bare_bytes + len(key or b"") + _size_bytes(theirs)
+        value, left_out = _value(request, letter, frame_bytes, spent_bytes, room)
         if left_out is not None:
-            ours.append((headers.VALUE_LEFT_OUT, left_out.encode()))
-        if frame_bytes > limit_bytes:
-            yield OutgoingRecord(None, value, ours)
-        else:
-            yield OutgoingRecord(request.key, value, [*request.headers, *ours])
+            ours.append((headers.VALUE_LEFT_OUT, left_out))
+        spent_bytes += frame_bytes + len(value or b"")
+        yield OutgoingRecord(key, value, [*theirs, *ours])
 
 
-def _value(request: Request, letter: DeadLetter, room_bytes: int) -> tuple[bytes | None, str | None]:
+def _value(
+    request: Request, letter: DeadLetter, frame_bytes: int, spent_bytes: int, room: Room
+) -> tuple[bytes | None, bytes | None]:
     """Return the bytes of a failed item, or why they are left out."""
     value = request.value if letter.whole else letter.data
     if not value:
-        return None, letter.left_out or "the record has no value that could be read"
-    if len(value) > room_bytes:
-        return None, f"{len(value)} bytes do not fit the dead-letter topic"
+        return None, (letter.left_out or "the record has no value that could be read").encode()
+    if frame_bytes + len(value) > room.record_bytes:
+        return None, b"%d bytes do not fit the dead-letter topic" % len(value)
+    if spent_bytes + frame_bytes + len(value) > room.request_bytes:
+        return None, _too_many(room)
     return value, None
+
+
+def _too_many(room: Room) -> bytes:
+    return b"the dead letters of this record take more than %d bytes" % room.request_bytes
 
 
 def _headers(request: Request, letter: DeadLetter) -> Headers:

@@ -2,7 +2,8 @@
 
 A batch that ends its worker is not lost. The record that the worker had noted is suspected and goes to
 another worker alone, the rest goes on without it; only an item that ends a worker a second time, or that
-holds one for the item timeout, is condemned: it is left out and answered as failed.
+holds one for the item timeout, is condemned: it is left out and answered as failed. What has ended a worker
+is read one item at a time from then on, so that none is blamed for what was done to many at once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import structlog
 from consumer.channel import WHOLE_RECORD, Answer, Task
 from consumer.errors import Fatal
 from consumer.process import WorkerDied
-from consumer.workers import AGAIN, FIRST_TIME, Workers
+from consumer.workers import Workers
 from contract.errors import ErrorCode
 
 log = structlog.get_logger()
@@ -41,21 +42,23 @@ class Pool:
         Fatal
             Workers die on everything: a fault of the service, not of the records.
         """
-        return await self._classify(tasks, FIRST_TIME)
+        return await self._classify(tasks, again=False)
 
-    async def _classify(self, tasks: list[Task], rank: int) -> list[Answer]:
+    async def _classify(self, tasks: list[Task], *, again: bool) -> list[Answer]:
         try:
-            return await self._submit(tasks, rank)
+            return await self._submit(tasks, again=again)
         except WorkerDied as death:
             if death.position is None:
-                if not death.bystander:
+                # Many at once: the next time it is one by one, and the guilty one is known. A worker that says
+                # so again does not do as it is told.
+                if not death.bystander and (again or not death.together):
                     self._count_fault(str(death))
-                return await self._classify(tasks, AGAIN)
+                return await self._classify(tasks, again=True)
             suspect = death.position[0]
             rest = tasks[:suspect] + tasks[suspect + 1 :]
             async with asyncio.TaskGroup() as group:
                 alone = group.create_task(self._classify_suspect(tasks[suspect], death))
-                others = group.create_task(self._classify(rest, AGAIN)) if rest else None
+                others = group.create_task(self._classify(rest, again=True)) if rest else None
             answers = others.result() if others else []
             return [*answers[:suspect], alone.result(), *answers[suspect:]]
 
@@ -71,7 +74,7 @@ class Pool:
             else:
                 suspected.add(death.position[1])
             try:
-                return (await self._submit([task], AGAIN))[0]
+                return (await self._submit([task], again=True))[0]
             except WorkerDied as again:
                 death = again
 
@@ -85,13 +88,17 @@ class Pool:
             partition=f"{task.topic}/{task.partition}",
             offset=task.offset,
             item="all" if item == WHOLE_RECORD else item,
+            request_id=task.request_id,
+            trace_id=task.trace_id,
             code=death.code,
             then="it is answered as failed, its bytes go to the dead-letter topic",
         )
         return msgspec.structs.replace(task, condemned=task.condemned | {item: str(death.code)})
 
-    async def _submit(self, tasks: list[Task], rank: int) -> list[Answer]:
-        answers = await self._workers.submit(tasks, rank)
+    async def _submit(self, tasks: list[Task], *, again: bool) -> list[Answer]:
+        if again:
+            tasks = [msgspec.structs.replace(task, one_by_one=True) for task in tasks]
+        answers = await self._workers.submit(tasks, again=again)
         self._judge(tasks, answers)
         return answers
 

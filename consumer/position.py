@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from consumer.errors import Fatal, Lost, describe
 from consumer.group import committed_offset
+from consumer.rights import denial
 from consumer.settings import OnLostOffset
 
 log = structlog.get_logger()
@@ -29,7 +30,8 @@ async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on
     Raises
     ------
     Fatal
-        The committed offset is not in the log: records are lost to retention, or the topic is another one.
+        The committed offset is not in the log: records are lost to retention, or the topic is another one. Or it
+        may not be asked for.
     Lost
         The brokers did not answer in time.
     """
@@ -50,6 +52,8 @@ async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on
                 second_looks -= 1
                 await asyncio.sleep(SECOND_LOOK_PAUSE_S)
     except (KafkaError, TimeoutError) as error:
+        if denied := denial(error, topic_right="Read"):
+            raise Fatal(f"cannot find where to start in {name}: {denied}") from error
         raise Lost(f"could not find where to start in {name}: {describe(error)}") from error
     where = f"starts at {begin}: retention has deleted unanswered records" if committed < begin else f"ends at {end}"
     if on_lost is OnLostOffset.EARLIEST:

@@ -40,22 +40,36 @@ class WorkerDied(Exception):  # noqa: N818  # it names what happened; the pool d
         Task and item that it was on, as it noted itself; None if it had not begun.
     bystander
         True if it was on a record of another batch that shared the worker: then `position` is None.
+    together
+        True if it was on many items at once, any of which may be to blame: then `position` is None.
     """
 
-    def __init__(self, why: str, code: ErrorCode, position: tuple[int, int] | None, *, bystander: bool = False) -> None:
+    def __init__(
+        self,
+        why: str,
+        code: ErrorCode,
+        position: tuple[int, int] | None,
+        *,
+        bystander: bool = False,
+        together: bool = False,
+    ) -> None:
         super().__init__(why)
         self.code = code
         self.position = position
         self.bystander = bystander
+        self.together = together
 
-    def seen_by(self, begin: int, count: int) -> WorkerDied:
-        """Return the same death for one of the batches that shared the worker: its tasks `begin` and `count` on."""
+    def seen_by(self, begin: int, count: int, done: int = 0) -> WorkerDied:
+        """Return the same death for one of the batches that shared the worker: its tasks `begin` and `count` on.
+
+        Those were the rest of it, behind `done` that had been answered before.
+        """
         if self.position is None:
             # One death is one fault, however many batches shared it: the first stands for all.
             return self if begin == 0 else WorkerDied(str(self), self.code, None, bystander=True)
         task, item = self.position
         if begin <= task < begin + count:
-            return WorkerDied(str(self), self.code, (task - begin, item))
+            return WorkerDied(str(self), self.code, (task - begin + done, item))
         return WorkerDied(str(self), self.code, None, bystander=True)
 
 
@@ -69,6 +83,7 @@ class WorkerSpec:
 
     model: Path
     limits: dict[str, int]
+    results_bytes: int
     memory_bytes: int
     item_timeout_s: float
 
@@ -170,12 +185,16 @@ class WorkerProcess:
         raise _HungError
 
     def _death(self, how: str, code: ErrorCode) -> WorkerDied:
-        position = self._note.position()
-        where = "before its batch" if position is None else "on item {1} of record {0} of its batch".format(*position)
-        return WorkerDied(f"worker {self._process.pid} {how} {where}", code, position)
+        position, together = self._note.position(), self._note.is_together()
+        if position is not None:
+            where = "on item {1} of record {0} of its batch".format(*position)
+        else:
+            where = "on many items of its batch at once" if together else "before its batch"
+        return WorkerDied(f"worker {self._process.pid} {how} {where}", code, position, together=together)
 
     async def _greet(self) -> Ready:
-        start = Start(str(self._spec.model), self._spec.limits, self._spec.memory_bytes)
+        spec = self._spec
+        start = Start(str(spec.model), spec.limits, spec.results_bytes, spec.memory_bytes)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 self._writer.write(frame(start))
@@ -204,7 +223,9 @@ async def _spawn(channel: int, note: int) -> asyncio.subprocess.Process:
         stdout=asyncio.subprocess.DEVNULL,
         pass_fds=(channel, note),
         # One process a core: threads of a numeric library would only fight over it.
-        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        # Workers read what strangers send: what our settings hold, passwords too, is not for them.
+        env={name: value for name, value in os.environ.items() if not name.startswith("DIGITS_KAFKA__")}
+        | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
     )
 
 

@@ -18,9 +18,10 @@ _HEAD: Final = """\
 <!-- Made by `digit-consumer settings --markdown`; a test compares. -->
 
 The service is set up by environment variables alone. A wrong or unknown one stops the start with its name, its value
-and what would be right. `digit-consumer settings` prints those in effect. Of these the producer's commands read the
-brokers, the group and the topics. `DIGITS_LIMITS__…` are upper bounds of one payload (`SIDE_MIN_PX` a lower one):
-what is beyond them is answered as failed.
+and what would be right. `digit-consumer settings` prints those in effect, secrets masked. Of these the producer's
+commands read the topics, the group and how the brokers are reached; [security.md](security.md) has whole examples.
+`DIGITS_LIMITS__…` are upper bounds of one payload (`SIDE_MIN_PX` a lower one): what is beyond them is answered as
+failed.
 
 | Variable | Default | Meaning |
 | --- | --- | --- |"""
@@ -40,13 +41,17 @@ def as_markdown() -> Iterator[str]:
     """Yield the lines of docs/settings.md."""
     yield _HEAD
     for name, field in variables(Settings).items():
-        default = "" if field.default_factory else f"`{_text(field.default)}`"
+        default = "" if field.default_factory or field.default is None else f"`{_text(field.default)}`"
         if name.endswith("_BYTES") and field.default % _KIB == 0:
             default += f" ({_in_words(field.default)})"
         yield f"| `{name}` | {default} | {field.description} |"
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return ""
     return "********" if isinstance(value, SecretStr) else str(value)
 
 

@@ -12,7 +12,9 @@ from consumer.channel import WHOLE_RECORD, Task
 from consumer.settings import EchoSettings, PacingSettings
 from contract import headers
 from contract.errors import ErrorCode
+from contract.traceparent import TraceParent
 from contract.unreadable import Unreadable
+from engine.formats import image_format
 
 Headers = list[tuple[str, bytes]]
 
@@ -34,37 +36,51 @@ class Request(NamedTuple):
     fetched_s: float
     size_bytes: int
     """What the request counts against the bytes in hand."""
+    trace: TraceParent | None = None
+    """The sender's trace, if its header can be read."""
 
 
 def chunks(
-    records: list[ConsumerRecord | Unreadable], pacing: PacingSettings, echo: EchoSettings
+    records: list[ConsumerRecord | Unreadable], pacing: PacingSettings, echo: EchoSettings, *, name_characters: int
 ) -> Iterator[list[Request]]:
-    """Cut what was fetched into the portions that a worker takes at once, in order; none is empty."""
+    """Cut what was fetched into the portions that a worker takes at once, in order; none is empty.
+
+    What is no single image goes alone: it may have ten thousand results, and a portion is published as one.
+    """
     chunk: list[Request] = []
     size_bytes = 0
     for record in records:
-        request = from_unreadable(record) if isinstance(record, Unreadable) else from_record(record, echo)
-        if chunk and (len(chunk) == pacing.chunk_records or size_bytes + request.size_bytes > pacing.chunk_bytes):
+        request = (
+            from_unreadable(record)
+            if isinstance(record, Unreadable)
+            else from_record(record, echo, name_characters=name_characters)
+        )
+        is_many = bool(request.task.payload) and image_format(request.task.payload) is None
+        full = len(chunk) == pacing.chunk_records or size_bytes + request.size_bytes > pacing.chunk_bytes
+        if chunk and (full or is_many):
             yield chunk
             chunk, size_bytes = [], 0
         chunk.append(request)
-        size_bytes += request.size_bytes
+        size_bytes = pacing.chunk_bytes if is_many else size_bytes + request.size_bytes
     if chunk:
         yield chunk
 
 
-def from_record(record: ConsumerRecord, limits: EchoSettings) -> Request:
+def from_record(record: ConsumerRecord, limits: EchoSettings, *, name_characters: int) -> Request:
     """Read a record's headers and see whether it may be echoed as it is."""
     received = list(record.headers)
     last = dict(received)
     echo = [(name, last[name]) for name in headers.ECHOED if last.get(name) is not None] if received else []
     filename = last.get(headers.FILENAME) or b""
     code = _refused(record, echo, filename, limits)
-    echo_key = record.key
+    echo_key, name = record.key, filename.decode("utf-8", "replace")
     if code in (ErrorCode.KEY_TOO_LARGE, ErrorCode.HEADER_TOO_LARGE):
         # Echoed to each of ten thousand results it would be an amplifier.
-        echo_key, echo, filename = None, [], b""
+        echo_key, echo, name = None, [], ""
+    elif len(name) > name_characters:
+        code, name = code or ErrorCode.NAME_TOO_LONG, ""
     request_id = last.get(headers.REQUEST_ID) or b"" if echo else b""
+    trace = TraceParent.parse(last.get(headers.TRACEPARENT) or b"") if echo else None
     task = Task(
         payload=b"" if code else record.value,
         topic=record.topic,
@@ -73,11 +89,13 @@ def from_record(record: ConsumerRecord, limits: EchoSettings) -> Request:
         timestamp_ms=record.timestamp,
         received_at_ms=time.time_ns() // 1_000_000,
         request_id=request_id.decode("utf-8", "replace") or None,
-        filename=filename.decode("utf-8", "replace") or None,
+        filename=name or None,
         condemned={WHOLE_RECORD: str(code)} if code else {},
+        trace_id=trace.trace_id if trace else None,
+        echo_bytes=len(echo_key or b"") + _size_bytes(echo),
     )
     size_bytes = len(record.value or b"") + len(record.key or b"") + _size_bytes(received) + RECORD_OVERHEAD_BYTES
-    return Request(task, record.key, record.value, received, echo_key, echo, time.monotonic(), size_bytes)
+    return Request(task, record.key, record.value, received, echo_key, echo, time.monotonic(), size_bytes, trace)
 
 
 def from_unreadable(unreadable: Unreadable) -> Request:

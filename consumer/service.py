@@ -15,12 +15,12 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import asdict
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaError
 
 from consumer.budget import Budget
 from consumer.checks import check_cluster
@@ -28,12 +28,19 @@ from consumer.errors import Fatal, describe, leaves
 from consumer.health import Health, serving
 from consumer.lane import Equipment
 from consumer.lanes import Lanes
+from consumer.log import pass_over_leftovers
+from consumer.metadata import MAX_AGE_MS, temper
 from consumer.metrics import Metrics
 from consumer.pacer import Pacer
 from consumer.pool import Pool
 from consumer.process import WorkerSpec
 from consumer.settings import Settings
+from consumer.watch import watched
 from consumer.workers import Workers
+from contract.closing import closed
+
+if TYPE_CHECKING:
+    from consumer.tracing import Traces
 
 log = structlog.get_logger()
 
@@ -43,12 +50,7 @@ most of the latency."""
 PARTITION_FETCH_BYTES: Final = 1024 * 1024
 """Per fetch; a larger record still comes, alone."""
 FETCH_BYTES: Final = 16 * 1024 * 1024
-LOOK_INTERVAL_S: Final = 2.0
-LOOK_TIMEOUT_S: Final = 3.0
 LEAVE_TIMEOUT_S: Final = 5.0
-NOBODY: Final = TopicPartition("", 0)
-"""A partition that no one is ever assigned."""
-
 FORCED_EXIT: Final = 130
 
 _T = TypeVar("_T")
@@ -62,6 +64,7 @@ async def run(settings: Settings) -> None:
     Fatal
         Nothing here can mend it; nothing was committed that is not whole.
     """
+    asyncio.get_running_loop().set_exception_handler(pass_over_leftovers)
     try:
         await _serve(settings, _stop_signal())
     except ExceptionGroup as errors:
@@ -78,8 +81,9 @@ class _Stopped(Exception):  # noqa: N818  # not an error: asked to end before it
 async def _serve(settings: Settings, stopping: asyncio.Event) -> None:
     metrics = Metrics()
     health = Health(settings, metrics)
-    async with serving(health), asyncio.TaskGroup() as group:
-        workers = health.workers = _workers(settings, metrics)
+    async with _traced(settings, metrics) as traces, serving(health), asyncio.TaskGroup() as group:
+        budget = Budget(settings.in_flight_bytes)
+        workers = health.workers = _workers(settings, metrics, budget)
         working = group.create_task(workers.run(), name="workers")
         try:
             with contextlib.suppress(_Stopped):  # within the task group, which would wrap it
@@ -90,14 +94,15 @@ async def _serve(settings: Settings, stopping: asyncio.Event) -> None:
                         settings,
                         consumer,
                         Pool(workers, service_faults=settings.service_faults),
-                        Budget(settings.in_flight_bytes),
+                        budget,
                         Pacer(settings.pacing.transactions_per_s),
                         metrics,
                         dead_letter_bytes,
+                        traces,
                     )
                     lanes = health.lanes = Lanes(equipment, group)
                     health.consumer = consumer
-                    async with _watched(consumer, health, group):
+                    async with watched(consumer, health, group):
                         consumer.subscribe([settings.topics.requests], listener=lanes)
                         health.state = "running"
                         log.info("running", topic=settings.topics.requests, group=settings.kafka.group_id)
@@ -108,6 +113,22 @@ async def _serve(settings: Settings, stopping: asyncio.Event) -> None:
         finally:
             working.cancel()  # last: until the lanes have ended they wait for the pool's answers
     log.info("ended")
+
+
+@contextlib.asynccontextmanager
+async def _traced(settings: Settings, metrics: Metrics) -> AsyncIterator[Traces | None]:
+    if not settings.tracing.records_per_s:
+        yield None
+        return
+    try:
+        from consumer.tracing import traces  # noqa: PLC0415  # needs an optional extra
+    except ImportError as error:
+        raise Fatal(
+            f"DIGITS_TRACING__RECORDS_PER_S is set, but tracing is not installed ({error}): "
+            "pip install 'digitstream[otel]'"
+        ) from error
+    async with traces(settings, metrics) as opened:
+        yield opened
 
 
 async def _drain(lanes: Lanes, deadline_s: float) -> None:
@@ -121,14 +142,15 @@ async def _drain(lanes: Lanes, deadline_s: float) -> None:
         await lanes.on_partitions_revoked(list(lanes.current))
 
 
-def _workers(settings: Settings, metrics: Metrics) -> Workers:
+def _workers(settings: Settings, metrics: Metrics, budget: Budget) -> Workers:
     spec = WorkerSpec(
         model=settings.model,
         limits=asdict(settings.limits),
+        results_bytes=settings.echo.results_bytes,
         memory_bytes=settings.worker_memory_bytes,
         item_timeout_s=settings.item_timeout_s,
     )
-    return Workers(spec, settings.pacing, count=settings.workers, metrics=metrics)
+    return Workers(spec, settings.pacing, count=settings.workers, metrics=metrics, budget=budget)
 
 
 @contextlib.asynccontextmanager
@@ -143,10 +165,15 @@ async def _consumer(settings: Settings, stopping: asyncio.Event) -> AsyncIterato
         session_timeout_ms=settings.kafka.session_timeout_ms,
         heartbeat_interval_ms=settings.kafka.session_timeout_ms // 5,
         rebalance_timeout_ms=settings.kafka.session_timeout_ms,
+        # Below the session: a heartbeat to a broker that hangs is given up while another coordinator still knows us.
+        # To join may take longer, while the group waits for a member; then it is asked again, and nothing is lost.
+        request_timeout_ms=settings.kafka.request_timeout_ms,
+        metadata_max_age_ms=MAX_AGE_MS,
         fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
         max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
         fetch_max_bytes=FETCH_BYTES,
     )
+    temper(consumer._client, settings.kafka.request_timeout_ms)  # noqa: SLF001  # it takes no client from outside
     try:
         try:
             await _unless(stopping, consumer.start())
@@ -154,64 +181,8 @@ async def _consumer(settings: Settings, stopping: asyncio.Event) -> AsyncIterato
             raise Fatal(f"the consumer does not start: {describe(error)}") from error
         yield consumer
     finally:
-        with contextlib.suppress(KafkaError, TimeoutError):  # the session times out by itself if this does not arrive
-            async with asyncio.timeout(LEAVE_TIMEOUT_S):
-                await consumer.stop()
-
-
-@contextlib.asynccontextmanager
-async def _watched(consumer: AIOKafkaConsumer, health: Health, group: asyncio.TaskGroup) -> AsyncIterator[None]:
-    watches = [
-        group.create_task(_look_after(consumer, health), name="broker watch"),
-        group.create_task(_stay_in_group(consumer), name="group watch"),
-    ]
-    try:
-        yield
-    finally:
-        for watch in watches:
-            watch.cancel()
-        await asyncio.wait(watches)  # before the consumer stops: what polls a stopped one fails
-
-
-async def _stay_in_group(consumer: AIOKafkaConsumer) -> None:
-    """Poll without taking anything, for as long as the service lives.
-
-    A member that never polls is put out of the group, also one without partitions; and errors of the group
-    reach whoever polls. (With an empty list `getmany` would take from every partition.)
-    """
-    while True:
-        try:
-            await consumer.getmany(NOBODY, timeout_ms=1000)
-        except GroupAuthorizationFailedError as error:
-            raise Fatal(f"group {error} may not be joined (ACL: Read on the group)") from error
-        except TopicAuthorizationFailedError as error:
-            raise Fatal(f"topics {error} may not be read (ACL: Read and Describe on the topic)") from error
-        except KafkaError as error:
-            if consumer._coordinator._coordination_task.done():  # noqa: SLF001  # nothing public tells that it gave up
-                raise Fatal(f"the group is lost: {describe(error)}") from error
-            log.warning("group error", why=describe(error), then="the client tries again")
-            await asyncio.sleep(LOOK_INTERVAL_S)
-
-
-async def _look_after(consumer: AIOKafkaConsumer, health: Health) -> None:
-    """Ask the cluster for its topics every few seconds; whether it answers is what `/readyz` needs to know."""
-    topics = health.settings.topics
-    while True:
-        reason = ""
-        try:
-            async with asyncio.timeout(LOOK_TIMEOUT_S):
-                found = await consumer.topics()
-            gone = {topics.requests, topics.predictions, topics.dead_letter} - found
-            if gone:
-                reason = f"topics are gone: {', '.join(sorted(gone))}"
-        except (KafkaError, TimeoutError) as error:
-            reason = describe(error)
-        if reason and health.broker_reachable:
-            log.warning("cluster not reachable", why=reason, then="not ready until it is; the client keeps trying")
-        elif not reason and not health.broker_reachable:
-            log.info("cluster reachable")
-        health.broker_reachable = not reason
-        await asyncio.sleep(LOOK_INTERVAL_S)
+        if not await closed(consumer.stop, LEAVE_TIMEOUT_S):  # our session times out by itself
+            await consumer._client.close()  # noqa: SLF001  # what stop() does last
 
 
 async def _unless(stopping: asyncio.Event, starting: Awaitable[_T]) -> _T:

@@ -36,6 +36,17 @@ class ServiceKafkaSettings(KafkaSettings):
         default=10_000, ge=1_000, description="The broker aborts a transaction that is open for longer."
     )
 
+    request_timeout_ms: int = Field(
+        default=5_000, ge=1_000, description="A broker that is silent for longer is taken to hang; below the session."
+    )
+
+    @model_validator(mode="after")
+    def _a_request_ends_before_the_session(self) -> ServiceKafkaSettings:
+        # A member whose coordinator hangs would otherwise be put out of the group before it looks for the next one.
+        if self.request_timeout_ms >= self.session_timeout_ms:
+            raise ValueError("request_timeout_ms must be below session_timeout_ms")
+        return self
+
     @model_validator(mode="after")
     def _a_transaction_ends_before_the_session(self) -> ServiceKafkaSettings:
         # A new owner would otherwise have to wait for, or fence, transactions of a member long gone.
@@ -71,6 +82,18 @@ class LogSettings(BaseModel):
     )
 
 
+class TracingSettings(BaseModel):
+    """``DIGITS_TRACING__…``: OpenTelemetry; where the traces go, the variables ``OTEL_…`` say."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    records_per_s: float = Field(
+        default=0,
+        ge=0,
+        description="Records traced a second, at most, of those that their senders sampled; 0: tracing is off.",
+    )
+
+
 class PacingSettings(BaseModel):
     """``DIGITS_PACING__…``: how records become transactions."""
 
@@ -83,7 +106,9 @@ class PacingSettings(BaseModel):
         default=100, ge=0, description="Pause between transactions of a lane that is behind: larger ones, fewer."
     )
     transaction_bytes: int = Field(
-        default=4 * 1024 * 1024, ge=1024, description="Bytes of requests that one transaction answers."
+        default=4 * 1024 * 1024,
+        ge=1024,
+        description="Bytes of requests and answers that one transaction holds; one record may be more.",
     )
     chunk_records: int = Field(default=256, ge=1, description="Records that a worker takes at once, at most.")
     chunk_bytes: int = Field(
@@ -92,13 +117,25 @@ class PacingSettings(BaseModel):
 
 
 class EchoSettings(BaseModel):
-    """``DIGITS_ECHO__…``: what of a request may come back with each of its results."""
+    """``DIGITS_ECHO__…``: what of a request may come back, with each result and in all."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     key_bytes: int = Field(default=4096, ge=0, description="A record with a longer key is answered as failed.")
     header_bytes: int = Field(
         default=1024, ge=0, description="A record with a longer echoed header or file name is answered as failed."
+    )
+    results_bytes: int = Field(
+        default=16 * 1024 * 1024,
+        ge=64 * 1024,
+        description="Bytes of all results of an archive, keys and headers included, each counted at its largest; "
+        "beyond, the archive is answered as one failed.",
+    )
+    dead_letters_bytes: int = Field(
+        default=32 * 1024 * 1024,
+        ge=64 * 1024,
+        description="Bytes of all dead letters of a record; beyond, they have neither the item's bytes nor the "
+        "request's headers.",
     )
 
 
@@ -110,6 +147,7 @@ class Settings(ClientSettings):
     kafka: ServiceKafkaSettings = ServiceKafkaSettings()
     health: HealthSettings = HealthSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
     pacing: PacingSettings = PacingSettings()
     echo: EchoSettings = EchoSettings()
     limits: Limits = Limits()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -31,8 +31,11 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from consumer.errors import Fatal, Lost, describe, leaves
+from consumer.metadata import MAX_AGE_MS, temper
 from consumer.outgoing import OutgoingRecord
+from consumer.rights import denial, transactional_id
 from consumer.settings import Settings
+from contract.closing import closed
 
 log = structlog.get_logger()
 
@@ -69,8 +72,17 @@ class PartitionProducer:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def fencing(cls, partition: TopicPartition, settings: Settings) -> AsyncIterator[PartitionProducer]:
+    async def fencing(
+        cls, partition: TopicPartition, settings: Settings, servers: Sequence[str] = ()
+    ) -> AsyncIterator[PartitionProducer]:
         """Start the producer of a partition, which fences its previous owner.
+
+        Parameters
+        ----------
+        partition, settings
+            Whose, and how.
+        servers
+            Brokers known to be alive, ``host:port``; without them those of the settings are tried.
 
         Raises
         ------
@@ -79,16 +91,19 @@ class PartitionProducer:
         Fatal
             It may not start.
         """
+        options = settings.kafka.client_options()
         producer = AIOKafkaProducer(
-            **settings.kafka.client_options(),
-            transactional_id=f"{settings.kafka.group_id}.{partition.topic}.{partition.partition}",
+            **options | {"bootstrap_servers": list(servers) or options["bootstrap_servers"]},
+            transactional_id=transactional_id(settings, partition.partition),
             transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
             max_batch_size=BATCH_BYTES,
             retry_backoff_ms=RETRY_BACKOFF_MS,
             # A dead letter may be as large as a request; the topic's own limit decides, checked at the start.
             max_request_size=2**31 - 1,
-            request_timeout_ms=settings.kafka.transaction_timeout_ms,
+            request_timeout_ms=settings.kafka.request_timeout_ms,
+            metadata_max_age_ms=MAX_AGE_MS,
         )
+        temper(producer.client, settings.kafka.request_timeout_ms)
         try:
             with _translated(partition, "start"):
                 async with asyncio.timeout(START_TIMEOUT_S):
@@ -150,21 +165,28 @@ def _translated(partition: TopicPartition, what: str) -> Iterator[None]:
         yield
     except (KafkaError, TimeoutError, AssertionError, ExceptionGroup) as error:
         # AssertionError: aiokafka asserts its own state machine, which a late answer can upset.
-        causes = leaves(error)
+        raised = leaves(error)
+        causes = [_cause(each) for each in raised]
         for cause in causes:
             if isinstance(cause, FATAL):
-                raise Fatal(f"cannot {what} for {name}: {describe(cause)}") from error
-        if not all(isinstance(cause, KafkaError | TimeoutError | AssertionError) for cause in causes):
+                raise Fatal(f"cannot {what} for {name}: {denial(cause) or describe(cause)}") from error
+        if not all(isinstance(each, KafkaError | TimeoutError | AssertionError) for each in raised):
             raise
         raise Lost(f"could not {what} for {name}: {describe(causes[0])}") from error
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Unwrap what ended the client's sender: that says "unexpected error" of all that it does not name itself.
+
+    Among them a refusal for good.
+    Forced by test_a_producer_whose_id_the_broker_has_forgotten_is_replaced.
+    """
+    return error.__cause__ if isinstance(error, KafkaError) and error.__cause__ is not None else error
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
     # stop() flushes, and so may wait for a broker that is gone. It does not abort: whatever is open is
     # aborted by the next start with this id, or by the broker when it times out.
-    try:
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await producer.stop()
-    except (KafkaError, TimeoutError) as error:
-        log.debug("producer not stopped in order", why=repr(error), then="its connections close with it")
+    if not await closed(producer.stop, STOP_TIMEOUT_S):
+        log.debug("producer not stopped in order", then="its connections are closed")
         await producer.client.close()

@@ -1,8 +1,8 @@
 """A worker process: payloads in, encoded results out.
 
-greet     die with the parent; load and warm the model, whose canaries must come out as recorded; close
-          the door behind (address space, files, core dumps), since what follows reads untrusted bytes
-answer    read all payloads of a batch through the engine, encode one result per item
+greet     die with the parent; load and warm the model, whose canaries must come out as recorded; close the
+          door behind (address space, files, core dumps, standard error), since what follows reads untrusted bytes
+answer    read the payloads of a batch through the engine, for as long as a slice may take; encode one result per item
 
 The engine's errors become codes of the contract here, once. What an item does wrong fails that item
 alone; what kills this process is the business of `consumer.pool`.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import faulthandler
 import mmap
 import os
 import resource
@@ -44,56 +45,94 @@ from consumer.channel import (
 from contract import records
 from contract.errors import ErrorCode
 from contract.records import SCHEMA_VERSION, Status
-from engine.classifier import Classifier
+from engine.classifier import Classifier, Reading
+from engine.errors import EngineError
 from engine.limits import Limits
 from engine.model import ModelError
+from engine.payload import Payload
 from engine.reader import Outcome, Reader
 
 PR_SET_PDEATHSIG: Final = 1
+SLICE_S: Final = 0.5
+"""A batch that takes longer comes back unfinished, between two items: others have their turn."""
+RESULT_ROOM_BYTES: Final = 512
+"""Beside all that can be foreseen of a result: its error message and the record around it."""
+LETTER_BYTES: Final = 512
+"""What a dead letter takes in memory beside the bytes of its item."""
 
 
 class Answerer:
     """Turns tasks into answers. Owner: the worker's only loop."""
 
-    def __init__(self, reader: Reader, model: dict[str, str], note: Note) -> None:
+    def __init__(self, reader: Reader, model: dict[str, str], note: Note, *, results_bytes: int) -> None:
         self._reader = reader
         self._model = model
         self._note = note
+        self._results_bytes = results_bytes
         self._encode = msgspec.json.Encoder().encode
 
     def answer(self, tasks: list[Task]) -> Answers:
-        """Answer every task of a batch, in order."""
-        started_s = time.perf_counter()
+        """Answer the tasks of a batch, in order, until the slice is over; each goes on where it was.
+
+        Batches of several lanes are joined, so one that was read in part may stand anywhere.
+        """
+        started_s, cpu_s = time.perf_counter(), time.process_time()
         places = [place for place, task in enumerate(tasks) if WHOLE_RECORD not in task.condemned]
-        outcomes = iter(
-            self._reader.read(
-                [tasks[place].payload for place in places],
-                lambda payload, item: self._note.write(places[payload], item),
-                [tasks[place].condemned for place in places],
-            )
+
+        def judge(payload: int, opened: Payload) -> None:
+            self._refuse_too_much(tasks[places[payload]], opened)
+
+        read, unfinished = self._reader.read_on(
+            [tasks[place].payload for place in places],
+            begin=[tasks[place].begin for place in places],
+            enough=lambda: time.perf_counter() - started_s > SLICE_S,
+            on_item=lambda payload, item: self._note.write(places[payload], item),
+            on_together=self._note.write_together,
+            one_by_one=any(task.one_by_one for task in tasks),
+            on_open=judge,
+            skip=[tasks[place].condemned for place in places],
         )
         read_s = time.perf_counter()
         now_ms = time.time_ns() // 1_000_000
-        answers = [
-            self._encode_answer(task, [Outcome()] if WHOLE_RECORD in task.condemned else next(outcomes), now_ms)
-            for task in tasks
-        ]
-        return Answers(answers, Timings(read_s - started_s, time.perf_counter() - read_s))
+        outcomes = dict(zip(places, read, strict=False))
+        last = len(tasks) - 1 if len(read) == len(places) and unfinished is None else places[len(read) - 1]
+        answers = []
+        for place, task in enumerate(tasks[: last + 1]):
+            items = outcomes.get(place, [Outcome()])  # one that may not be touched is answered as a whole
+            count = unfinished.total if unfinished and place == last else task.begin.items + len(items)
+            answers.append(self._encode_answer(task, items, count, now_ms))
+        timings = Timings(read_s - started_s, time.perf_counter() - read_s, time.process_time() - cpu_s)
+        return Answers(answers, timings, unfinished)
 
-    def _encode_answer(self, task: Task, items: list[Outcome], now_ms: int) -> Answer:
+    def _refuse_too_much(self, task: Task, opened: Payload) -> None:
+        """Refuse an archive whose results could take more bytes than the limit, before anything of it is read."""
+        if opened.is_image:
+            return
+        longest = self._result(task, opened.count, opened.count, _LONGEST, None, now_ms=task.received_at_ms)
+        each_bytes = len(self._encode(longest)) + task.echo_bytes + RESULT_ROOM_BYTES
+        size_bytes = opened.count * each_bytes + sum(len(self._encode(name)) for name in opened.names())
+        if size_bytes > self._results_bytes:
+            raise ResultsTooLarge(
+                f"The results of this record could take {size_bytes:,} bytes; "
+                f"at most {self._results_bytes:,} are allowed."
+            )
+
+    def _encode_answer(self, task: Task, items: list[Outcome], count: int, now_ms: int) -> Answer:
         results = []
         dead_letters = []
-        recognised = unsure = 0
-        for index, item in enumerate(items):
+        recognised = unsure = size_bytes = 0
+        for index, item in enumerate(items, start=task.begin.items):
             failure = None if item.reading is not None else _failure(task, index, item)
-            results.append(self._encode(self._result(task, index, len(items), item, failure, now_ms=now_ms)))
+            results.append(self._encode(self._result(task, index, count, item, failure, now_ms=now_ms)))
+            size_bytes += len(results[-1])
             if failure is not None:
-                dead_letters.append(_dead_letter(task, index, len(items), item, failure))
+                dead_letters.append(_dead_letter(task, index, count, item, failure))
+                size_bytes += LETTER_BYTES + len(item.data or b"")
             elif item.reading is not None and item.reading.status == "recognised":
                 recognised += 1
             else:
                 unsure += 1
-        return Answer(results, dead_letters, recognised, unsure)
+        return Answer(results, dead_letters, recognised, unsure, size_bytes)
 
     def _result(
         self, task: Task, index: int, count: int, item: Outcome, failure: _Failure | None, *, now_ms: int
@@ -109,7 +148,7 @@ class Answerer:
                 "offset": task.offset,
                 "timestamp_ms": task.timestamp_ms,
             },
-            "item": {"index": index, "count": count, "name": task.filename if item.name is None else item.name},
+            "item": {"index": index, "count": count, "name": _name(task, item)},
             "status": Status.FAILED if reading is None else reading.status,
             "digit": None if reading is None else reading.digit,
             "confidence": None if reading is None else reading.confidence,
@@ -119,6 +158,16 @@ class Answerer:
             "model": self._model,
             "timing": {"received_at_ms": task.received_at_ms, "classified_at_ms": now_ms},
         }
+
+
+class ResultsTooLarge(EngineError):  # noqa: N818  # as the engine's own
+    """What would be published about the items of an archive takes more than `EchoSettings.results_bytes`."""
+
+    code = str(ErrorCode.RESULTS_TOO_LARGE)
+
+
+_LONGEST: Final = Outcome(reading=Reading("recognised", 9, 0.1234, [0.1234] * 10, "low-confidence"))
+"""Nothing takes more room in a result than a reading, save the name and an error's message."""
 
 
 class _Failure(NamedTuple):
@@ -134,10 +183,14 @@ def _failure(task: Task, index: int, item: Outcome) -> _Failure:
     return _Failure(verdict, verdict.sentence)
 
 
+def _name(task: Task, item: Outcome) -> str | None:
+    """Name an item: the entry by its archive, a single image by its request, a request that failed as a whole not."""
+    return task.filename if item.of == "image" else item.name
+
+
 def _dead_letter(task: Task, index: int, count: int, item: Outcome, failure: _Failure) -> DeadLetter:
-    whole = item.name is None  # an entry of an archive has a name, always
-    name = task.filename if whole else item.name
-    return DeadLetter(index, count, name, failure.code, failure.message, whole, item.data, item.left_out)
+    whole = item.of != "entry"
+    return DeadLetter(index, count, _name(task, item), failure.code, failure.message, whole, item.data, item.left_out)
 
 
 def main() -> None:
@@ -159,8 +212,10 @@ def main() -> None:
         reader = Reader(classifier, Limits(**start.limits))
         reader.warm_up()
         _close_the_door(start.memory_bytes)
+        _close_the_mouth()
         info = classifier.info
-        answerer = Answerer(reader, {"name": info.name, "version": info.version, "sha256": info.sha256}, note)
+        model = {"name": info.name, "version": info.version, "sha256": info.sha256}
+        answerer = Answerer(reader, model, note, results_bytes=start.results_bytes)
         channel.sendall(frame(Ready(info.name, info.version, info.sha256)))
         while True:
             channel.sendall(frame(answerer.answer(TASKS.decode(_receive(channel)))))
@@ -212,6 +267,18 @@ def _close_the_door(memory_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write then fails with an error instead of a signal
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def _close_the_mouth() -> None:
+    """Send standard error nowhere: decoders written in C put there what they read, control characters and all.
+
+    A crash is still told, by the interpreter's own fault handler: that names functions and lines, and no data.
+    """
+    told = os.dup(sys.stderr.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stderr.fileno())
+    os.close(nowhere)
+    faulthandler.enable(told)
 
 
 if __name__ == "__main__":

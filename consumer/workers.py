@@ -1,46 +1,31 @@
-"""The workers: a queue of batches, and the processes that serve it.
+"""The workers: the processes that do the batches of `consumer.turns`.
 
-A free worker takes the batch in front, and those behind it that fit beside: what a batch costs is paid once. Every
-worker has a socket of its own, so that one that is killed in the middle of a frame leaves the others untouched, and
-its end is an end-of-file at once. (Pools whose workers share a pipe cannot promise this: `pebble` 5.2 breaks as a whole
-when an idle worker is killed, the standard library's when any is.)
+Every worker has a socket of its own, so that one that is killed in the middle of a frame leaves the others untouched,
+and its end is an end-of-file at once. (Pools whose workers share a pipe cannot promise this: `pebble` 5.2 breaks as a
+whole when an idle worker is killed, the standard library's when any is.)
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from typing import Final, NamedTuple
+from typing import Final
 
 import structlog
 
-from consumer.channel import Answer, Ready, Task
+from consumer.budget import Budget
+from consumer.channel import Answer, Answers, Ready, Task
 from consumer.errors import Fatal
-from consumer.metrics import Metrics
+from consumer.metrics import NOT_STARTED, Metrics
 from consumer.process import WorkerDied, WorkerNotStarted, WorkerProcess, WorkerSpec
 from consumer.settings import PacingSettings
+from consumer.turns import QUICK_S, Batch, Job, Turns
 from contract.errors import ErrorCode
 
 log = structlog.get_logger()
 
 FAILED_STARTS: Final = 3
 """Fresh workers in a row that may fail to start before the service gives up."""
-AGAIN: Final = 0
-FIRST_TIME: Final = 1
-"""Ranks of a batch: repetitions go first, since their lanes have waited for long."""
-
-
-class _Job(NamedTuple):
-    """A batch in the queue."""
-
-    rank: int
-    number: int
-    tasks: list[Task]
-    answers: asyncio.Future[list[Answer]]
-
-    def size_bytes(self) -> int:
-        return sum(len(task.payload) for task in self.tasks)
 
 
 class Workers:
@@ -49,13 +34,16 @@ class Workers:
     `Pool` submits; health reads `running`, `model` and `progressed_at_s`, nothing else.
     """
 
-    def __init__(self, spec: WorkerSpec, pacing: PacingSettings, *, count: int, metrics: Metrics) -> None:
+    def __init__(
+        self, spec: WorkerSpec, pacing: PacingSettings, *, count: int, metrics: Metrics, budget: Budget
+    ) -> None:
         self._spec = spec
-        self._pacing = pacing
         self._count = count
         self._metrics = metrics
-        self._jobs: asyncio.PriorityQueue[_Job] = asyncio.PriorityQueue()
-        self._numbers = itertools.count()
+        self._budget = budget
+        self._turns = Turns(pacing)
+        self._changed = asyncio.Event()
+        self._idle = 0
         self._all_ready = asyncio.Event()
         self.running = 0
         self.model: Ready | None = None
@@ -73,20 +61,29 @@ class Workers:
         Fatal
             They do not start: a fault of the service, not of the records.
         """
+        self._budget.when_answers_fit = self._changed.set
         async with asyncio.TaskGroup() as group:
             for number in range(self._count):
                 group.create_task(self._keep_worker(number), name=f"worker {number}")
 
-    async def submit(self, tasks: list[Task], rank: int) -> list[Answer]:
+    async def submit(self, tasks: list[Task], *, again: bool) -> list[Answer]:
         """Have a batch answered, in order. A cancelled caller's batch is dropped, unless a worker has it.
+
+        Parameters
+        ----------
+        tasks
+            Of one partition.
+        again
+            True if the batch has ended a worker before.
 
         Raises
         ------
         WorkerDied
             While it had this batch, or one that it had taken together with it.
         """
-        job = _Job(rank, next(self._numbers), tasks, asyncio.get_running_loop().create_future())
-        self._jobs.put_nowait(job)
+        job = Job(tasks, asyncio.get_running_loop().create_future(), again)
+        self._turns.put(job)
+        self._changed.set()
         return await job.answers
 
     async def _keep_worker(self, number: int) -> None:
@@ -98,12 +95,13 @@ class Workers:
                     await self._serve(worker, ready)
             except WorkerDied as death:
                 log.warning("worker died", worker=number, why=str(death), then="a fresh one takes its place")
+                self._metrics.pool_restarts.labels(str(death.code)).inc()
             except WorkerNotStarted as error:
                 failed_starts += 1
                 log.warning("worker not started", worker=number, why=str(error), attempt=failed_starts)
                 if failed_starts == FAILED_STARTS:
                     raise Fatal(f"worker processes do not start: {error}") from error
-            self._metrics.pool_restarts.inc()
+                self._metrics.pool_restarts.labels(NOT_STARTED).inc()
 
     async def _serve(self, worker: WorkerProcess, ready: Ready) -> None:
         self.running += 1
@@ -112,77 +110,81 @@ class Workers:
             self._all_ready.set()
         try:
             while True:
-                jobs = self._joined(await self._next_job(worker))
-                if not jobs:
-                    continue
-                try:
-                    answers = await worker.answer([task for job in jobs for task in job.tasks], self._progressed)
-                except WorkerDied as death:
-                    _fail(jobs, death)
-                    raise
+                batch = await self._next_batch(worker)
+                answers = await self._answered(worker, batch)
                 self._progressed()
                 self._metrics.observe_worker(answers.timings)
-                _hand_over(jobs, answers.answers)
+                self._turns.put_back(_handed_over(batch, answers))
+                self._changed.set()
         finally:
             self.running -= 1
 
-    def _joined(self, first: _Job) -> list[_Job]:
-        """Join the jobs in front of the queue, up to the size of a batch: what a batch costs is paid once.
-
-        A repetition stays alone, since it is under suspicion.
-        """
-        jobs = [first]
-        records, size_bytes = len(first.tasks), first.size_bytes()
-        while first.rank == FIRST_TIME and not self._jobs.empty():
-            job = self._jobs.get_nowait()
-            records, size_bytes = records + len(job.tasks), size_bytes + job.size_bytes()
-            if job.rank != FIRST_TIME or records > self._pacing.chunk_records or size_bytes > self._pacing.chunk_bytes:
-                self._jobs.put_nowait(job)  # back to its place: ranks and numbers order the queue
-                break
-            jobs.append(job)
-        return [job for job in jobs if not job.answers.cancelled()]  # a lane has ended: its next owner classifies these
-
-    async def _next_job(self, worker: WorkerProcess) -> _Job:
-        if not self._jobs.empty():
-            return self._jobs.get_nowait()
-        job = asyncio.ensure_future(self._jobs.get())
-        ended = asyncio.ensure_future(worker.ended_idle())
+    async def _answered(self, worker: WorkerProcess, batch: Batch) -> Answers:
+        begun_s, cost_s = time.monotonic(), None
         try:
-            await asyncio.wait({job, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if not job.done():
-                raise WorkerDied("a worker ended while it had nothing to do", ErrorCode.WORKER_CRASHED, None)
-            return job.result()
+            answers = await worker.answer(batch.tasks, self._progressed)
+            cost_s = answers.timings.cpu_s
+        except WorkerDied as death:
+            begin = 0
+            for job in batch.jobs:
+                job.fail(death, begin)
+                begin += len(job.rest)
+            raise
+        else:
+            return answers
         finally:
-            job.cancel()
-            ended.cancel()
-            await asyncio.wait({ended})  # the channel has one reader at a time
+            self._turns.settle(batch, time.monotonic() - begun_s if cost_s is None else cost_s)
+
+    async def _next_batch(self, worker: WorkerProcess) -> Batch:
+        """Wait for this worker's turn.
+
+        Raises
+        ------
+        WorkerDied
+            It ended meanwhile.
+        """
+        ended = None
+        self._idle += 1
+        try:
+            while True:
+                self._changed.clear()  # all who wait look again when it is set
+                batch = self._turns.take(free=self._idle - 1, fit=self._budget.answers_fit)
+                if batch is not None:
+                    return batch
+                ended = ended or asyncio.ensure_future(worker.ended_idle())
+                changed = asyncio.ensure_future(self._changed.wait())
+                # Jobs that wait although a worker is free: after a while it is no longer kept, and nothing tells.
+                patience_s = QUICK_S if self._turns.are_wanted else None
+                await asyncio.wait({changed, ended}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+                if ended.done():
+                    raise WorkerDied("a worker ended while it had nothing to do", ErrorCode.WORKER_CRASHED, None)
+        finally:
+            self._idle -= 1
+            if ended is not None:
+                ended.cancel()
+                await asyncio.wait({ended})  # the channel has one reader at a time
 
     def _progressed(self) -> None:
         self.progressed_at_s = time.monotonic()
 
 
-def _fail(jobs: list[_Job], death: WorkerDied) -> None:
-    """Tell each job of a batch that its worker has died, and the one concerned on which of its records."""
-    begin = 0
-    for job in jobs:
-        if not job.answers.done():
-            job.answers.set_exception(death.seen_by(begin, len(job.tasks)))
-        begin += len(job.tasks)
-
-
-def _hand_over(jobs: list[_Job], answers: list[Answer]) -> None:
-    """Give each job of a batch its own answers.
+def _handed_over(batch: Batch, part: Answers) -> list[Job]:
+    """Give each job of a batch its own answers; return those that are not finished.
 
     Raises
     ------
     Fatal
-        There are not as many answers as tasks.
+        There are more answers than tasks, or none, or fewer without a reason.
     """
-    expected = sum(len(job.tasks) for job in jobs)
-    if len(answers) != expected:
-        raise Fatal(f"{expected} records went to a worker, {len(answers)} answers came back")
-    begin = 0
-    for job in jobs:
-        if not job.answers.done():
-            job.answers.set_result(answers[begin : begin + len(job.tasks)])
-        begin += len(job.tasks)
+    left = list(part.answers)
+    if not 0 < len(left) <= len(batch.tasks):
+        raise Fatal(f"{len(batch.tasks)} records went to a worker, {len(left)} answers came back")
+    unfinished = []
+    for job in batch.jobs:
+        own, left = left[: len(job.rest)], left[len(job.rest) :]
+        if own:
+            job.take(own, None if left else part.unfinished)
+        if job.rest:
+            unfinished.append(job)
+    return unfinished

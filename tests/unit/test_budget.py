@@ -100,3 +100,47 @@ async def test_room_that_comes_in_the_moment_of_being_cancelled_goes_to_the_next
         await taking
     assert not await waits(behind)
     assert budget.taken_bytes == 30
+
+
+async def test_a_lane_holds_half_at_most_so_that_there_is_room_for_others() -> None:
+    budget = Budget(100)
+    await budget.take(40)
+    flood = asyncio.create_task(budget.take(20, lambda: 40))
+    assert await waits(flood)
+    legal = asyncio.create_task(budget.take(20))
+    assert not await waits(legal)
+    assert budget.taken_bytes == 60
+    budget.give_back(20)
+    assert await waits(flood)
+    flood.cancel()
+
+
+async def test_a_lane_that_holds_nothing_may_take_more_than_half() -> None:
+    budget = Budget(100)
+    await budget.take(80)
+    assert budget.taken_bytes == 80
+
+
+async def test_who_holds_least_goes_first() -> None:
+    budget = Budget(100)
+    await budget.take(100)
+    rich = asyncio.create_task(budget.take(20, lambda: 30))
+    poor = asyncio.create_task(budget.take(20, lambda: 10))
+    assert await waits(poor)
+    budget.give_back(20)
+    assert not await waits(poor)
+    assert await waits(rich)
+    rich.cancel()
+
+
+async def test_it_is_told_when_answers_fit_again() -> None:
+    budget = Budget(100)
+    told: list[int] = []
+    budget.when_answers_fit = lambda: told.append(budget.answers_bytes)
+    budget.answered(100)
+    assert budget.answers_fit
+    budget.answered(1)
+    assert not budget.answers_fit
+    budget.published(1)
+    budget.published(100)
+    assert (told, budget.answers_fit) == ([100], True)

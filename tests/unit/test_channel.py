@@ -24,6 +24,7 @@ from consumer.channel import (
     Timings,
     frame,
 )
+from engine.reader import Progress
 
 
 def body(framed: bytearray) -> bytes:
@@ -34,22 +35,35 @@ def body(framed: bytearray) -> bytes:
 
 def test_tasks_come_out_as_they_went_in() -> None:
     tasks = [
-        Task(b"\x00\xff" * 1_000, "requests", 3, 2**40, -1, 2_000, "order-7", "sieben.png", {0: "worker-crashed"}),
+        Task(
+            b"\x00\xff" * 1_000,
+            "requests",
+            3,
+            2**40,
+            -1,
+            2_000,
+            "order-7",
+            "sieben.png",
+            {0: "worker-crashed"},
+            "f" * 32,
+            9,
+        ),
         Task(b"", "requests", 0, 0, 0, 0, None, None, {-1: "empty-record"}),
+        Task(b"PK", "requests", 0, 0, 0, 0, None, None, begin=Progress(3, 10, 2**30, 7)),
     ]
     assert TASKS.decode(body(frame(tasks))) == tasks
 
 
 def test_answers_come_out_as_they_went_in() -> None:
     letter = DeadLetter(1, 2, "a.png", "damaged-image", "It is damaged.", False, b"\xff", None)
-    answers = Answers([Answer([b"{}", b"{}"], [letter], 1, 0)], Timings(0.1, 0.2))
+    answers = Answers([Answer([b"{}", b"{}"], [letter], 1, 0, 5)], Timings(0.1, 0.2, 0.3), Progress(2, 3, 2**30, 7))
     assert ANSWERS.decode(body(frame(answers))) == answers
 
 
 @pytest.mark.parametrize("greeting", [Ready("compact", "1", "0" * 64), Refusal("the model is damaged")])
 def test_a_worker_greets_or_refuses(greeting: Ready | Refusal) -> None:
     assert GREETING.decode(body(frame(greeting))) == greeting
-    start = Start("models/digits", {"pixels": 1}, 2**30)
+    start = Start("models/digits", {"pixels": 1}, 2**24, 2**30)
     assert START.decode(body(frame(start))) == start
 
 
@@ -71,8 +85,10 @@ def test_service_and_worker_see_the_same_note() -> None:
     service.clear()
     worker.write(2, 499)
     assert service.position() == (2, 499)
+    worker.write_together()
+    assert (service.position(), service.is_together()) == (None, True)
     service.clear()
-    assert service.position() is None
+    assert (service.position(), service.is_together()) == (None, False)
 
 
 def test_every_note_is_progress_also_on_the_same_item_and_after_it_was_cleared() -> None:

@@ -44,3 +44,10 @@ def test_topics_as_we_create_them_fit(name: str) -> None:
 )
 def test_what_does_not_fit_is_named(name: str, config: dict[str, str], replicas: int, warning: str) -> None:
     assert warnings(name, TOPICS.creation_configs()[name] | config, replicas=replicas) == [warning]
+
+
+@pytest.mark.parametrize(("newest", "warned"), [(4, ["broker is older than Kafka 4.0"]), (5, []), (6, [])])
+def test_a_broker_older_than_kafka_4_is_warned_of(newest: int, warned: list[str]) -> None:
+    with capture_logs() as logged:
+        checks._warn_of_old_broker({26: (0, newest)})
+    assert [event["event"] for event in logged] == warned

@@ -129,3 +129,8 @@ def test_the_readme_names_only_settings_that_exist() -> None:
     named = re.findall(r"DIGITS_[A-Z_]*[A-Z]", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert named
     assert set(named) <= set(variables(Settings))
+
+
+def test_a_broker_that_hangs_is_noticed_within_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITS_KAFKA__REQUEST_TIMEOUT_MS", "10000")
+    assert complaint() == "DIGITS_KAFKA__…: request_timeout_ms must be below session_timeout_ms"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from consumer.budget import Budget
-from consumer.channel import Answer, Task
-from consumer.hand import CHUNKS_IN_HAND, Chunk, Hand
+from consumer.channel import Task
+from consumer.hand import CHUNKS_IN_HAND, Chunk, Classified, Hand
 from consumer.metrics import Metrics
 from consumer.requests import Request
 
@@ -27,11 +27,11 @@ def hand(budget: Budget) -> Hand:
     return Hand(budget, Metrics())
 
 
-async def answer_at_once() -> list[Answer]:
-    return []
+async def answer_at_once() -> Classified:
+    return Classified([], 0.0)
 
 
-async def add(hand: Hand, offset: int, answering: Coroutine[Any, Any, list[Answer]] | None = None) -> Chunk:
+async def add(hand: Hand, offset: int, answering: Coroutine[Any, Any, Classified] | None = None) -> Chunk:
     task = Task(b"", "requests", 0, offset, 0, 0, None, None)
     request = Request(task, None, None, [], None, [], 0.0, CHUNK_BYTES)
     chunk = Chunk([request], asyncio.create_task(answering or answer_at_once()), CHUNK_BYTES)
@@ -43,9 +43,9 @@ async def add(hand: Hand, offset: int, answering: Coroutine[Any, Any, list[Answe
 async def test_chunks_come_out_from_the_front_as_far_as_their_answers_are_there(hand: Hand) -> None:
     gate = asyncio.Event()
 
-    async def answer_later() -> list[Answer]:
+    async def answer_later() -> Classified:
         await gate.wait()
-        return []
+        return Classified([], 0.0)
 
     first, second = await add(hand, 0), await add(hand, 1)
     third = await add(hand, 2, answer_later())

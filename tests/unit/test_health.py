@@ -72,7 +72,7 @@ def health(*lanes: LaneState, workers: WorkersState | None = None, joined: bool 
     well: dict[str, Any] = {
         "settings": Settings(),
         "state": "running",
-        "broker_reachable": True,
+        "cluster_trouble": "",
         "consumer": ConsumerState(),
     }
     return Health(
@@ -101,7 +101,8 @@ def test_before_it_runs_it_is_not_ready_and_not_stuck() -> None:
 
 
 def test_what_is_missing_until_it_is_ready_is_named() -> None:
-    unwell = health(LaneState(started=False), workers=WorkersState(running=0), joined=False, broker_reachable=False)
+    away = "no broker answers"
+    unwell = health(LaneState(started=False), workers=WorkersState(running=0), joined=False, cluster_trouble=away)
     assert unwell.not_ready() == [
         "no broker answers",
         "the group is rebalancing, or not joined yet",
@@ -170,6 +171,20 @@ def test_lag_that_is_not_known_is_null(lane: LaneState, consumer: ConsumerState)
     assert report["lag"] == 0
 
 
+def test_gauges_tell_of_stuck_lanes_and_of_the_model() -> None:
+    shown = health(LaneState(in_hand=1, progressed_at_s=-LONG_AGO_S), workers=WorkersState(progressed_at_s=-LONG_AGO_S))
+    shown.refresh_gauges()
+    told = shown.metrics.exposition().decode()
+    assert "digits_stuck_lanes 1.0" in told
+    assert f'digits_model_info{{name="compact",sha256="{MODEL.sha256}",version="1"}} 1.0' in told
+
+
+def test_gauges_do_not_call_a_lag_zero_that_is_not_known() -> None:
+    shown = health(LaneState(), consumer=ConsumerState(end=None))
+    shown.refresh_gauges()
+    assert "digits_lag_records{" not in shown.metrics.exposition().decode()
+
+
 def test_gauges_forget_partitions_that_have_gone() -> None:
     shown = health(LaneState())
     shown.refresh_gauges()
@@ -213,3 +228,13 @@ async def test_a_port_that_is_taken_is_a_fatal_error_that_names_it() -> None:
         with pytest.raises(Fatal, match=rf"cannot listen on 127\.0\.0\.1:{port} \(DIGITS_HEALTH__HOST, __PORT\)"):
             async with serving(Health(settings, Metrics())):
                 pytest.fail("two servers on one port")
+
+
+async def test_the_server_listens_on_the_address_that_is_set_and_on_no_other() -> None:
+    port = free_ports(1)[0]
+    settings = Settings(health=HealthSettings(host="127.0.0.2", port=port))
+    async with serving(Health(settings, Metrics())), aiohttp.ClientSession() as http:
+        async with http.get(f"http://127.0.0.2:{port}/livez") as answer:
+            assert answer.status == 200
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await http.get(f"http://127.0.0.1:{port}/livez")

@@ -6,6 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from consumer.channel import Answer, DeadLetter, Timings
 from consumer.metrics import Metrics
+from contract.errors import ErrorCode
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, str], float]:
@@ -24,8 +25,10 @@ def letter(code: str) -> DeadLetter:
 
 def test_items_are_counted_by_status_and_failures_by_code() -> None:
     metrics = Metrics()
-    zipped = Answer([b"{}"] * 6, [letter("damaged-image"), letter("damaged-image"), letter("entry-too-large")], 2, 1)
-    metrics.committed([Answer([b"{}"], [], 1, 0), zipped])
+    zipped = Answer(
+        [b"{}"] * 6, [letter("damaged-image"), letter("damaged-image"), letter("entry-too-large")], 2, 1, 12
+    )
+    metrics.committed([Answer([b"{}"], [], 1, 0, 2), zipped])
     found = samples(metrics)
     assert found["digits_items_total", "recognised"] == 3
     assert found["digits_items_total", "unsure"] == 1
@@ -36,7 +39,7 @@ def test_items_are_counted_by_status_and_failures_by_code() -> None:
 
 def test_a_workers_timings_are_stages() -> None:
     metrics = Metrics()
-    metrics.observe_worker(Timings(0.25, 0.5))
+    metrics.observe_worker(Timings(0.25, 0.5, 0.7))
     found = samples(metrics)
     assert found["digits_stage_seconds_sum", "read"] == 0.25
     assert found["digits_stage_seconds_sum", "encode"] == 0.5
@@ -47,3 +50,11 @@ def test_two_services_in_one_process_count_apart() -> None:
     one.records.inc()
     assert samples(one)["digits_records_total", ""] == 1
     assert samples(other)["digits_records_total", ""] == 0
+
+
+def test_every_series_is_there_before_its_first_count() -> None:
+    found = samples(Metrics())
+    assert found["digits_items_total", "failed"] == 0
+    assert {code for name, code in found if name == "digits_failures_total"} == set(ErrorCode)
+    assert found["digits_pool_restarts_total", "worker-crashed"] == 0
+    assert found["digits_transactions_total", "lost"] == 0

@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 
 from consumer import outgoing
 from consumer.channel import Answer, DeadLetter
-from consumer.outgoing import OutgoingRecord
+from consumer.outgoing import OutgoingRecord, Room
 from consumer.requests import Request, from_record
 from consumer.settings import EchoSettings
 from contract import dead_letters
@@ -21,7 +21,7 @@ def request(
     value: bytes | None = b"image", *, key: bytes | None = b"key", headers: Sequence[tuple[str, bytes]] = ()
 ) -> Request:
     record = ConsumerRecord("requests", 3, 7, 1_000, 0, key, value, None, -1, -1, tuple(headers))
-    return from_record(record, EchoSettings())
+    return from_record(record, EchoSettings(), name_characters=255)
 
 
 def letter(
@@ -30,13 +30,15 @@ def letter(
     return DeadLetter(index, 5, name, "damaged-image", "It is damaged.", name is None, data, left_out)
 
 
-def published(of: Request, *letters: DeadLetter, limit_bytes: int = LIMIT_BYTES) -> list[OutgoingRecord]:
-    return list(outgoing.dead_letters(of, Answer([b"{}"], list(letters), 0, 0), limit_bytes))
+def published(
+    of: Request, *letters: DeadLetter, limit_bytes: int = LIMIT_BYTES, all_bytes: int = LIMIT_BYTES
+) -> list[OutgoingRecord]:
+    return list(outgoing.dead_letters(of, Answer([b"{}"], list(letters), 0, 0, 0), Room(limit_bytes, all_bytes)))
 
 
 def test_every_result_has_the_key_and_the_echoed_headers() -> None:
     headers = [("x-own", b"1"), ("request-id", b"order-7")]
-    answer = Answer([b"first", b"second"], [], 2, 0)
+    answer = Answer([b"first", b"second"], [], 2, 0, 0)
     assert list(outgoing.results(request(headers=headers), answer)) == [
         OutgoingRecord(b"key", b"first", [("request-id", b"order-7")]),
         OutgoingRecord(b"key", b"second", [("request-id", b"order-7")]),
@@ -81,7 +83,7 @@ def test_the_original_key_is_kept_also_where_it_was_too_large_to_be_echoed() -> 
     refused = request(key=b"k" * 5_000)
     (record,) = published(refused, letter())
     assert record.key == b"k" * 5_000
-    assert [each.key for each in outgoing.results(refused, Answer([b"{}"], [], 0, 0))] == [None]
+    assert [each.key for each in outgoing.results(refused, Answer([b"{}"], [], 0, 0, 0))] == [None]
 
 
 def test_bytes_that_do_not_fit_the_topic_are_left_out() -> None:
@@ -96,10 +98,10 @@ def test_bytes_that_do_not_fit_the_topic_are_left_out() -> None:
 
 def test_headers_that_do_not_fit_the_topic_are_left_out_too() -> None:
     (record,) = published(request(headers=[("x-own", b"x" * 100_000)]), letter(), limit_bytes=100_000)
-    assert (record.key, record.value) == (None, None)
+    assert (record.key, record.value) == (None, b"image")
     read = dead_letters.DeadLetter.read(record.headers)
     assert read.original_headers == ()
-    assert read.value_left_out
+    assert dict(record.headers)["headers-left-out"] == b"they do not fit the dead-letter topic"
 
 
 @pytest.mark.parametrize(("header", "attempt"), [(b"3", 3), (b"", 1), (b"0", 1), (b"-2", 1), (b"x" * 5_000, 1)])
@@ -107,3 +109,24 @@ def test_the_attempt_is_that_of_a_replay_and_not_whatever_a_sender_writes(header
     (record,) = published(request(headers=[("attempt", header)]), letter())
     assert dead_letters.DeadLetter.read(record.headers).attempt == attempt
     assert int(dict(record.headers)["attempt"]) == attempt
+
+
+def test_of_many_failed_entries_the_first_have_bytes_and_headers_and_all_have_origin_and_reason() -> None:
+    headers = [("x-own", b"h" * 10_000)]
+    letters = [letter(index=index, name=f"{index}.png", data=b"x" * 30_000) for index in range(5)]
+    records = published(request(b"archive", headers=headers), *letters, all_bytes=100_000)
+    assert [len(record.value or b"") for record in records] == [30_000, 30_000, 0, 0, 0]
+    read = [dead_letters.DeadLetter.read(record.headers) for record in records]
+    assert [len(each.original_headers) for each in read] == [1, 1, 1, 0, 0]
+    assert [each.result_id for each in read] == [f"requests/3/7/{index}" for index in range(5)]
+    why = "the dead letters of this record take more than 100000 bytes"
+    assert [each.value_left_out for each in read] == [None, None, why, why, why]
+    assert [dict(record.headers).get("headers-left-out") for record in records] == [None] * 3 + [why.encode()] * 2
+
+
+def test_dead_letters_take_their_room_to_the_last_byte() -> None:
+    (whole,) = published(request(b"x" * 1_000), letter())
+    bare = outgoing.FRAMING_BYTES + outgoing._size_bytes(whole.headers) + len(b"key")
+    for room, kept in ((bare + 1_001, 1_000), (bare + 1_000, 1_000), (bare + 999, 0)):
+        (record,) = published(request(b"x" * 1_000), letter(), all_bytes=room)
+        assert len(record.value or b"") == kept

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from consumer.budget import Budget
 from consumer.channel import WHOLE_RECORD, Answer, Answers, DeadLetter, Ready, Task, Timings
 from consumer.errors import Fatal, leaves
 from consumer.metrics import Metrics
@@ -23,11 +24,14 @@ from consumer.workers import Workers
 from contract.errors import ErrorCode
 from engine.limits import Limits
 
-SPEC = WorkerSpec(Path("model"), dataclasses.asdict(Limits()), 0, 10)
+SPEC = WorkerSpec(Path("model"), dataclasses.asdict(Limits()), 0, 0, 10)
 
 
 class ScriptedWorker:
-    """Does what the payloads say: an item a word, `good`, `internal`, or what ends the worker."""
+    """Does what the payloads say: an item a word, `good`, `internal`, or what ends the worker.
+
+    `late-…` does so while the batch is classified at once, unless its items go one by one.
+    """
 
     batches: list[list[int]]
     """The offsets of every batch that any worker was given."""
@@ -44,12 +48,17 @@ class ScriptedWorker:
         self.batches.append([task.offset for task in tasks])
         await asyncio.sleep(0)
         progressed()
-        return Answers([_answer(index, task) for index, task in enumerate(tasks)], Timings(0, 0))
+        together = [word for task in tasks if not task.one_by_one for word in task.payload.decode().split()]
+        if "late-crash" in together:
+            raise WorkerDied("it crashed", ErrorCode.WORKER_CRASHED, None, together=True)
+        if "late-hang" in together:
+            raise WorkerDied("it hung", ErrorCode.WORKER_TIMEOUT, None, together=True)
+        return Answers([_answer(index, task) for index, task in enumerate(tasks)], Timings(0, 0, 0))
 
 
 def _answer(index: int, task: Task) -> Answer:
     if WHOLE_RECORD in task.condemned:
-        return Answer([b"{}"], [_letter(0, task.condemned[WHOLE_RECORD])], 0, 0)
+        return Answer([b"{}"], [_letter(0, task.condemned[WHOLE_RECORD])], 0, 0, 2)
     letters = []
     words = task.payload.decode().split()
     for item, word in enumerate(words):
@@ -57,13 +66,13 @@ def _answer(index: int, task: Task) -> Answer:
             letters.append(_letter(item, task.condemned[item]))
         elif word == "internal":
             letters.append(_letter(item, str(ErrorCode.INTERNAL_ERROR)))
-        elif word == "crash":
+        elif word in ("crash", "late-crash"):
             raise WorkerDied("it crashed", ErrorCode.WORKER_CRASHED, (index, item))
-        elif word == "hang":
+        elif word in ("hang", "late-hang"):
             raise WorkerDied("it hung", ErrorCode.WORKER_TIMEOUT, (index, item))
         elif word == "never-begun":
             raise WorkerDied("it ended before its batch", ErrorCode.WORKER_CRASHED, None)
-    return Answer([b"{}"] * len(words), letters, len(words) - len(letters), 0)
+    return Answer([b"{}"] * len(words), letters, len(words) - len(letters), 0, 2 * len(words))
 
 
 def _letter(item: int, code: str) -> DeadLetter:
@@ -80,7 +89,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
 
 @contextlib.asynccontextmanager
 async def running(*, workers: int = 2, service_faults: int = 10, **pacing: int) -> AsyncIterator[Pool]:
-    kept = Workers(SPEC, PacingSettings(**pacing), count=workers, metrics=Metrics())
+    kept = Workers(SPEC, PacingSettings(**pacing), count=workers, metrics=Metrics(), budget=Budget(1024 * 1024))
     keeping = asyncio.create_task(kept.run())
     await kept.ready()
     try:
@@ -141,6 +150,23 @@ async def test_a_worker_that_was_killed_from_outside_costs_nobody(
 
 
 @pytest.mark.usefixtures("batches")
+async def test_what_happens_to_many_items_at_once_is_put_down_to_none_until_they_go_one_by_one() -> None:
+    async with running(service_faults=3) as pool:
+        for _ in range(2):
+            answers = await pool.classify(batch("good late-crash good", "good", "late-hang", "good good"))
+            assert failed(answers) == {0: [(1, "worker-crashed")], 2: [(0, "worker-timeout")]}
+
+
+async def test_batches_that_shared_a_worker_go_apart_after_a_death_of_many_at_once(batches: list[list[int]]) -> None:
+    async with running(workers=1) as pool:
+        ends = await asyncio.gather(
+            *(pool.classify(batch(words, first=10 * n)) for n, words in enumerate(["good", "late-hang", "good"]))
+        )
+    assert [failed(answers) for answers in ends] == [{}, {0: [(0, "worker-timeout")]}, {}]
+    assert batches[0] == [0, 10, 20]
+
+
+@pytest.mark.usefixtures("batches")
 async def test_a_record_with_more_poison_than_is_borne_is_lost_as_a_whole() -> None:
     async with running() as pool:
         borne, lost = await pool.classify(batch("hang hang good hang", "hang hang good hang hang"))
@@ -178,7 +204,7 @@ async def test_a_batch_whose_lane_has_ended_is_not_given_to_a_worker(batches: li
 
 
 @pytest.mark.usefixtures("batches")
-@pytest.mark.parametrize("word", ["crash", "hang", "never-begun", "internal"])
+@pytest.mark.parametrize("word", ["crash", "hang", "late-crash", "never-begun", "internal"])
 async def test_when_everything_fails_the_service_is_at_fault(word: str) -> None:
     answered: list[list[Answer]] = []
 
@@ -250,7 +276,7 @@ async def test_workers_that_do_not_start_end_the_service_after_three_attempts(
         yield
 
     monkeypatch.setattr(ScriptedWorker, "started", not_started)
-    workers = Workers(SPEC, PacingSettings(), count=1, metrics=Metrics())
+    workers = Workers(SPEC, PacingSettings(), count=1, metrics=Metrics(), budget=Budget(1024 * 1024))
     with pytest.raises(BaseExceptionGroup) as caught:
         await workers.run()
     assert str(leaves(caught.value)[0]) == "worker processes do not start: it ended before it was ready"

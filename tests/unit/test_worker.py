@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
-from consumer.channel import WHOLE_RECORD, Note, Task
+from consumer import worker
+from consumer.channel import WHOLE_RECORD, Answer, Note, Task
+from consumer.settings import EchoSettings
 from consumer.worker import Answerer
 from contract.errors import ErrorCode
 from contract.records import read_result
 from engine import errors
+from engine.canvas import Canvas
 from engine.classifier import Classifier
 from engine.limits import Limits
-from engine.reader import Reader
+from engine.picture import Picture
+from engine.reader import BEGINNING, Progress, Reader
 from models import default_model
 from tests.harness.images import drawn_digits, zipped
 
@@ -38,7 +48,7 @@ def note() -> Note:
 
 @pytest.fixture
 def answerer(reader: Reader, note: Note) -> Answerer:
-    return Answerer(reader, MODEL, note)
+    return Answerer(reader, MODEL, note, results_bytes=EchoSettings().results_bytes)
 
 
 def task(payload: bytes = DIGIT, *, offset: int = 0, condemned: dict[int, str] | None = None, **more: Any) -> Task:
@@ -126,21 +136,21 @@ def test_an_entry_that_may_not_be_touched_goes_to_the_dead_letters_with_its_byte
 def test_an_archive_of_junk_does_not_come_out_many_times_its_size(answerer: Answerer) -> None:
     junk = b"".join(b"%06d" % number + b" " * 94 for number in range(5_000))
     archive = zipped([(f"{index}.txt", junk) for index in range(20)])
-    assert 20 * len(junk) > 4 * len(archive) + 100_000
+    assert 20 * len(junk) > 2 * len(archive) + 100_000
     answer = answerer.answer([task(archive)]).answers[0]
     kept = [letter.data for letter in answer.dead_letters if letter.data is not None]
     assert len(answer.dead_letters) == 20
-    assert 0 < sum(map(len, kept)) < 4 * len(archive) + 100_000
+    assert 0 < sum(map(len, kept)) < 2 * len(archive) + 100_000
     assert set(kept) == {junk}
     reasons = {letter.left_out for letter in answer.dead_letters if letter.data is None}
-    assert reasons == {"the failed entries of this archive take more than 4 times its own bytes"}
+    assert reasons == {"the failed entries of this archive take more than 2 times its own bytes"}
 
 
 def test_the_place_noted_is_that_in_the_batch_also_behind_records_that_are_not_touched(
     answerer: Answerer, note: Note
 ) -> None:
     refused = {WHOLE_RECORD: str(ErrorCode.EMPTY_RECORD)}
-    answerer.answer([task(b"", condemned=refused), task(), task(b"", condemned=refused)])
+    answerer.answer([task(b"", condemned=refused), task(one_by_one=True), task(b"", condemned=refused)])
     assert note.position() == (1, 0)
 
 
@@ -150,12 +160,143 @@ def test_a_batch_of_refused_records_alone_is_answered_without_a_note(answerer: A
     assert note.position() is None
 
 
-def test_the_note_ends_on_the_last_item(answerer: Answerer, note: Note) -> None:
-    answerer.answer([task(), task(zipped([(f"{index}.png", DIGIT) for index in range(5)]))])
-    assert note.position() == (1, 4)
+def test_the_note_says_when_many_items_are_touched_at_once(answerer: Answerer, note: Note) -> None:
+    answerer.answer([task(), task(b"no image")])
+    assert (note.position(), note.is_together()) == (None, True)
+
+
+def test_one_by_one_no_item_is_touched_under_the_name_of_another_and_the_results_are_the_same(
+    answerer: Answerer, note: Note, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = [task(), task(zipped([(f"{index}.png", DIGIT) for index in range(5)]), offset=1), task(b"junk", offset=2)]
+    together = answerer.answer(batch).answers
+    touched = []
+    see = Classifier.see
+
+    def noted(self: Classifier, pictures: Sequence[Picture]) -> Canvas:
+        touched.append((note.position(), len(pictures)))
+        return see(self, pictures)
+
+    monkeypatch.setattr(Classifier, "see", noted)
+    apart = answerer.answer([batch[0], *(msgspec.structs.replace(each, one_by_one=True) for each in batch[1:])]).answers
+    assert touched == [((0, 0), 1), *(((1, index), 1) for index in range(5))]
+    assert note.position() == (2, 0)
+    assert [[as_ever(each) for each in answer.results] for answer in apart] == [
+        [as_ever(each) for each in answer.results] for answer in together
+    ]
 
 
 def test_every_code_of_the_engine_is_one_of_the_contract() -> None:
     codes = [kind.code for kind in errors.EngineError.__subclasses__()]
     assert codes
     assert set(codes) <= {str(code) for code in ErrorCode}
+
+
+def limited(reader: Reader, note: Note, results_bytes: int) -> Answerer:
+    return Answerer(reader, MODEL, note, results_bytes=results_bytes)
+
+
+ODD = "\x01\x02" * 100
+"""A name of which each character takes six bytes in JSON."""
+
+
+@pytest.mark.parametrize("names", [["a.png", "b.png"], [ODD, "ü" * 200], [str(n) for n in range(300)]])
+@pytest.mark.parametrize("request_id", [None, "\x01" * 1_000])
+def test_results_are_counted_at_their_largest_before_anything_is_read(
+    reader: Reader, note: Note, names: list[str], request_id: str | None
+) -> None:
+    entries = [(name, DIGIT if index % 2 else b"no image") for index, name in enumerate(names)]
+    record = task(zipped(entries), request_id=request_id, echo_bytes=5_000)
+    (refused,) = limited(reader, note, 1).answer([record]).answers
+    assert note.position() == (0, 0)
+    counted = int(re.sub(r"\D", "", refused.dead_letters[0].message.split(";")[0]))
+    result = read_result(refused.results[0])
+    assert result.error is not None
+    assert (result.error.code, result.item.count, result.item.name) == ("results-too-large", 1, None)
+    assert (refused.dead_letters[0].whole, len(refused.dead_letters)) == (True, 1)
+    (just_refused,) = limited(reader, note, counted - 1).answer([record]).answers
+    assert just_refused.dead_letters[0].code == "results-too-large"
+    for limit in (counted, counted + 1):
+        (answer,) = limited(reader, note, limit).answer([record]).answers
+        assert len(answer.results) == len(names)
+        assert sum(len(each) + 5_000 for each in answer.results) < counted
+
+
+def test_an_image_always_has_its_result(reader: Reader, note: Note) -> None:
+    (answer,) = limited(reader, note, 1).answer([task(echo_bytes=5_000)]).answers
+    assert read_result(answer.results[0]).error is None
+
+
+def test_a_batch_that_takes_too_long_comes_back_unfinished_and_ends_as_it_would_have(
+    answerer: Answerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = [
+        task(),
+        task(zipped([(f"{n}.png", DIGIT if n != 2 else b"junk") for n in range(5)]), offset=1),
+        task(offset=2),
+    ]
+    whole = answerer.answer(batch).answers
+    monkeypatch.setattr(worker, "SLICE_S", -1.0)
+    got: list[Answer] = []
+    begin = BEGINNING
+    while len(got) < 3 or begin != BEGINNING:
+        rest = batch[len(got) - (begin != BEGINNING) :]
+        part = answerer.answer([msgspec.structs.replace(rest[0], begin=begin), *rest[1:]])
+        (first,) = part.answers
+        got = [*got[:-1], got[-1].followed_by(first)] if begin != BEGINNING else [*got, first]
+        begin = part.unfinished or BEGINNING
+    assert [[as_ever(each) for each in answer.results] for answer in got] == [
+        [as_ever(each) for each in answer.results] for answer in whole
+    ]
+    assert [answer.dead_letters for answer in got] == [answer.dead_letters for answer in whole]
+    assert [(a.recognised, a.unsure, a.size_bytes) for a in got] == [
+        (a.recognised, a.unsure, a.size_bytes) for a in whole
+    ]
+
+
+def test_a_record_that_was_read_in_part_goes_on_where_it_was_also_behind_others(answerer: Answerer) -> None:
+    archive = zipped((f"{place}.png", DIGIT) for place in range(5))
+    behind = [task(archive, offset=at, begin=begin) for at, begin in ((1, Progress(2, 5)), (2, BEGINNING))]
+    answers = answerer.answer([task(offset=0), *behind]).answers
+    items = [[read_result(result).item for result in answer.results] for answer in answers]
+    assert [(item.index, item.count, item.name) for item in items[1]] == [(n, 5, f"{n}.png") for n in (2, 3, 4)]
+    assert [item.index for item in items[2]] == [0, 1, 2, 3, 4]
+
+
+def as_ever(result: bytes) -> dict[str, Any]:
+    """Read a result without the time of day."""
+    found: dict[str, Any] = json.loads(result)
+    return found | {"timing": None}
+
+
+def test_the_dead_letter_of_an_entry_without_a_fit_name_has_the_entrys_bytes_and_not_the_archives(
+    answerer: Answerer,
+) -> None:
+    answer = answerer.answer([task(zipped([("x" * 256, DIGIT), ("b.png", DIGIT)]), filename="all.zip")]).answers[0]
+    (letter,) = answer.dead_letters
+    assert (letter.code, letter.whole, letter.data, letter.name) == ("name-too-long", False, DIGIT, None)
+    assert read_result(answer.results[0]).item.name is None
+
+
+@pytest.mark.parametrize("payload", [b"no image", zipped([]), zipped([("a.png", DIGIT)])[:-30]])
+def test_what_fails_as_a_whole_has_no_name(answerer: Answerer, payload: bytes) -> None:
+    answer = answerer.answer([task(payload, filename="all.zip")]).answers[0]
+    assert read_result(answer.results[0]).item.name is None
+    assert answer.dead_letters[0].name is None
+
+
+def test_a_single_image_that_fails_has_the_name_of_its_request(answerer: Answerer) -> None:
+    answer = answerer.answer([task(DIGIT[:-20], filename="zero.png")]).answers[0]
+    assert read_result(answer.results[0]).item.name == answer.dead_letters[0].name == "zero.png"
+
+
+def test_a_worker_says_nothing_that_a_decoder_puts_to_standard_error_but_tells_of_its_crash() -> None:
+    script = (
+        "import ctypes, os, sys; from consumer.worker import _close_the_mouth; _close_the_mouth();"
+        "os.write(2, b'\\x1b[31m from a decoder'); print('from Python', file=sys.stderr); ctypes.string_at(0)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=60)
+    assert ended.returncode == -signal.SIGSEGV
+    assert b"Segmentation fault" in ended.stderr
+    assert b"\x1b" not in ended.stderr
+    assert b"from" not in ended.stderr.replace(b"most recent call first", b"")

@@ -1,0 +1,215 @@
+"""Whose turn it is: the batches that wait for a worker, by lane.
+
+The workers' processor time is shared among the lanes that want it, whatever their records cost: the lane that has had
+least goes first. A batch that takes long comes back unfinished after a slice, and waits for its lane's next turn. While
+lanes with quick batches are about, one worker is left to them: they would otherwise find all workers in the middle of a
+slow one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from consumer.channel import Answer, Task
+from consumer.process import WorkerDied
+from consumer.settings import PacingSettings
+from engine.reader import Progress
+
+LONG_S: Final = 0.1
+"""A lane whose last batch took more processor time is slow: 256 small digits take a tenth of that."""
+QUICK_S: Final = 1.0
+"""So long after its last batch a quick lane still keeps a worker free."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A batch of one lane, and as much of its answers as there is. Owner: the workers' tasks, one at a time."""
+
+    tasks: list[Task]
+    answers: asyncio.Future[list[Answer]]
+    again: bool
+    """True if the batch has ended a worker: it goes first, since its lane has waited for long, and alone."""
+    _done: list[Answer] = field(default_factory=list)
+    _begun: Answer | None = None
+    _rest: list[Task] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rest = self.tasks
+
+    @property
+    def lane(self) -> int:
+        """The partition."""
+        return self.tasks[0].partition
+
+    @property
+    def rest(self) -> list[Task]:
+        """Tasks that have no whole answer yet."""
+        return self._rest
+
+    @property
+    def has_begun(self) -> bool:
+        """True if a worker has had it, and it came back unfinished."""
+        return bool(self._done) or self._begun is not None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that go to the worker."""
+        return sum(len(task.payload) for task in self._rest)
+
+    def take(self, answers: list[Answer], unfinished: Progress | None) -> None:
+        """Add the answers of a slice; when there is one for each task, the job is answered."""
+        first, *others = answers
+        self._done += [first if self._begun is None else self._begun.followed_by(first), *others]
+        self._begun = None if unfinished is None else self._done.pop()
+        self._rest = self.tasks[len(self._done) :]
+        if unfinished is not None:
+            self._rest[0] = msgspec.structs.replace(self._rest[0], begin=unfinished)
+        if not self._rest and not self.answers.done():
+            self.answers.set_result(self._done)
+
+    def fail(self, death: WorkerDied, begin: int) -> None:
+        """Tell whoever waits that the worker has died that had the rest of this job, from its task `begin` on."""
+        if not self.answers.done():
+            self.answers.set_exception(death.seen_by(begin, len(self._rest), len(self._done)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Jobs that a worker does at once."""
+
+    jobs: list[Job]
+    slow: bool
+
+    @property
+    def tasks(self) -> list[Task]:
+        """All that is left to do of them."""
+        return [task for job in self.jobs for task in job.rest]
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    jobs: deque[Job] = field(default_factory=deque)
+    used_s: float = 0.0
+    """Of workers' processor time, as it counts for whose turn it is."""
+    batch_s: float = 0.0
+    """What its last batches cost; a quick one halves it."""
+    served_at_s: float = float("-inf")
+    begun_s: list[float] = field(default_factory=list)
+    """When the batches began that are in workers' hands: what they will have cost is not known yet."""
+
+
+class Turns:
+    """Jobs that wait. Owner: the workers' tasks; nothing here waits."""
+
+    def __init__(self, pacing: PacingSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pacing = pacing
+        self._clock = clock
+        self._again: deque[Job] = deque()
+        self._lanes: dict[int, _Lane] = {}
+        self._slow_batches = 0
+        self._used_s = 0.0
+
+    def put(self, job: Job) -> None:
+        """Let a new job wait, behind those of its lane."""
+        if job.again:
+            self._again.append(job)
+            return
+        lane = self._lanes.setdefault(job.lane, _Lane())
+        if not lane.jobs:
+            lane.used_s = max(lane.used_s, self._used_s)  # what it has not used while it was away is gone
+        lane.jobs.append(job)
+
+    def put_back(self, jobs: list[Job]) -> None:
+        """Let jobs that are not finished wait for their lanes' next turns, in front."""
+        for job in reversed(jobs):
+            if job.again:
+                self._again.appendleft(job)
+            else:
+                self._lanes[job.lane].jobs.appendleft(job)
+
+    def take(self, *, free: int, fit: bool = True) -> Batch | None:
+        """Take what a worker is to do next; None if it is nobody's turn.
+
+        Parameters
+        ----------
+        free
+            Other workers that have nothing to do: what could be joined is left to them.
+        fit
+            False if there are too many answers already: then only what has been begun goes on, since the answers
+            in hand may wait for just that.
+        """
+        while self._again:
+            if not (job := self._again.popleft()).answers.cancelled():
+                return self._begun([job], slow=False)
+        lanes = self._waiting()
+        if not free and self._slow_batches and any(self._is_quick(lane) for lane in self._lanes.values()):
+            lanes = [lane for lane in lanes if lane.batch_s <= LONG_S]
+        if not fit:
+            lanes = [lane for lane in lanes if lane.jobs[0].has_begun]
+        if not lanes:
+            return None
+        first = lanes[0]
+        self._used_s = max(self._used_s, first.used_s)
+        if first.batch_s > LONG_S:
+            self._slow_batches += 1
+            return self._begun([first.jobs.popleft()], slow=True)
+        if free or not fit:
+            return self._begun([first.jobs.popleft()], slow=False)
+        return self._begun(self._joined([lane for lane in lanes if lane.batch_s <= LONG_S]), slow=False)
+
+    @property
+    def are_wanted(self) -> bool:
+        """True if jobs wait."""
+        return any(lane.jobs for lane in self._lanes.values())
+
+    def settle(self, batch: Batch, cost_s: float) -> None:
+        """Put what a batch has cost down to its lanes, by their shares of its records. Before its answers are taken."""
+        self._slow_batches -= batch.slow
+        records = sum(len(job.rest) for job in batch.jobs)
+        for each in {job.lane for job in batch.jobs}:
+            self._lanes[each].begun_s.pop(0)
+        for job in batch.jobs:
+            lane = self._lanes[job.lane]
+            lane.used_s += cost_s * len(job.rest) / records
+            lane.batch_s = max(cost_s, lane.batch_s / 2)
+            lane.served_at_s = self._clock()
+
+    def _waiting(self) -> list[_Lane]:
+        """List the lanes that have jobs, in the order of their turns."""
+        for lane in self._lanes.values():
+            while lane.jobs and lane.jobs[0].answers.cancelled():  # it has ended: its next owner classifies these
+                lane.jobs.popleft()
+        now_s = self._clock()
+        return sorted(
+            (lane for lane in self._lanes.values() if lane.jobs),
+            key=lambda lane: lane.used_s + sum(now_s - begun_s for begun_s in lane.begun_s),
+        )
+
+    def _begun(self, jobs: list[Job], *, slow: bool) -> Batch:
+        for each in {job.lane for job in jobs}:
+            self._lanes.setdefault(each, _Lane()).begun_s.append(self._clock())
+        return Batch(jobs, slow)
+
+    def _is_quick(self, lane: _Lane) -> bool:
+        return lane.batch_s <= LONG_S and self._clock() - lane.served_at_s < QUICK_S
+
+    def _joined(self, lanes: list[_Lane]) -> list[Job]:
+        """Join jobs up to the size of a batch: what a batch costs is paid once."""
+        jobs: list[Job] = []
+        records = size_bytes = 0
+        for lane in lanes:
+            while lane.jobs:
+                job = lane.jobs[0]
+                records, size_bytes = records + len(job.rest), size_bytes + job.size_bytes
+                if jobs and (records > self._pacing.chunk_records or size_bytes > self._pacing.chunk_bytes):
+                    return jobs
+                if not lane.jobs.popleft().answers.cancelled():
+                    jobs.append(job)
+        return jobs
