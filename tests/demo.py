@@ -13,7 +13,6 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,8 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from broker import BrokerError, Cluster, running_broker
-from broker.topics import create_topics
-from tests.harness.broker import Broker, fresh_topics
+from tests.harness.broker import Broker, RunningElsewhere, fresh_topics
 from tests.harness.service import ServiceEndedError, running_service
 
 DATA: Final = Path(__file__).parent / "data"
@@ -31,17 +29,6 @@ SENT: Final = (DATA / "digits", DATA / "digits.zip", DATA / "photo_7.jpg", DATA 
 ANSWER_DEADLINE_S: Final = 60
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-
-
-@dataclass(frozen=True)
-class RunningElsewhere:
-    """A broker that somebody else runs."""
-
-    bootstrap_servers: str
-
-    async def create_topics(self, configs: Mapping[str, Mapping[str, str]], *, partitions: int = 8) -> None:
-        """Create topics, with as many replicas as every cluster can have."""
-        await create_topics(self.bootstrap_servers, configs, partitions=partitions, replicas=1)
 
 
 def expected(name: str) -> str:

@@ -5,10 +5,11 @@ For tests of whoever reads them: what a test wants to be wrong, it changes betwe
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,9 +70,22 @@ async def publish(
     abort: bool = False,
 ) -> None:
     """Write records, and the group's offsets by partition, in one transaction."""
+    async with open_transaction(broker, records, committed=committed) as producer:
+        await (producer.abort_transaction() if abort else producer.commit_transaction())
+
+
+@contextlib.asynccontextmanager
+async def open_transaction(
+    broker: Broker,
+    records: Iterable[Outgoing],
+    *,
+    committed: Mapping[int, int] | None = None,
+    transactional_id: str | None = None,
+) -> AsyncIterator[AIOKafkaProducer]:
+    """Write the same, and leave the transaction open: to the caller, or to whoever fences the producer."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=broker.cluster.bootstrap_servers,
-        transactional_id=f"played-{uuid.uuid4().hex[:8]}",
+        **broker.cluster.client_options,
+        transactional_id=transactional_id or f"played-{uuid.uuid4().hex[:8]}",
         max_request_size=32 * 1024 * 1024,
     )
     async with producer:
@@ -82,7 +96,8 @@ async def publish(
         if committed:
             offsets = {TopicPartition(broker.topics.requests, each): at for each, at in committed.items()}
             await producer.send_offsets_to_transaction(offsets, broker.group_id)
-        await (producer.abort_transaction() if abort else producer.commit_transaction())
+        await producer.flush()
+        yield producer
 
 
 def _json(value: Any) -> bytes:

@@ -9,11 +9,14 @@ import contextlib
 import itertools
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.protocol.group import LeaveGroupRequest
 
+from broker.topics import create_topics
 from contract.records import Result
 from contract.topics import MAX_RECORD_BYTES, TopicSettings
 from tests.harness.waiting import DEADLINE_S, eventually
@@ -35,33 +38,57 @@ class Reachable(Protocol):
     def bootstrap_servers(self) -> str:
         """Where clients find it."""
 
+    @property
+    def client_options(self) -> dict[str, Any]:
+        """How an aiokafka client reaches it, as one who may do everything."""
+
     async def create_topics(self, configs: Mapping[str, Mapping[str, str]], *, partitions: int = ...) -> None:
         """Create topics with their settings."""
 
 
+@dataclass(frozen=True)
+class RunningElsewhere:
+    """A broker that somebody else runs."""
+
+    bootstrap_servers: str
+
+    @property
+    def client_options(self) -> dict[str, Any]:
+        """How an aiokafka client reaches it."""
+        return {"bootstrap_servers": self.bootstrap_servers}
+
+    async def create_topics(self, configs: Mapping[str, Mapping[str, str]], *, partitions: int = 8) -> None:
+        """Create topics, with as many replicas as every cluster can have."""
+        await create_topics(self.client_options, configs, partitions=partitions, replicas=1)
+
+
 class Broker:
-    """Three fresh topics and a group of their own. Made by `fresh_topics`.
+    """Three topics and a group. Made by `fresh_topics`, or `existing_topics`.
 
     Attributes
     ----------
     cluster
         Where they lie; other tests use it as well.
     topics, group_id
-        Unique.
+        Unique, if they are fresh.
     admin
         For what has no method here.
     """
 
     def __init__(
-        self, cluster: Reachable, *, partitions: int, admin: AIOKafkaAdminClient, producer: AIOKafkaProducer
+        self,
+        cluster: Reachable,
+        topics: TopicSettings,
+        group_id: str,
+        *,
+        partitions: int,
+        admin: AIOKafkaAdminClient,
+        producer: AIOKafkaProducer,
     ) -> None:
-        unique = uuid.uuid4().hex[:8]
         self.cluster = cluster
         self.partitions = partitions
-        self.topics = TopicSettings(
-            requests=f"requests-{unique}", predictions=f"predictions-{unique}", dead_letter=f"dead-letter-{unique}"
-        )
-        self.group_id = f"group-{unique}"
+        self.topics = topics
+        self.group_id = group_id
         self.admin = admin
         self._producer = producer
 
@@ -163,6 +190,15 @@ class Broker:
 
         await eventually(unanswered, lambda left: not left, deadline_s=deadline_s)
 
+    async def expel_members(self) -> None:
+        """Have all members leave, as the group does itself when their sessions end: nobody waits for the dead."""
+        coordinator = await self.admin.find_coordinator(self.group_id)
+        (description,) = await self.admin.describe_consumer_groups([self.group_id], coordinator)
+        members = [member[0] for group in description.groups for member in group[5]]
+        for member in members:
+            left = await self.admin._send_request(LeaveGroupRequest(self.group_id, member), coordinator)
+            assert left.error_code == 0, f"{member} could not be expelled: error {left.error_code}"
+
     async def delete_requests_before(self, offset: int, *, partition: int) -> None:
         """Remove requests as retention would."""
         tp = TopicPartition(self.topics.requests, partition)
@@ -186,7 +222,7 @@ class Broker:
     @contextlib.asynccontextmanager
     async def _reader(self, topic: str, *, isolation_level: str) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.cluster.bootstrap_servers,
+            **self.cluster.client_options,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
             isolation_level=isolation_level,
@@ -212,21 +248,45 @@ async def fresh_topics(
     configs
         Settings of the requests topic that replace or join the recommended ones.
     """
-    async with contextlib.AsyncExitStack() as stack:
-        admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap_servers)
-        await admin.start()
-        stack.push_async_callback(admin.close)
-        producer = await stack.enter_async_context(_producer(cluster))
-        broker = Broker(cluster, partitions=partitions, admin=admin, producer=producer)
-        recommended = broker.topics.creation_configs()
-        recommended[broker.topics.requests] |= configs or {}
+    unique = uuid.uuid4().hex[:8]
+    topics = TopicSettings(
+        requests=f"requests-{unique}", predictions=f"predictions-{unique}", dead_letter=f"dead-letter-{unique}"
+    )
+    async with existing_topics(cluster, topics, f"group-{unique}", partitions=partitions) as broker:
+        recommended = topics.creation_configs()
+        recommended[topics.requests] |= configs or {}
         await cluster.create_topics(recommended, partitions=partitions)
         yield broker
 
 
+@contextlib.asynccontextmanager
+async def existing_topics(
+    cluster: Reachable, topics: TopicSettings, group_id: str, *, partitions: int = 8, **producer_options: Any
+) -> AsyncIterator[Broker]:
+    """Connect to topics and a group that are there, or about to be.
+
+    Parameters
+    ----------
+    cluster
+        A running broker.
+    topics, group_id
+        Their names.
+    partitions
+        That each of the topics has.
+    producer_options
+        What the producer of `Broker.send` is to do differently.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        admin = AIOKafkaAdminClient(**cluster.client_options)
+        await admin.start()
+        stack.push_async_callback(admin.close)
+        producer = await stack.enter_async_context(_producer(cluster, **producer_options))
+        yield Broker(cluster, topics, group_id, partitions=partitions, admin=admin, producer=producer)
+
+
 def _producer(cluster: Reachable, **options: Any) -> AIOKafkaProducer:
     return AIOKafkaProducer(
-        bootstrap_servers=cluster.bootstrap_servers,
+        **cluster.client_options,
         enable_idempotence=True,
         max_request_size=MAX_RECORD_BYTES + 64 * 1024,
         linger_ms=1,

@@ -10,25 +10,32 @@ import ctypes
 import os
 import re
 import signal
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from engine import picture, reader
+from engine.canvas import Canvas
+from engine.classifier import Classifier
 from engine.limits import Limits
-from engine.picture import Picture
+from engine.picture import Admit, Picture
 from tests.harness.images import drawn_digits
 
 PYTHONPATH: Final = str(Path(__file__).with_name("poisoned"))
 SLOW_S: Final = 0.4
 _MARK: Final = b"\nPOISON:"
 _honest = picture.decode
+_honest_see = Classifier.see
 
 
 def poisoned(effect: str, folder: Path | str = "") -> bytes:
-    """Make an image of the digit 0 with one of `_EFFECTS`; see `poisoned_workers` for what the folder is for."""
+    """Make an image of the digit 0 with one of `_EFFECTS` or `_LATE_EFFECTS`.
+
+    What the folder is for, `poisoned_workers` tells.
+    """
     return drawn_digits(1)[0] + _MARK + f"{effect}:{folder}".encode()
 
 
@@ -39,16 +46,34 @@ def poisoned_workers(folder: Path) -> list[int]:
 
 def fall_for_it() -> None:
     """In a worker, before it starts to work."""
-    reader.decode = _decode  # type: ignore[attr-defined]  # where the reader looks it up
+    reader.decode = _decode  # type: ignore[attr-defined,assignment]  # where the reader looks it up
+    Classifier.see = _see  # type: ignore[method-assign]
 
 
-def _decode(data: bytes, limits: Limits) -> Picture:
+def _decode(data: bytes, limits: Limits, admit: Admit) -> Picture:
     image, mark, word = data.rpartition(_MARK)
     if not mark:
-        return _honest(data, limits)
+        return _honest(data, limits, admit)
     effect, _, folder = word.decode().partition(":")
+    if effect in _LATE_EFFECTS:
+        late = _LatePicture(*_honest(image, limits, admit))
+        late.effect = _LATE_EFFECTS[effect]
+        return late
     _EFFECTS[effect](folder)
-    return _honest(image, limits)
+    return _honest(image, limits, admit)
+
+
+class _LatePicture(Picture):
+    """Does harm only when it is classified, with all that are classified together with it."""
+
+    effect: str
+
+
+def _see(self: Classifier, pictures: Sequence[Picture]) -> Canvas:
+    for each in pictures:
+        if isinstance(each, _LatePicture):
+            _EFFECTS[each.effect]("")
+    return _honest_see(self, pictures)
 
 
 def _segfault(_: str) -> None:
@@ -65,6 +90,12 @@ def _devour_memory(_: str) -> None:
     hoard = []
     while True:
         hoard.append(bytearray(16 * 1024 * 1024))
+
+
+def _write_a_file(_: str) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(b"what must not be kept")
+        file.flush()
 
 
 def _internal_error(_: str) -> None:
@@ -89,8 +120,11 @@ _EFFECTS: Final[Mapping[str, Callable[[str], None]]] = MappingProxyType(
         "stop": lambda _: os.kill(os.getpid(), signal.SIGSTOP),
         "busy": _busy_in_c,
         "memory": _devour_memory,
+        "write": _write_a_file,
         "internal": _internal_error,
         "slow": lambda _: time.sleep(SLOW_S),
         "wait": _wait_the_first_time,
     }
 )
+_LATE_EFFECTS: Final[Mapping[str, str]] = MappingProxyType({"late segfault": "segfault", "late busy": "busy"})
+"""Not while the image is decoded, but while its digit is read, with others: see `_LatePicture`."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
-_STATE, _PARENT = 0, 1  # fields of /proc/PID/stat after the command's name
+_STATE, _PARENT, _USER_TICKS, _SYSTEM_TICKS = 0, 1, 11, 12  # fields of /proc/PID/stat after the command's name
+_LIMIT_NAME = 26  # columns of /proc/PID/limits
 
 
 def is_alive(pid: int) -> bool:
@@ -27,6 +29,43 @@ def workers_of(parent: int) -> list[int]:
                 if int(_stat(pid)[_PARENT]) == parent and b"consumer.worker" in command and is_alive(pid):
                     found.append(pid)
     return sorted(found)
+
+
+def cpu_s(pid: int) -> float:
+    """Return the seconds of processor time that a process has used."""
+    fields = _stat(pid)
+    return (int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_bytes(pid: int, what: str) -> int:
+    """Read memory of a process, by the name of its line: `VmRSS`, `VmHWM`, `VmPeak`."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{what}:"))
+
+
+def forget_high_water(pid: int) -> None:
+    """Let `VmHWM` start anew at `VmRSS`."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def resource_limits(pid: int) -> dict[str, list[str]]:
+    """Return soft and hard limit by name, as ``Max file size``."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    return {line[:_LIMIT_NAME].strip(): line[_LIMIT_NAME:].split()[:2] for line in lines}
+
+
+def resident_mb(parent: int) -> int:
+    """Add up the memory that a process and its workers have resident; what they share counts once for each."""
+    total_bytes = 0
+    for pid in (parent, *workers_of(parent)):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, StopIteration):  # it has ended meanwhile
+            total_bytes += memory_bytes(pid, "VmRSS")
+    return total_bytes // (1024 * 1024)
+
+
+def environment_of(pid: int) -> bytes:
+    """Return the variables that a process was started with, as ``NAME=value``, each ended by a zero byte."""
+    return Path(f"/proc/{pid}/environ").read_bytes()
 
 
 def _stat(pid: int) -> list[str]:

@@ -10,9 +10,12 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from tests.harness.broker import Broker
+
+AUDIT_S: Final = 120.0
+"""Longer than the auditor waits for a transaction that stays open: it then says so."""
 
 
 @dataclass
@@ -70,3 +73,12 @@ async def run(broker: Broker, *arguments: str, stdin: bytes | None = None, **env
     """Run the command to its end."""
     async with command(broker, *arguments, stdin=stdin, **env) as process:
         return await ended(process)
+
+
+async def audited(broker: Broker, requests: int) -> None:
+    """Let the auditor say that so many requests have been answered, each once and in order."""
+    async with command(broker, "audit", "--json") as process:
+        audit = await ended(process, AUDIT_S)
+    assert audit.exit_code == 0, audit.out + audit.err
+    (told,) = audit.lines
+    assert (told["requests"], told["pending"]) == (requests, 0)

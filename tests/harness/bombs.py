@@ -1,0 +1,114 @@
+"""The worst that may be sent within the default limits: images and archives that cost most.
+
+Found by trying what every accepted format can be made to cost at its limits: filters, interlacing, depths and palettes
+of PNG, scans of JPEG, both kinds of WebP, run lengths of BMP, packings, strips, tiles and tags of TIFF, parts of all.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from engine.limits import Limits
+from tests.harness.images import drawn_digits
+
+SIDE: Final = 4_000
+"""Squared, the most pixels."""
+
+
+def png(width: int, height: int, *, depth: int, colour_type: int, channels: int, level: int = 1) -> bytes:
+    """Pack rows that are all predicted by Paeth's filter, the slowest, and yet deflate to little."""
+    row_bytes = width * channels * depth // 8
+    noise = np.random.default_rng(0).integers(0, 256, 4_064, dtype=np.uint8).tobytes()
+    turned = [noise[first : first + 4_000] * (row_bytes // 4_000 + 1) for first in range(64)]
+    packer = zlib.compressobj(level)
+    rows = [packer.compress(b"\4" + turned[row * 37 % 64][:row_bytes]) for row in range(height)]
+    header = struct.pack(">2I5B", width, height, depth, colour_type, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", b"".join(rows) + packer.flush())
+        + chunk(b"IEND", b"")
+    )
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def deep_png() -> bytes:
+    return png(SIDE, SIDE, depth=16, colour_type=2, channels=3)
+
+
+def deep_png_with_alpha() -> bytes:
+    return png(3_464, 3_464, depth=16, colour_type=6, channels=4)
+
+
+def jpeg_of_many_scans() -> bytes:
+    """Repeat the last scan of a progressive file up to the limit: encoders write ten."""
+    grey = np.kron(
+        np.random.default_rng(0).integers(0, 256, (SIDE // 8, SIDE // 8), dtype=np.uint8), np.ones((8, 8), np.uint8)
+    )
+    stream = io.BytesIO()
+    Image.fromarray(np.dstack([grey] * 3)).save(stream, "JPEG", quality=20, progressive=True, subsampling=0)
+    data = stream.getvalue()
+    *_, last = re.finditer(rb"\xff\xc4", data)
+    return data[:-2] + data[last.start() : -2] * (32 - data.count(b"\xff\xda")) + data[-2:]
+
+
+def numbers_tiff() -> bytes:
+    stream = io.BytesIO()
+    numbers = np.random.default_rng(0).integers(0, 8, (SIDE, SIDE), dtype=np.int32)
+    Image.fromarray(numbers).save(stream, "TIFF", compression="tiff_adobe_deflate")
+    return stream.getvalue()
+
+
+def webp_with_alpha() -> bytes:
+    stream = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 4), dtype=np.uint8)
+    Image.fromarray(noise & np.uint8(0xC0)).save(stream, "WEBP", quality=5, method=0)
+    return stream.getvalue()
+
+
+def zip_of(image: bytes, count: int) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for number in range(count):
+            archive.writestr(f"{number}", image)
+    packed = stream.getvalue()
+    assert len(packed) <= Limits().record_bytes
+    return packed
+
+
+def large_images() -> bytes:
+    image = png(2_000, 2_000, depth=16, colour_type=2, channels=3, level=6)
+    return zip_of(image, 2 * Limits().archive_decoded_bytes // (2_000 * 2_000 * 6))
+
+
+def images_of_many_parts() -> bytes:
+    small = drawn_digits(1)[0]
+    parts = small[:33] + b"".join(chunk(b"tEXt", b"%04d" % (number % 50)) for number in range(9_990)) + small[33:]
+    return zip_of(parts, Limits().inflated_bytes // len(parts))
+
+
+IMAGES: Final[Mapping[str, Callable[[], bytes]]] = MappingProxyType(
+    {
+        "PNG, three channels of 16 bits": deep_png,
+        "PNG, four channels of 16 bits": deep_png_with_alpha,
+        "JPEG, progressive, as many scans as may be": jpeg_of_many_scans,
+        "TIFF of long integers": numbers_tiff,
+        "WebP, lossy, with alpha": webp_with_alpha,
+    }
+)
+RECORDS: Final[Mapping[str, Callable[[], bytes]]] = MappingProxyType(
+    {"large images": large_images, "images of many parts": images_of_many_parts}
+)
