@@ -21,8 +21,8 @@ from producer.errors import Exit
 from producer.merge import Merge
 from producer.report import Report
 from producer.scope import survey
-from tests.broker.test_records import send_batch
 from tests.harness.answers import Answer, Outgoing, answer, publish
+from tests.harness.batches import UNREADABLE, Raw, send_batch
 from tests.harness.broker import Broker, fresh_topics
 from tests.harness.images import drawn_digits
 from tests.harness.producer import Ended, command, ended, run
@@ -426,7 +426,11 @@ async def test_the_results_of_an_open_transaction_are_waited_for(world: World) -
 
 
 async def test_a_request_that_the_client_cannot_read_is_audited_too(broker: Broker) -> None:
-    await send_batch(broker, ["a", "UNREADABLE", "b"], partition=0)
+    records = [
+        Raw(digit, b"key", [(name, b"")]) for digit, name in zip(drawn_digits(3), ["a", UNREADABLE, "b"], strict=True)
+    ]
+    async with AIOKafkaProducer(bootstrap_servers=broker.cluster.bootstrap_servers) as producer:
+        await send_batch(producer, broker.topics.requests, records, partition=0)
     answers = []
     for request in await batch_at_the_start(broker):
         if isinstance(request, Unreadable):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
 from contract.records import result_id
+from tests.harness.answers import answer, publish
 from tests.harness.broker import Broker, Position
 from tests.harness.images import drawn_digits
+from tests.harness.producer import run
 from tests.harness.service import Service, running_service, starting_service
 from tests.harness.waiting import eventually
 
@@ -78,3 +82,22 @@ async def test_records_of_an_instance_that_is_frozen_past_its_session_are_answer
             await eventually(frozen.is_ready, deadline_s=LONG_S)
             await broker.everything_answered(deadline_s=LONG_S)
     await published_once_and_in_order(broker, sent)
+
+
+async def test_offsets_that_an_operator_sets_back_repeat_results_with_the_same_ids(broker: Broker) -> None:
+    await broker.send(drawn_digits(5), partition=0)
+    answers = [answer(broker, request) for request in await broker.read(broker.topics.requests)]
+    await publish(broker, [result for each in answers for result in each.results], committed={0: 5})
+    ids = [result.result_id for result in await broker.results()]
+    operator = AIOKafkaConsumer(
+        bootstrap_servers=broker.cluster.bootstrap_servers, group_id=broker.group_id, enable_auto_commit=False
+    )
+    async with operator:
+        tp = TopicPartition(broker.topics.requests, 0)
+        operator.assign([tp])
+        await operator.commit({tp: 0})
+    async with running_service(broker):
+        await broker.everything_answered()
+    assert [result.result_id for result in await broker.results()] == ids * 2
+    (told,) = (await run(broker, "audit", "--json")).lines
+    assert (told["requests"], told["duplicated"], told["missing"]) == (5, 5, 0)

@@ -56,9 +56,9 @@ class Member:
 
 @pytest.fixture
 async def member(settings: Settings, broker: Broker) -> AsyncIterator[Member]:
-    metrics = Metrics()
+    metrics, budget = Metrics(), Budget(2**26)
     async with asyncio.TaskGroup() as group:
-        workers = service._workers(settings, metrics)
+        workers = service._workers(settings, metrics, budget)
         working = group.create_task(workers.run())
         await workers.ready()
         async with service._consumer(settings, asyncio.Event()) as consumer:
@@ -66,7 +66,7 @@ async def member(settings: Settings, broker: Broker) -> AsyncIterator[Member]:
                 settings,
                 consumer,
                 Pool(workers, service_faults=10),
-                Budget(2**26),
+                budget,
                 Pacer(200),
                 metrics,
                 DEAD_LETTER_BYTES,

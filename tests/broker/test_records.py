@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
-from aiokafka.record.util import calc_crc32c
 
 from broker import Cluster
 from contract.dead_letters import DeadLetter
 from contract.records import Result, Status, read_result
 from contract.topics import MAX_RECORD_BYTES
+from tests.harness.batches import UNREADABLE, Raw, send_batch
 from tests.harness.broker import Broker, Headers, Position, fresh_topics, position
 from tests.harness.images import drawn_digits, zipped
 from tests.harness.service import running_service
 from tests.harness.waiting import eventually
-
-CRC_AT = 17
-CRC_FROM = 21
-"""Where a record batch holds its checksum, and from where on it is taken."""
 
 DIGIT = drawn_digits(1)[0]
 DAMAGED = {17: DIGIT[:-20], 500: b"no image", 999: b""}
@@ -96,29 +91,19 @@ class Answers:
 @pytest.fixture(scope="module")
 async def answers(cluster: Cluster) -> AsyncIterator[Answers]:
     """Everything is sent at once, each request to a partition of its turn, and answered by one service."""
-    async with fresh_topics(cluster) as broker:
+    async with (
+        fresh_topics(cluster) as broker,
+        AIOKafkaProducer(bootstrap_servers=cluster.bootstrap_servers) as upstream,
+    ):
         sent = {}
         for number, (name, request) in enumerate(REQUESTS.items()):
             partition = number % broker.partitions
-            if request.value is None:
-                sent[name] = await send_tombstone(broker, request.key, request.headers, partition=partition)
-            else:
-                (sent[name],) = await broker.send(
-                    [request.value], partition=partition, key=request.key, headers=request.headers
-                )
+            record = Raw(request.value, request.key, request.headers)
+            (sent[name],) = await send_batch(upstream, broker.topics.requests, [record], partition=partition)
         async with running_service(broker):
             await broker.everything_answered()
         results, letters = await broker.read(broker.topics.predictions), await broker.dead_letters()
         yield Answers(sent, results, letters)
-
-
-async def send_tombstone(broker: Broker, key: bytes | None, headers: Headers, *, partition: int) -> Position:
-    """Send a record without a value, and perhaps without a key: `send` refuses that, other clients do not."""
-    async with AIOKafkaProducer(bootstrap_servers=broker.cluster.bootstrap_servers) as producer:
-        batch = producer.create_batch()
-        batch.append(timestamp=None, key=key, value=None, headers=list(headers))
-        sent = await (await producer.send_batch(batch, broker.topics.requests, partition=partition))
-    return Position(sent.partition, sent.offset)
 
 
 def test_every_request_has_an_answer_in_the_partition_of_the_same_number(answers: Answers) -> None:
@@ -215,37 +200,25 @@ def test_a_zip_of_1000_with_three_damaged_entries_loses_those_three(answers: Ans
         assert ("request-id", b"order-11") in record.headers
 
 
-async def send_batch(broker: Broker, names: Sequence[str], *, partition: int, transaction: str | None = None) -> None:
-    """Send one batch of digits with a header each; a name UNREADABLE becomes one that is not UTF-8.
-
-    `transaction` says how one ends that the batch belongs to.
-    """
+async def send_named(broker: Broker, names: Sequence[str], *, partition: int, transaction: str | None = None) -> None:
+    """Send one batch of digits with a header of each name; `transaction` says how one ends that it belongs to."""
     options: dict[str, Any] = {"transactional_id": f"upstream of {broker.group_id}"} if transaction else {}
+    records = [Raw(digit, b"key", [(name, b"")]) for name, digit in zip(names, drawn_digits(len(names)), strict=True)]
     async with AIOKafkaProducer(bootstrap_servers=broker.cluster.bootstrap_servers, **options) as producer:
-        batch = producer.create_batch()
-        for name, digit in zip(names, drawn_digits(len(names)), strict=True):
-            assert batch.append(timestamp=None, key=b"key", value=digit, headers=[(name, b"")])
-        build = batch._build
-
-        def mangled() -> bytes:
-            built: bytes = build().replace(b"UNREADABLE", b"\xff" * 10)
-            return built[:CRC_AT] + struct.pack(">I", calc_crc32c(built[CRC_FROM:])) + built[CRC_FROM:]
-
-        batch._build = mangled
         if transaction:
             await producer.begin_transaction()
-        await (await producer.send_batch(batch, broker.topics.requests, partition=partition))
+        await send_batch(producer, broker.topics.requests, records, partition=partition)
         if transaction:
             await (producer.commit_transaction() if transaction == "commit" else producer.abort_transaction())
 
 
 async def test_a_record_with_a_header_that_is_not_utf8_fails_alone_within_its_batch(broker: Broker) -> None:
     await broker.send(drawn_digits(3), partition=0)
-    await send_batch(broker, ["a", "UNREADABLE", "b", "UNREADABLE", "UNREADABLE", "c"], partition=0)
+    await send_named(broker, ["a", UNREADABLE, "b", UNREADABLE, UNREADABLE, "c"], partition=0)
     await broker.send(drawn_digits(3), partition=0)
-    await send_batch(broker, ["a", "UNREADABLE", "b"], partition=1, transaction="commit")
-    await send_batch(broker, ["UNREADABLE"], partition=1, transaction="abort")
-    await send_batch(broker, ["UNREADABLE", "a"], partition=1)
+    await send_named(broker, ["a", UNREADABLE, "b"], partition=1, transaction="commit")
+    await send_named(broker, [UNREADABLE], partition=1, transaction="abort")
+    await send_named(broker, [UNREADABLE, "a"], partition=1)
     async with running_service(broker):
         # Not `everything_answered`: the client that it reads the requests with cannot parse them either.
         await eventually(broker.committed_offsets, lambda offsets: (offsets[0], offsets[1]) == (12, 8))

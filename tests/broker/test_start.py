@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import shutil
 import signal
 import socket
@@ -15,11 +16,14 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import NewPartitions
+from aiokafka.client import AIOKafkaClient
+from structlog.testing import capture_logs
 
 from broker import Cluster, running_broker
 from broker.ports import free_ports
 from broker.probe import HOST
 from consumer import service
+from consumer.checks import check_cluster
 from consumer.errors import Fatal
 from consumer.position import start_offset
 from consumer.settings import OnLostOffset, Settings
@@ -70,6 +74,21 @@ async def test_without_a_broker_that_answers_it_gives_up_when_the_time_is_over(b
             (fatal,) = logged(service, "fatal")
             assert "Traceback" not in service.log
     assert fatal["why"].startswith(f"no broker has answered at {servers} for 2 s (DIGITS_KAFKA__WAIT_S): ")
+
+
+async def test_a_broker_that_is_down_at_the_start_does_not_keep_it_from_starting(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in broker.environment.items():
+        monkeypatch.setenv(name, value)
+    by_chance, asked, down = AIOKafkaClient.get_random_node, itertools.count(), 999
+    # Every other time the client means to ask the one that is down.
+    monkeypatch.setattr(AIOKafkaClient, "get_random_node", lambda me: by_chance(me) if next(asked) % 2 else down)
+    with capture_logs() as said:
+        limit = await check_cluster(Settings())
+    assert limit == int(broker.topics.creation_configs()[broker.topics.dead_letter]["max.message.bytes"])
+    assert next(asked) > 3, "the one that is down was not asked"
+    assert [event["event"] for event in said] == ["no broker answers"]
 
 
 async def test_while_it_waits_for_a_broker_it_is_alive_but_not_ready_and_can_be_stopped(broker: Broker) -> None:

@@ -9,11 +9,12 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+from consumer.budget import Budget
 from consumer.channel import Answer, Task
 from consumer.metrics import Metrics
 from consumer.pool import Pool
 from consumer.process import WorkerSpec
-from consumer.settings import PacingSettings
+from consumer.settings import EchoSettings, PacingSettings
 from consumer.workers import Workers
 from contract.records import Result, read_result
 from engine.limits import Limits
@@ -36,8 +37,8 @@ class RunningPool:
     @property
     def restarts(self) -> float:
         """Workers that were replaced so far."""
-        restarts: float = self.metrics.pool_restarts._value.get()
-        return restarts
+        (family,) = self.metrics.pool_restarts.collect()
+        return sum(sample.value for sample in family.samples if sample.name.endswith("_total"))
 
     async def results(self, payloads: Sequence[bytes]) -> list[Result]:
         """Have payloads classified as one batch; the results of all, in their order."""
@@ -72,8 +73,14 @@ async def running_pool(
 ) -> AsyncIterator[RunningPool]:
     """Start a pool, wait until it is ready, end it."""
     metrics = Metrics()
-    spec = WorkerSpec(model or default_model(), dataclasses.asdict(Limits()), memory_bytes, item_timeout_s)
-    workers = Workers(spec, PacingSettings(), count=WORKERS, metrics=metrics)
+    spec = WorkerSpec(
+        model or default_model(),
+        dataclasses.asdict(Limits()),
+        EchoSettings().results_bytes,
+        memory_bytes,
+        item_timeout_s,
+    )
+    workers = Workers(spec, PacingSettings(), count=WORKERS, metrics=metrics, budget=Budget(64 * 1024 * 1024))
     keeping = asyncio.create_task(workers.run(), name="workers")
     ready = asyncio.create_task(workers.ready())
     try:

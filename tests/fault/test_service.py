@@ -46,6 +46,18 @@ async def test_poison_in_a_zip_of_500_is_one_dead_letter_while_others_go_on(brok
     assert [DeadLetter.read(record.headers).error_code for record in letters] == ["worker-crashed", "worker-timeout"]
 
 
+async def test_while_an_image_in_a_zip_hangs_other_partitions_are_answered(broker: Broker, tmp_path: Path) -> None:
+    digits = drawn_digits(500)
+    guilty = poisoned("busy", tmp_path)
+    archive = zipped([(f"{i}.png", guilty if i == 250 else digit) for i, digit in enumerate(digits)])
+    async with running_service(broker, PATIENT):
+        await broker.send([archive], partition=0)
+        await eventually(lambda: poisoned_workers(tmp_path))
+        await broker.send(digits, partition=5)
+        await eventually(broker.committed_offsets, lambda committed: committed[5] == 500)
+        assert (await broker.committed_offsets())[0] is None, "it still hangs"
+
+
 async def test_a_second_signal_ends_the_service_at_once_and_its_workers_with_it(broker: Broker, tmp_path: Path) -> None:
     await broker.send([poisoned("busy", tmp_path)], partition=0)
     async with running_service(broker, PATIENT | {"DIGITS_DRAIN_S": "600"}) as service:

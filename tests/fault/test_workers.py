@@ -19,10 +19,11 @@ from tests.fault.pools import WORKERS, RunningPool, running_pool
 from tests.harness import poison
 from tests.harness.images import drawn_digits, zipped
 from tests.harness.poison import poisoned, poisoned_workers
-from tests.harness.processes import workers_of
+from tests.harness.processes import memory_bytes, resource_limits, workers_of
 from tests.harness.waiting import eventually
 
 TIMEOUT_S = 2.0
+MEMORY_BYTES = 256 * 1024 * 1024
 DIGITS = drawn_digits(20)
 
 
@@ -35,7 +36,7 @@ def _workers_fall_for_poison() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 async def shared_pool() -> AsyncIterator[RunningPool]:
-    async with running_pool(item_timeout_s=TIMEOUT_S, memory_bytes=256 * 1024 * 1024) as running:
+    async with running_pool(item_timeout_s=TIMEOUT_S, memory_bytes=MEMORY_BYTES) as running:
         yield running
 
 
@@ -72,6 +73,21 @@ async def test_an_image_that_hangs_its_worker_fails_alone_after_one_timeout(pool
     assert codes(results) == {7: "worker-timeout"}
 
 
+@pytest.mark.parametrize(("effect", "code"), [("late segfault", "worker-crashed"), ("late busy", "worker-timeout")])
+async def test_an_image_that_does_harm_while_many_are_classified_at_once_fails_alone(
+    pool: RunningPool, effect: str, code: str
+) -> None:
+    guilty = poisoned(effect)
+    archive = zipped([(f"{index}.png", guilty if index == 100 else digit) for index, digit in enumerate(DIGITS * 15)])
+    images, (alone, archived, *_) = await asyncio.gather(
+        pool.results(with_poison(effect, at=7)), pool.answers([guilty, archive, *DIGITS])
+    )
+    assert codes(images) == {7: code}
+    assert [letter.code for letter in alone.dead_letters] == [code]
+    assert len(archived.results) == 300
+    assert [(letter.index, letter.code) for letter in archived.dead_letters] == [(100, code)]
+
+
 @pytest.mark.parametrize(("effect", "code"), [("memory", "out-of-memory"), ("internal", "internal-error")])
 async def test_an_image_that_takes_too_much_memory_or_breaks_its_decoder_costs_no_worker(
     pool: RunningPool, effect: str, code: str
@@ -79,6 +95,18 @@ async def test_an_image_that_takes_too_much_memory_or_breaks_its_decoder_costs_n
     before = pool.restarts
     assert codes(await pool.results(with_poison(effect, at=7))) == {7: code}
     assert pool.restarts == before
+
+
+async def test_a_warm_worker_has_bounded_memory_and_writes_neither_files_nor_core_dumps(pool: RunningPool) -> None:
+    for pid in workers_of(os.getpid()):
+        limits = resource_limits(pid)
+        assert limits["Max core file size"] == limits["Max file size"] == ["0", "0"]
+        soft, hard = map(int, limits["Max address space"])
+        assert soft == hard <= memory_bytes(pid, "VmPeak") + MEMORY_BYTES, "its size after warm-up and the budget"
+    assert codes(await pool.results([poisoned("write"), poisoned("memory")])) == {
+        0: "internal-error",
+        1: "out-of-memory",
+    }
 
 
 async def test_a_hang_in_a_zip_of_500_delays_the_others_by_one_timeout(pool: RunningPool) -> None:

@@ -1,0 +1,58 @@
+"""What a running service exposes is what dashboard and alerts ask for."""
+
+from __future__ import annotations
+
+import re
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.harness import promql
+from tests.harness.broker import Broker
+from tests.harness.images import drawn_digits
+from tests.harness.service import running_service
+from tests.harness.waiting import eventually
+
+OF_PROMETHEUS = {"up", "ALERTS"}
+OF_THE_SCRAPE = {"job", "instance", "namespace"}
+
+
+async def test_every_metric_that_dashboard_and_alerts_ask_for_is_exposed_with_its_labels(broker: Broker) -> None:
+    async with running_service(broker) as service:
+        await broker.send(drawn_digits(8))
+        await eventually(lambda: service.metric("digits_records_total"), lambda done: done == 8)
+        _, text = await service.get("/metrics")
+    values: dict[str, dict[str, set[str]]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = values.setdefault(sample.name, {})
+            for label, value in sample.labels.items():
+                labels.setdefault(label, set()).add(value)
+    for rule in promql.rules():
+        if "record" in rule:
+            values[rule["record"]] = {}
+
+    asked = [(query, selector) for query in promql.queries() for selector in promql.selectors(query)]
+    assert len(asked) > 40, "the queries were not found"
+    for query, selector in asked:
+        if selector.name in OF_PROMETHEUS:
+            continue
+        assert selector.name in values, query
+        exposed = values[selector.name]
+        for label, pattern in selector.labels:
+            assert label in exposed.keys() | OF_THE_SCRAPE, query
+            wanted = pattern.split("|") if label not in OF_THE_SCRAPE else []
+            assert set(wanted) <= exposed.get(label, set()), query
+    every_label = OF_THE_SCRAPE.union(*(labels.keys() for labels in values.values()))
+    for query in promql.queries():
+        of_its_own = {label for each in promql.selectors(query) for label in values.get(each.name, ())} | OF_THE_SCRAPE
+        assert promql.grouped(query) <= of_its_own, query
+        assert promql.grouped(query) <= every_label, query
+
+
+def test_a_legend_names_only_labels_that_its_query_keeps() -> None:
+    for panel in promql.dashboard()["panels"]:
+        for target in panel.get("targets", []):
+            named = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
+            assert named <= (promql.grouped(target["expr"].replace("$__rate_interval", "1m")) or OF_THE_SCRAPE), panel[
+                "title"
+            ]

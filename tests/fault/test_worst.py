@@ -1,0 +1,68 @@
+"""The worst image and the worst record within the default limits, and what each costs in a real worker.
+
+`tests.harness.bombs` tells how they were found. Costs are processor seconds and high-water marks of memory, which a
+busy machine changes little.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from tests.fault.pools import RunningPool, running_pool, task
+from tests.harness import bombs
+from tests.harness.images import drawn_digits
+from tests.harness.processes import cpu_s, forget_high_water, memory_bytes, workers_of
+
+IMAGE_CPU_S, IMAGE_MEMORY_MB, RECORD_CPU_S = 2.0, 300.0, 30.0
+
+
+@pytest.fixture(scope="module")
+async def pool() -> AsyncIterator[RunningPool]:
+    async with running_pool(item_timeout_s=60) as running:  # a busy machine takes its time, which is not what counts
+        yield running
+
+
+@pytest.mark.parametrize("name", bombs.IMAGES)
+async def test_the_worst_single_image_costs_less_than_2_s_and_300_mb(pool: RunningPool, name: str) -> None:
+    image = bombs.IMAGES[name]()
+    workers = workers_of(os.getpid())
+    for pid in workers:
+        forget_high_water(pid)
+    before = {pid: (cpu_s(pid), memory_bytes(pid, "VmRSS")) for pid in workers}
+    (result,) = await pool.results([image])
+    assert result.error is None, "it is within all limits"
+    taken_s = max(cpu_s(pid) - used_s for pid, (used_s, _) in before.items())
+    grown_mb = max(memory_bytes(pid, "VmHWM") - size for pid, (_, size) in before.items()) / 1e6
+    print(f"{name}: {taken_s:.2f} s, {grown_mb:.0f} MB")  # noqa: T201  # shown with -rP
+    assert taken_s < IMAGE_CPU_S
+    assert grown_mb < IMAGE_MEMORY_MB
+
+
+@pytest.mark.parametrize("name", bombs.RECORDS)
+async def test_the_worst_record_costs_less_than_30_s_and_others_are_answered_meanwhile(
+    pool: RunningPool, name: str
+) -> None:
+    record = bombs.RECORDS[name]()
+    workers = workers_of(os.getpid())
+    used_s = sum(map(cpu_s, workers))
+    reading = asyncio.create_task(pool.pool.classify([task(record)]))
+    others = [
+        msgspec.structs.replace(task(digit, offset), partition=1) for offset, digit in enumerate(drawn_digits(20))
+    ]
+    answered = 0
+    while not reading.done():
+        await pool.pool.classify(others)
+        answered += 1
+    (answer,) = await reading
+    taken_s = sum(map(cpu_s, workers)) - used_s
+    print(f"{name}: {taken_s:.1f} s, {answered} other batches")  # noqa: T201  # shown with -rP
+    assert workers_of(os.getpid()) == workers, "none died of it"
+    assert {letter.code for letter in answer.dead_letters} == {"archive-too-costly"}
+    assert answer.recognised + answer.unsure > 0
+    assert taken_s < RECORD_CPU_S
+    assert answered > 10
