@@ -1,8 +1,9 @@
 # Every target sets up .venv in this checkout by itself and runs from there.
 PYTHON := .venv/bin/python
 INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check
+COMPOSE = REVISION=$$(git describe --always --dirty) docker compose
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench train card pins clean
+.PHONY: help demo test test-compose lint image up down bench fuzz chaos train card audit-dependencies pins clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -13,19 +14,40 @@ demo: .venv/.run  ## Send real digits through a real Kafka broker and show what 
 test: .venv/.test  ## Run every test, real broker included
 	@$(PYTHON) -m pytest $(ARGS)
 
+test-compose: .venv/.test  ## Build the image and test the compose file (needs Docker)
+	@$(PYTHON) -m pytest tests/compose $(ARGS)
+
 lint: .venv/.test  ## Check style, types and the direction of imports
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 
+image:  ## Build the container image `digitstream`
+	@$(COMPOSE) build $(ARGS)
+
+up: .venv/.run  ## Run Kafka and the service in containers; returns when images are answered
+	@$(COMPOSE) up --build --detach --wait $(ARGS)
+
+down:  ## End what `up` has started; the records stay (ARGS=--volumes deletes them)
+	@$(COMPOSE) --profile "*" down $(ARGS)
+
 bench: .venv/.bench  ## Measure the claims of the README (needs MNIST=DIR); ARGS="--help" tells more
 	@$(PYTHON) -m benchmarks $(if $(MNIST),--mnist $(MNIST)) $(ARGS)
+
+chaos: .venv/.test  ## Kill, freeze and cut off everything while images are answered, then audit; ARGS="--help" tells more
+	@$(PYTHON) -m tests.chaos $(ARGS)
+
+fuzz: .venv/.test  ## Fuzz from payload to prediction; ARGS="--minutes 20" does it for longer than a minute
+	@$(PYTHON) -m tests.fuzz $(ARGS)
 
 train: .venv/.bench  ## Train the model from MNIST=DIR
 	@.venv/bin/digit-engine train --mnist $(MNIST) $(ARGS)
 
 card: .venv/.bench  ## Evaluate the shipped model and write its card (needs MNIST=DIR)
 	@.venv/bin/digit-engine card --mnist $(MNIST) $(ARGS)
+
+audit-dependencies: .venv/.audit  ## Look for known vulnerabilities of the pinned dependencies (asks PyPI)
+	@.venv/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/run.txt
 
 pins:  ## Pin the dependencies anew (needs uv)
 	@requirements/compile

@@ -1,0 +1,147 @@
+"""Does what the plan says: signals to processes, silence on connections, and the waiting in between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from broker import Cluster
+from tests.chaos.brokers import ClusterView
+from tests.chaos.instances import Instance
+from tests.chaos.plan import Fault, Kind
+from tests.chaos.story import Story
+from tests.harness.relay import Relay
+from tests.harness.waiting import eventually
+
+SURVIVORS: Final = 2
+"""Instances that have to be ready before one is struck: somebody has to take over."""
+PATIENCE_S: Final = 30.0
+"""How long to wait for them: with brokers down none may be ready, and the fault comes all the same."""
+
+
+@dataclass(frozen=True)
+class Faults:
+    """All that can be struck. Its lanes are tasks of their own and share nothing but the story."""
+
+    instances: Sequence[Instance]
+    cluster: Cluster
+    view: ClusterView
+    relays: Sequence[Relay]
+    story: Story
+
+    async def alone(self, faults: Sequence[Fault], well_again: Callable[[], Awaitable[None]]) -> None:
+        """Let faults happen one after the other, each when all is well again."""
+        for fault in faults:
+            await self._strike(fault)
+            await well_again()
+
+    async def lane(self, faults: Sequence[Fault]) -> None:
+        """Let faults happen one after the other, each at its time or as soon as the one before allows."""
+        began_s = time.time()
+        for fault in faults:
+            await asyncio.sleep(max(0.0, began_s + fault.at_s - time.time()))
+            await self._strike(fault)
+
+    async def _strike(self, fault: Fault) -> None:
+        effects: Mapping[Kind, Callable[[Fault], Awaitable[None]]] = {
+            Kind.INSTANCE_KILLED: self._kill_instance,
+            Kind.INSTANCE_FROZEN: self._freeze_instance,
+            Kind.INSTANCE_ZOMBIE: self._freeze_instance,
+            Kind.INSTANCES_ROLLED: self._roll_instances,
+            Kind.WORKER_KILLED: self._kill_worker,
+            Kind.BROKER_KILLED: self._kill_broker,
+            Kind.BROKER_FROZEN: self._freeze_broker,
+            Kind.BROKERS_ROLLED: self._roll_brokers,
+            Kind.CONNECTION_STALLED: self._stall,
+            Kind.CONNECTIONS_STALLED: self._stall,
+        }
+        await effects[fault.kind](fault)
+
+    async def _kill_instance(self, fault: Fault) -> None:
+        await self._somebody_is_left()
+        instance = self.instances[fault.target]
+        with self.story.strike(fault.kind, instance.name, instance.partitions()):
+            await instance.kill()
+            await asyncio.sleep(fault.length_s)
+            await instance.start()
+
+    async def _freeze_instance(self, fault: Fault) -> None:
+        await self._somebody_is_left()
+        instance = self.instances[fault.target]
+        service = await eventually(lambda: instance.service)
+        assert service is not None
+        with self.story.strike(fault.kind, f"{instance.name}, {fault.length_s:.1f} s", instance.partitions()):
+            service.freeze()
+            await asyncio.sleep(fault.length_s)
+            service.thaw()
+
+    async def _roll_instances(self, fault: Fault) -> None:
+        with self.story.strike(fault.kind, "all"):
+            for instance in self.instances:
+                await self._somebody_is_left()
+                with contextlib.suppress(AssertionError):
+                    await eventually(instance.is_ready, deadline_s=PATIENCE_S)
+                await instance.stop()
+                await instance.start()
+
+    async def _kill_worker(self, fault: Fault) -> None:
+        instance, workers = await eventually(self._an_instance_with_workers(fault), lambda found: found[1])
+        victim = workers[int(fault.which * len(workers))]
+        struck = self.story.strike(fault.kind, f"one of {instance.name}", instance.partitions())
+        with struck, contextlib.suppress(ProcessLookupError):  # poison was faster
+            os.kill(victim, signal.SIGKILL)
+
+    def _an_instance_with_workers(self, fault: Fault) -> Callable[[], tuple[Instance, list[int]]]:
+        def look() -> tuple[Instance, list[int]]:
+            ordered = [*self.instances[fault.target :], *self.instances[: fault.target]]
+            found = [(instance, instance.workers()) for instance in ordered]
+            return next((each for each in found if each[1]), found[0])
+
+        return look
+
+    async def _kill_broker(self, fault: Fault) -> None:
+        number, node = fault.target + 1, self.cluster.nodes[fault.target]
+        led = await eventually(lambda: self.view.led_by(number), lambda _: True)
+        with self.story.strike(fault.kind, f"broker {number}", led) as struck:
+            await asyncio.to_thread(node.kill)
+            await self.view.goes_on_without(number)
+            struck.whole_s = time.time()
+            await asyncio.sleep(fault.length_s)
+            node.start()
+            await self.view.mended()
+
+    async def _freeze_broker(self, fault: Fault) -> None:
+        number, node = fault.target + 1, self.cluster.nodes[fault.target]
+        with self.story.strike(fault.kind, f"broker {number}, {fault.length_s:.1f} s"):
+            node.freeze()
+            try:
+                await asyncio.sleep(fault.length_s)
+            finally:
+                node.thaw()
+        await self.view.mended()
+
+    async def _roll_brokers(self, fault: Fault) -> None:
+        with self.story.strike(fault.kind, "all"):
+            for node in self.cluster.nodes:
+                await asyncio.to_thread(node.stop)
+                node.start()
+                await self.view.mended()
+
+    async def _stall(self, fault: Fault) -> None:
+        relay = self.relays[fault.target]
+        silence = relay.one_stalled(fault.which) if fault.kind is Kind.CONNECTION_STALLED else relay.stalled()
+        with self.story.strike(fault.kind, f"broker {fault.target + 1}, {fault.length_s:.1f} s"), silence:
+            await asyncio.sleep(fault.length_s)
+
+    async def _somebody_is_left(self) -> None:
+        async def ready() -> int:
+            return sum([await instance.is_ready() for instance in self.instances])
+
+        with contextlib.suppress(AssertionError):
+            await eventually(ready, lambda count: count >= SURVIVORS, deadline_s=PATIENCE_S)

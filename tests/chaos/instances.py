@@ -1,0 +1,179 @@
+"""The three instances of the service: each started again whenever it has ended, each with its history."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from tests.chaos.story import Story
+from tests.harness.broker import Broker
+from tests.harness.processes import workers_of
+from tests.harness.service import START_DEADLINE_S, Service, ServiceEndedError, starting_service
+from tests.harness.waiting import eventually
+
+DRAIN_DEADLINE_S: Final = 60.0
+"""From SIGTERM to the end: the service gives itself 20 s to drain, and may have to wait for brokers."""
+WORKERS: Final = 2
+"""Of each instance, the default."""
+LOOK_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The group gave partitions to an instance."""
+
+    at_s: float
+    partitions: frozenset[int]
+
+
+class Instance:
+    """One of three. Owner: whoever holds its lane of faults; `keep` alone starts it again unasked.
+
+    Parameters
+    ----------
+    name
+        For people.
+    broker, env
+        As for `starting_service`.
+    logs
+        Where to append all that it writes.
+    """
+
+    def __init__(self, name: str, broker: Broker, env: Mapping[str, str], logs: Path, story: Story) -> None:
+        self.name = name
+        self._broker = broker
+        self._env = env
+        self._log = logs / f"{name.replace(' ', '-')}.log"
+        self._story = story
+        self._past: list[Assignment] = []
+        self._held = contextlib.AsyncExitStack()
+        self._changing = asyncio.Lock()  # its lane and `keep` may both find that it has ended
+        self.service: Service | None = None
+        self.starts = 0
+
+    async def start(self) -> None:
+        """Start it; returns at once."""
+        async with self._changing:
+            await self._start()
+
+    async def kill(self) -> None:
+        """End it by SIGKILL."""
+        async with self._changing:
+            if self.service is not None:
+                self.service.kill()
+            await self._close()
+
+    async def stop(self) -> None:
+        """End it by SIGTERM, and wait for its orderly end."""
+        async with self._changing:
+            if self.service is not None:
+                await self._terminate(self.service)
+            await self._close()
+
+    async def keep(self) -> None:
+        """Start it again, until cancelled, when it has ended though nobody asked it to: that is a finding."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            async with self._changing:
+                service = self.service
+                if service is not None and service.process.poll() is not None:
+                    code = service.process.returncode
+                    self._story.find(f"{self.name} ended by itself, exit code {code}: {_last_line(service)}")
+                    await self._close()
+                    await self._start()
+
+    async def is_ready(self) -> bool:
+        """Tell whether it runs and says that it is ready."""
+        service = self.service
+        with contextlib.suppress(ConnectionError, ServiceEndedError):
+            return service is not None and await service.is_ready()
+        return False
+
+    async def is_whole(self) -> bool:
+        """Tell whether it is ready and all its workers serve."""
+        return await self.is_ready() and len(self.workers()) == WORKERS
+
+    async def becomes_ready(self) -> None:
+        """Wait for its start."""
+        await eventually(self.is_ready, deadline_s=START_DEADLINE_S)
+
+    def assignments(self) -> list[Assignment]:
+        """List what the group gave it, since the beginning."""
+        return [*self._past, *(_assignments(self.service) if self.service is not None else [])]
+
+    def partitions(self) -> frozenset[int]:
+        """Return what the group gave it last, to the process that runs now."""
+        now = _assignments(self.service) if self.service is not None else []
+        return now[-1].partitions if now else frozenset()
+
+    def workers(self) -> list[int]:
+        """List the pids of its workers that have started: what ends three starts in a row ends the service."""
+        workers = workers_of(self.service.process.pid) if self.service is not None else []
+        return [worker for worker in workers if _has_started(worker)]
+
+    async def _start(self) -> None:
+        self.starts += 1
+        self.service = await self._held.enter_async_context(starting_service(self._broker, self._env))
+
+    async def _terminate(self, service: Service) -> None:
+        service.terminate()
+        try:
+            code = await service.wait(deadline_s=DRAIN_DEADLINE_S)
+        except AssertionError:
+            self._story.find(f"{self.name} does not end {DRAIN_DEADLINE_S:.0f} s after SIGTERM")
+        else:
+            if code != 0 and service.log:  # without a word: it was too young to have heard of signals
+                self._story.find(f"{self.name} ended with exit code {code} after SIGTERM: {_last_line(service)}")
+
+    async def _close(self) -> None:
+        """Keep its history and leave nothing of it behind."""
+        service, self.service = self.service, None
+        if service is not None:
+            self._past += _assignments(service)
+            with self._log.open("a") as log:
+                log.write(service.log)
+        await self._held.aclose()
+
+
+@contextlib.asynccontextmanager
+async def three_instances(instances: list[Instance]) -> AsyncIterator[None]:
+    """Run all of them for the length of the block; the first one alone until compiled code is there for all."""
+    try:
+        for some in (instances[:1], instances[1:]):
+            for instance in some:
+                await instance.start()
+            for instance in some:
+                await instance.becomes_ready()
+        yield
+    finally:
+        for instance in instances:
+            await instance.kill()
+
+
+def _assignments(service: Service) -> list[Assignment]:
+    return [
+        Assignment(_epoch_s(event), frozenset(event["partitions"]))
+        for event in service.events
+        if event["event"] == "assigned"
+    ]
+
+
+def _has_started(worker: int) -> bool:
+    """Tell whether a worker has given up the right to write files, as each does when it begins to serve."""
+    with contextlib.suppress(ProcessLookupError):
+        return resource.prlimit(worker, resource.RLIMIT_FSIZE)[0] == 0
+    return False
+
+
+def _epoch_s(event: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(event["timestamp"]).timestamp()
+
+
+def _last_line(service: Service) -> str:
+    return (service.log.strip().splitlines() or ["(no log)"])[-1][:400]

@@ -1,0 +1,224 @@
+"""A run: opens everything in order, lets load and faults go on side by side, waits for the last answer, audits.
+
+brokers    three, with a relay before each
+instances  three; two of them know the brokers only through the relays
+load       one sender a partition, until all faults have happened and enough images are sent
+faults     four lanes
+reader     for the whole run
+end        the last answer; instances end in good order; `digit-producer audit --json`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from broker import Cluster, running_broker
+from broker.ports import free_ports
+from broker.probe import HOST
+from consumer.errors import describe, leaves
+from contract.settings import KafkaSettings
+from producer.clients import open_producer
+from tests.chaos.brokers import open_view
+from tests.chaos.faults import Faults
+from tests.chaos.instances import Instance, three_instances
+from tests.chaos.load import Load
+from tests.chaos.payloads import Payloads
+from tests.chaos.plan import MEMBERS, SESSION_S, plan
+from tests.chaos.reader import Reader
+from tests.chaos.story import Story
+from tests.harness import poison
+from tests.harness.broker import Broker, fresh_topics
+from tests.harness.producer import command, ended
+from tests.harness.relay import relaying
+from tests.harness.waiting import eventually
+
+PARTITIONS: Final = 8
+STALL_S: Final = 90.0
+"""Without a single new result, while some are missing."""
+LOOK_S: Final = 0.5
+FEW: Final = 200
+"""Requests, of which some are always on their way."""
+WELL_S: Final = 180.0
+START_S: Final = 600.0
+"""For brokers and instances to start: compiled code may have to be compiled first."""
+TIMES_LONGER: Final = 3
+"""A busy machine may take so many times the minutes it was given."""
+END_S: Final = 300.0
+"""For the last answers and the audit."""
+REQUEST_BYTES: Final = 2 * 1024 * 1024
+LEADERS_RETURN: Final = {
+    "leader.imbalance.check.interval.seconds": "1",
+    "leader.imbalance.per.broker.percentage": "0",
+}
+"""A broker that is back soon leads again, so that the next fault has something to hit; and leaders move the more."""
+SETTINGS: Final = {
+    "PYTHONPATH": poison.PYTHONPATH,
+    "DIGITS_KAFKA__SESSION_TIMEOUT_MS": f"{SESSION_S * 1000:.0f}",
+    "DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": f"{SESSION_S * 1000:.0f}",
+    "DIGITS_ITEM_TIMEOUT_S": "5",
+}
+
+
+class StalledError(Exception):
+    """Nothing goes on any more; the message says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run is asked for."""
+
+    seed: int
+    minutes: float
+    images: int
+
+
+@dataclass(slots=True)
+class Run:
+    """Everything that is going on, for whoever displays or reports it. Owner: `chaos`."""
+
+    options: Options
+    story: Story
+    phase: str = "starting three brokers"
+    faults_planned: int = 0
+    load: Load | None = None
+    reader: Reader | None = None
+    instances: list[Instance] = field(default_factory=list)
+    faults_over_s: float | None = None
+    audit: dict[str, Any] | None = None
+    audit_says: str = ""
+    cluster: Cluster | None = None
+
+    def unanswered(self) -> int:
+        """Count acknowledged requests that have not been answered in full.
+
+        Less than there are, where a request is answered that was not acknowledged.
+        """
+        assert self.load is not None
+        assert self.reader is not None
+        return len(self.load.acknowledged) - self.reader.whole
+
+    async def well_again(self) -> None:
+        """Wait until every instance is ready, its workers run, and almost everything is answered."""
+
+        async def well() -> bool:
+            healthy = [await instance.is_whole() for instance in self.instances]
+            return all(healthy) and self.unanswered() < FEW
+
+        await eventually(well, deadline_s=WELL_S)
+
+    def all_answered(self) -> bool:
+        """Tell whether every acknowledged request has been answered in full; takes its time."""
+        assert self.load is not None
+        assert self.reader is not None
+        return self.load.acknowledged.keys() <= self.reader.answered_in_full()
+
+
+async def chaos(run: Run, logs: Path) -> None:
+    """Run it all; what is found lies in `run`.
+
+    Raises
+    ------
+    StalledError
+        It does not come to an end.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # as Ctrl-C does
+    try:
+        async with asyncio.timeout(START_S + run.options.minutes * 60 * TIMES_LONGER + END_S):
+            async with _everything(run, logs) as (broker, faults):
+                await _strike_and_answer(run, faults)
+                run.phase = "ending the instances"
+                await asyncio.gather(*(instance.stop() for instance in run.instances))
+                run.phase = "auditing"
+                await _audit(run, broker)
+                run.phase = "done"
+    except (AssertionError, StalledError, TimeoutError, ExceptionGroup) as error:
+        causes = leaves(error)
+        if not all(isinstance(cause, AssertionError | StalledError | TimeoutError) for cause in causes):
+            raise
+        raise StalledError(f"while {run.phase}: {describe(causes[0])}") from error
+
+
+@contextlib.asynccontextmanager
+async def _everything(run: Run, logs: Path) -> AsyncIterator[tuple[Broker, Faults]]:
+    relay_ports = free_ports(MEMBERS)
+    payloads = Payloads(run.options.seed)
+    async with contextlib.AsyncExitStack() as stack:
+        cluster = run.cluster = stack.enter_context(
+            running_broker(nodes=MEMBERS, relays=relay_ports, data_dir=logs / "brokers", properties=LEADERS_RETURN)
+        )
+        broker = await stack.enter_async_context(fresh_topics(cluster, partitions=PARTITIONS))
+        relays = [
+            await stack.enter_async_context(relaying(port, node.relayed_port))
+            for port, node in zip(relay_ports, cluster.nodes, strict=True)
+        ]
+        run.phase = "starting three instances"
+        through_relays = {"DIGITS_KAFKA__BOOTSTRAP_SERVERS": ",".join(f"{HOST}:{port}" for port in relay_ports)}
+        for number in range(1, MEMBERS + 1):
+            env = SETTINGS | (through_relays if number < MEMBERS else {})
+            run.instances.append(Instance(f"instance {number}", broker, env, logs, run.story))
+        await stack.enter_async_context(three_instances(run.instances))
+        view = await stack.enter_async_context(open_view(broker))
+        kafka = KafkaSettings(bootstrap_servers=cluster.bootstrap_servers)
+        producer = await stack.enter_async_context(open_producer(kafka, max_request_bytes=REQUEST_BYTES))
+        rate = run.options.images / (run.options.minutes * 60) / PARTITIONS
+        run.load = Load(producer, broker.topics.requests, payloads, seed=run.options.seed, images_per_s=rate)
+        run.reader = Reader(kafka, broker.topics.predictions, PARTITIONS)
+        yield broker, Faults(run.instances, cluster, view, relays, run.story)
+
+
+async def _strike_and_answer(run: Run, faults: Faults) -> None:
+    load, reader, enough = run.load, run.reader, run.options.images
+    assert load is not None
+    assert reader is not None
+    planned = plan(run.options.seed, run.options.minutes)
+    run.faults_planned = len(planned.faults)
+    async with asyncio.TaskGroup() as group:
+        others = [group.create_task(reader.follow(), name="reader"), group.create_task(_guard(run), name="guard")]
+        others += [group.create_task(instance.keep(), name=f"keep {instance.name}") for instance in run.instances]
+        run.story.began_s = time.time()
+        run.phase = "load, and a few kills alone"
+        async with asyncio.TaskGroup() as sending:
+            for partition in range(PARTITIONS):
+                sending.create_task(load.send(partition, run.unanswered), name=f"sender {partition}")
+            await faults.alone(planned.alone, run.well_again)
+            run.phase = "load and faults"
+            async with asyncio.TaskGroup() as striking:
+                for name, each in planned.lanes.items():
+                    striking.create_task(faults.lane(each), name=f"lane of {name}")
+            run.faults_over_s = time.time()
+            await eventually(lambda: enough <= load.images, deadline_s=math.inf)
+            load.enough.set()
+        run.phase = "waiting for the last answers"
+        await eventually(
+            lambda: run.unanswered() <= 0 and run.all_answered(), deadline_s=math.inf
+        )  # or `_guard` ends it
+        for task in others:
+            task.cancel()
+
+
+async def _audit(run: Run, broker: Broker) -> None:
+    async with command(broker, "audit", "--json") as process:
+        result = await ended(process, deadline_s=END_S)
+    run.audit, run.audit_says = result.lines[0] if result.lines else None, result.err
+
+
+async def _guard(run: Run) -> None:
+    """Fail when no result has come for long, though some are missing."""
+    assert run.reader is not None
+    seen, since_s = 0, time.monotonic()
+    while True:
+        await asyncio.sleep(LOOK_S)
+        if run.reader.results != seen or (run.unanswered() <= 0 and run.all_answered()):
+            seen, since_s = run.reader.results, time.monotonic()
+        elif time.monotonic() - since_s > STALL_S:
+            raise StalledError(f"no result for {STALL_S:.0f} s, {run.unanswered():,} requests are not answered in full")
