@@ -1,0 +1,43 @@
+"""One process that fuzzes until its time is over, or until a payload ends as none may.
+
+Started by ``python -m tests.fuzz`` with libFuzzer's own arguments.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import sys
+from pathlib import Path
+from typing import Final
+
+import atheris
+
+ENGINE: Final = Path(__file__).parents[2] / "engine"
+COUNTED: Final = {"archive", "exif", "formats", "frames", "jpeg", "payload", "picture", "png", "reader", "webp"}
+"""What reads untrusted bytes. The rest is mostly compiled by numba, which does not know the instructions that count."""
+
+with atheris.instrument_imports(
+    include=["PIL", "engine"],
+    exclude=[f"engine.{module.name}" for module in pkgutil.iter_modules([str(ENGINE)]) if module.name not in COUNTED],
+):
+    from PIL import Image
+
+    Image.preinit()
+    from tests.fuzz.judge import Judge  # imports the engine
+    from tests.fuzz.mutate import mutate
+
+
+def main() -> None:
+    """Fuzz."""
+    judge = Judge()
+    judge.limit_memory()
+    atheris.Setup(
+        sys.argv,
+        lambda payload: judge(payload) and None,
+        custom_mutator=lambda payload, max_bytes, seed: mutate(payload, max_bytes, seed, atheris.Mutate),
+    )
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""What every payload must end in: predictions, or failures with a code of the contract, one result an item."""
+
+from __future__ import annotations
+
+import resource
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import msgspec
+
+import engine
+from consumer.channel import Answer, Note, Task
+from consumer.settings import EchoSettings, Settings
+from consumer.worker import Answerer
+from contract.errors import ErrorCode
+from contract.records import read_result
+from engine.classifier import Classifier
+from engine.errors import EngineError
+from engine.limits import Limits
+from engine.reader import Outcome, Progress, Reader
+from models import default_model
+
+_ENGINE: Final = Path(engine.__file__).parent
+_NEVER: Final = frozenset({ErrorCode.INTERNAL_ERROR, ErrorCode.OUT_OF_MEMORY})
+"""Codes that say that we, or our limits, are at fault."""
+_REFUSALS: Final = (cv2.error, zlib.error, OSError, EngineError)
+"""What C code raises in our own lines, where it refuses a file."""
+
+
+class Finding(Exception):  # noqa: N818  # read as what it is
+    """A payload ended as none may."""
+
+
+class _Remembering(Reader):
+    """Keeps what it read last: the answers alone do not tell where an error came from."""
+
+    def __init__(self, classifier: Classifier, limits: Limits) -> None:
+        super().__init__(classifier, limits)
+        self.outcomes: list[Outcome] = []
+
+    def read_on(self, *arguments: Any, **options: Any) -> tuple[list[list[Outcome]], Progress | None]:
+        read, progress = super().read_on(*arguments, **options)
+        self.outcomes += (outcome for outcomes in read for outcome in outcomes)
+        return read, progress
+
+
+class Judge:
+    """A worker's own code in this process, with a worker's limits."""
+
+    def __init__(self) -> None:
+        self._reader = _Remembering(Classifier.load(default_model()), Limits())
+        self._reader.warm_up()
+        note = Note(memoryview(bytearray(Note.SIZE_BYTES)))
+        model = {"name": "fuzzed", "version": "1", "sha256": "0" * 64}
+        self._answerer = Answerer(self._reader, model, note, results_bytes=EchoSettings().results_bytes)
+
+    def limit_memory(self) -> None:
+        """Allow what a worker is allowed by default: its size after warm-up and a budget."""
+        size_bytes = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+        limit = size_bytes + Settings.model_fields["worker_memory_bytes"].default
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+
+    def __call__(self, payload: bytes) -> list[str]:
+        """Answer a payload as a worker does, and check the answer; return how its items ended.
+
+        Raises
+        ------
+        Finding
+            It ended as none may. Any other exception is a finding, too.
+        """
+        self._reader.outcomes = []
+        answers = list(self._slices(Task(payload, "fuzzed", 0, 0, 0, 0, None, None)))
+        results = [read_result(result) for answer in answers for result in answer.results]
+        dead_letters = [letter for answer in answers for letter in answer.dead_letters]
+        if [result.item.index for result in results] != list(range(len(results))) or not results:
+            raise Finding("the results do not number the items")
+        if {result.item.count for result in results} != {len(results)}:
+            raise Finding("the results do not count the items")
+        if len(dead_letters) != sum(result.error is not None for result in results):
+            raise Finding("the dead letters are not those of the failed items")
+        for outcome in self._reader.outcomes:
+            _check(outcome)
+        return [result.error.code if result.error else str(result.digit) for result in results]
+
+    def _slices(self, task: Task) -> Iterator[Answer]:
+        """Answer a task slice by slice: a worker puts one that takes long aside, between two items."""
+        unfinished: Progress | None = task.begin
+        while unfinished is not None:
+            answers = self._answerer.answer([msgspec.structs.replace(task, begin=unfinished)])
+            unfinished = answers.unfinished
+            yield answers.answers[0]
+
+
+def _check(outcome: Outcome) -> None:
+    error = outcome.error
+    if (error is None) == (outcome.reading is None):
+        raise Finding("an outcome is neither a reading nor an error")
+    if error is None:
+        return
+    if ErrorCode(error.code) in _NEVER:
+        raise Finding(f"{error.code}: {error}") from error.__cause__
+    if not str(error).isprintable():
+        raise Finding("a message is not printable")
+    if error.__cause__ is not None and _is_ours(error.__cause__):
+        raise Finding(f"{type(error.__cause__).__name__} out of our own code") from error.__cause__
+
+
+def _is_ours(cause: BaseException) -> bool:
+    """Tell whether an exception began in the engine's own lines, and not in a library that refuses a picture."""
+    if isinstance(cause, _REFUSALS):
+        return False
+    trace = cause.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and _ENGINE in Path(trace.tb_frame.f_code.co_filename).parents

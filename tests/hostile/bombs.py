@@ -1,0 +1,177 @@
+"""Pictures that are small to send and large to decode, and metadata that nobody should ever unpack."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Any, Final
+
+from PIL import Image
+
+from contract.errors import ErrorCode
+from tests.hostile.case import READ, SEVEN, Case, Cases, encoded, fails, read, seven
+from tests.hostile.files import (
+    LONG,
+    SHORT,
+    behind_header,
+    bmp,
+    chunk,
+    gif,
+    in_jpeg,
+    png,
+    png_header,
+    riff,
+    segment,
+    tiff,
+    webp,
+)
+
+_LARGE: Final = ErrorCode.IMAGE_TOO_LARGE
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIP_AT, _STRIP_ROWS, _STRIP_BYTES = (
+    *(256, 257, 258, 259, 262, 273, 278, 279),
+)
+_DEFLATE: Final = 8
+
+
+def bombs() -> Cases:
+    """Every bomb by name."""
+    return _dimensions() | _pixels() | _parts() | _metadata() | _webp_metadata()
+
+
+def _dimensions() -> dict[str, Case]:
+    jpeg = bytearray(encoded(seven(), "JPEG"))
+    at = jpeg.index(b"\xff\xc0") + 5
+    jpeg[at : at + 4] = b"\xff\xff\xff\xff"
+    lossless = bytes([0x2F]) + struct.pack("<I", 0x3FFF | 0x3FFF << 14) + bytes(20)
+    return {
+        "a PNG of 4,611,686,014,132,420,609 pixels": fails(png(png_header(2**31 - 1, 2**31 - 1), b""), _LARGE),
+        "a PNG of one pixel too many": fails(encoded(Image.new("1", (16_000_001, 8)), "PNG"), _LARGE),
+        "a JPEG of 65,535 by 65,535": fails(bytes(jpeg), _LARGE),
+        "a GIF of 65,535 by 65,535": fails(gif(65_535, 65_535, b""), _LARGE),
+        "a GIF whose frame is larger than it": fails(gif(28, 28, b"", frame=(65_535, 65_535)), _LARGE),
+        "a BMP of a billion by a billion": fails(bmp(2**30, 2**30, b""), _LARGE),
+        "a BMP of minus a billion": fails(bmp(2**30, -(2**30), b""), _LARGE),
+        "a BMP of a negative width": fails(bmp(-28, 28, b""), _LARGE),
+        "a TIFF of four billion by four billion": fails(_tiff(2**32 - 1, 2**32 - 1, b""), _LARGE),
+        "a WebP of 16,777,216 by 16,777,216": fails(webp(riff(b"VP8X", bytes(4) + b"\xff" * 6)), _LARGE),
+        "a lossless WebP of 16,384 by 16,384": fails(webp(riff(b"VP8L", lossless)), _LARGE),
+        "a lossy WebP of 16,383 by 16,383": fails(
+            webp(riff(b"VP8 ", b"\x10\x00\x00\x9d\x01\x2a" + b"\xff" * 9)), _LARGE
+        ),
+    }
+
+
+def _tiff(width: int, height: int, packed: bytes, **options: Any) -> bytes:
+    fields = {_WIDTH: (LONG, width), _HEIGHT: (LONG, height), _BITS: (SHORT, 8), _COMPRESSION: (SHORT, _DEFLATE)}
+    fields |= {_PHOTOMETRIC: (SHORT, 1), _STRIP_AT: (LONG, 8 + 2 + 8 * 12 + 4), _STRIP_ROWS: (LONG, height)}
+    return tiff(fields | {_STRIP_BYTES: (LONG, len(packed))}, behind=packed, **options)
+
+
+def _tiled(packed: bytes) -> bytes:
+    fields = {_WIDTH: (LONG, 28), _HEIGHT: (LONG, 28), _BITS: (SHORT, 8), _COMPRESSION: (SHORT, _DEFLATE)}
+    fields |= {_PHOTOMETRIC: (SHORT, 1), 322: (LONG, 30_000), 323: (LONG, 30_000), 324: (LONG, 8 + 2 + 9 * 12 + 4)}
+    return tiff(fields | {325: (LONG, len(packed))}, behind=packed)
+
+
+def _pixels() -> dict[str, Case]:
+    """Files whose dimensions are small, and whose pixels are not."""
+    zeros = zlib.compress(bytes(20_000_000), 9)
+    many_codes = b"\x00\x01" * 200_000
+    return {
+        "a PNG whose pixels go on and on": Case(png(png_header(28, 28), bytes(20_000_000)), [READ]),
+        "a PNG of many pixels, all alike": Case(png(png_header(4_000, 4_000), bytes(4_001 * 4_000)), [READ]),
+        "a TIFF whose strip goes on and on": Case(_tiff(28, 28, zeros), [READ]),
+        "a TIFF whose tile is larger than it": fails(_tiled(zlib.compress(bytes(1_000_000), 9)), _LARGE),
+        "a TIFF whose tile is two sizes at once": fails(
+            _tiled(zeros).replace(struct.pack("<2H2I", 323, LONG, 1, 30_000), struct.pack("<2H2I", 322, LONG, 1, 16)),
+            ErrorCode.DAMAGED_IMAGE,
+        ),
+        "a TIFF of many pixels in no bytes": fails(_tiff(4_000, 4_000, b""), ErrorCode.DAMAGED_IMAGE),
+        "a GIF whose codes go on and on": Case(gif(28, 28, many_codes), [READ]),
+        "a BMP of runs that go on and on": fails(
+            bmp(28, 28, b"\xff\x00" * 500_000, compression=1), ErrorCode.DAMAGED_IMAGE
+        ),
+        "a BMP of eight million runs of one pixel": fails(
+            bmp(4_000, 4_000, b"\x01\x07" * 8_000_000, compression=1), ErrorCode.DAMAGED_IMAGE
+        ),
+        "a BMP of runs": read(bmp(112, 112, _runs(), compression=1)),
+        "a BMP of many pixels in no bytes": Case(bmp(4_000, 4_000, b"\x00\x01", compression=1), [READ]),
+    }
+
+
+def _runs() -> bytes:
+    rows = seven().transpose(Image.Transpose.FLIP_TOP_BOTTOM).tobytes()
+    runs = b"".join(b"\x01" + rows[at : at + 1] + (b"" if (at + 1) % 112 else b"\x00\x00") for at in range(len(rows)))
+    return runs + b"\x00\x01"
+
+
+def _parts() -> dict[str, Case]:
+    plain = encoded(seven(), "JPEG", progressive=True)
+    scan_at = plain.rindex(b"\xff\xda")
+    scans = plain[:scan_at] + plain[scan_at:-2] * 101 + b"\xff\xd9"
+    frame = riff(b"ANMF", bytes(16) + riff(b"VP8L", bytes(10)))
+    pages = _tiff(28, 28, b"", next_at=8)
+    return {
+        "a PNG of ten thousand chunks": fails(behind_header(SEVEN, chunk(b"tEXt", b"k\x00") * 10_000), _LARGE),
+        "a PNG that says it has four billion frames": fails(
+            behind_header(SEVEN, chunk(b"acTL", struct.pack(">2I", 2**32 - 1, 0))), _LARGE
+        ),
+        "a JPEG of ten thousand segments": fails(in_jpeg(plain, segment(0xFE, b"") * 10_000), _LARGE),
+        "a JPEG of a hundred scans more": fails(scans, _LARGE),
+        "a JPEG with a megabyte of fill bytes": read(plain[:2] + b"\xff" * 1_000_000 + plain[3:]),
+        "a GIF of a thousand and one frames": fails(gif(28, 28, b"", count=1_001), _LARGE),
+        "a GIF in pieces of one byte": fails(gif(28, 28, b"")[:-1] + b"!\xfe" + b"\x01x" * 200_000 + b"\x00;", _LARGE),
+        "a TIFF whose pages go round in a circle": fails(pages, _LARGE),
+        "a WebP of a thousand and one frames": fails(
+            webp(riff(b"VP8X", b"\x02" + bytes(3) + b"\x1b\x00\x00" * 2), riff(b"ANIM", bytes(6)), frame * 1_001),
+            _LARGE,
+        ),
+        "a WebP of ten thousand chunks": fails(webp(riff(b"VP8X", bytes(10)), riff(b"JUNK", b"") * 10_000), _LARGE),
+    }
+
+
+def _metadata() -> dict[str, Case]:
+    bomb = zlib.compress(bytes(50_000_000), 9)
+    jpeg = encoded(seven(), "JPEG", quality=95)
+    loop = (
+        b"II*\x00\x08\x00\x00\x00"
+        + struct.pack("<H", 1)
+        + struct.pack("<2H2I", 0x8769, LONG, 1, 8)
+        + b"\x08\x00\x00\x00"
+    )
+    much = b"II*\x00\x08\x00\x00\x00" + b"\xff\xff" + struct.pack("<2H2I", 0x9286, 7, 2**32 - 1, 0) * 5_000
+    comment = b"!\xfe" + (b"\xff" + b"\x1b[2J " * 42 + b"abc") * 200
+    profile = b"ICC_PROFILE\x00\x01\xff" + bytes(60_000)
+    return {
+        "a zTXt that inflates to 50 MB": read(behind_header(SEVEN, chunk(b"zTXt", b"k\x00\x00" + bomb))),
+        "an iTXt that inflates to 50 MB": read(behind_header(SEVEN, chunk(b"iTXt", b"k\x00\x01\x00\x00\x00" + bomb))),
+        "an iCCP that inflates to 50 MB": read(behind_header(SEVEN, chunk(b"iCCP", b"k\x00\x00" + bomb))),
+        "a PNG with EXIF in a circle": read(behind_header(SEVEN, chunk(b"eXIf", loop))),
+        "a PNG with EXIF that never ends": read(behind_header(SEVEN, chunk(b"eXIf", much))),
+        "a PNG with a megabyte of text": read(behind_header(SEVEN, chunk(b"tEXt", b"k\x00" + b"x" * 1_000_000))),
+        "a JPEG with EXIF in a circle": read(in_jpeg(jpeg, segment(0xE1, b"Exif\x00\x00" + loop))),
+        "a JPEG with EXIF that never ends": read(in_jpeg(jpeg, segment(0xE1, b"Exif\x00\x00" + much[:60_000]))),
+        "a JPEG with fifteen megabytes of profiles": read(in_jpeg(jpeg, segment(0xE2, profile) * 250)),
+        "a JPEG with XMP in a hundred parts": read(
+            in_jpeg(jpeg, segment(0xE1, b"http://ns.adobe.com/xmp/extension/\x00" + b"<" * 60_000) * 100)
+        ),
+        "a GIF with a long comment": read(_commented(comment)),
+        "a TIFF with tags of four billion values": fails(
+            tiff({_WIDTH: (LONG, 28), _HEIGHT: (LONG, 28), 270: (2, 0), 33_723: (1, 8)}, count=2**32 - 1),
+            ErrorCode.DAMAGED_IMAGE,
+        ),
+    }
+
+
+def _commented(comment: bytes) -> bytes:
+    plain = encoded(seven(), "GIF")
+    return plain[:-1] + comment + b"\x00;"
+
+
+def _webp_metadata() -> dict[str, Case]:
+    plain = encoded(seven(), "WEBP", lossless=True)[12:]
+    extended = riff(b"VP8X", b"\x2c" + bytes(3) + struct.pack("<I", 111)[:3] * 2)
+    return {
+        f"a WebP with a large {kind.decode().strip()}": read(webp(extended, plain, riff(kind, b"\xff" * 1_000_000)))
+        for kind in (b"ICCP", b"EXIF", b"XMP ")
+    }
