@@ -1,0 +1,177 @@
+"""The rights that docs/security.md lists suffice, each is needed, and the one that is missing is named."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from broker import Cluster
+from consumer.checks import check_cluster
+from consumer.errors import Fatal
+from consumer.settings import Settings
+from producer.cli import app
+from producer.errors import Exit
+from tests.harness.answers import answer, publish
+from tests.harness.broker import Broker, position
+from tests.harness.images import drawn_digits
+from tests.harness.rights import Right, allow, documented, take_away
+from tests.harness.service import START_DEADLINE_S, Service, running_service, starting_service
+from tests.harness.waiting import eventually
+from tests.security.conftest import User
+
+SERVICE = documented("### The service")
+COMMANDS = {name: documented(f"\n`{name}`") for name in ("send", "watch", "dead-letters", "replay", "audit")}
+CREATE_TOPICS = documented("\n`create-topics`")
+EVERY = pytest.mark.parametrize("missing", SERVICE, ids=str)
+
+
+def sentence(missing: Right, broker: Broker) -> str:
+    """Say what the service has to say without this right."""
+    right = missing.of(broker)
+    match right.kind:
+        case "topic":
+            done = {"Read": "read", "Write": "written to"}[right.operation]
+            return f"topic {right.name} may not be {done} (ACL: {right.operation} on the topic)"
+        case "group":
+            return f"group {right.name} may not be joined (ACL: Read on the group)"
+        case _:
+            own = f"{right.name}{broker.topics.requests}."
+            right_to = "Write on ids that begin with the group's name and a dot"
+            return f"transactional id {own}# may not be used (ACL: {right_to})"
+
+
+def without_number(why: str) -> str:
+    """Leave out which partition's transactional id it was."""
+    head, dot, tail = why.partition(" may not be used")
+    return f"{head.rstrip('0123456789')}#{dot}{tail}" if dot else why
+
+
+async def rights_but(broker: Broker, user: User, rights: Sequence[Right], missing: Right | None = None) -> None:
+    await allow(broker.cluster, user.name, [each.of(broker) for each in rights if each != missing])  # type: ignore[arg-type]  # ours, not just any
+
+
+def fatal(service: Service) -> str:
+    (event,) = [event for event in service.events if event["event"] == "fatal"]
+    return str(event["why"])
+
+
+@EVERY
+async def test_the_start_ends_with_the_name_of_the_right_that_is_missing(
+    secure_broker: Broker, user: User, missing: Right, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rights_but(secure_broker, user, SERVICE, missing)
+    for name, value in (secure_broker.environment | user.environment).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Fatal) as caught:
+        await check_cluster(Settings())
+    assert without_number(str(caught.value)) == sentence(missing, secure_broker)
+
+
+async def test_all_that_is_missing_is_named_at_once_and_the_exit_code_is_1(secure_broker: Broker, user: User) -> None:
+    missing = [right for right in SERVICE if right.operation == "Write" and right.kind == "topic"]
+    missing += [right for right in SERVICE if right.kind == "group"]
+    in_sight = [right._replace(operation="Describe") for right in missing]
+    await rights_but(secure_broker, user, [*in_sight, *(right for right in SERVICE if right not in missing)])
+    async with starting_service(secure_broker, user.environment) as service:
+        assert await service.wait(deadline_s=START_DEADLINE_S) == 1
+        named = fatal(service).split("; ")
+    assert sorted(named) == sorted(sentence(right, secure_broker) for right in missing)
+
+
+@EVERY
+async def test_with_these_rights_it_works_until_one_is_withdrawn_which_ends_it_with_nothing_half_done(
+    secure_broker: Broker, secure_cluster: Cluster, user: User, missing: Right
+) -> None:
+    await rights_but(secure_broker, user, SERVICE)
+    async with running_service(secure_broker, user.environment) as service:
+        await secure_broker.send([*drawn_digits(10), b"no image"])
+        await secure_broker.everything_answered()
+        await take_away(secure_cluster, user.name, missing.of(secure_broker))
+        await secure_broker.send([*drawn_digits(20), b"no image"])
+        assert await service.wait(deadline_s=60) == 1
+        why = fatal(service)
+        assert "Traceback" not in service.log
+    assert without_number(why).endswith(sentence(missing, secure_broker))
+    committed = await secure_broker.committed_offsets()
+    answered = [position(result) for result in await secure_broker.results()]
+    assert answered == [(each, offset) for each, end in committed.items() for offset in range(end or 0)]
+    failed = [result for result in await secure_broker.results() if result.error]
+    assert len(await secure_broker.dead_letters()) == len(failed)
+
+
+@pytest.fixture
+async def answered(secure_broker: Broker) -> Broker:
+    """Two requests, one answered with a result, the other with a failed one."""
+    await secure_broker.send(drawn_digits(2), partition=0)
+    requests = await secure_broker.read(secure_broker.topics.requests)
+    answers = [
+        answer(secure_broker, request, [status])
+        for request, status in zip(requests, ("recognised", "failed"), strict=True)
+    ]
+    records = [record for each in answers for record in (*each.results, *each.dead_letters)]
+    await publish(secure_broker, records, committed={0: 2})
+    return secure_broker
+
+
+async def test_asking_for_rights_leaves_no_trace(answered: Broker, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def traces() -> list[object]:
+        topics = (answered.topics.predictions, answered.topics.dead_letter)
+        return [await answered.committed_offsets(), *[await answered.end_offsets(topic) for topic in topics]]
+
+    await rights_but(answered, user, SERVICE)
+    before = await traces()
+    for name, value in (answered.environment | user.environment).items():
+        monkeypatch.setenv(name, value)
+    await check_cluster(Settings())
+    assert await traces() == before
+
+
+async def invoke(broker: Broker, user: User, *arguments: str) -> Result:
+    """Run a command of `digit-producer` in this process: it starts an event loop of its own."""
+    env = broker.environment | user.environment
+    return await asyncio.to_thread(lambda: CliRunner().invoke(app, arguments, env=env))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_each_command_of_the_producer_works_with_its_rights_and_names_what_it_lacks(
+    answered: Broker, secure_cluster: Cluster, user: User, command: str, tmp_path: Path
+) -> None:
+    image = tmp_path / "a.png"
+    image.write_bytes(drawn_digits(1)[0])
+    arguments = {"send": [str(image)], "watch": ["--from-beginning", "--count", "1"]}.get(command, [])
+    rights = [right.of(answered) for right in COMMANDS[command]]
+    await allow(secure_cluster, user.name, rights)
+    for right in rights:
+        await take_away(secure_cluster, user.name, right)
+        outcome = await invoke(answered, user, command, *arguments)
+        assert (outcome.exit_code, outcome.stdout) == (Exit.KAFKA, "")
+        assert "ACL" in outcome.stderr
+        assert right.name.rstrip(".") in outcome.stderr
+        assert outcome.stderr.count("\n") == 1
+        await allow(secure_cluster, user.name, [right])
+    outcome = await invoke(answered, user, command, *arguments)
+    assert (outcome.exit_code, outcome.stderr.partition("digit-producer: ")[2]) in {
+        (Exit.OK, ""),
+        (Exit.OK, f"following {answered.topics.predictions}, 2 partitions; Ctrl-C ends it\n"),
+    }
+
+
+async def test_topics_are_created_only_with_the_right_to_each(
+    secure_broker: Broker, secure_cluster: Cluster, user: User
+) -> None:
+    new = {"requests": "digits.requests", "predictions": "digits.predictions", "dead_letter": "digits.dead-letter"}
+    env = {f"DIGITS_TOPICS__{role.upper()}": name for role, name in new.items()}
+    other = User(user.name, user.environment | env)
+    await allow(secure_cluster, user.name, CREATE_TOPICS[1:])
+    outcome = await invoke(secure_broker, other, "create-topics")
+    assert outcome.exit_code == Exit.KAFKA
+    assert "'digits.requests' is refused" in outcome.stderr
+    await allow(secure_cluster, user.name, CREATE_TOPICS[:1])
+    outcome = await invoke(secure_broker, other, "create-topics")
+    assert (outcome.exit_code, outcome.stderr) == (Exit.OK, "")
+    created = await eventually(secure_broker.admin.list_topics, lambda names: set(new.values()) <= set(names))
+    assert set(new.values()) <= set(created)
