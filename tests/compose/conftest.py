@@ -1,0 +1,53 @@
+"""These tests need Docker and minutes: they run where they are asked for, and then a missing Docker is a failure."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.compose.stack import Stack, running_stack
+from tests.harness.broker import Broker
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave our tests out where nobody has asked for them by name."""
+    if _asked_for(config):
+        return
+    ours = [item for item in items if Path(__file__).parent in item.path.parents]
+    items[:] = [item for item in items if item not in ours]
+    config.hook.pytest_deselected(items=ours)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say so."""
+    if not _asked_for(config):
+        terminalreporter.write_line("tests/compose is left out: `make test-compose` runs it, and needs Docker")
+
+
+def _asked_for(config: pytest.Config) -> bool:
+    return any("tests/compose" in argument for argument in config.args)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """Kafka and one instance of the service for all tests, each of which leaves it like that."""
+    if shutil.which("docker") is None:
+        pytest.exit("tests/compose needs Docker with Compose: there is no command `docker`", returncode=1)
+    for command in (["docker", "version"], ["docker", "compose", "version"]):
+        asked = subprocess.run(command, check=False, capture_output=True, text=True)
+        if asked.returncode:
+            said = " ".join(asked.stderr.split())
+            pytest.exit(f"tests/compose needs Docker with Compose: `{' '.join(command)}` says: {said}", returncode=1)
+    with running_stack() as stack:
+        yield stack
+
+
+@pytest.fixture
+async def broker(stack: Stack) -> AsyncIterator[Broker]:
+    """The topics that the service works on."""
+    async with stack.broker() as broker:
+        yield broker

@@ -1,0 +1,96 @@
+"""What is in the image, and how a container of it starts and ends."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from importlib.metadata import version
+from typing import Final
+
+import pytest
+
+from tests.compose.stack import LONG_S, NAME, CommandFailedError, Stack, docker, inspect
+from tests.harness.broker import Broker, Position, position
+from tests.harness.images import drawn_digits
+from tests.harness.waiting import eventually
+
+pytestmark = pytest.mark.timeout(900)  # the first to run builds the image
+
+KILL_A_WORKER: Final = """
+import os, pathlib, signal
+for process in pathlib.Path("/proc").glob("[0-9]*"):
+    if b"consumer.worker" in (process / "cmdline").read_bytes():
+        os.kill(int(process.name), signal.SIGKILL)
+        break
+"""
+
+
+async def inside(container: str, *command: str) -> str:
+    return await docker("exec", container, *command)
+
+
+async def started_at_ms(container: str) -> float:
+    return datetime.fromisoformat((await inspect(container))["State"]["StartedAt"]).timestamp() * 1000
+
+
+async def test_the_image_says_what_it_is(stack: Stack) -> None:
+    del stack  # it has built it
+    (image,) = json.loads(await docker("image", "inspect", NAME))
+    labels = {name.removeprefix("org.opencontainers.image."): text for name, text in image["Config"]["Labels"].items()}
+    assert (labels["title"], labels["version"], labels["licenses"]) == ("Digitstream", version("digitstream"), "MIT")
+    assert image["Config"]["User"] == "10001:10001"
+    assert image["Config"]["Cmd"] == ["digit-consumer", "run"]
+
+
+async def test_a_container_has_no_rights_no_compiler_and_nothing_to_write_to_but_tmp(stack: Stack) -> None:
+    (container,) = await stack.containers()
+    status = dict(line.split(":\t") for line in (await inside(container, "cat", "/proc/1/status")).splitlines())
+    assert (status["CapEff"], status["CapBnd"], status["NoNewPrivs"]) == ("0" * 16, "0" * 16, "1")
+    assert await inside(container, "sh", "-c", "for tool in gcc cc c++ ld make; do command -v $tool; done; true") == ""
+    for folder in ("/", "/opt/digitstream", "/var"):
+        with pytest.raises(CommandFailedError, match="Read-only file system"):
+            await inside(container, "touch", f"{folder}/a-file")
+    await inside(container, "sh", "-c", "touch /tmp/a-file && rm /tmp/a-file")
+
+
+async def test_a_read_only_container_without_a_place_to_write_says_what_it_needs(stack: Stack) -> None:
+    del stack
+    with pytest.raises(CommandFailedError, match="give the container a /tmp of its own"):
+        await docker("run", "--rm", "--read-only", "--network=none", NAME)
+
+
+async def test_a_stopped_container_ends_in_order_and_a_started_one_answers_without_compiling(
+    stack: Stack, broker: Broker
+) -> None:
+    (container,) = await stack.containers()
+    await docker("stop", container)
+    assert (await inspect(container))["State"]["ExitCode"] == 0
+    assert "ended" in (await stack.compose("logs", "--no-log-prefix", "consumer")).splitlines()[-1]
+
+    sent = await broker.send(drawn_digits(1))
+    await docker("start", container)
+    await broker.everything_answered(deadline_s=LONG_S)
+    (answered_at_ms,) = [
+        result.timing.classified_at_ms for result in await broker.results() if position(result) == Position(*sent[0])
+    ]
+    took_s = (answered_at_ms - await started_at_ms(container)) / 1000
+    print(f"first prediction {took_s:.1f} s after the start")  # noqa: T201  # `make test-compose ARGS=-rP` shows it
+    list_compiled = ("sh", "-c", 'cd "$0" && find . -type f | sort')
+    in_image, in_use = [
+        await inside(container, *list_compiled, each)
+        for each in ("/opt/digitstream/compiled", "/tmp/compiled")  # noqa: S108  # in a container
+    ]
+    assert in_use == in_image
+    await stack.shared_as(8)
+
+
+async def test_the_dead_are_buried_by_the_first_process(stack: Stack) -> None:
+    (container,) = await stack.containers()
+    await inside(container, "python", "-c", KILL_A_WORKER)
+
+    async def workers_and_zombies() -> tuple[int, str]:
+        states = await inside(container, "sh", "-c", "cat /proc/[0-9]*/stat | grep ') Z ' || true")
+        return (await stack.health(container))["workers"]["running"], states
+
+    await eventually(workers_and_zombies, lambda found: found == (2, ""), deadline_s=LONG_S)
+    await stack.shared_as(8)

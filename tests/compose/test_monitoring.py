@@ -1,0 +1,95 @@
+"""Prometheus of the compose file: it finds every instance, and takes our rules and queries."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import aiohttp
+import pytest
+import yaml
+
+from broker.ports import free_ports
+from tests.compose.stack import LONG_S, ROOT, Stack, docker
+from tests.harness import promql
+from tests.harness.broker import Broker
+from tests.harness.images import drawn_digits
+from tests.harness.waiting import eventually
+
+pytestmark = pytest.mark.timeout(900)  # the first to run builds the image
+
+RULES: Final = "/etc/prometheus"
+QUIET: Final = {"DigitstreamDeadLettersRising"}
+"""What other tests on the same topics may have caused."""
+
+
+class Prometheus:
+    """Its HTTP API."""
+
+    def __init__(self, port: int, http: aiohttp.ClientSession) -> None:
+        self._address = f"http://127.0.0.1:{port}/api/v1/"
+        self._http = http
+
+    async def ask(self, path: str, **parameters: str) -> Any:
+        """Return the data of an answer; one that is no success counts as not yet."""
+        try:
+            async with self._http.get(self._address + path, params=parameters) as answer:
+                said = await answer.json()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ConnectionError(str(error)) from error
+        assert said["status"] == "success", said
+        return said["data"]
+
+    async def value(self, query: str) -> float | None:
+        """Return what a query with one sample yields; None if there is none."""
+        result = (await self.ask("query", query=query))["result"]
+        return float(result[0]["value"][1]) if result else None
+
+
+@pytest.fixture
+async def prometheus(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Prometheus]:
+    (port,) = free_ports(1)
+    monkeypatch.setenv("PROMETHEUS_PORT", str(port))
+    try:
+        await stack.compose("--profile", "monitoring", "up", "--detach", "--no-deps", "--no-recreate", "prometheus")
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
+            yield Prometheus(port, http)
+    finally:
+        with contextlib.suppress(Exception):
+            await stack.compose("--profile", "monitoring", "rm", "--stop", "--force", "--volumes", "prometheus")
+
+
+async def test_each_alert_fires_when_it_should_and_not_in_the_case_most_like_it(stack: Stack) -> None:
+    del stack  # it has looked for Docker
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    mounted = ("--volume", f"{promql.RULES.parent}:{RULES}:ro", "--entrypoint", "promtool")
+    promtool = ("run", "--rm", "--network=none", *mounted, compose["prometheus"]["image"])
+    await docker(*promtool, "check", "config", f"{RULES}/prometheus.yml")
+    assert "SUCCESS" in await docker(*promtool, "test", "rules", f"{RULES}/rules_test.yml")
+
+
+async def test_every_instance_is_scraped_and_every_query_of_the_dashboard_is_answered(
+    stack: Stack, broker: Broker, prometheus: Prometheus
+) -> None:
+    await stack.scale(2)
+    await stack.shared_as(4, 4)
+    await broker.send([*drawn_digits(200), b"no image"])
+    await broker.everything_answered(deadline_s=LONG_S)
+
+    async def ready() -> float | None:
+        return await prometheus.value('sum(digits_ready{job="digitstream"})')
+
+    await eventually(ready, lambda instances: instances == 2, deadline_s=LONG_S)
+    await eventually(
+        lambda: prometheus.value('sum(digits_items_total{status="failed"})'), lambda failed: failed, deadline_s=LONG_S
+    )
+    for query in promql.queries():
+        filled = query.replace("$job", "digitstream").replace("$instance", ".*")
+        await prometheus.ask("query", query=filled)
+    loaded = {rule["name"] for group in (await prometheus.ask("rules"))["groups"] for rule in group["rules"]}
+    assert loaded == {rule.get("alert") or rule["record"] for rule in promql.rules()}
+    firing = {alert["labels"]["alertname"] for alert in (await prometheus.ask("alerts"))["alerts"]}
+    assert firing <= QUIET
+    await stack.scale(1)
+    await stack.shared_as(8)
