@@ -12,9 +12,10 @@ import typer
 import uvloop
 from rich.console import Console
 
-from benchmarks import drain, idle, latency, report, svc
+from benchmarks import drain, flood, idle, latency, recovery, report, svc
 from benchmarks.digits import as_png, read_pixels
 from broker import running_broker
+from tests.harness.images import drawn_digits
 
 RATES = [100, 1_000]
 """Images per second at which latency is measured."""
@@ -29,6 +30,11 @@ class What(StrEnum):
     IDLE = "idle"
     LATENCY = "latency"
     DRAIN = "drain"
+    FLOOD = "flood"
+    RECOVERY = "recovery"
+
+
+WITHOUT_MNIST = {What.FLOOD, What.RECOVERY}
 
 
 @app.command()
@@ -37,21 +43,25 @@ def run(
     what: Annotated[list[What] | None, typer.Argument(help="Which benchmarks; by default all.")] = None,
     mnist: Annotated[Path | None, typer.Option(help="Folder of MNIST's two IDX files of training digits.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
-    images: Annotated[int, typer.Option(min=1_000, help="drain: images in the backlog of a round.")] = 100_000,
-    rounds: Annotated[int, typer.Option(min=1, help="drain: rounds, of which the median counts.")] = 5,
+    images: Annotated[int, typer.Option(min=1_000, help="drain, flood: images of a round.")] = 100_000,
+    rounds: Annotated[int, typer.Option(min=1, help="drain, flood, recovery: rounds, of which the median counts.")] = 5,
     seconds: Annotated[float, typer.Option(min=1, help="latency, idle: how long each is measured.")] = 30,
 ) -> None:
     """Measure the running service on a real Kafka, both on this machine, with the default settings.
 
     idle: processor and memory while there is nothing to do. latency: from producing an image to a
     read_committed reader. drain: images per second through a backlog, against the loop one would write by hand.
+    flood: what the worst records on one partition leave to the traffic of another. recovery: from a kill
+    to the first results. The last two need no MNIST.
     """
-    if mnist is None:
-        raise typer.BadParameter("give the folder of train-images-idx3-ubyte.gz and its labels", param_hint="--mnist")
     wanted = what or list(What)
-    pixels, _ = read_pixels(mnist)
-    files = as_png(np.random.default_rng(0).permutation(pixels))
-    machine = svc.trained(mnist, console) if What.DRAIN in wanted else None
+    files, machine = drawn_digits(200), None
+    if mnist is not None:
+        pixels, _ = read_pixels(mnist)
+        files = as_png(np.random.default_rng(0).permutation(pixels))
+        machine = svc.trained(mnist, console) if What.DRAIN in wanted else None
+    elif not WITHOUT_MNIST.issuperset(wanted):
+        raise typer.BadParameter("give the folder of train-images-idx3-ubyte.gz and its labels", param_hint="--mnist")
     measured: dict[str, Any] = {"machine": report.machine()}
     with running_broker(properties={"log.message.timestamp.type": "LogAppendTime"}) as cluster:
         if What.IDLE in wanted:
@@ -60,9 +70,14 @@ def run(
             measured["latency"] = uvloop.run(
                 latency.measure(cluster, files, rates=RATES, seconds=seconds, console=console)
             )
+        backlog = [files[number % len(files)] for number in range(images)]
+        if What.FLOOD in wanted:
+            measured["flood"] = uvloop.run(flood.measure(cluster, backlog, rounds=rounds, console=console))
         if machine is not None:
-            backlog = [files[number % len(files)] for number in range(images)]
             measured["drain"] = uvloop.run(drain.measure(cluster, backlog, svc=machine, rounds=rounds, console=console))
+    if What.RECOVERY in wanted:
+        with running_broker(nodes=3) as three:
+            measured["recovery"] = uvloop.run(recovery.measure(three, rounds=rounds, console=console))
     Console().print(report.table(measured))
     if json_file is not None:
         json_file.write_text(json.dumps(measured, indent=2) + "\n")

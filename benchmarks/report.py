@@ -27,6 +27,12 @@ def table(measured: dict[str, Any]) -> Table:
         shown.add_row("latency", f"at {int(rate):,} images/s: p50 / p99 / worst", figure)
     for what, figure in _drain(measured.get("drain")):
         shown.add_row("drain", what, figure)
+    if "flood" in measured:
+        figure = "{share:.0%} of {alone_images_per_s:,.0f}/s".format(**measured["flood"])
+        shown.add_row("flood", "beside the worst records on another partition", figure)
+    for what, times in measured.get("recovery", {}).items():
+        figure = "{median_s:.2f} s / {max_s:.2f} s / {bar_s:.0f} s".format(**times)
+        shown.add_row("recovery", f"killed {what}: median / worst / bar", figure)
     return shown
 
 

@@ -1,0 +1,77 @@
+"""What a flood of the worst records on one partition leaves to the traffic of another.
+
+Each round answers the same images twice, alone and beside a flood that does not end meanwhile, so whatever else the
+machine does meets both. Rates are taken from the timestamps that the broker gives the results.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import statistics
+from typing import Any, Final
+
+from rich.console import Console
+
+from broker import Cluster
+from tests.harness import bombs
+from tests.harness.broker import fresh_topics
+from tests.harness.service import running_service
+
+FLOODED, LEGAL = 0, 1
+"""Partitions."""
+BOMBS: Final = 100
+DEADLINE_S: Final = 600.0
+_LOOK_PAUSE_S: Final = 0.2
+
+
+async def measure(cluster: Cluster, images: list[bytes], *, rounds: int, console: Console) -> dict[str, Any]:
+    """Answer images of one partition, alone and beside a flood, in several rounds.
+
+    Parameters
+    ----------
+    cluster
+        Stamps records when they arrive (``log.message.timestamp.type=LogAppendTime``).
+    images
+        The legal traffic of each round.
+    rounds
+        Of which the median counts.
+    console
+        Told of each round.
+
+    Returns
+    -------
+    dict
+        Rates in images per second, and ``share``: the median of the rounds' ratios.
+    """
+    worst = [make() for make in (*bombs.IMAGES.values(), *bombs.RECORDS.values())]
+    flood = list(itertools.islice(itertools.cycle(worst), BOMBS))
+    taken = []
+    for number in range(1, rounds + 1):
+        alone = await _legal_rate(cluster, images, [])
+        beside = await _legal_rate(cluster, images, flood)
+        taken.append({"alone_images_per_s": alone, "beside_images_per_s": beside, "share": beside / alone})
+        console.print(
+            f"flood, round {number}: alone {alone:,.0f}/s, beside a flood {beside:,.0f}/s: {beside / alone:.0%}"
+        )
+    medians = {name: statistics.median(each[name] for each in taken) for name in taken[0]}
+    return {"images": len(images), "rounds": taken, **medians}
+
+
+async def _legal_rate(cluster: Cluster, images: list[bytes], flood: list[bytes]) -> float:
+    async with fresh_topics(cluster) as broker:
+        await broker.send(flood, partition=FLOODED)
+        await broker.send(images, partition=LEGAL)
+        async with running_service(broker), asyncio.timeout(DEADLINE_S):
+            while (await broker.committed_offsets())[LEGAL] != len(images):  # noqa: ASYNC110  # offsets of a group send no event
+                await asyncio.sleep(_LOOK_PAUSE_S)
+            if flood and (await broker.committed_offsets())[FLOODED] == len(flood):
+                raise RuntimeError("the flood was over before the images were answered: send more images, or less")
+        results = await broker.read(broker.topics.predictions)
+    times_ms = sorted(result.timestamp for result in results if result.partition == LEGAL)
+    if len(times_ms) != len(images):
+        raise RuntimeError(f"{len(images)} images have {len(times_ms)} results")
+    # The second half: the first batches of a new service meet lanes of which nothing is known.
+    middle_ms = times_ms[len(times_ms) // 2]
+    behind_middle: int = sum(1 for time in times_ms if time > middle_ms)
+    return float(behind_middle / (times_ms[-1] - middle_ms) * 1000)
