@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -10,7 +9,6 @@ import aiohttp
 import pytest
 import yaml
 
-from broker.ports import free_ports
 from tests.compose.stack import LONG_S, ROOT, Stack, docker
 from tests.harness import promql
 from tests.harness.broker import Broker
@@ -27,14 +25,14 @@ QUIET: Final = {"DigitstreamDeadLettersRising"}
 class Prometheus:
     """Its HTTP API."""
 
-    def __init__(self, port: int, http: aiohttp.ClientSession) -> None:
-        self._address = f"http://127.0.0.1:{port}/api/v1/"
+    def __init__(self, address: str, http: aiohttp.ClientSession) -> None:
+        self._api = f"{address}/api/v1/"
         self._http = http
 
     async def ask(self, path: str, **parameters: str) -> Any:
         """Return the data of an answer; one that is no success counts as not yet."""
         try:
-            async with self._http.get(self._address + path, params=parameters) as answer:
+            async with self._http.get(self._api + path, params=parameters) as answer:
                 said = await answer.json()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ConnectionError(str(error)) from error
@@ -48,16 +46,14 @@ class Prometheus:
 
 
 @pytest.fixture
-async def prometheus(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Prometheus]:
-    (port,) = free_ports(1)
-    monkeypatch.setenv("PROMETHEUS_PORT", str(port))
+async def prometheus(stack: Stack) -> AsyncIterator[Prometheus]:
+    monitoring = ("--profile", "monitoring")
     try:
-        await stack.compose("--profile", "monitoring", "up", "--detach", "--no-deps", "--no-recreate", "prometheus")
+        await stack.compose(*monitoring, "up", "--detach", "--wait", "--no-deps", "--no-recreate", "prometheus")
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
-            yield Prometheus(port, http)
+            yield Prometheus(stack.prometheus, http)
     finally:
-        with contextlib.suppress(Exception):
-            await stack.compose("--profile", "monitoring", "rm", "--stop", "--force", "--volumes", "prometheus")
+        await stack.compose(*monitoring, "rm", "--stop", "--force", "--volumes", "prometheus")
 
 
 async def test_each_alert_fires_when_it_should_and_not_in_the_case_most_like_it(stack: Stack) -> None:
@@ -89,7 +85,11 @@ async def test_every_instance_is_scraped_and_every_query_of_the_dashboard_is_ans
         await prometheus.ask("query", query=filled)
     loaded = {rule["name"] for group in (await prometheus.ask("rules"))["groups"] for rule in group["rules"]}
     assert loaded == {rule.get("alert") or rule["record"] for rule in promql.rules()}
-    firing = {alert["labels"]["alertname"] for alert in (await prometheus.ask("alerts"))["alerts"]}
-    assert firing <= QUIET
+
+    async def alerts() -> set[str]:
+        return {alert["labels"]["alertname"] for alert in (await prometheus.ask("alerts"))["alerts"]}
+
+    # Before the first scrape nothing is up, so that DigitstreamAbsent may be pending until the next evaluation.
+    await eventually(alerts, lambda pending_or_firing: pending_or_firing <= QUIET, deadline_s=LONG_S)
     await stack.scale(1)
     await stack.shared_as(8)

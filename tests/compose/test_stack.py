@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from tests.compose.stack import LONG_S, ROOT, Stack, all_answered_once, docker, get, progress
+from tests.compose.stack import LONG_S, ROOT, Stack, all_answered_once, docker, progress
 from tests.demo import SENT, expected, outcome
 from tests.harness.broker import Broker
 from tests.harness.producer import run
@@ -111,18 +111,3 @@ async def test_the_broker_loses_its_network_under_load_and_comes_back(stack: Sta
         await docker("network", "connect", "--alias", "kafka", stack.network, kafka)
         await stack.shared_as(8)
         await progress(broker)
-
-
-async def test_prometheus_finds_every_instance_and_knows_the_rules(stack: Stack) -> None:
-    await stack.scale(2)
-    await stack.compose("--profile", "monitoring", "up", "--detach", "--wait", "--no-deps", "prometheus")
-
-    async def ready() -> list[str]:
-        answer = await get(f"{stack.prometheus}/api/v1/query?query=digits_ready")
-        return [sample["value"][1] for sample in answer["data"]["result"]]
-
-    await eventually(ready, lambda found: found == ["1", "1"], deadline_s=LONG_S)
-    (group, *_) = (await get(f"{stack.prometheus}/api/v1/rules"))["data"]["groups"]
-    assert group["rules"]
-    await stack.compose("--profile", "monitoring", "rm", "--stop", "--force", "prometheus")
-    await stack.scale(1)
