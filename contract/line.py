@@ -16,7 +16,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from contract.secret_files import UnusableError, secret, show_certificate, trusting
+from contract.secret_files import UnusableError, secret, show_certificate, shown, trusting
 
 _Value = TypeVar("_Value")
 _Optional = Annotated[_Value | None, BeforeValidator(lambda value: None if value == "" else value)]  # not 0, not False
@@ -49,7 +49,7 @@ class LineSettings(BaseModel):
     bootstrap_servers: Annotated[
         str,
         Field(
-            pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s,:]+):\d+(,(\[[0-9a-fA-F:.]+\]|[^\s,:]+):\d+)*$",
+            pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s,:@/]+):\d+(,(\[[0-9a-fA-F:.]+\]|[^\s,:@/]+):\d+)*$",
             description="host:port of brokers, comma-separated.",
         ),
     ] = "localhost:9092"
@@ -164,8 +164,8 @@ class LineSettings(BaseModel):
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if name.startswith(prefix) and value != field.default:
-                shown = "********" if "password" in name else repr(str(value))
+                variable = name.upper()
                 yield (
-                    f"{name.upper()}={shown} has no effect with SECURITY_PROTOCOL={self.security_protocol}: "
-                    f"set SECURITY_PROTOCOL={protocol}"
+                    f"{variable}={shown(variable, value)} has no effect with "
+                    f"SECURITY_PROTOCOL={self.security_protocol}: set SECURITY_PROTOCOL={protocol}"
                 )

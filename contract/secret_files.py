@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Final
 
 from pydantic import SecretStr
+
+MASK: Final = "********"
 
 
 class UnusableError(Exception):
@@ -80,10 +83,13 @@ def show_certificate(context: ssl.SSLContext, certificate: Path, key: Path | Non
         raise UnusableError(f"{where} cannot be used: {why}") from error
 
 
+def shown(name: str, value: object) -> str:
+    """Return a setting's value as it may be told: someone may have put the secret itself where its file belongs."""
+    return MASK if "PASSWORD" in name or "-----BEGIN" in str(value) else f"'{value}'"
+
+
 def _read(path: Path, name: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        # Someone may have put the password itself where its file belongs.
-        shown = "********" if "PASSWORD" in name else f"'{path}'"
-        raise UnusableError(f"{name}={shown} cannot be read: {error.strerror}") from error
+        raise UnusableError(f"{name}={shown(name, path)} cannot be read: {error.strerror}") from None  # it has the path

@@ -1,7 +1,8 @@
 """Settings of the Kafka connection, shared by both sides, and how settings are read.
 
-A setting is an environment variable ``DIGITS_…``, nested by ``__``. A wrong or unknown one stops the
-start with its name, its value (secrets masked) and what would be right.
+A setting is an environment variable ``DIGITS_…``, nested by ``__``. A wrong one stops the start with its
+name, its value (secrets masked) and what would be right; an unknown one with its name alone, since a
+misspelt name may be that of a secret.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract.line import LineSettings
+from contract.secret_files import MASK
 from contract.topics import TopicSettings
 
 PREFIX: Final = "DIGITS_"
@@ -69,7 +71,7 @@ def load(kind: type[_Settings], *, owns_prefix: bool) -> _Settings:
     Raises
     ------
     SettingsError
-        Names every unknown or wrong variable, its value and what would be right.
+        Names every unknown or wrong variable and what would be right; of a wrong one also its value.
     """
     complaints = list(_unknown(kind, owns_prefix=owns_prefix))
     if complaints:
@@ -121,10 +123,12 @@ def _unknown(kind: type[BaseSettings], *, owns_prefix: bool) -> Iterator[str]:
         # Only the last part is compared: the parts before it are alike in all names of a group.
         siblings = {sibling.removeprefix(group + DELIMITER): sibling for sibling in known if sibling.startswith(group)}
         near = [siblings[part] for part in difflib.get_close_matches(last, siblings, n=1, cutoff=TYPO)]
-        if owns_prefix or upper in groups or (near and group in groups):
+        if upper in groups:
+            yield f"{name}: there is no such setting; known are {', '.join(each for each in known if upper in each)}"
+        elif owns_prefix or (near and group in groups):
             near = near or difflib.get_close_matches(upper, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            yield f"{name}={_masked(name, os.environ[name])}: there is no such setting; {hint}"
+            yield f"{name}: there is no such setting; {hint}"
 
 
 def _explain(kind: type[BaseSettings], line: Any) -> str:
@@ -134,14 +138,13 @@ def _explain(kind: type[BaseSettings], line: Any) -> str:
     if field is None:  # a rule between the settings of one group: the message names them
         return f"{name}{DELIMITER}…: {message}"
     meaning = f" ({field.description})" if field.description else ""
-    value = _masked(name, os.environ.get(name, str(line["input"])), secret=_is_secret(field))
-    return f"{name}={value}: {message}{meaning}"
+    return f"{name}={_shown(name, field, line['input'])}: {message}{meaning}"
 
 
-def _is_secret(field: Any) -> bool:
-    return SecretStr in (field.annotation, *getattr(field.annotation, "__args__", ()))
-
-
-def _masked(name: str, value: str, *, secret: bool = False) -> str:
-    looks_secret = any(word in name.upper() for word in ("PASSWORD", "SECRET", "TOKEN"))
-    return "********" if secret or looks_secret else repr(value)
+def _shown(name: str, field: FieldInfo, value: object) -> str:
+    types = (field.annotation, *getattr(field.annotation, "__args__", ()))
+    if SecretStr in types or "PASSWORD" in name or isinstance(value, dict):  # a dict: of variables that nobody knows
+        return MASK
+    # As in user:password@host:9092; a password may itself hold commas and @.
+    before, _, host = str(value).rpartition("@")
+    return repr(f"{MASK}@{host}" if before else str(value))

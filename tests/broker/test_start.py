@@ -115,7 +115,7 @@ async def test_topics_that_are_missing_are_named_and_not_created_even_where_the_
 async def test_a_wrong_setting_ends_the_start_with_code_2(broker: Broker) -> None:
     async with starting_service(broker, {"DIGITS_WORKERS": "many", "DIGITS_HEALTH__PRT": "1"}) as service:
         assert await service.wait() == 2
-        assert service.log == "DIGITS_HEALTH__PRT='1': there is no such setting; did you mean DIGITS_HEALTH__PORT?\n"
+        assert service.log == "DIGITS_HEALTH__PRT: there is no such setting; did you mean DIGITS_HEALTH__PORT?\n"
 
 
 @pytest.fixture

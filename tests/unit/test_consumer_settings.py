@@ -91,7 +91,7 @@ def test_a_misspelt_variable_is_refused_with_the_right_name(
     monkeypatch: pytest.MonkeyPatch, wrong: str, right: str
 ) -> None:
     monkeypatch.setenv(wrong, "1")
-    assert complaint() == f"{wrong}='1': there is no such setting; did you mean {right}?"
+    assert complaint() == f"{wrong}: there is no such setting; did you mean {right}?"
 
 
 @pytest.mark.parametrize("command", ["run", "settings"])

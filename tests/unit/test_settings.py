@@ -1,6 +1,8 @@
-"""A setting that cannot be used is named with its value and what would be right."""
+"""A setting that cannot be used is named with what would be right, and no secret is told."""
 
 from __future__ import annotations
+
+import traceback
 
 import pytest
 from pydantic import BaseModel, Field, SecretStr
@@ -50,7 +52,7 @@ def test_variables_are_read_by_their_nested_names(monkeypatch: pytest.MonkeyPatc
     assert settings.topics.dead_letter == "bin"
 
 
-@pytest.mark.parametrize("servers", ["", "localhost", "localhost:", "a:1,,b:2", "a:1 b:2", "kafka://a:1"])
+@pytest.mark.parametrize("servers", ["", "localhost", "localhost:", "a:1,,b:2", "a:1 b:2", "kafka://a:1", "a/b:1"])
 def test_bootstrap_servers_that_are_none_are_shown_with_what_would_be_right(
     monkeypatch: pytest.MonkeyPatch, servers: str
 ) -> None:
@@ -82,12 +84,14 @@ def test_a_misspelt_variable_is_refused_with_the_right_name(
     monkeypatch: pytest.MonkeyPatch, wrong: str, right: str
 ) -> None:
     monkeypatch.setenv(wrong, "x")
-    assert complaint() == f"{wrong}='x': there is no such setting; did you mean {right}?"
+    assert complaint() == f"{wrong}: there is no such setting; did you mean {right}?"
 
 
 def test_a_group_by_itself_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITS_KAFKA", "localhost:9092")
-    assert complaint().startswith("DIGITS_KAFKA='localhost:9092': there is no such setting; ")
+    assert complaint().startswith(
+        "DIGITS_KAFKA: there is no such setting; known are DIGITS_KAFKA__BOOTSTRAP_SERVERS, DIGITS_KAFKA__SECURITY_"
+    )
 
 
 def test_a_client_bears_the_services_settings_in_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,8 +105,8 @@ def test_the_owner_of_the_prefix_bears_no_variable_that_it_does_not_know(monkeyp
     monkeypatch.setenv("DIGITS_KAFKA__SESSION", "1")
     monkeypatch.setenv("DIGITS_WORKRES", "4")
     lines = complaint(ServiceLike, owns_prefix=True).splitlines()
-    assert lines[0].startswith("DIGITS_KAFKA__SESSION='1': there is no such setting; ")
-    assert lines[1] == "DIGITS_WORKRES='4': there is no such setting; did you mean DIGITS_WORKERS?"
+    assert lines[0].startswith("DIGITS_KAFKA__SESSION: there is no such setting; ")
+    assert lines[1] == "DIGITS_WORKRES: there is no such setting; did you mean DIGITS_WORKERS?"
 
 
 def test_every_wrong_value_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +123,45 @@ def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "sesame" not in complaint(ServiceLike, owns_prefix=True)
     monkeypatch.delenv("DIGITS_SECRETS__PASSWORD")
     assert complaint(ServiceLike, owns_prefix=True).startswith("DIGITS_SECRETS__PASSPHRASE=********: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DIGITS_KAFKA__SASL_PASSWD", "hunter2"),
+        ("DIGITS_KAFKA__SASL_PASWORD", "hunter2"),
+        ("digits_kafka__sasl_passwd", "hunter2"),
+        ("DIGITS_KAFKA__SSL_KEY_PASSPHRASE", "hunter2"),
+        ("DIGITS_KAFKA__PASS", "hunter2"),
+        ("DIGITS_PASS", "hunter2"),
+        ("DIGITS_KAFKA", '{"sasl_password": "hunter2"}'),
+        ("DIGITS_KAFKA", "hunter2"),
+        ("DIGITS_KAFKA__SASL_PASSWORD__FILE", "hunter2"),
+        ("DIGITS_KAFKA__BOOTSTRAP_SERVERS__PASSWD", "hunter2"),
+        ("DIGITS_KAFKA__BOOTSTRAP_SERVERS", "user:hunter2@kafka:9092"),
+        ("digits_kafka__bootstrap_servers", "user:hunter2@kafka:9092"),
+        ("DIGITS_KAFKA__BOOTSTRAP_SERVERS", "hunter2@kafka:9092"),
+        ("DIGITS_KAFKA__BOOTSTRAP_SERVERS", "SASL_SSL://user:hunter2,@:hunter2@kafka:9092,user:hunter2@kafka:9093"),
+        ("DIGITS_KAFKA__SSL_KEY_FILE", "-----BEGIN PRIVATE KEY-----hunter2"),
+    ],
+)
+@pytest.mark.parametrize("kind", [ClientSettings, ServiceLike])
+def test_a_secret_under_a_wrong_name_or_in_a_wrong_place_is_not_shown_either(
+    monkeypatch: pytest.MonkeyPatch, kind: type[BaseSettings], name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    if kind is ClientSettings and name in {"DIGITS_KAFKA__PASS", "DIGITS_PASS"}:
+        load(kind, owns_prefix=False)  # may be the service's
+        return
+    with pytest.raises(SettingsError) as caught:
+        load(kind, owns_prefix=kind is ServiceLike)
+    assert name.upper().partition("__")[0] in str(caught.value).upper()
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_of_an_address_with_a_password_the_host_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITS_KAFKA__BOOTSTRAP_SERVERS", "user:hunter2@kafka:9092")
+    assert complaint().startswith("DIGITS_KAFKA__BOOTSTRAP_SERVERS='********@kafka:9092': ")
 
 
 def test_variables_lists_all_in_the_order_of_definition() -> None:
