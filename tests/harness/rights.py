@@ -69,6 +69,13 @@ async def take_away(cluster: Cluster, user: str, right: Right) -> None:
         await eventually(lambda: admin.known(user), lambda known: known < before)
 
 
+async def take_all_away(cluster: Cluster, user: str) -> None:
+    """Take all rights from a user, and return once the node knows."""
+    async with _Admin(cluster) as admin:
+        await admin.ask(DeleteAclsRequest(*_all_of(user)))
+        await eventually(lambda: admin.known(user), lambda known: known == 0)
+
+
 class _Admin:
     def __init__(self, cluster: Cluster) -> None:
         self._client = AIOKafkaAdminClient(**cluster.client_options)
@@ -85,11 +92,13 @@ class _Admin:
 
     async def known(self, user: str) -> int:
         """Count the rights of a user that the node goes by."""
-        any_resource, any_operation, any_permission = 1, 1, 1
-        answer = await self.ask(
-            DescribeAclsRequest(any_resource, None, _ANY_PATTERN, f"User:{user}", None, any_operation, any_permission)
-        )
+        answer = await self.ask(DescribeAclsRequest(*_all_of(user)))
         return sum(len(resource[-1]) for resource in answer.resources)
+
+
+def _all_of(user: str) -> tuple[int, None, int, str, None, int, int]:
+    any_resource, any_operation, any_permission = 1, 1, 1
+    return any_resource, None, _ANY_PATTERN, f"User:{user}", None, any_operation, any_permission
 
 
 def _acl(right: Right, user: str) -> tuple[int, str, int, str, str, int, int]:

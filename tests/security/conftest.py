@@ -1,4 +1,4 @@
-"""One secure cluster, and a user of each test's own, who comes by certificate."""
+"""One secure cluster, and a user of each test's own, who comes by certificate or by password."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from broker import Cluster, running_broker
 from tests.harness.broker import Broker, fresh_topics
+from tests.harness.rights import take_all_away
 
 
 @pytest.fixture(scope="session")
@@ -37,14 +38,26 @@ class User:
 
 
 @pytest.fixture
-def user(secure_cluster: Cluster) -> User:
-    assert secure_cluster.security is not None
-    name = f"user-{uuid.uuid4().hex[:8]}"
-    return User(
-        name,
-        {
-            "DIGITS_KAFKA__SECURITY_PROTOCOL": "SSL",
-            "DIGITS_KAFKA__SSL_CA_FILE": str(secure_cluster.security.ca_file),
-            "DIGITS_KAFKA__SSL_CERTIFICATE_FILE": str(secure_cluster.security.certificate_file(name)),
-        },
-    )
+async def user(request: pytest.FixtureRequest, secure_cluster: Cluster) -> AsyncIterator[User]:
+    """Come by a certificate made for the test; with the parameter "password", as the broker's own user `service`."""
+    security = secure_cluster.security
+    assert security is not None
+    if getattr(request, "param", "certificate") == "certificate":
+        name = f"user-{uuid.uuid4().hex[:8]}"
+        how = {
+            "BOOTSTRAP_SERVERS": secure_cluster.bootstrap_servers,
+            "SECURITY_PROTOCOL": "SSL",
+            "SSL_CERTIFICATE_FILE": str(security.certificate_file(name)),
+        }
+    else:
+        name = "service"
+        how = {
+            "BOOTSTRAP_SERVERS": secure_cluster.scram_servers,
+            "SECURITY_PROTOCOL": "SASL_SSL",
+            "SASL_MECHANISM": "SCRAM-SHA-512",
+            "SASL_USERNAME": name,
+            "SASL_PASSWORD_FILE": str(security.password_file(name)),
+        }
+    how["SSL_CA_FILE"] = str(security.ca_file)
+    yield User(name, {f"DIGITS_KAFKA__{setting}": value for setting, value in how.items()})
+    await take_all_away(secure_cluster, name)

@@ -27,6 +27,7 @@ SERVICE = documented("### The service")
 COMMANDS = {name: documented(f"\n`{name}`") for name in ("send", "watch", "dead-letters", "replay", "audit")}
 CREATE_TOPICS = documented("\n`create-topics`")
 EVERY = pytest.mark.parametrize("missing", SERVICE, ids=str)
+BY_ALL_MEANS = pytest.mark.parametrize("user", ["certificate", "password"], indirect=True)
 
 
 def sentence(missing: Right, broker: Broker) -> str:
@@ -60,6 +61,7 @@ def fatal(service: Service) -> str:
 
 
 @EVERY
+@BY_ALL_MEANS
 async def test_the_start_ends_with_the_name_of_the_right_that_is_missing(
     secure_broker: Broker, user: User, missing: Right, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +85,7 @@ async def test_all_that_is_missing_is_named_at_once_and_the_exit_code_is_1(secur
 
 
 @EVERY
+@BY_ALL_MEANS
 async def test_with_these_rights_it_works_until_one_is_withdrawn_which_ends_it_with_nothing_half_done(
     secure_broker: Broker, secure_cluster: Cluster, user: User, missing: Right
 ) -> None:
