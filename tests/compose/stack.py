@@ -186,16 +186,16 @@ def running_stack() -> Iterator[Stack]:
         environment.setenv("KAFKA_PORT", str(kafka_port))
         environment.setenv("PROMETHEUS_PORT", str(prometheus_port))
         environment.delenv("COMPOSE_PROFILES", raising=False)
-        _remove()
+        remove(NAME)
         try:
             with DockerCompose(ROOT, compose_file_name="docker-compose.yml", build=True, quiet_build=True) as compose:
                 yield Stack(compose, kafka_port, prometheus_port)
         finally:
-            _remove()
+            remove(NAME)
 
 
-def _remove() -> None:
-    """Remove containers, network, volumes and image, also those of profiles that are not active."""
-    down = ("compose", "--profile", "*", "down", "--volumes", "--remove-orphans")
-    for arguments in (down, ("image", "rm", "--force", NAME)):
+def remove(name: str) -> None:
+    """Remove containers, network, volumes and image of this name, also those of profiles that are not active."""
+    down = ("compose", "--project-name", name, "--profile", "*", "down", "--volumes", "--remove-orphans")
+    for arguments in (down, ("image", "rm", "--force", name)):
         subprocess.run(["docker", *arguments], cwd=ROOT, check=True, capture_output=True)  # noqa: S607  # the user's

@@ -1,0 +1,74 @@
+"""The first commands of a user, as the README has them: exactly these, with no setting."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from tests.compose.stack import NAME, ROOT, Stack, docker, remove
+
+OURS: Final = f"{NAME}-make"
+PORT: Final = 9092
+NOT_A_USERS: Final = ("ARGS", "COMPOSE_", "DIGITS_", "DIGITSTREAM_", "KAFKA_", "MAKE", "MFLAGS", "PYTHON")
+"""Variables that begin so could decide what happens."""
+
+
+def port_is_taken() -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended hold it for a minute
+        try:
+            probe.bind(("127.0.0.1", PORT))
+        except OSError:
+            return True
+    return False
+
+
+@pytest.fixture
+def project(stack: Stack) -> Iterator[str]:
+    """A project and an image of our own, so that a user's are left alone, on the port that everyone has."""
+    del stack  # it has looked for Docker, and has built most of what our image is made of
+    remove(OURS)  # what a run that was killed has left
+    if port_is_taken():
+        assert not os.environ.get("CI"), f"port {PORT} is taken"
+        pytest.skip(f"port {PORT} is taken, perhaps by your own `make up`")
+    try:
+        yield OURS
+    finally:
+        remove(OURS)
+
+
+async def command(project: str, *words: str) -> str:
+    """Run a command in the checkout and return what it has said; it must end well."""
+    process = await asyncio.create_subprocess_exec(
+        *words,
+        cwd=ROOT,
+        stdout=PIPE,
+        stderr=STDOUT,
+        env={name: value for name, value in os.environ.items() if not name.startswith(NOT_A_USERS)}
+        | {"COMPOSE_PROJECT_NAME": project, "DIGITSTREAM_IMAGE": project},
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    return said.decode()
+
+
+@pytest.mark.timeout(900)  # it may have to build the image
+async def test_make_up_send_and_make_down_work_as_they_stand_in_the_readme(project: str) -> None:
+    mine = ("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={project}")
+    try:
+        await command(project, "make", "up")
+        answers = await command(project, ".venv/bin/digit-producer", "send", "tests/data/digits", "--wait")
+        rows = [line for line in answers.splitlines() if ".png" in line]
+        assert len(rows) == 40, answers
+        assert "failed" not in answers
+        assert await docker(*mine)
+    finally:
+        await command(project, "make", "down", "ARGS=--volumes")
+    assert await docker(*mine) == ""
+    assert await docker("volume", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={project}") == ""
