@@ -61,6 +61,11 @@ class Hand:
         self.records = 0
         self.size_bytes = 0
 
+    @property
+    def oldest_at_ms(self) -> int | None:
+        """When the first record in hand was produced, as its timestamp says; None if there is none."""
+        return self._chunks[0].requests[0].task.timestamp_ms if self._chunks else None
+
     async def make_room(self, size_bytes: int) -> None:
         """Wait until another chunk of this size may be held. Add it before anything else is awaited."""
         await self._room.acquire()

@@ -97,10 +97,18 @@ class Health:
             self.metrics.serving(self.workers.model)
         self.metrics.workers.set(self.workers.running if self.workers else 0)
         self.metrics.assigned.set(len(lanes))
-        self.metrics.lag.clear()  # partitions that have gone elsewhere are no longer ours to tell of
-        for lane in lanes:
-            if (lag := self._lag(lane)) is not None:
-                self.metrics.lag.labels(lane.name).set(lag)
+        by_partition = [
+            (self.metrics.lag, self._lag),
+            (self.metrics.readable, self._readable),
+            (self.metrics.undecided, self._undecided),
+            (self.metrics.stable_offset, self._stable_offset),
+            (self.metrics.oldest_age, _oldest_age_s),
+        ]
+        for gauge, told_by in by_partition:
+            gauge.clear()  # partitions that have gone elsewhere are no longer ours to tell of
+            for lane in lanes:
+                if (value := told_by(lane)) is not None:
+                    gauge.labels(lane.name).set(value)
 
     def _partition(self, lane: Lane) -> dict[str, Any]:
         return {
@@ -119,6 +127,25 @@ class Health:
             return None
         end = self.consumer.highwater(lane.partition)
         return None if end is None else max(0, end - lane.committed_offset)
+
+    def _stable_offset(self, lane: Lane) -> int | None:
+        """Where what may be read ends, as of the last fetch."""
+        if lane.partition not in self.consumer.assignment():
+            return None
+        stable: int | None = self.consumer.last_stable_offset(lane.partition)
+        return stable
+
+    def _readable(self, lane: Lane) -> int | None:
+        return None if self._stable_offset(lane) is None else lane.readable_records
+
+    def _undecided(self, lane: Lane) -> int | None:
+        """Offsets from there to the log's end; both came with the same fetch."""
+        stable = self._stable_offset(lane)
+        return None if stable is None else max(0, self.consumer.highwater(lane.partition) - stable)
+
+
+def _oldest_age_s(lane: Lane) -> float:
+    return 0 if lane.oldest_at_ms is None else max(0.0, time.time() - lane.oldest_at_ms / 1000)
 
 
 @contextlib.asynccontextmanager

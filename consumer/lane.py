@@ -79,7 +79,8 @@ class Lane:
     """One assigned partition. Owner: the task ``lane TOPIC/PARTITION``.
 
     It alone moves the fetch position and uses the producer. `Lanes` calls `drain` and `revoke`; health reads
-    `started`, `in_hand`, `progressed_at_s`, `in_transaction` and `committed_offset`, nothing else.
+    `started`, `in_hand`, `readable_records`, `oldest_at_ms`, `progressed_at_s`, `in_transaction` and
+    `committed_offset`, nothing else.
     """
 
     def __init__(self, partition: TopicPartition, equipment: Equipment) -> None:
@@ -88,6 +89,7 @@ class Lane:
         self._equipment = equipment
         self._settings = equipment.settings
         self._hand = Hand(equipment.budget, equipment.metrics)
+        self._fetcher: Fetcher | None = None
         self._fetching: asyncio.Task[None] | None = None
         self._publishing: asyncio.Task[None] | None = None
         self._end: End | None = None
@@ -103,6 +105,16 @@ class Lane:
     def in_hand(self) -> int:
         """Records fetched and not yet answered."""
         return self._hand.records
+
+    @property
+    def readable_records(self) -> int:
+        """Records in hand, and offsets behind them that may be read: not those behind an open transaction."""
+        return self._hand.records + (0 if self._fetcher is None else self._fetcher.behind_records())
+
+    @property
+    def oldest_at_ms(self) -> int | None:
+        """When the oldest record in hand was produced, as its timestamp says; None if there is none."""
+        return self._hand.oldest_at_ms
 
     async def run(self) -> End:
         """Carry records until the lane ends; raise only `Fatal`, since that ends all other lanes."""
@@ -120,7 +132,8 @@ class Lane:
                     self._equipment.consumer, self.partition, self._settings.kafka.on_lost_offset
                 )
                 self.committed_offset = offset
-                await self._carry(producer, Fetcher(self._equipment.consumer, self.partition, offset))
+                self._fetcher = Fetcher(self._equipment.consumer, self.partition, offset)
+                await self._carry(producer, self._fetcher)
         except Lost as lost:
             log.warning("lane lost", partition=self.name, why=str(lost), then="the group is asked who goes on")
             return self._end or End.LOST  # revoked in the meantime: there is nobody to ask

@@ -100,13 +100,16 @@ class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
     async def _keep(self, partition: TopicPartition) -> None:
         """Run the lane of a partition, and another whenever it is lost, until it is revoked or drained."""
         pauses = _pauses()
+        committed_offset = None
         while True:
             lane = Lane(partition, self._equipment)
+            lane.committed_offset = committed_offset  # the last that we know of, until it has asked
             self.current[partition] = lane
             if await lane.run() is not End.LOST or self._draining:
                 return
             self._equipment.metrics.lanes_lost.inc()
             lane.started = False
+            committed_offset = lane.committed_offset
             if lane.committed_at_ms is not None:
                 pauses = _pauses()  # it has worked in between: a new trouble, not the old one
             await asyncio.sleep(next(pauses))

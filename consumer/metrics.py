@@ -52,6 +52,30 @@ class Metrics:
         self.lag = Gauge(
             "digits_lag_records", "Offsets between committed and log end.", ["partition"], registry=registry
         )
+        self.readable = Gauge(
+            "digits_readable_records",
+            "Records fetched, unanswered, and offsets behind them that may be read.",
+            ["partition"],
+            registry=registry,
+        )
+        self.undecided = Gauge(
+            "digits_undecided_records",
+            "Offsets from the first open transaction of a sender to the log's end: nobody may read them yet.",
+            ["partition"],
+            registry=registry,
+        )
+        self.stable_offset = Gauge(
+            "digits_stable_offset",
+            "Where what may be read ends: at the first open transaction of a sender, or at the log's end.",
+            ["partition"],
+            registry=registry,
+        )
+        self.oldest_age = Gauge(
+            "digits_oldest_request_age_seconds",
+            "Time since the oldest unanswered record in hand was produced, as its timestamp says; 0 if there is none.",
+            ["partition"],
+            registry=registry,
+        )
         self.assigned = Gauge("digits_assigned_partitions", "Partitions that the group gave us.", registry=registry)
         self.workers = Gauge("digits_workers", "Worker processes running.", registry=registry)
         self.ready = Gauge("digits_ready", "1 if /readyz says so.", registry=registry)

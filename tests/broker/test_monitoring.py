@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from aiokafka import AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.harness import promql
@@ -42,11 +43,36 @@ async def test_every_metric_that_dashboard_and_alerts_ask_for_is_exposed_with_it
             assert label in exposed.keys() | OF_THE_SCRAPE, query
             wanted = pattern.split("|") if label not in OF_THE_SCRAPE else []
             assert set(wanted) <= exposed.get(label, set()), query
-    every_label = OF_THE_SCRAPE.union(*(labels.keys() for labels in values.values()))
     for query in promql.queries():
         of_its_own = {label for each in promql.selectors(query) for label in values.get(each.name, ())} | OF_THE_SCRAPE
         assert promql.grouped(query) <= of_its_own, query
-        assert promql.grouped(query) <= every_label, query
+
+
+async def test_aborted_records_and_markers_are_lag_but_nothing_that_could_be_read(broker: Broker) -> None:
+    await broker.send(drawn_digits(1), partition=0)
+    await broker.send_in_transaction(drawn_digits(150), partition=0, abort=True)
+    async with running_service(broker) as service:
+        await eventually(lambda: service.metric("digits_records_total"), lambda done: done == 1)
+        assert await service.metric("digits_lag_records") == 151
+        await eventually(lambda: service.metric("digits_readable_records"), lambda left: left == 0)
+        assert await service.metric("digits_undecided_records") == 0
+        assert await service.metric("digits_stable_offset") == 152
+
+
+async def test_what_a_senders_open_transaction_hides_is_told_apart_from_what_waits_for_us(broker: Broker) -> None:
+    upstream = AIOKafkaProducer(**broker.cluster.client_options, transactional_id=f"upstream-{broker.group_id}")
+    async with running_service(broker) as service, upstream:
+        async with upstream.transaction():
+            for digit in drawn_digits(5):
+                await upstream.send_and_wait(broker.topics.requests, digit, partition=0)
+            await broker.send(drawn_digits(3), partition=0)  # of another sender, behind it
+            await eventually(lambda: service.metric("digits_undecided_records"), lambda hidden: hidden == 8)
+            assert await service.metric("digits_lag_records") == 8
+            assert await service.metric("digits_readable_records") == 0
+            assert await service.metric("digits_stable_offset") == 0
+            assert await service.metric("digits_records_total") == 0
+        await eventually(lambda: service.metric("digits_records_total"), lambda done: done == 8)
+        await eventually(lambda: service.metric("digits_undecided_records"), lambda hidden: hidden == 0)
 
 
 def test_a_legend_names_only_labels_that_its_query_keeps() -> None:

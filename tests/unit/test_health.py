@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -32,6 +33,8 @@ class LaneState:
     partition: TopicPartition = PARTITION
     started: bool = True
     in_hand: int = 0
+    readable_records: int = 0
+    oldest_at_ms: int | None = None
     in_transaction: bool = False
     progressed_at_s: float = field(default_factory=time.monotonic)
     committed_offset: int | None = 40
@@ -58,12 +61,16 @@ class WorkersState:
 @dataclass
 class ConsumerState:
     end: int | None = 100
+    stable: int | None = 90
 
     def assignment(self) -> set[TopicPartition]:
         return {PARTITION}
 
     def highwater(self, _: TopicPartition) -> int | None:
         return self.end
+
+    def last_stable_offset(self, _: TopicPartition) -> int | None:
+        return self.stable
 
 
 def health(*lanes: LaneState, workers: WorkersState | None = None, joined: bool = True, **more: Any) -> Health:
@@ -81,6 +88,10 @@ def health(*lanes: LaneState, workers: WorkersState | None = None, joined: bool 
         workers=cast("Workers", workers or WorkersState(progressed_at_s=time.monotonic())),
         lanes=cast("Lanes", LanesState(by_partition, joined)),
     )
+
+
+def told(shown: Health) -> str:
+    return shown.metrics.exposition().decode()
 
 
 def test_a_service_that_runs_is_ready_and_not_stuck() -> None:
@@ -174,25 +185,46 @@ def test_lag_that_is_not_known_is_null(lane: LaneState, consumer: ConsumerState)
 def test_gauges_tell_of_stuck_lanes_and_of_the_model() -> None:
     shown = health(LaneState(in_hand=1, progressed_at_s=-LONG_AGO_S), workers=WorkersState(progressed_at_s=-LONG_AGO_S))
     shown.refresh_gauges()
-    told = shown.metrics.exposition().decode()
-    assert "digits_stuck_lanes 1.0" in told
-    assert f'digits_model_info{{name="compact",sha256="{MODEL.sha256}",version="1"}} 1.0' in told
+    assert "digits_stuck_lanes 1.0" in told(shown)
+    assert f'digits_model_info{{name="compact",sha256="{MODEL.sha256}",version="1"}} 1.0' in told(shown)
 
 
 def test_gauges_do_not_call_a_lag_zero_that_is_not_known() -> None:
-    shown = health(LaneState(), consumer=ConsumerState(end=None))
+    shown = health(LaneState(), consumer=ConsumerState(end=None, stable=None))
     shown.refresh_gauges()
-    assert "digits_lag_records{" not in shown.metrics.exposition().decode()
+    assert {"lag", "readable", "undecided", "stable"}.isdisjoint(
+        name.split("_")[1] for name in re.findall(r"^(digits_\w+){partition=", told(shown), re.MULTILINE)
+    )
+
+
+def test_gauges_tell_what_waits_for_us_what_is_hidden_and_since_when(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = health(LaneState(in_hand=3, readable_records=7, oldest_at_ms=1_000_000))
+    monkeypatch.setattr(time, "time", lambda: 1_002.5)
+    shown.refresh_gauges()
+    for name, value in (
+        ("lag_records", 60),
+        ("readable_records", 7),
+        ("undecided_records", 10),
+        ("stable_offset", 90),
+        ("oldest_request_age_seconds", 2.5),
+    ):
+        assert f'digits_{name}{{partition="requests/0"}} {float(value)}' in told(shown)
+
+
+def test_a_request_of_which_its_senders_clock_says_that_it_comes_tomorrow_is_not_old() -> None:
+    shown = health(LaneState(oldest_at_ms=time.time_ns() // 1_000_000 + 86_400_000))
+    shown.refresh_gauges()
+    assert 'digits_oldest_request_age_seconds{partition="requests/0"} 0.0' in told(shown)
 
 
 def test_gauges_forget_partitions_that_have_gone() -> None:
     shown = health(LaneState())
     shown.refresh_gauges()
-    assert 'digits_lag_records{partition="requests/0"} 60.0' in shown.metrics.exposition().decode()
+    assert 'digits_lag_records{partition="requests/0"} 60.0' in told(shown)
     shown.lanes = cast("Lanes", LanesState())
     shown.refresh_gauges()
-    assert "digits_lag_records{" not in shown.metrics.exposition().decode()
-    assert "digits_assigned_partitions 0.0" in shown.metrics.exposition().decode()
+    assert "{partition=" not in told(shown)
+    assert "digits_assigned_partitions 0.0" in told(shown)
 
 
 async def test_the_server_answers_with_codes_that_a_probe_understands() -> None:
