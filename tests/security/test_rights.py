@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError, for_code
 from typer.testing import CliRunner, Result
 
 from broker import Cluster
 from consumer.checks import check_cluster
 from consumer.errors import Fatal
 from consumer.settings import Settings
+from contract.settings import ClientSettings
 from producer.cli import app
 from producer.errors import Exit
 from tests.harness.answers import answer, publish
@@ -24,6 +29,7 @@ from tests.harness.waiting import eventually
 from tests.security.conftest import User
 
 SERVICE = documented("### The service")
+KEDA = documented("### KEDA")
 COMMANDS = {name: documented(f"\n`{name}`") for name in ("send", "watch", "dead-letters", "replay", "audit")}
 CREATE_TOPICS = documented("\n`create-topics`")
 EVERY = pytest.mark.parametrize("missing", SERVICE, ids=str)
@@ -161,6 +167,40 @@ async def test_each_command_of_the_producer_works_with_its_rights_and_names_what
         (Exit.OK, ""),
         (Exit.OK, f"following {answered.topics.predictions}, 2 partitions; Ctrl-C ends it\n"),
     }
+
+
+async def lag(options: dict[str, Any], broker: Broker) -> int:
+    """Ask for what KEDA asks: the topic's partitions, the group's offsets in them, and where they end."""
+    admin = AIOKafkaAdminClient(**options)
+    try:
+        await admin.start()
+        (topic,) = await admin.describe_topics([broker.topics.requests])
+        if topic["error_code"]:
+            raise for_code(topic["error_code"])
+        partitions = [TopicPartition(topic["topic"], each["partition"]) for each in topic["partitions"]]
+        committed = await admin.list_consumer_group_offsets(broker.group_id, partitions=partitions)
+        async with AIOKafkaConsumer(**options) as consumer:
+            ends = await consumer.end_offsets(partitions)
+    finally:
+        await admin.close()
+    return sum(end - max(0, committed[partition].offset) for partition, end in ends.items())
+
+
+async def test_keda_learns_the_lag_with_its_rights_and_not_without_one_of_them(
+    answered: Broker, secure_cluster: Cluster, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in user.environment.items():
+        monkeypatch.setenv(name, value)
+    options = ClientSettings().kafka.client_options()
+    rights = [right.of(answered) for right in KEDA]
+    await answered.send(drawn_digits(5))
+    await allow(secure_cluster, user.name, rights)
+    assert await lag(options, answered) == 5
+    for right in rights:
+        await take_away(secure_cluster, user.name, right)
+        with pytest.raises((TopicAuthorizationFailedError, GroupAuthorizationFailedError)):
+            await lag(options, answered)
+        await allow(secure_cluster, user.name, [right])
 
 
 async def test_topics_are_created_only_with_the_right_to_each(
