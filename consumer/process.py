@@ -26,6 +26,8 @@ work for each worker, and more on a busy machine."""
 LOOKS_PER_TIMEOUT: Final = 10
 """How often, within one item's timeout, the service looks whether the worker has moved."""
 FAREWELL_S: Final = 1
+NOT_FOR_WORKERS: Final = ("DIGITS_KAFKA", "OTEL_")
+"""Variables that begin so, in capitals or not, may hold secrets; workers read what strangers send."""
 READ_BUFFER_BYTES: Final = 1024 * 1024
 
 
@@ -223,8 +225,7 @@ async def _spawn(channel: int, note: int) -> asyncio.subprocess.Process:
         stdout=asyncio.subprocess.DEVNULL,
         pass_fds=(channel, note),
         # One process a core: threads of a numeric library would only fight over it.
-        # Workers read what strangers send: what our settings hold, passwords too, is not for them.
-        env={name: value for name, value in os.environ.items() if not name.startswith("DIGITS_KAFKA__")}
+        env={name: value for name, value in os.environ.items() if not name.upper().startswith(NOT_FOR_WORKERS)}
         | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
     )
 

@@ -103,9 +103,13 @@ async def test_every_way_to_prove_who_one_is_works_for_all_clients(
     assert (sent.exit_code, sent.err) == (Exit.OK, "")
 
 
-async def test_the_service_shows_no_secret_and_its_workers_have_none(place: Place, secure_broker: Broker) -> None:
+@pytest.mark.parametrize("variable", ["DIGITS_KAFKA__SASL_PASSWORD", "digits_kafka__sasl_password"])
+async def test_the_service_shows_no_secret_and_its_workers_have_none(
+    place: Place, secure_broker: Broker, variable: str
+) -> None:
     secret = place.security.password_file(ADMIN).read_text()
-    environment = place.by_password("PLAIN", SASL_PASSWORD_FILE=None, SASL_PASSWORD=secret)
+    environment = place.by_password("PLAIN", SASL_PASSWORD_FILE=None)
+    environment |= {variable: secret, "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={secret}"}
     async with running_service(secure_broker, environment | {"DIGITS_LOG__LEVEL": "debug"}) as service:
         await secure_broker.send([*drawn_digits(3), b"no image"])
         await secure_broker.everything_answered()
