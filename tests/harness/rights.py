@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -21,6 +21,8 @@ _KINDS: Final = {"topic": 2, "group": 3, "cluster": 4, "transactional_id": 5}
 _OPERATIONS: Final = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8, "DescribeConfigs": 10}
 _LITERAL, _PREFIXED, _ANY_PATTERN = 3, 4, 1
 _ALLOW: Final = 3
+_Acl = tuple[int, str, int, str, str, int, int]
+"""Kind, name and pattern of the resource; principal, host, operation and permission."""
 
 
 class Right(NamedTuple):
@@ -52,28 +54,28 @@ def documented(before: str) -> list[Right]:
     return [right for line in block.splitlines() for right in _rights(line)]
 
 
-async def allow(cluster: Cluster, user: str, rights: Iterable[Right]) -> None:
+async def allow(cluster: Cluster, user: str, rights: Collection[Right]) -> None:
     """Give a user rights, and return once every node of one knows."""
     async with _Admin(cluster) as admin:
         for right in rights:
             answer = await admin.ask(CreateAclsRequest(*_acl(right, user)))
             assert [code for code, _ in answer.creation_responses] == [0]
-        await eventually(lambda: admin.known(user), lambda known: known >= len(set(rights)))
+        given = {_acl(right, user) for right in rights}
+        await eventually(lambda: admin.known(user), lambda known: given <= known)
 
 
 async def take_away(cluster: Cluster, user: str, right: Right) -> None:
     """Take a right from a user, and return once the node knows."""
     async with _Admin(cluster) as admin:
-        before = await admin.known(user)
         await admin.ask(DeleteAclsRequest(*_acl(right, user)))
-        await eventually(lambda: admin.known(user), lambda known: known < before)
+        await eventually(lambda: admin.known(user), lambda known: _acl(right, user) not in known)
 
 
 async def take_all_away(cluster: Cluster, user: str) -> None:
     """Take all rights from a user, and return once the node knows."""
     async with _Admin(cluster) as admin:
         await admin.ask(DeleteAclsRequest(*_all_of(user)))
-        await eventually(lambda: admin.known(user), lambda known: known == 0)
+        await eventually(lambda: admin.known(user), lambda known: not known)
 
 
 class _Admin:
@@ -90,10 +92,14 @@ class _Admin:
     async def ask(self, request: Any) -> Any:
         return await self._client._send_request(request)
 
-    async def known(self, user: str) -> int:
-        """Count the rights of a user that the node goes by."""
+    async def known(self, user: str) -> set[_Acl]:
+        """Return the rights of a user that the node goes by."""
         answer = await self.ask(DescribeAclsRequest(*_all_of(user)))
-        return sum(len(resource[-1]) for resource in answer.resources)
+        return {
+            (kind, name, pattern, principal, host, operation, permission)
+            for kind, name, pattern, acls in answer.resources
+            for principal, host, operation, permission in acls
+        }
 
 
 def _all_of(user: str) -> tuple[int, None, int, str, None, int, int]:
@@ -101,7 +107,7 @@ def _all_of(user: str) -> tuple[int, None, int, str, None, int, int]:
     return any_resource, None, _ANY_PATTERN, f"User:{user}", None, any_operation, any_permission
 
 
-def _acl(right: Right, user: str) -> tuple[int, str, int, str, str, int, int]:
+def _acl(right: Right, user: str) -> _Acl:
     pattern = _PREFIXED if right.prefixed else _LITERAL
     return _KINDS[right.kind], right.name, pattern, f"User:{user}", "*", _OPERATIONS[right.operation], _ALLOW
 

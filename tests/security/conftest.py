@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -38,26 +38,44 @@ class User:
 
 
 @pytest.fixture
-async def user(request: pytest.FixtureRequest, secure_cluster: Cluster) -> AsyncIterator[User]:
-    """Come by a certificate made for the test; with the parameter "password", as the broker's own user `service`."""
-    security = secure_cluster.security
-    assert security is not None
-    if getattr(request, "param", "certificate") == "certificate":
-        name = f"user-{uuid.uuid4().hex[:8]}"
+def by_certificate(secure_cluster: Cluster) -> Callable[[str], User]:
+    """Make a user who comes by a certificate."""
+
+    def made(name: str) -> User:
+        assert secure_cluster.security is not None
         how = {
             "BOOTSTRAP_SERVERS": secure_cluster.bootstrap_servers,
             "SECURITY_PROTOCOL": "SSL",
-            "SSL_CERTIFICATE_FILE": str(security.certificate_file(name)),
+            "SSL_CA_FILE": str(secure_cluster.security.ca_file),
+            "SSL_CERTIFICATE_FILE": str(secure_cluster.security.certificate_file(name)),
         }
+        return User(name, _variables(how))
+
+    return made
+
+
+@pytest.fixture
+async def user(
+    request: pytest.FixtureRequest, secure_cluster: Cluster, by_certificate: Callable[[str], User]
+) -> AsyncIterator[User]:
+    """Come by a certificate made for the test; with the parameter "password", as the broker's own user `service`."""
+    if getattr(request, "param", "certificate") == "certificate":
+        user = by_certificate(f"user-{uuid.uuid4().hex[:8]}")
     else:
-        name = "service"
+        security = secure_cluster.security
+        assert security is not None
         how = {
             "BOOTSTRAP_SERVERS": secure_cluster.scram_servers,
             "SECURITY_PROTOCOL": "SASL_SSL",
             "SASL_MECHANISM": "SCRAM-SHA-512",
-            "SASL_USERNAME": name,
-            "SASL_PASSWORD_FILE": str(security.password_file(name)),
+            "SASL_USERNAME": "service",
+            "SASL_PASSWORD_FILE": str(security.password_file("service")),
+            "SSL_CA_FILE": str(security.ca_file),
         }
-    how["SSL_CA_FILE"] = str(security.ca_file)
-    yield User(name, {f"DIGITS_KAFKA__{setting}": value for setting, value in how.items()})
-    await take_all_away(secure_cluster, name)
+        user = User("service", _variables(how))
+    yield user
+    await take_all_away(secure_cluster, user.name)
+
+
+def _variables(settings: dict[str, str]) -> dict[str, str]:
+    return {f"DIGITS_KAFKA__{name}": value for name, value in settings.items()}

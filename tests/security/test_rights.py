@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFai
 from typer.testing import CliRunner, Result
 
 from broker import Cluster
+from broker.security import ADMIN
 from consumer.checks import check_cluster
 from consumer.errors import Fatal
 from consumer.settings import Settings
@@ -29,6 +30,7 @@ from tests.harness.waiting import eventually
 from tests.security.conftest import User
 
 SERVICE = documented("### The service")
+SETTINGS = documented("\nOne more right is worth giving.")
 KEDA = documented("### KEDA")
 COMMANDS = {name: documented(f"\n`{name}`") for name in ("send", "watch", "dead-letters", "replay", "audit")}
 CREATE_TOPICS = documented("\n`create-topics`")
@@ -112,6 +114,21 @@ async def test_with_these_rights_it_works_until_one_is_withdrawn_which_ends_it_w
     assert len(await secure_broker.dead_letters()) == len(failed)
 
 
+@pytest.mark.parametrize("sees_settings", [True, False])
+async def test_a_large_dead_letter_has_its_bytes_where_the_topics_settings_may_be_read(
+    secure_broker: Broker, user: User, *, sees_settings: bool
+) -> None:
+    await rights_but(secure_broker, user, [*SERVICE, *(SETTINGS if sees_settings else [])])
+    large = b"no image" * 200_000
+    async with running_service(secure_broker, user.environment) as service:
+        await secure_broker.send([large, b"no image"], partition=0)
+        await secure_broker.everything_answered()
+        warnings = [event["event"] for event in service.events if event["level"] == "warning"]
+    assert warnings == ([] if sees_settings else 3 * ["topic settings not read"])
+    values = [letter.value for letter in await secure_broker.dead_letters()]
+    assert values == [large if sees_settings else None, b"no image"]
+
+
 @pytest.fixture
 async def answered(secure_broker: Broker) -> Broker:
     """Two requests, one answered with a result, the other with a failed one."""
@@ -167,6 +184,55 @@ async def test_each_command_of_the_producer_works_with_its_rights_and_names_what
         (Exit.OK, ""),
         (Exit.OK, f"following {answered.topics.predictions}, 2 partitions; Ctrl-C ends it\n"),
     }
+
+
+@pytest.mark.parametrize("sees_settings", [True, False])
+async def test_send_refuses_a_large_file_before_it_sends_anything_where_it_may_read_the_limit(
+    secure_broker: Broker, user: User, tmp_path: Path, *, sees_settings: bool
+) -> None:
+    (tmp_path / "a.png").write_bytes(drawn_digits(1)[0])
+    (tmp_path / "b.png").write_bytes(bytes(20_000_000))
+    rights = [*COMMANDS["send"], *(each for each in SETTINGS if each.name == "digits.requests" and sees_settings)]
+    await rights_but(secure_broker, user, rights)
+    outcome = await invoke(secure_broker, user, "send", str(tmp_path))
+    sent = sum((await secure_broker.end_offsets(secure_broker.topics.requests)).values())
+    assert (outcome.exit_code, sent) == ((Exit.USAGE, 0) if sees_settings else (Exit.KAFKA, 1))
+    assert "max.message.bytes" in outcome.stderr
+
+
+@pytest.mark.parametrize("sees_settings", [True, False])
+async def test_replay_leaves_out_a_large_dead_letter_where_it_may_read_the_limit(
+    secure_broker: Broker, user: User, *, sees_settings: bool
+) -> None:
+    await secure_broker.send(drawn_digits(2), partition=0)
+    for request in await secure_broker.read(secure_broker.topics.requests):
+        given = answer(secure_broker, request, ["failed"])
+        if request.offset == 0:
+            given.dead_letters[0].value = bytes(17_400_000)
+        await publish(secure_broker, given.dead_letters)
+    rights = [*COMMANDS["replay"], *(each for each in SETTINGS if each.name == "digits.requests" and sees_settings)]
+    await rights_but(secure_broker, user, rights)
+    outcome = await invoke(secure_broker, user, "replay")
+    sent = len(await secure_broker.read(secure_broker.topics.requests)) - 2
+    assert (outcome.exit_code, sent) == ((Exit.OK, 1) if sees_settings else (Exit.KAFKA, 0)), outcome.output
+
+
+async def test_send_waits_for_its_answers_with_its_rights_and_those_of_watch(
+    secure_broker: Broker, secure_cluster: Cluster, user: User, by_certificate: Callable[[str], User], tmp_path: Path
+) -> None:
+    image = tmp_path / "a.png"
+    image.write_bytes(drawn_digits(1)[0])
+    rights = [right.of(secure_broker) for right in (*COMMANDS["send"], *COMMANDS["watch"])]
+    await allow(secure_cluster, user.name, rights)
+    async with running_service(secure_broker, by_certificate(ADMIN).environment):
+        outcome = await invoke(secure_broker, user, "send", str(image), "--wait", "--json")
+        assert (outcome.exit_code, outcome.stdout.count('"status"')) == (Exit.OK, 1), outcome.output
+        for right in rights:
+            await take_away(secure_cluster, user.name, right)
+            outcome = await invoke(secure_broker, user, "send", str(image), "--wait")
+            assert (outcome.exit_code, outcome.stdout) == (Exit.KAFKA, "")
+            assert right.name in outcome.stderr
+            await allow(secure_cluster, user.name, [right])
 
 
 async def lag(options: dict[str, Any], broker: Broker) -> int:
