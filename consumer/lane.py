@@ -37,7 +37,7 @@ from consumer.position import start_offset
 from consumer.requests import Request
 from consumer.settings import Settings
 from consumer.transactions import PartitionProducer
-from contract.unreadable import Unreadable
+from contract.batches import Unreadable
 
 if TYPE_CHECKING:
     from consumer.tracing import Traces  # needs what is installed only where it is on

@@ -22,6 +22,7 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
+from contract.batches import read_untrusted
 from contract.closing import closed
 from contract.contact import AdvertisedError, RefusedError, meet_brokers
 from contract.settings import KafkaSettings
@@ -105,6 +106,7 @@ async def open_reader(
     kafka: KafkaSettings, *, isolation_level: str = "read_committed"
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """Open a consumer outside any group; `start_at` says where it reads."""
+    read_untrusted()
     client = AIOKafkaConsumer(
         **kafka.client_options(),
         isolation_level=isolation_level,

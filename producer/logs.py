@@ -10,8 +10,8 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from contract.batches import Unreadable
 from contract.settings import KafkaSettings
-from contract.unreadable import Unreadable, rest_of_batch
 from producer.clients import ANSWER_S, open_reader, start_at, within
 from producer.errors import KafkaProblem
 
@@ -67,11 +67,7 @@ class Cursor:
         """
         quiet_since_s = time.monotonic()
         while (position := await self._reader.position(self._partition)) < self._end:
-            try:
-                records = await self._poll()
-            except UnicodeDecodeError:
-                return await self._past_unreadable(position)
-            if records:
+            if records := await self._poll():
                 return records
             if await self._reader.position(self._partition) > position:  # markers, or an aborted transaction
                 quiet_since_s = time.monotonic()
@@ -80,26 +76,10 @@ class Cursor:
                 raise KafkaProblem(f"cannot read {name} beyond offset {position}: a transaction there stays open")
         return []
 
-    async def _poll(self, most: int = BATCH_RECORDS) -> list[ConsumerRecord | Unreadable]:
+    async def _poll(self) -> list[ConsumerRecord | Unreadable]:
         async with within(f"read topic {self._partition.topic!r}", ANSWER_S):
-            fetched = await self._reader.getmany(self._partition, timeout_ms=POLL_MS, max_records=most)
+            fetched = await self._reader.getmany(self._partition, timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
         return [record for record in fetched.get(self._partition, []) if record.offset < self._end]
-
-    async def _past_unreadable(self, position: int) -> list[ConsumerRecord | Unreadable]:
-        # The client has dropped what it had parsed of that fetch, and its position has not moved. One by one,
-        # the records before come out; then only its parser knows the offset that it failed behind.
-        self._reader.seek(self._partition, position)
-        found: list[ConsumerRecord | Unreadable] = []
-        while await self._reader.position(self._partition) < self._end:
-            try:
-                found += await self._poll(most=1)
-            except UnicodeDecodeError:
-                parsed = self._reader._fetcher._records[self._partition]._partition_records  # noqa: SLF001  # see above
-                async with within(f"read topic {self._partition.topic!r}"):
-                    rest, behind = await rest_of_batch(self._reader, self._partition, int(parsed.next_fetch_offset))
-                self._reader.seek(self._partition, behind)
-                return [*found, *(record for record in rest if record.offset < self._end)]
-        return found
 
 
 @contextlib.asynccontextmanager

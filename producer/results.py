@@ -9,6 +9,7 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from contract.batches import Unreadable
 from contract.records import Result, read_result
 from contract.settings import KafkaSettings
 from producer.clients import ANSWER_S, open_reader, start_at, within
@@ -50,7 +51,9 @@ async def open_results(
         yield Results(reader)
 
 
-def _read(record: ConsumerRecord) -> Result | NoResult:
+def _read(record: ConsumerRecord | Unreadable) -> Result | NoResult:
+    if isinstance(record, Unreadable):
+        return NoResult(f"{record.partition.topic}/{record.partition.partition}/{record.offset}", record.why)
     try:
         return read_result(record.value)
     except ValueError as error:
