@@ -88,6 +88,7 @@ class Start(msgspec.Struct, frozen=True):
     limits: dict[str, int]
     results_bytes: int
     memory_bytes: int
+    record_timeout_s: float
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):

@@ -66,8 +66,11 @@ def dead_letters(request: Request, answer: Answer, room: Room) -> Iterator[Outgo
     spent_bytes = 0
     repeated_bytes = _size_bytes(request.headers)
     key_bytes = len(request.key or b"")
+    attempt = _attempt(request.headers)
     for letter in answer.dead_letters:
-        ours = _headers(request, letter)
+        ours = [*_headers(request, letter), (headers.ATTEMPT, attempt)]
+        if request.headers_left_out:
+            ours.append((headers.HEADERS_LEFT_OUT, b"there are too many"))
         bare_bytes = FRAMING_BYTES + _size_bytes(ours)
         key, theirs = request.key, request.headers
         if bare_bytes + key_bytes + repeated_bytes > room.record_bytes:
@@ -76,7 +79,7 @@ def dead_letters(request: Request, answer: Answer, room: Room) -> Iterator[Outgo
         elif theirs and spent_bytes + bare_bytes + key_bytes + repeated_bytes > room.request_bytes:
             theirs = []
             ours.append((headers.HEADERS_LEFT_OUT, _too_many(room)))
-        frame_bytes = bare_bytes + len(key or b"") + _size_bytes(theirs)
+        frame_bytes = bare_bytes + len(key or b"") + (repeated_bytes if theirs else 0)
         value, left_out = _value(request, letter, frame_bytes, spent_bytes, room)
         if left_out is not None:
             ours.append((headers.VALUE_LEFT_OUT, left_out))
@@ -117,7 +120,6 @@ def _headers(request: Request, letter: DeadLetter) -> Headers:
         (headers.REQUEST_ID, request_id.encode()),
         (headers.ERROR_CODE, letter.code.encode()),
         (headers.ERROR_MESSAGE, letter.message.encode()),
-        (headers.ATTEMPT, _attempt(request.headers)),
     ]
     if letter.name is not None:
         ours.append((headers.ITEM_NAME, letter.name.encode("utf-8", "replace")))

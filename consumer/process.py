@@ -9,9 +9,10 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -28,6 +29,20 @@ LOOKS_PER_TIMEOUT: Final = 10
 FAREWELL_S: Final = 1
 NOT_FOR_WORKERS: Final = ("DIGITS_KAFKA", "OTEL_")
 """Variables that begin so, in capitals or not, may hold secrets; workers read what strangers send."""
+ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        # One process a core: threads of a numeric library would only fight over it.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        # glibc otherwise keeps what large images have used, in pieces, and reserves more when memory is short: what
+        # is left for an image would depend on those before.
+        "MALLOC_ARENA_MAX": "1",
+        "MALLOC_MMAP_THRESHOLD_": str(4 * 1024 * 1024),
+        "MALLOC_TRIM_THRESHOLD_": str(32 * 1024 * 1024),
+    }
+)
+"""Of every worker."""
 READ_BUFFER_BYTES: Final = 1024 * 1024
 
 
@@ -88,6 +103,7 @@ class WorkerSpec:
     results_bytes: int
     memory_bytes: int
     item_timeout_s: float
+    record_timeout_s: float
 
 
 class WorkerProcess:
@@ -196,7 +212,7 @@ class WorkerProcess:
 
     async def _greet(self) -> Ready:
         spec = self._spec
-        start = Start(str(spec.model), spec.limits, spec.results_bytes, spec.memory_bytes)
+        start = Start(str(spec.model), spec.limits, spec.results_bytes, spec.memory_bytes, spec.record_timeout_s)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 self._writer.write(frame(start))
@@ -224,9 +240,8 @@ async def _spawn(channel: int, note: int) -> asyncio.subprocess.Process:
         stdin=asyncio.subprocess.PIPE,  # closes when we die: the worker's sign to end
         stdout=asyncio.subprocess.DEVNULL,
         pass_fds=(channel, note),
-        # One process a core: threads of a numeric library would only fight over it.
         env={name: value for name, value in os.environ.items() if not name.upper().startswith(NOT_FOR_WORKERS)}
-        | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        | dict(ENVIRONMENT),
     )
 
 

@@ -11,15 +11,17 @@ from aiokafka import ConsumerRecord
 from consumer.channel import WHOLE_RECORD, Task
 from consumer.settings import EchoSettings, PacingSettings
 from contract import headers
-from contract.errors import ErrorCode
+from contract.batches import Unreadable
+from contract.errors import UNECHOED, ErrorCode
 from contract.traceparent import TraceParent
-from contract.unreadable import Unreadable
 from engine.formats import image_format
 
 Headers = list[tuple[str, bytes]]
 
 RECORD_OVERHEAD_BYTES: Final = 512
 """Accounted for each record beside its bytes: the objects around them."""
+HEADER_OVERHEAD_BYTES: Final = 128
+"""The same for each header."""
 
 
 class Request(NamedTuple):
@@ -38,6 +40,8 @@ class Request(NamedTuple):
     """What the request counts against the bytes in hand."""
     trace: TraceParent | None = None
     """The sender's trace, if its header can be read."""
+    headers_left_out: bool = False
+    """True if there were too many of them to be repeated."""
 
 
 def chunks(
@@ -68,13 +72,14 @@ def chunks(
 
 def from_record(record: ConsumerRecord, limits: EchoSettings, *, name_characters: int) -> Request:
     """Read a record's headers and see whether it may be echoed as it is."""
-    received = list(record.headers)
+    left_out = len(record.headers) > limits.headers
+    received = [] if left_out else list(record.headers)
     last = dict(received)
     echo = [(name, last[name]) for name in headers.ECHOED if last.get(name) is not None] if received else []
     filename = last.get(headers.FILENAME) or b""
-    code = _refused(record, echo, filename, limits)
+    code = ErrorCode.TOO_MANY_HEADERS if left_out else _refused(record, echo, filename, limits)
     echo_key, name = record.key, filename.decode("utf-8", "replace")
-    if code in (ErrorCode.KEY_TOO_LARGE, ErrorCode.HEADER_TOO_LARGE):
+    if code in UNECHOED:
         # Echoed to each of ten thousand results it would be an amplifier.
         echo_key, echo, name = None, [], ""
     elif len(name) > name_characters:
@@ -95,7 +100,9 @@ def from_record(record: ConsumerRecord, limits: EchoSettings, *, name_characters
         echo_bytes=len(echo_key or b"") + _size_bytes(echo),
     )
     size_bytes = len(record.value or b"") + len(record.key or b"") + _size_bytes(received) + RECORD_OVERHEAD_BYTES
-    return Request(task, record.key, record.value, received, echo_key, echo, time.monotonic(), size_bytes, trace)
+    size_bytes += len(received) * HEADER_OVERHEAD_BYTES
+    now_s = time.monotonic()
+    return Request(task, record.key, record.value, received, echo_key, echo, now_s, size_bytes, trace, left_out)
 
 
 def from_unreadable(unreadable: Unreadable) -> Request:

@@ -37,6 +37,7 @@ from consumer.process import WorkerSpec
 from consumer.settings import Settings
 from consumer.watch import watched
 from consumer.workers import Workers
+from contract.batches import read_untrusted
 from contract.closing import closed
 
 if TYPE_CHECKING:
@@ -149,12 +150,14 @@ def _workers(settings: Settings, metrics: Metrics, budget: Budget) -> Workers:
         results_bytes=settings.echo.results_bytes,
         memory_bytes=settings.worker_memory_bytes,
         item_timeout_s=settings.item_timeout_s,
+        record_timeout_s=settings.record_timeout_s,
     )
     return Workers(spec, settings.pacing, count=settings.workers, metrics=metrics, budget=budget)
 
 
 @contextlib.asynccontextmanager
 async def _consumer(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[AIOKafkaConsumer]:
+    read_untrusted()
     consumer = AIOKafkaConsumer(
         **settings.kafka.client_options(),
         group_id=settings.kafka.group_id,

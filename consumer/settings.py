@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from contract.batches import HEADERS_READ
 from contract.settings import ClientSettings, KafkaSettings
 from engine.limits import Limits
 from models import default_model
@@ -125,6 +126,9 @@ class EchoSettings(BaseModel):
     header_bytes: int = Field(
         default=1024, ge=0, description="A record with a longer echoed header or file name is answered as failed."
     )
+    headers: int = Field(
+        default=1_000, ge=0, lt=HEADERS_READ, description="A record with more headers is answered as failed."
+    )
     results_bytes: int = Field(
         default=16 * 1024 * 1024,
         ge=64 * 1024,
@@ -160,10 +164,15 @@ class Settings(ClientSettings):
         default=64 * 1024 * 1024, ge=1024, description="Bytes of records in hand, fetched and not yet answered."
     )
     item_timeout_s: float = Field(default=10, gt=0, description="A worker that is longer on one item is killed.")
+    record_timeout_s: float = Field(
+        default=120,
+        gt=0,
+        description="Of a worker's processor time: what an archive has not come to by then is answered as failed.",
+    )
     worker_memory_bytes: int = Field(
-        default=512 * 1024 * 1024,
+        default=280 * 1024 * 1024,
         ge=64 * 1024 * 1024,
-        description="Address space that a worker may take beyond its size after warm-up.",
+        description="Address space that a worker may take beyond its size after warm-up; large images take 200 MB.",
     )
     drain_s: float = Field(default=20, gt=0, description="Deadline for an orderly end after SIGTERM.")
     service_faults: int = Field(

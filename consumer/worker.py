@@ -22,6 +22,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -54,7 +55,7 @@ from engine.reader import Outcome, Reader
 
 PR_SET_PDEATHSIG: Final = 1
 SLICE_S: Final = 0.5
-"""A batch that takes longer comes back unfinished, between two items: others have their turn."""
+"""Of processor time. A batch that takes longer comes back unfinished, between two items: others have their turn."""
 RESULT_ROOM_BYTES: Final = 512
 """Beside all that can be foreseen of a result: its error message and the record around it."""
 LETTER_BYTES: Final = 512
@@ -64,11 +65,14 @@ LETTER_BYTES: Final = 512
 class Answerer:
     """Turns tasks into answers. Owner: the worker's only loop."""
 
-    def __init__(self, reader: Reader, model: dict[str, str], note: Note, *, results_bytes: int) -> None:
+    def __init__(
+        self, reader: Reader, model: dict[str, str], note: Note, *, results_bytes: int, record_timeout_s: float
+    ) -> None:
         self._reader = reader
         self._model = model
         self._note = note
         self._results_bytes = results_bytes
+        self._record_timeout_s = record_timeout_s
         self._encode = msgspec.json.Encoder().encode
 
     def answer(self, tasks: list[Task]) -> Answers:
@@ -85,12 +89,12 @@ class Answerer:
         read, unfinished = self._reader.read_on(
             [tasks[place].payload for place in places],
             begin=[tasks[place].begin for place in places],
-            enough=lambda: time.perf_counter() - started_s > SLICE_S,
+            enough=lambda: time.process_time() - cpu_s > SLICE_S,
             on_item=lambda payload, item: self._note.write(places[payload], item),
             on_together=self._note.write_together,
             one_by_one=any(task.one_by_one for task in tasks),
             on_open=judge,
-            skip=[tasks[place].condemned for place in places],
+            skip=[self._untouchable(tasks[place]) for place in places],
         )
         read_s = time.perf_counter()
         now_ms = time.time_ns() // 1_000_000
@@ -101,8 +105,17 @@ class Answerer:
             items = outcomes.get(place, [Outcome()])  # one that may not be touched is answered as a whole
             count = unfinished.total if unfinished and place == last else task.begin.items + len(items)
             answers.append(self._encode_answer(task, items, count, now_ms))
-        timings = Timings(read_s - started_s, time.perf_counter() - read_s, time.process_time() - cpu_s)
-        return Answers(answers, timings, unfinished)
+        spent_s = time.process_time() - cpu_s
+        if unfinished:
+            unfinished = unfinished._replace(spent_s=tasks[last].begin.spent_s + spent_s)
+        return Answers(answers, Timings(read_s - started_s, time.perf_counter() - read_s, spent_s), unfinished)
+
+    def _is_overdue(self, task: Task) -> bool:
+        """Tell whether a record has had so much time that none of it is touched any more."""
+        return task.begin.spent_s > self._record_timeout_s
+
+    def _untouchable(self, task: Task) -> Collection[int]:
+        return range(task.begin.items, sys.maxsize) if self._is_overdue(task) else task.condemned
 
     def _refuse_too_much(self, task: Task, opened: Payload) -> None:
         """Refuse an archive whose results could take more bytes than the limit, before anything of it is read."""
@@ -122,7 +135,7 @@ class Answerer:
         dead_letters = []
         recognised = unsure = size_bytes = 0
         for index, item in enumerate(items, start=task.begin.items):
-            failure = None if item.reading is not None else _failure(task, index, item)
+            failure = None if item.reading is not None else self._failure(task, index, item)
             results.append(self._encode(self._result(task, index, count, item, failure, now_ms=now_ms)))
             size_bytes += len(results[-1])
             if failure is not None:
@@ -133,6 +146,13 @@ class Answerer:
             else:
                 unsure += 1
         return Answer(results, dead_letters, recognised, unsure, size_bytes)
+
+    def _failure(self, task: Task, index: int, item: Outcome) -> _Failure:
+        """Say why an item has no reading: the engine's word, or the service's verdict on what it was not to touch."""
+        if item.error is not None:
+            return _Failure(ErrorCode(item.error.code), str(item.error))
+        verdict = task.condemned.get(index) or task.condemned.get(WHOLE_RECORD) or ErrorCode.RECORD_TIMEOUT
+        return _Failure(ErrorCode(verdict), ErrorCode(verdict).sentence)
 
     def _result(
         self, task: Task, index: int, count: int, item: Outcome, failure: _Failure | None, *, now_ms: int
@@ -175,14 +195,6 @@ class _Failure(NamedTuple):
     message: str
 
 
-def _failure(task: Task, index: int, item: Outcome) -> _Failure:
-    """Say why an item has no reading: the engine's word, or the service's verdict on what it was not to touch."""
-    if item.error is not None:
-        return _Failure(ErrorCode(item.error.code), str(item.error))
-    verdict = ErrorCode(task.condemned.get(index) or task.condemned[WHOLE_RECORD])
-    return _Failure(verdict, verdict.sentence)
-
-
 def _name(task: Task, item: Outcome) -> str | None:
     """Name an item: the entry by its archive, a single image by its request, a request that failed as a whole not."""
     return task.filename if item.of == "image" else item.name
@@ -215,7 +227,9 @@ def main() -> None:
         _close_the_mouth()
         info = classifier.info
         model = {"name": info.name, "version": info.version, "sha256": info.sha256}
-        answerer = Answerer(reader, model, note, results_bytes=start.results_bytes)
+        answerer = Answerer(
+            reader, model, note, results_bytes=start.results_bytes, record_timeout_s=start.record_timeout_s
+        )
         channel.sendall(frame(Ready(info.name, info.version, info.sha256)))
         while True:
             channel.sendall(frame(answerer.answer(TASKS.decode(_receive(channel)))))

@@ -13,7 +13,7 @@ Codes are only ever added; a reader accepts codes that it does not know.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 
 class ErrorCode(StrEnum):
@@ -29,11 +29,15 @@ class ErrorCode(StrEnum):
         return member
 
     # The record
-    UNREADABLE_RECORD = "unreadable-record", "The record cannot be parsed (a header name is not UTF-8)."
+    UNREADABLE_RECORD = (
+        "unreadable-record",
+        "The record cannot be parsed, for example since a header name is not UTF-8.",
+    )
     EMPTY_RECORD = "empty-record", "The record has no value, or an empty one."
     RECORD_TOO_LARGE = "record-too-large", "The record's value has more bytes than the limit."
     KEY_TOO_LARGE = "key-too-large", "The record's key has more bytes than the limit."
     HEADER_TOO_LARGE = "header-too-large", "A header that would be echoed has more bytes than the limit."
+    TOO_MANY_HEADERS = "too-many-headers", "The record has more headers than the limit."
     UNKNOWN_FORMAT = "unknown-format", "The bytes are neither an accepted image format nor a zip archive."
 
     # The archive as a whole
@@ -50,7 +54,8 @@ class ErrorCode(StrEnum):
     )
     ENCRYPTED_ENTRY = "encrypted-entry", "The entry is encrypted."
     UNKNOWN_COMPRESSION = "unknown-compression", "The entry's compression method is not supported."
-    ENTRY_TOO_LARGE = "entry-too-large", "The entry inflates to more bytes, or further, than the limit."
+    ENTRY_TOO_LARGE = "entry-too-large", "The entry inflates to more bytes than the limit."
+    INFLATES_TOO_FAR = "inflates-too-far", "The entry inflates to more times its packed bytes than the limit."
     DAMAGED_ENTRY = "damaged-entry", "The entry's bytes do not match its size or checksum."
     NESTED_ARCHIVE = "nested-archive", "The entry is itself a zip archive."
     ARCHIVE_TOO_COSTLY = (
@@ -59,13 +64,20 @@ class ErrorCode(StrEnum):
     )
 
     # The picture
-    IMAGE_TOO_LARGE = "image-too-large", "The image has more bytes, pixels or frames than the limit."
+    IMAGE_TOO_LARGE = "image-too-large", "The image's file has more bytes than the limit."
+    TOO_MANY_PIXELS = "too-many-pixels", "The image has more pixels than the limit."
+    SIDE_TOO_LONG = "side-too-long", "The image is wider or higher than the limit."
+    DECODES_TOO_LARGE = "decodes-too-large", "The image decodes to more bytes than the limit."
+    TOO_MANY_FRAMES = "too-many-frames", "The image has more frames or pages than the limit."
+    TOO_MANY_PARTS = "too-many-parts", "The image's file has more parts than the limit."
+    TOO_MANY_SCANS = "too-many-scans", "The JPEG file has more scans than the limit."
     IMAGE_TOO_SMALL = "image-too-small", "The image is narrower or lower than the limit."
     DAMAGED_IMAGE = "damaged-image", "The image is cut short or cannot be decoded."
 
     # The service
     WORKER_CRASHED = "worker-crashed", "The process that classified this item died."
     WORKER_TIMEOUT = "worker-timeout", "Classifying this item took longer than the limit."
+    RECORD_TIMEOUT = "record-timeout", "The record had taken too long when it was this item's turn."
     OUT_OF_MEMORY = "out-of-memory", "Classifying this item took more memory than the limit."
     INTERNAL_ERROR = "internal-error", "The service failed at this item in an unforeseen way."
 
@@ -74,3 +86,7 @@ class ErrorCode(StrEnum):
         "results-too-large",
         "The results of this record would take more bytes than the limit.",
     )
+
+
+UNECHOED: Final = frozenset({ErrorCode.KEY_TOO_LARGE, ErrorCode.HEADER_TOO_LARGE, ErrorCode.TOO_MANY_HEADERS})
+"""Where key or headers are too much to be repeated in each result, none of them is."""

@@ -28,6 +28,7 @@ from engine.errors import (
     DamagedEntry,
     EncryptedEntry,
     EntryTooLarge,
+    InflatesTooFar,
     TooManyEntries,
     UnknownCompression,
 )
@@ -112,7 +113,7 @@ def inflate(payload: bytes, entry: Entry, limits: Limits) -> bytes:
 
     Raises
     ------
-    EncryptedEntry, UnknownCompression, EntryTooLarge, DamagedEntry
+    EncryptedEntry, UnknownCompression, EntryTooLarge, InflatesTooFar, DamagedEntry
         As their names say. No more than the limits (and than the entry's own claim) is ever inflated.
     """
     if entry.flags & _FLAG_ENCRYPTED:
@@ -124,7 +125,7 @@ def inflate(payload: bytes, entry: Entry, limits: Limits) -> bytes:
             f"The entry inflates to {entry.inflated_bytes:,} bytes; at most {limits.entry_bytes:,} are allowed."
         )
     if entry.inflated_bytes > limits.inflation_ratio * max(entry.packed_bytes, 1):
-        raise EntryTooLarge(f"The entry inflates more than {limits.inflation_ratio} times.")
+        raise InflatesTooFar(f"The entry inflates more than {limits.inflation_ratio} times.")
     packed = _packed(payload, entry)
     data = bytes(packed) if entry.method == _STORED else _inflate(packed, entry.inflated_bytes)
     if len(data) != entry.inflated_bytes:

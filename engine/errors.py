@@ -17,7 +17,10 @@ control characters that a file brought along are escaped, so that logs and termi
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+RAISED_AT: Final = "raised at "
+"""Begins a note on an error that has been caught, and on what caused it."""
 
 
 class EngineError(Exception):
@@ -27,8 +30,7 @@ class EngineError(Exception):
 
     def __str__(self) -> str:
         """Return the sentence, with what is not printable escaped."""
-        text = super().__str__()
-        return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+        return printable(super().__str__())
 
 
 class EmptyRecord(EngineError):
@@ -98,9 +100,15 @@ class UnknownCompression(EngineError):
 
 
 class EntryTooLarge(EngineError):
-    """The entry inflates to more than `Limits.entry_bytes`, or further than `Limits.inflation_ratio`."""
+    """The entry inflates to more than `Limits.entry_bytes`."""
 
     code = "entry-too-large"
+
+
+class InflatesTooFar(EngineError):
+    """The entry inflates to more than `Limits.inflation_ratio` times its packed bytes."""
+
+    code = "inflates-too-far"
 
 
 class DamagedEntry(EngineError):
@@ -116,9 +124,45 @@ class NestedArchive(EngineError):
 
 
 class ImageTooLarge(EngineError):
-    """The image has more bytes, pixels, frames or parts than the limits; known before a pixel is decoded."""
+    """The image's file has more than `Limits.image_bytes`."""
 
     code = "image-too-large"
+
+
+class TooManyPixels(EngineError):
+    """The image, or a tile of it, has more than `Limits.pixels`; known before one is decoded, as all of these."""
+
+    code = "too-many-pixels"
+
+
+class SideTooLong(EngineError):
+    """A side of the image is longer than `Limits.side_max_px`."""
+
+    code = "side-too-long"
+
+
+class DecodesTooLarge(EngineError):
+    """The image decodes to more than `Limits.decoded_bytes`."""
+
+    code = "decodes-too-large"
+
+
+class TooManyFrames(EngineError):
+    """The image has more frames or pages than `Limits.frames`."""
+
+    code = "too-many-frames"
+
+
+class TooManyParts(EngineError):
+    """The image's file has more parts than `Limits.parts`."""
+
+    code = "too-many-parts"
+
+
+class TooManyScans(EngineError):
+    """The JPEG file has more scans than `Limits.scans`."""
+
+    code = "too-many-scans"
 
 
 class ArchiveTooCostly(EngineError):
@@ -151,8 +195,19 @@ class InternalError(EngineError):
     code = "internal-error"
 
 
+def printable(text: str, *, keep: str = "") -> str:
+    """Escape what would not be seen as it is, such as control characters, but for those to `keep`."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode("ascii") for char in text
+    )
+
+
 def unforeseen(doing: str, cause: Exception) -> EngineError:
     """Say that something failed as nobody expected, or for want of memory; an `EngineError` speaks for itself.
+
+    Call it where `cause` is caught. What is returned may be kept: it holds on to nothing of what was worked on.
 
     Parameters
     ----------
@@ -161,6 +216,7 @@ def unforeseen(doing: str, cause: Exception) -> EngineError:
     cause
         What was raised.
     """
+    _let_go(cause)
     if isinstance(cause, EngineError):
         return cause
     if isinstance(cause, MemoryError):
@@ -168,3 +224,20 @@ def unforeseen(doing: str, cause: Exception) -> EngineError:
     error = InternalError(f"{doing} failed: {type(cause).__name__}.")
     error.__cause__ = cause
     return error
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Note where an error was raised, and forget all else that it came through.
+
+    A traceback holds on to every variable on its way, bytes and pixels among them, and to the error itself: a circle
+    that only the garbage collector breaks, in its own time.
+    Forced by test_what_fails_is_not_kept_in_memory.
+    """
+    while error is not None:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        if trace is not None:
+            error.add_note(f"{RAISED_AT}{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}")
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

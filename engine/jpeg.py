@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from engine.errors import DamagedImage, ImageTooLarge
+from engine.errors import DamagedImage, TooManyParts, TooManyScans
 from engine.exif import UPRIGHT, orientation
 from engine.limits import Limits
 
@@ -51,7 +51,7 @@ def walk(data: bytes, limits: Limits) -> Jpeg:
     ------
     DamagedImage
         If it is cut short or has no frame or no scan.
-    ImageTooLarge
+    TooManyParts, TooManyScans
         If it has more segments or scans than the limits.
     """
     frame: _Frame | None = None
@@ -76,9 +76,9 @@ def walk(data: bytes, limits: Limits) -> Jpeg:
             scans += 1
             at = _scan_end(data, at)
             if scans > limits.scans:
-                raise ImageTooLarge(f"The JPEG file has more than {limits.scans:,} scans.")
+                raise TooManyScans(f"The JPEG file has more than {limits.scans:,} scans.")
     else:
-        raise ImageTooLarge(f"The JPEG file has more than {limits.parts:,} segments.")
+        raise TooManyParts(f"The JPEG file has more than {limits.parts:,} segments.")
     if frame is None or not scans:
         raise DamagedImage("The JPEG file has no pixels.")
     return Jpeg(*frame, held)

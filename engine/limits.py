@@ -29,9 +29,11 @@ class Limits:
     frames: int = 1_000
     """Frames of an animation or pages of a TIFF. The first is read; the others cost the walk along their headers."""
     parts: int = 10_000
-    """Parts of an image file (PNG chunks, JPEG segments and scans, GIF and WebP blocks), each of which costs time."""
+    """Parts of an image file, each of which costs time: chunks, segments, blocks, TIFF tags, values, strips, tiles."""
     scans: int = 32
     """Scans of a progressive JPEG file, each of which is a pass over all pixels: encoders write about ten."""
+    side_max_px: int = 1_000_000
+    """The longer side of an image. libpng takes no longer one, whatever this says."""
     side_min_px: int = 8
     """The shorter side of an image: below, two digits look the same."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from engine import archive
 from engine.errors import (
@@ -142,5 +141,5 @@ def _is_left_out(entry: archive.Entry) -> bool:
     """Name what operating systems put into archives beside the files: directories and their own metadata."""
     if entry.is_directory:
         return True
-    parts = PurePosixPath(entry.name.replace("\\", "/")).parts
-    return _METADATA_FOLDER in parts or (bool(parts) and parts[-1].lower() in _METADATA_FILES)
+    folders, _, file = entry.name.replace("\\", "/").rpartition("/")
+    return file.lower() in _METADATA_FILES or _METADATA_FOLDER in folders.split("/") or file == _METADATA_FOLDER

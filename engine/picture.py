@@ -23,18 +23,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from engine import exif, grey, jpeg, png, webp
+from engine import exif, gif, grey, jpeg, png, tiff, webp
 from engine.errors import (
     DamagedImage,
+    DecodesTooLarge,
     EmptyRecord,
     EngineError,
     ImageTooLarge,
     ImageTooSmall,
     OutOfMemory,
+    SideTooLong,
+    TooManyPixels,
     UnknownFormat,
 )
 from engine.formats import Format, image_format
-from engine.frames import check_frames, check_tiles
 from engine.limits import Limits
 
 cv2.utils.logging.setLogLevel(
@@ -52,12 +54,12 @@ _SMALLEST_PART_BYTES: Final[Mapping[str, int]] = MappingProxyType({"PNG": 12, "J
 """So many bytes of a file may be one part; or two, or many pieces, which are passed as quickly as one of PNG."""
 _PIECE_COST_BYTES: Final = 2_000
 """The same for each tag, strip and tile of a TIFF file, at which Pillow works in Python."""
+_CODE_GROUP_COST_BYTES: Final = 800
+"""The same for each group of prefix codes of a WebP file."""
 _BMP_SIZE, _BMP_SIZE_AT = struct.Struct("<2i"), 18
 _BMP_COMPRESSION_AT: Final = 30
 _BMP_RUN_LENGTHS: Final = (b"\x01\0\0\0", b"\x02\0\0\0")
 _STRIP_PX = 256
-_SIDE_MAX_PX = 1_000_000
-"""libpng takes no longer side, and OpenCV none that is much longer."""
 _MODES = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "PA": "RGBA", "La": "LA"}
 _ALPHA = {"L": "LA", "RGB": "RGBA"}
 
@@ -89,8 +91,8 @@ def decode(data: bytes, limits: Limits, admit: Admit = _anything) -> Picture:
 
     Raises
     ------
-    EmptyRecord, UnknownFormat, ImageTooLarge, ImageTooSmall, DamagedImage, OutOfMemory
-        As their names say; all but the last two before a pixel is decoded.
+    EngineError
+        What is wrong with it; all but `DamagedImage` and `OutOfMemory` before a pixel is decoded.
     """
     kind = image_format(data)
     if kind is None:
@@ -102,7 +104,7 @@ def decode(data: bytes, limits: Limits, admit: Admit = _anything) -> Picture:
     if kind in _SMALLEST_PART_BYTES:
         admit(min(limits.parts, len(data) // _SMALLEST_PART_BYTES[kind]) * _PART_COST_BYTES)
     try:
-        pixels = _decode(data, kind, limits, admit)
+        pixels = _DECODERS[kind](data, limits, admit)
     except EngineError:
         raise
     except MemoryError as error:
@@ -113,18 +115,6 @@ def decode(data: bytes, limits: Limits, admit: Admit = _anything) -> Picture:
         raise DamagedImage(f"The {kind} file cannot be decoded: it is damaged.") from error
     # Of one layout, whatever a decoder gives and a rotation leaves: the compiled loops are made for that one.
     return Picture(pixels if pixels.flags.carray else pixels.copy())
-
-
-def _decode(data: bytes, kind: Format, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
-    if kind == "PNG":
-        return _decode_png(data, limits, admit)
-    if kind == "JPEG":
-        return _decode_jpeg(data, limits, admit)
-    if kind == "WEBP":
-        return _decode_webp(data, limits, admit)
-    if kind == "BMP" and data[_BMP_COMPRESSION_AT : _BMP_COMPRESSION_AT + 4] in _BMP_RUN_LENGTHS:
-        return _decode_run_lengths(data, limits, admit)
-    return _decode_by_pillow(data, kind, limits, admit)
 
 
 def _decode_png(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
@@ -155,11 +145,14 @@ def _decode_jpeg(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]
 def _decode_webp(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
     found = webp.walk(data, limits)
     _check_size(found.width, found.height, _PIXEL_BYTES, limits, admit)
+    admit(found.code_groups * _CODE_GROUP_COST_BYTES)
     return exif.turn_upright(_decode_by_opencv(data, cv2.IMREAD_UNCHANGED), found.orientation)
 
 
-def _decode_run_lengths(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
-    """Decode a packed BMP by OpenCV: Pillow goes through such a file byte by byte, in Python."""
+def _decode_bmp(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+    if data[_BMP_COMPRESSION_AT : _BMP_COMPRESSION_AT + 4] not in _BMP_RUN_LENGTHS:
+        return _decode_by_pillow(data, "BMP", limits, admit)
+    # Pillow goes through a packed file byte by byte, in Python.
     width, height = _BMP_SIZE.unpack_from(data, _BMP_SIZE_AT)
     _check_size(abs(width), abs(height), _PIXEL_BYTES, limits, admit)
     return _decode_by_opencv(data, cv2.IMREAD_UNCHANGED)
@@ -168,7 +161,7 @@ def _decode_run_lengths(data: bytes, limits: Limits, admit: Admit) -> NDArray[np
 def _decode_by_opencv(data: bytes, flags: int) -> NDArray[np.uint8]:
     pixels: NDArray[np.uint8] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None:
-        raise DamagedImage("The image's pixels cannot be decoded: it is damaged.")
+        raise DamagedImage("The image's pixels cannot be decoded: it is damaged, or takes more memory than there is.")
     if pixels.dtype == np.uint16:
         pixels = _high_bytes(pixels)
     if pixels.ndim == 3:  # noqa: PLR2004  # height, width, channels
@@ -177,20 +170,42 @@ def _decode_by_opencv(data: bytes, flags: int) -> NDArray[np.uint8]:
     return pixels
 
 
+def _decode_gif(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+    gif.walk(data, limits)
+    return _decode_by_pillow(data, "GIF", limits, admit)
+
+
+def _decode_tiff(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+    admit(tiff.walk(data, limits) * _PIECE_COST_BYTES)
+    return _decode_by_pillow(data, "TIFF", limits, admit)
+
+
 def _decode_by_pillow(data: bytes, kind: Format, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
-    admit(check_frames(data, kind, limits) * _PIECE_COST_BYTES)
     # Pillow warns of odd metadata, at which nobody looks, and of many pixels, which have a limit of ours.
     with warnings.catch_warnings(action="ignore"):
         try:
             image: Image.Image = Image.open(io.BytesIO(data), formats=[kind])
         except Image.DecompressionBombError as error:
-            raise ImageTooLarge("The image has more pixels than the limit.") from error
+            raise TooManyPixels("The image has more pixels than the limit.") from error
         _check_size(*image.size, _PIXEL_BYTES, limits, admit)
         if isinstance(image, TiffImagePlugin.TiffImageFile):
-            check_tiles(data, image.tag_v2, limits)
+            pixels = image.size[0] * image.size[1]
+            admit(max(0, tiff.check(data, image.tag_v2, limits) - pixels * _PIXEL_BYTES))  # what is not in the picture
         image.load()
         held = image.getexif().get(exif.ORIENTATION, exif.UPRIGHT) if kind == "TIFF" else exif.UPRIGHT
         return exif.turn_upright(_eight_bit(image), held)
+
+
+_DECODERS: Final[Mapping[Format, Callable[[bytes, Limits, Admit], NDArray[np.uint8]]]] = MappingProxyType(
+    {
+        "PNG": _decode_png,
+        "JPEG": _decode_jpeg,
+        "WEBP": _decode_webp,
+        "BMP": _decode_bmp,
+        "GIF": _decode_gif,
+        "TIFF": _decode_tiff,
+    }
+)
 
 
 def _eight_bit(image: Image.Image) -> NDArray[np.uint8]:
@@ -244,13 +259,13 @@ def _high_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
 def _check_size(width: int, height: int, pixel_bytes: int, limits: Limits, admit: Admit) -> None:
     pixels = width * height
     if pixels > limits.pixels:
-        raise ImageTooLarge(f"The image has {width:,} x {height:,} pixels; at most {limits.pixels:,} are allowed.")
-    if max(width, height) > _SIDE_MAX_PX:
-        raise ImageTooLarge(
-            f"The image has {width:,} x {height:,} pixels; its sides may have at most {_SIDE_MAX_PX:,}."
+        raise TooManyPixels(f"The image has {width:,} x {height:,} pixels; at most {limits.pixels:,} are allowed.")
+    if max(width, height) > limits.side_max_px:
+        raise SideTooLong(
+            f"The image has {width:,} x {height:,} pixels; its sides may have at most {limits.side_max_px:,}."
         )
     if pixels * pixel_bytes > limits.decoded_bytes:
-        raise ImageTooLarge(
+        raise DecodesTooLarge(
             f"The image decodes to {pixels * pixel_bytes:,} bytes; at most {limits.decoded_bytes:,} are allowed."
         )
     if min(width, height) < limits.side_min_px:

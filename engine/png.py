@@ -14,7 +14,7 @@ import struct
 import zlib
 from typing import Final, NamedTuple
 
-from engine.errors import DamagedImage, ImageTooLarge
+from engine.errors import DamagedImage, TooManyFrames, TooManyParts
 from engine.exif import UPRIGHT, orientation
 from engine.limits import Limits
 
@@ -69,7 +69,7 @@ def walk(data: bytes, limits: Limits) -> Png:
     ------
     DamagedImage
         If it is cut short, a checksum is wrong, or a critical chunk is missing or impossible.
-    ImageTooLarge
+    TooManyParts, TooManyFrames
         If it has more chunks or frames than the limits.
     """
     chunks = _chunks(data, limits)
@@ -107,7 +107,7 @@ def _chunks(data: bytes, limits: Limits) -> list[tuple[bytes, int, int]]:
         chunks.append((kind, at, end))
         at = end
         if len(chunks) > limits.parts:
-            raise ImageTooLarge(f"The PNG file has more than {limits.parts:,} chunks.")
+            raise TooManyParts(f"The PNG file has more than {limits.parts:,} chunks.")
     return chunks
 
 
@@ -128,4 +128,4 @@ def _header(body: bytes) -> Header:
 def _check_frames(control: bytes, limits: Limits) -> None:
     frames = int.from_bytes(control[:4], "big")
     if frames > limits.frames:
-        raise ImageTooLarge(f"The animation has {frames:,} frames; at most {limits.frames:,} are allowed.")
+        raise TooManyFrames(f"The animation has {frames:,} frames; at most {limits.frames:,} are allowed.")

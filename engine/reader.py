@@ -47,6 +47,8 @@ class Progress(NamedTuple):
     """Bytes of its images, decoded."""
     kept_bytes: int = 0
     """Bytes of failed entries that came out."""
+    spent_s: float = 0.0
+    """Of processor time: for whoever reads in slices to count."""
 
 
 BEGINNING = Progress()
@@ -94,7 +96,7 @@ class _Reading:
     kept_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.items, _, self.cost_bytes, self.kept_bytes = self.begin
+        self.items, _, self.cost_bytes, self.kept_bytes, _ = self.begin
 
     def progress(self, count: int) -> Progress:
         return Progress(self.items, count, self.cost_bytes, self.kept_bytes)

@@ -10,13 +10,17 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-from engine.errors import DamagedImage, ImageTooLarge
+from engine.errors import DamagedImage, TooManyFrames, TooManyParts
 from engine.exif import UPRIGHT, orientation
 from engine.limits import Limits
 
 _RIFF_HEADER_BYTES: Final = 12
 _CHUNK: Final = struct.Struct("<4sI")
 _HEAD_BYTES: Final = 10  # of a chunk's body, within which its dimensions lie
+_LOSSLESS: Final = frozenset({b"VP8L", b"ALPH", b"ANMF"})  # chunks that are, or may hold, a lossless picture
+_GROUPS: Final = 1 << 16  # their numbers have 16 bits,
+_GROUP_BITS: Final = 20  # each takes so many bits of the file,
+_BLOCK_PX: Final = 4  # and there is one for a block of so many pixels by as many
 _SIDE_14: Final = 0x3FFF  # VP8 and VP8L have 14 bits for a side
 
 
@@ -26,6 +30,8 @@ class WebP(NamedTuple):
     width: int
     height: int
     orientation: int
+    code_groups: int
+    """Prefix codes of a lossless picture come in groups: there are so many at most. A decoder makes tables of each."""
 
 
 def walk(data: bytes, limits: Limits) -> WebP:
@@ -35,10 +41,11 @@ def walk(data: bytes, limits: Limits) -> WebP:
     ------
     DamagedImage
         If the file is cut short or has no picture.
-    ImageTooLarge
+    TooManyParts, TooManyFrames
         If it has more chunks or frames than the limits.
     """
     width = height = frames = 0
+    lossless = False
     held = UPRIGHT
     at = _RIFF_HEADER_BYTES
     end = 8 + int.from_bytes(data[4:8], "little")
@@ -52,16 +59,18 @@ def walk(data: bytes, limits: Limits) -> WebP:
         across, down = _dimensions(kind, data[body : body + _HEAD_BYTES])
         width, height = max(width, across), max(height, down)  # whatever the decoder goes by
         frames += kind == b"ANMF"
+        lossless |= kind in _LOSSLESS
         if kind == b"EXIF":
             held = orientation(data[body : body + length])
         at = body + length + length % 2
     else:
-        raise ImageTooLarge(f"The WebP file has more than {limits.parts:,} chunks.")
+        raise TooManyParts(f"The WebP file has more than {limits.parts:,} chunks.")
     if frames > limits.frames:
-        raise ImageTooLarge(f"The animation has {frames:,} frames; at most {limits.frames:,} are allowed.")
+        raise TooManyFrames(f"The animation has {frames:,} frames; at most {limits.frames:,} are allowed.")
     if not width:
         raise DamagedImage("The WebP file has no pixels.")
-    return WebP(width, height, held)
+    blocks = -(-width // _BLOCK_PX) * -(-height // _BLOCK_PX)
+    return WebP(width, height, held, min(_GROUPS, blocks, len(data) * 8 // _GROUP_BITS) if lossless else 0)
 
 
 def _dimensions(kind: bytes, head: bytes) -> tuple[int, int]:

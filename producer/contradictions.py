@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from contract.dead_letters import DeadLetter
-from contract.errors import ErrorCode
+from contract.errors import UNECHOED
 from contract.records import Result
 
 
@@ -73,19 +73,20 @@ def of_result(answered: Answered, asked: Asked, count: int, default_id: str) -> 
 def of_letter(kept: Kept, answered: Answered) -> Iterator[str]:
     """Name what a dead letter does not repeat of its failed result."""
     result, letter = answered.result, kept.letter
+    # One that leaves no room for the rest is left out, with a word; one that is not echoed is on the letter alone.
+    keyless = kept.key is None and letter.headers_left_out is not None
     pairs = {
         "error code": (result.error and result.error.code, letter.error_code),
         "item count": (result.item.count, letter.item_count),
         "request id": (result.request_id, letter.request_id),
         "timestamp": (result.source.timestamp_ms, letter.origin_timestamp_ms),
-        # A single image has its name from the request, of which the letter has all headers; and a key
-        # that leaves no room for the rest is left out; one that is not echoed is on the letter alone.
+        # A single image has its name from the request, of which the letter has all headers.
         "item name": (result.item.name, letter.item_name or result.item.name),
-        "key": (answered.key, answered.key if kept.key is None or _is_unechoed(result) else kept.key),
+        "key": (answered.key, answered.key if keyless or _is_unechoed(result) else kept.key),
     }
     yield from (name for name, (said, repeated) in pairs.items() if said != repeated)
 
 
 def _is_unechoed(result: Result) -> bool:
-    """Say whether a part was too large to be repeated: nothing that came with the request is then."""
-    return result.error is not None and result.error.code in (ErrorCode.KEY_TOO_LARGE, ErrorCode.HEADER_TOO_LARGE)
+    """Say whether key or headers were too much to be repeated: nothing that came with the request is then."""
+    return result.error is not None and result.error.code in UNECHOED

@@ -14,7 +14,7 @@ from consumer.channel import Answer, Task
 from consumer.metrics import Metrics
 from consumer.pool import Pool
 from consumer.process import WorkerSpec
-from consumer.settings import EchoSettings, PacingSettings
+from consumer.settings import EchoSettings, PacingSettings, Settings
 from consumer.workers import Workers
 from contract.records import Result, read_result
 from engine.limits import Limits
@@ -68,7 +68,7 @@ async def running_pool(
     *,
     item_timeout_s: float = 10,
     service_faults: int = 10,
-    memory_bytes: int = 512 * 1024 * 1024,
+    memory_bytes: int = Settings.model_fields["worker_memory_bytes"].default,
     model: Path | None = None,
 ) -> AsyncIterator[RunningPool]:
     """Start a pool, wait until it is ready, end it."""
@@ -79,6 +79,7 @@ async def running_pool(
         EchoSettings().results_bytes,
         memory_bytes,
         item_timeout_s,
+        record_timeout_s=120,
     )
     workers = Workers(spec, PacingSettings(), count=WORKERS, metrics=metrics, budget=Budget(64 * 1024 * 1024))
     keeping = asyncio.create_task(workers.run(), name="workers")

@@ -17,6 +17,7 @@ from tests.fault.pools import RunningPool, running_pool, task
 from tests.harness import bombs
 from tests.harness.images import drawn_digits
 from tests.harness.processes import cpu_s, forget_high_water, memory_bytes, workers_of
+from tests.hostile.vp8l import of_many_codes
 
 IMAGE_CPU_S, IMAGE_MEMORY_MB, RECORD_CPU_S = 2.0, 300.0, 30.0
 
@@ -40,6 +41,19 @@ async def test_the_worst_single_image_costs_less_than_2_s_and_300_mb(pool: Runni
     grown_mb = max(memory_bytes(pid, "VmHWM") - size for pid, (_, size) in before.items()) / 1e6
     print(f"{name}: {taken_s:.2f} s, {grown_mb:.0f} MB")  # noqa: T201  # shown with -rP
     assert taken_s < IMAGE_CPU_S
+    assert grown_mb < IMAGE_MEMORY_MB
+
+
+async def test_an_image_that_takes_more_memory_than_a_worker_has_fails_alone(pool: RunningPool) -> None:
+    workers = workers_of(os.getpid())
+    for pid in workers:
+        forget_high_water(pid)
+    before = {pid: memory_bytes(pid, "VmRSS") for pid in workers}
+    digit = drawn_digits(1)[0]
+    results = await pool.results([digit, of_many_codes(), digit])
+    grown_mb = max(memory_bytes(pid, "VmHWM") - size for pid, size in before.items()) / 1e6
+    assert [result.error is not None for result in results] == [False, True, False]
+    assert workers_of(os.getpid()) == workers, "none died of it"
     assert grown_mb < IMAGE_MEMORY_MB
 
 

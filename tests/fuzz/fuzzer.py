@@ -13,7 +13,7 @@ from typing import Final
 import atheris
 
 ENGINE: Final = Path(__file__).parents[2] / "engine"
-COUNTED: Final = {"archive", "exif", "formats", "frames", "jpeg", "payload", "picture", "png", "reader", "webp"}
+COUNTED: Final = {"archive", "exif", "formats", "gif", "jpeg", "payload", "picture", "png", "reader", "tiff", "webp"}
 """What reads untrusted bytes. The rest is mostly compiled by numba, which does not know the instructions that count."""
 
 with atheris.instrument_imports(

@@ -18,7 +18,7 @@ from consumer.worker import Answerer
 from contract.errors import ErrorCode
 from contract.records import read_result
 from engine.classifier import Classifier
-from engine.errors import EngineError
+from engine.errors import RAISED_AT, EngineError
 from engine.limits import Limits
 from engine.reader import Outcome, Progress, Reader
 from models import default_model
@@ -55,7 +55,9 @@ class Judge:
         self._reader.warm_up()
         note = Note(memoryview(bytearray(Note.SIZE_BYTES)))
         model = {"name": "fuzzed", "version": "1", "sha256": "0" * 64}
-        self._answerer = Answerer(self._reader, model, note, results_bytes=EchoSettings().results_bytes)
+        self._answerer = Answerer(
+            self._reader, model, note, results_bytes=EchoSettings().results_bytes, record_timeout_s=60
+        )
 
     def limit_memory(self) -> None:
         """Allow what a worker is allowed by default: its size after warm-up and a budget."""
@@ -112,7 +114,5 @@ def _is_ours(cause: BaseException) -> bool:
     """Tell whether an exception began in the engine's own lines, and not in a library that refuses a picture."""
     if isinstance(cause, _REFUSALS):
         return False
-    trace = cause.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and _ENGINE in Path(trace.tb_frame.f_code.co_filename).parents
+    raised_at = [note.removeprefix(RAISED_AT) for note in cause.__notes__ if note.startswith(RAISED_AT)]
+    return _ENGINE in Path(raised_at[-1]).parents

@@ -20,6 +20,8 @@ from PIL import Image
 
 from engine.limits import Limits
 from tests.harness.images import drawn_digits
+from tests.hostile.files import chunk
+from tests.hostile.vp8l import of_many_codes
 
 SIDE: Final = 4_000
 """Squared, the most pixels."""
@@ -41,10 +43,6 @@ def png(width: int, height: int, *, depth: int, colour_type: int, channels: int,
     )
 
 
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
 def deep_png() -> bytes:
     return png(SIDE, SIDE, depth=16, colour_type=2, channels=3)
 
@@ -53,16 +51,16 @@ def deep_png_with_alpha() -> bytes:
     return png(3_464, 3_464, depth=16, colour_type=6, channels=4)
 
 
-def jpeg_of_many_scans() -> bytes:
-    """Repeat the last scan of a progressive file up to the limit: encoders write ten."""
-    grey = np.kron(
-        np.random.default_rng(0).integers(0, 256, (SIDE // 8, SIDE // 8), dtype=np.uint8), np.ones((8, 8), np.uint8)
-    )
+def jpeg_of_large_scans() -> bytes:
+    """Repeat the last scan of a progressive file of noise until the file is as large as may be."""
+    grey = np.random.default_rng(0).integers(68, 188, (SIDE // 2, SIDE // 2), dtype=np.uint8)
+    grey = np.kron(grey, np.ones((2, 2), np.uint8))
     stream = io.BytesIO()
-    Image.fromarray(np.dstack([grey] * 3)).save(stream, "JPEG", quality=20, progressive=True, subsampling=0)
+    Image.fromarray(np.dstack([grey] * 3)).save(stream, "JPEG", quality=30, progressive=True, subsampling=0)
     data = stream.getvalue()
     *_, last = re.finditer(rb"\xff\xc4", data)
-    return data[:-2] + data[last.start() : -2] * (32 - data.count(b"\xff\xda")) + data[-2:]
+    scan = data[last.start() : -2]
+    return data[:-2] + scan * ((Limits().image_bytes - len(data)) // len(scan)) + data[-2:]
 
 
 def numbers_tiff() -> bytes:
@@ -100,15 +98,39 @@ def images_of_many_parts() -> bytes:
     return zip_of(parts, Limits().inflated_bytes // len(parts))
 
 
+def images_of_many_codes() -> bytes:
+    image = of_many_codes(20_000)
+    return zip_of(image, Limits().record_bytes // (len(zlib.compress(image, 1)) + 200))
+
+
+def many_names() -> bytes:
+    """Put large images before as many lines of the directory as fit, each of which is looked at in every slice."""
+    image = png(2_000, 2_000, depth=16, colour_type=2, channels=3, level=6)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for number in range(2 * Limits().archive_decoded_bytes // (2_000 * 2_000 * 6)):
+            archive.writestr(f"{number}", image)
+        left_bytes = Limits().record_bytes - stream.tell() - 20_000
+        name = "a/" * (left_bytes // 9_800 // 4 - 40) + "__MACOSX/x"
+        for number in range(9_800):
+            archive.writestr(f"{number}/{name}", b"")
+    return stream.getvalue()
+
+
 IMAGES: Final[Mapping[str, Callable[[], bytes]]] = MappingProxyType(
     {
         "PNG, three channels of 16 bits": deep_png,
         "PNG, four channels of 16 bits": deep_png_with_alpha,
-        "JPEG, progressive, as many scans as may be": jpeg_of_many_scans,
+        "JPEG, progressive, of large scans": jpeg_of_large_scans,
         "TIFF of long integers": numbers_tiff,
         "WebP, lossy, with alpha": webp_with_alpha,
     }
 )
 RECORDS: Final[Mapping[str, Callable[[], bytes]]] = MappingProxyType(
-    {"large images": large_images, "images of many parts": images_of_many_parts}
+    {
+        "large images": large_images,
+        "images of many parts": images_of_many_parts,
+        "images of many codes": images_of_many_codes,
+        "a directory of many names": many_names,
+    }
 )

@@ -54,13 +54,9 @@ def resource_limits(pid: int) -> dict[str, list[str]]:
     return {line[:_LIMIT_NAME].strip(): line[_LIMIT_NAME:].split()[:2] for line in lines}
 
 
-def resident_mb(parent: int) -> int:
-    """Add up the memory that a process and its workers have resident; what they share counts once for each."""
-    total_bytes = 0
-    for pid in (parent, *workers_of(parent)):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError, StopIteration):  # it has ended meanwhile
-            total_bytes += memory_bytes(pid, "VmRSS")
-    return total_bytes // (1024 * 1024)
+def high_water_mb(parent: int) -> float:
+    """Add up the most memory that a process and its workers ever had resident, whenever each of them had it."""
+    return sum(memory_bytes(pid, "VmHWM") for pid in (parent, *workers_of(parent))) / 1e6
 
 
 def environment_of(pid: int) -> bytes:

@@ -7,7 +7,8 @@ from typing import Final
 
 from contract.errors import ErrorCode
 from tests.harness.images import streamed
-from tests.hostile.case import DIGIT, SEVEN, Case, Cases, fails, read
+from tests.hostile.case import DIGIT, READ, SEVEN, Case, Cases, Expected, fails, read
+from tests.hostile.files import RGB, png, png_header
 from tests.hostile.quine import quine
 from tests.hostile.zips import (
     AES,
@@ -48,9 +49,11 @@ def _bombs() -> dict[str, Case]:
     zeros = bytes(16 * _MIB)
     kernel = Entry(b"0", zeros, packed=deflated(zeros), crc=zlib.crc32(zeros))
     inner = archive(*[Entry(b"%d" % number, packed=b"", data=b"") for number in range(10)], kernel)
+    first_ones: list[Expected] = [READ] * 19
+    large = png(png_header(3_000, 3_000, 16, RGB), bytes(18_001 * 3_000))
     first = Entry(b"0", STORED.to_bytes() * 300, method=STORED)
     return {
-        "a flat bomb, beyond the ratio": _beside_a_good_one(kernel, ErrorCode.ENTRY_TOO_LARGE),
+        "a flat bomb, beyond the ratio": _beside_a_good_one(kernel, ErrorCode.INFLATES_TOO_FAR),
         "a flat bomb, one byte beyond the size": _beside_a_good_one(
             Entry(b"0", zeros + b"0"), ErrorCode.ENTRY_TOO_LARGE
         ),
@@ -66,6 +69,10 @@ def _bombs() -> dict[str, Case]:
             ErrorCode.ARCHIVE_OVERLAPS,
         ),
         "each entry quotes the headers of the next": fails(_quoted(20), ErrorCode.ARCHIVE_OVERLAPS),
+        "images that decode to more than the limit for all": Case(
+            archive(*[Entry(b"%d" % number, large, method=STORED) for number in range(21)]),
+            [*first_ones, *[ErrorCode.ARCHIVE_TOO_COSTLY] * 2],
+        ),
         "more entries than the limit": fails(
             archive(Entry(packed=b"", data=b""), *[Entry(b"", b"", method=STORED, shared=True)] * 10_000),
             ErrorCode.TOO_MANY_ENTRIES,

@@ -12,6 +12,7 @@ from contract.errors import ErrorCode
 from tests.hostile.case import READ, SEVEN, Case, Cases, encoded, fails, read, seven
 from tests.hostile.files import (
     LONG,
+    RATIONAL,
     SHORT,
     behind_header,
     bmp,
@@ -23,10 +24,11 @@ from tests.hostile.files import (
     riff,
     segment,
     tiff,
+    tiff_of,
     webp,
 )
 
-_LARGE: Final = ErrorCode.IMAGE_TOO_LARGE
+_PIXELS: Final = ErrorCode.TOO_MANY_PIXELS
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIP_AT, _STRIP_ROWS, _STRIP_BYTES = (
     *(256, 257, 258, 259, 262, 273, 278, 279),
 )
@@ -35,7 +37,7 @@ _DEFLATE: Final = 8
 
 def bombs() -> Cases:
     """Every bomb by name."""
-    return _dimensions() | _pixels() | _parts() | _metadata() | _webp_metadata()
+    return _dimensions() | _pixels() | _tiffs() | _parts() | _metadata() | _webp_metadata()
 
 
 def _dimensions() -> dict[str, Case]:
@@ -44,19 +46,19 @@ def _dimensions() -> dict[str, Case]:
     jpeg[at : at + 4] = b"\xff\xff\xff\xff"
     lossless = bytes([0x2F]) + struct.pack("<I", 0x3FFF | 0x3FFF << 14) + bytes(20)
     return {
-        "a PNG of 4,611,686,014,132,420,609 pixels": fails(png(png_header(2**31 - 1, 2**31 - 1), b""), _LARGE),
-        "a PNG of one pixel too many": fails(encoded(Image.new("1", (16_000_001, 8)), "PNG"), _LARGE),
-        "a JPEG of 65,535 by 65,535": fails(bytes(jpeg), _LARGE),
-        "a GIF of 65,535 by 65,535": fails(gif(65_535, 65_535, b""), _LARGE),
-        "a GIF whose frame is larger than it": fails(gif(28, 28, b"", frame=(65_535, 65_535)), _LARGE),
-        "a BMP of a billion by a billion": fails(bmp(2**30, 2**30, b""), _LARGE),
-        "a BMP of minus a billion": fails(bmp(2**30, -(2**30), b""), _LARGE),
-        "a BMP of a negative width": fails(bmp(-28, 28, b""), _LARGE),
-        "a TIFF of four billion by four billion": fails(_tiff(2**32 - 1, 2**32 - 1, b""), _LARGE),
-        "a WebP of 16,777,216 by 16,777,216": fails(webp(riff(b"VP8X", bytes(4) + b"\xff" * 6)), _LARGE),
-        "a lossless WebP of 16,384 by 16,384": fails(webp(riff(b"VP8L", lossless)), _LARGE),
+        "a PNG of 4,611,686,014,132,420,609 pixels": fails(png(png_header(2**31 - 1, 2**31 - 1), b""), _PIXELS),
+        "a PNG of one pixel too many": fails(encoded(Image.new("1", (16_000_001, 8)), "PNG"), _PIXELS),
+        "a JPEG of 65,535 by 65,535": fails(bytes(jpeg), _PIXELS),
+        "a GIF of 65,535 by 65,535": fails(gif(65_535, 65_535, b""), _PIXELS),
+        "a GIF whose frame is larger than it": fails(gif(28, 28, b"", frame=(65_535, 65_535)), _PIXELS),
+        "a BMP of a billion by a billion": fails(bmp(2**30, 2**30, b""), _PIXELS),
+        "a BMP of minus a billion": fails(bmp(2**30, -(2**30), b""), _PIXELS),
+        "a BMP of a negative width": fails(bmp(-28, 28, b""), _PIXELS),
+        "a TIFF of four billion by four billion": fails(_tiff(2**32 - 1, 2**32 - 1, b""), _PIXELS),
+        "a WebP of 16,777,216 by 16,777,216": fails(webp(riff(b"VP8X", bytes(4) + b"\xff" * 6)), _PIXELS),
+        "a lossless WebP of 16,384 by 16,384": fails(webp(riff(b"VP8L", lossless)), _PIXELS),
         "a lossy WebP of 16,383 by 16,383": fails(
-            webp(riff(b"VP8 ", b"\x10\x00\x00\x9d\x01\x2a" + b"\xff" * 9)), _LARGE
+            webp(riff(b"VP8 ", b"\x10\x00\x00\x9d\x01\x2a" + b"\xff" * 9)), _PIXELS
         ),
     }
 
@@ -80,8 +82,19 @@ def _pixels() -> dict[str, Case]:
     return {
         "a PNG whose pixels go on and on": Case(png(png_header(28, 28), bytes(20_000_000)), [READ]),
         "a PNG of many pixels, all alike": Case(png(png_header(4_000, 4_000), bytes(4_001 * 4_000)), [READ]),
+        "a PNG of many deep pixels, all alike": fails(
+            png(png_header(4_000, 4_000, 16, 6), b""), ErrorCode.DECODES_TOO_LARGE
+        ),
+        "a JPEG of many pixels, all alike": Case(encoded(Image.new("L", (4_000, 4_000), 200), "JPEG"), [READ]),
+        "a WebP of many pixels, all alike": Case(encoded(Image.new("RGB", (4_000, 4_000), "red"), "WEBP"), [READ]),
+        "a lossless WebP of many pixels, all alike": Case(
+            encoded(Image.new("RGB", (4_000, 4_000), "red"), "WEBP", lossless=True), [READ]
+        ),
+        "a TIFF of many pixels, all alike": Case(
+            encoded(Image.new("L", (4_000, 4_000), 200), "TIFF", compression="tiff_adobe_deflate"), [READ]
+        ),
         "a TIFF whose strip goes on and on": Case(_tiff(28, 28, zeros), [READ]),
-        "a TIFF whose tile is larger than it": fails(_tiled(zlib.compress(bytes(1_000_000), 9)), _LARGE),
+        "a TIFF whose tile is larger than it": fails(_tiled(zlib.compress(bytes(1_000_000), 9)), _PIXELS),
         "a TIFF whose tile is two sizes at once": fails(
             _tiled(zeros).replace(struct.pack("<2H2I", 323, LONG, 1, 30_000), struct.pack("<2H2I", 322, LONG, 1, 16)),
             ErrorCode.DAMAGED_IMAGE,
@@ -99,6 +112,65 @@ def _pixels() -> dict[str, Case]:
     }
 
 
+def _tiffs() -> dict[str, Case]:
+    """Files whose strips or tiles are more than the picture, or more than the file."""
+    many = 10_000
+    grey = {_BITS: _short(8), _COMPRESSION: _short(_DEFLATE), _PHOTOMETRIC: _short(1)}
+    tile = zlib.compress(bytes(16 * 99_984), 9)
+    tall = grey | {_WIDTH: _long(1_600), _HEIGHT: _long(16), 322: _long(16), 323: _long(99_984)}
+    strips = grey | {_WIDTH: _long(112), _HEIGHT: _long(112), _STRIP_ROWS: _long(111), _COMPRESSION: _short(1)}
+    picture = {**grey, _WIDTH: _long(112), _HEIGHT: _long(112), _COMPRESSION: _short(1), _STRIP_ROWS: _long(112)}
+    pixels = seven().tobytes()
+
+    def pieces(place_tag: int, bytes_tag: int, size_bytes: int, *, claimed: int | None = None, count: int) -> Any:
+        def behind(at: int) -> dict[int, tuple[int, bytes]]:
+            places = struct.pack("<I", at) * count
+            return {
+                place_tag: (LONG, places),
+                bytes_tag: (LONG, struct.pack("<I", size_bytes if claimed is None else claimed) * count),
+            }
+
+        return behind
+
+    def one_strip(at: int) -> dict[int, tuple[int, bytes]]:
+        return {_STRIP_AT: _long(at), _STRIP_BYTES: _long(len(pixels))}
+
+    return {
+        "a TIFF whose tiles share their bytes": fails(
+            tiff_of(tall, behind=pieces(324, 325, len(tile), count=100)) + tile, ErrorCode.DAMAGED_IMAGE
+        ),
+        "a TIFF whose tiles share their bytes and say they have none": fails(
+            tiff_of(tall, behind=pieces(324, 325, 0, count=100)) + tile, ErrorCode.DECODES_TOO_LARGE
+        ),
+        "a TIFF of ten thousand strips of nearly all of it": fails(
+            tiff_of(strips, behind=pieces(_STRIP_AT, _STRIP_BYTES, 0, count=many)) + pixels,
+            ErrorCode.DECODES_TOO_LARGE,
+        ),
+        "a TIFF of ten thousand and one strips": fails(
+            tiff_of(strips, behind=pieces(_STRIP_AT, _STRIP_BYTES, 0, count=many + 1)) + pixels,
+            ErrorCode.TOO_MANY_PARTS,
+        ),
+        "a TIFF whose resolution is a million numbers": fails(
+            tiff_of(picture | {282: (RATIONAL, bytes(8_000_000))}, behind=one_strip) + pixels,
+            ErrorCode.TOO_MANY_PARTS,
+        ),
+        "a TIFF with two megabytes of a profile": read(
+            tiff_of(picture | {34_675: (7, b"\xff" * 2_000_000)}, behind=one_strip) + pixels
+        ),
+        "a TIFF with two megabytes of XMP": read(
+            tiff_of(picture | {700: (1, b"<" * 2_000_000)}, behind=one_strip) + pixels
+        ),
+    }
+
+
+def _short(value: int) -> tuple[int, bytes]:
+    return SHORT, struct.pack("<H", value)
+
+
+def _long(value: int) -> tuple[int, bytes]:
+    return LONG, struct.pack("<I", value)
+
+
 def _runs() -> bytes:
     rows = seven().transpose(Image.Transpose.FLIP_TOP_BOTTOM).tobytes()
     runs = b"".join(b"\x01" + rows[at : at + 1] + (b"" if (at + 1) % 112 else b"\x00\x00") for at in range(len(rows)))
@@ -112,21 +184,27 @@ def _parts() -> dict[str, Case]:
     frame = riff(b"ANMF", bytes(16) + riff(b"VP8L", bytes(10)))
     pages = _tiff(28, 28, b"", next_at=8)
     return {
-        "a PNG of ten thousand chunks": fails(behind_header(SEVEN, chunk(b"tEXt", b"k\x00") * 10_000), _LARGE),
-        "a PNG that says it has four billion frames": fails(
-            behind_header(SEVEN, chunk(b"acTL", struct.pack(">2I", 2**32 - 1, 0))), _LARGE
+        "a PNG of ten thousand chunks": fails(
+            behind_header(SEVEN, chunk(b"tEXt", b"k\x00") * 10_000), ErrorCode.TOO_MANY_PARTS
         ),
-        "a JPEG of ten thousand segments": fails(in_jpeg(plain, segment(0xFE, b"") * 10_000), _LARGE),
-        "a JPEG of a hundred scans more": fails(scans, _LARGE),
+        "a PNG that says it has four billion frames": fails(
+            behind_header(SEVEN, chunk(b"acTL", struct.pack(">2I", 2**32 - 1, 0))), ErrorCode.TOO_MANY_FRAMES
+        ),
+        "a JPEG of ten thousand segments": fails(in_jpeg(plain, segment(0xFE, b"") * 10_000), ErrorCode.TOO_MANY_PARTS),
+        "a JPEG of a hundred scans more": fails(scans, ErrorCode.TOO_MANY_SCANS),
         "a JPEG with a megabyte of fill bytes": read(plain[:2] + b"\xff" * 1_000_000 + plain[3:]),
-        "a GIF of a thousand and one frames": fails(gif(28, 28, b"", count=1_001), _LARGE),
-        "a GIF in pieces of one byte": fails(gif(28, 28, b"")[:-1] + b"!\xfe" + b"\x01x" * 200_000 + b"\x00;", _LARGE),
-        "a TIFF whose pages go round in a circle": fails(pages, _LARGE),
+        "a GIF of a thousand and one frames": fails(gif(28, 28, b"", count=1_001), ErrorCode.TOO_MANY_FRAMES),
+        "a GIF in pieces of one byte": fails(
+            gif(28, 28, b"")[:-1] + b"!\xfe" + b"\x01x" * 200_000 + b"\x00;", ErrorCode.TOO_MANY_PARTS
+        ),
+        "a TIFF whose pages go round in a circle": fails(pages, ErrorCode.TOO_MANY_FRAMES),
         "a WebP of a thousand and one frames": fails(
             webp(riff(b"VP8X", b"\x02" + bytes(3) + b"\x1b\x00\x00" * 2), riff(b"ANIM", bytes(6)), frame * 1_001),
-            _LARGE,
+            ErrorCode.TOO_MANY_FRAMES,
         ),
-        "a WebP of ten thousand chunks": fails(webp(riff(b"VP8X", bytes(10)), riff(b"JUNK", b"") * 10_000), _LARGE),
+        "a WebP of ten thousand chunks": fails(
+            webp(riff(b"VP8X", bytes(10)), riff(b"JUNK", b"") * 10_000), ErrorCode.TOO_MANY_PARTS
+        ),
     }
 
 
@@ -156,6 +234,8 @@ def _metadata() -> dict[str, Case]:
             in_jpeg(jpeg, segment(0xE1, b"http://ns.adobe.com/xmp/extension/\x00" + b"<" * 60_000) * 100)
         ),
         "a GIF with a long comment": read(_commented(comment)),
+        "a GIF with a megabyte of a profile": read(_commented(b"!\xff\x0bICCRGBG1012" + (b"\xff" * 256) * 4_000)),
+        "a GIF with a megabyte of XMP": read(_commented(b"!\xff\x0bXMP DataXMP" + (b"\xff" + b"<" * 255) * 4_000)),
         "a TIFF with tags of four billion values": fails(
             tiff({_WIDTH: (LONG, 28), _HEIGHT: (LONG, 28), 270: (2, 0), 33_723: (1, 8)}, count=2**32 - 1),
             ErrorCode.DAMAGED_IMAGE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -34,8 +34,8 @@ class Case:
     key: bytes | None = None
     headers: Sequence[tuple[str, bytes | None]] = ()
     timestamp_ms: int | None = None
-    unreadable: bool = False
-    """The name of the first header becomes bytes that are not UTF-8: no client of ours can send that by itself."""
+    as_written: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of `tests.harness.batches.Raw`: what no client of ours can send by itself."""
 
     def met_by(self, ends: Sequence[Expected]) -> bool:
         """Say whether the items ended as they must; a prediction is given as its digit."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Final
 
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, PALETTE = 0, 2, 3
-SHORT, LONG = 3, 4
+SHORT, LONG, RATIONAL = 3, 4, 5
 """Types of TIFF's fields."""
+_TYPE_BYTES: Final = {1: 1, 2: 1, SHORT: 2, LONG: 4, RATIONAL: 8, 7: 1}
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
@@ -59,6 +61,31 @@ def tiff(fields: dict[int, tuple[int, int]], *, behind: bytes = b"", next_at: in
     """Write a TIFF file of one directory: type and value by tag, each with the same count."""
     lines = b"".join(struct.pack("<2H2I", tag, kind, count, value) for tag, (kind, value) in sorted(fields.items()))
     return struct.pack("<2sHIH", b"II", 42, 8, len(fields)) + lines + struct.pack("<I", next_at) + behind
+
+
+def tiff_of(fields: dict[int, tuple[int, bytes]], *, behind: Callable[[int], dict[int, tuple[int, bytes]]]) -> bytes:
+    """Write a TIFF file of one directory with values of any number.
+
+    Parameters
+    ----------
+    fields
+        Type and packed values by tag.
+    behind
+        Told where the bytes behind all of it lie, gives further fields.
+    """
+    size = len(fields) + len(behind(0))
+    values_at = 8 + 2 + size * 12 + 4
+    given = fields | behind(0)
+    data_at = values_at + sum(len(values) for _, values in given.values() if len(values) > 4)
+    lines, outside = b"", b""
+    for tag, (kind, values) in sorted((fields | behind(data_at)).items()):
+        head = struct.pack("<2HI", tag, kind, len(values) // _TYPE_BYTES[kind])
+        if len(values) > 4:
+            lines += head + struct.pack("<I", values_at + len(outside))
+            outside += values
+        else:
+            lines += head + values.ljust(4, b"\0")
+    return struct.pack("<2sHIH", b"II", 42, 8, size) + lines + bytes(4) + outside
 
 
 def bmp(width: int, height: int, pixels: bytes, *, bits: int = 8, compression: int = 0) -> bytes:

@@ -78,7 +78,7 @@ def _colours() -> dict[str, Case]:
         "a picture without ink": Case(encoded(Image.new("L", (28, 28)), "PNG"), [READ]),
         "a strip of eight by a million": Case(encoded(Image.new("L", (1_000_000, 8)), "PNG"), [READ]),
         "a strip of eight by two million": fails(
-            encoded(Image.new("L", (2_000_000, 8)), "PNG"), ErrorCode.IMAGE_TOO_LARGE
+            encoded(Image.new("L", (2_000_000, 8)), "PNG"), ErrorCode.SIDE_TOO_LONG
         ),
     }
 
@@ -95,6 +95,9 @@ def _animated() -> dict[str, Case]:
     others = [seven().transpose(Image.Transpose.ROTATE_90), Image.new("L", (112, 112), 255)]
     exact: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True}}
     return {
+        "an interlaced GIF": read(encoded(seven(), "GIF", interlace=1)),
+        "a GIF row by row": read(encoded(seven(), "GIF", interlace=0)),
+    } | {
         f"an animated {kind}": read(encoded(seven(), kind, save_all=True, append_images=others, **exact.get(kind, {})))
         for kind in ("PNG", "GIF", "WEBP", "TIFF")
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from contract.errors import ErrorCode
+from tests.harness.batches import UNREADABLE
 from tests.hostile.case import DIGIT, SEVEN, Case, Cases, fails, read
 from tests.hostile.zips import UTF8, Entry, archive
 
@@ -15,7 +16,7 @@ _NASTY: Final = '\x1b[2J\x07[red]x[/red]\r\nlevel=critical \x9b31m\u202egnp.exe\
 
 def records() -> Cases:
     """Every record by name."""
-    return _without_value() | _headers() | _keys() | _times()
+    return _without_value() | _large() | _as_written() | _headers() | _keys() | _times()
 
 
 def _without_value() -> dict[str, Case]:
@@ -29,10 +30,31 @@ def _without_value() -> dict[str, Case]:
     }
 
 
+def _large() -> dict[str, Case]:
+    many = archive(*[Entry(b"%05d" % number + b"x" * 250) for number in range(4_000)])
+    return {
+        "a byte more than a record may have": fails(bytes(16 * 1024 * 1024 + 1), ErrorCode.RECORD_TOO_LARGE),
+        "an archive whose results would be many megabytes": fails(many, ErrorCode.RESULTS_TOO_LARGE, key=b"k" * 4_096),
+    }
+
+
+def _as_written() -> dict[str, Case]:
+    """Make what the broker takes and producers do not write."""
+    unreadable = ErrorCode.UNREADABLE_RECORD
+    return {
+        "a record that claims a place a million further on": fails(SEVEN, unreadable, as_written={"place": 1_000_000}),
+        "a record that claims a place before its batch": fails(SEVEN, unreadable, as_written={"place": -7}),
+        "lengths of more bits than count": read(
+            SEVEN, key=b"k", headers=[("x", b"x"), ("y", None)], as_written={"wide": True}
+        ),
+        "attributes that look like a longer number": read(SEVEN, as_written={"attributes": 0xFF}),
+    }
+
+
 def _headers() -> dict[str, Case]:
     not_utf8 = b"a\xff\x80"
     repeated = [("request-id", b"first"), ("filename", b"first"), ("request-id", b"last"), ("filename", b"last")]
-    unknown = ErrorCode.UNKNOWN_FORMAT
+    unknown, many = ErrorCode.UNKNOWN_FORMAT, ErrorCode.TOO_MANY_HEADERS
     return {
         "header values that are not UTF-8": read(
             SEVEN,
@@ -42,9 +64,7 @@ def _headers() -> dict[str, Case]:
         "the same on what fails": fails(
             b"no image", unknown, headers=[(name, not_utf8) for name in ("request-id", "filename", "x")]
         ),
-        "a header name that is not UTF-8": fails(
-            SEVEN, ErrorCode.UNREADABLE_RECORD, headers=[("UNREADABLE", b"x")], unreadable=True
-        ),
+        "a header name that is not UTF-8": fails(SEVEN, ErrorCode.UNREADABLE_RECORD, headers=[(UNREADABLE, b"x")]),
         "headers without values": read(
             SEVEN, headers=[(name, None) for name in ("request-id", "correlation-id", "traceparent", "filename", "x")]
         ),
@@ -52,11 +72,16 @@ def _headers() -> dict[str, Case]:
             b"no image", unknown, headers=[(name, None) for name in ("request-id", "filename", "attempt", "x")]
         ),
         "headers with empty names and values": read(SEVEN, headers=[("", b"")] * 3 + [("filename", b"")], names=[None]),
-        "two thousand headers": read(SEVEN, headers=[(f"x-{number}", b"x") for number in range(2_000)]),
-        "two thousand headers on what fails": fails(
-            b"no image", unknown, headers=[(f"x-{number}", b"x") for number in range(2_000)]
+        "a thousand headers": read(SEVEN, headers=[(f"x-{number}", b"x") for number in range(1_000)]),
+        "a thousand headers on what fails": fails(
+            b"no image", unknown, headers=[(f"x-{number}", b"x") for number in range(1_000)]
         ),
-        "the same header two thousand times": read(SEVEN, headers=[("request-id", b"x")] * 2_000),
+        "the same header a thousand times": read(SEVEN, headers=[("request-id", b"x")] * 1_000),
+        "a header too many": fails(SEVEN, many, headers=[("x", b"x")] * 1_001, key=b"k"),
+        "half a million headers": fails(SEVEN, many, headers=[("", b"")] * 500_000, key=b"k"),
+        "a header of ten megabytes": read(SEVEN, headers=[("x", b"x" * 10_000_000)]),
+        "a header of ten megabytes on what fails": fails(b"no image", unknown, headers=[("x", b"x" * 10_000_000)]),
+        "a header name of a megabyte": read(SEVEN, headers=[("x" * 1_000_000, b"x")]),
         "repeated headers": read(SEVEN, headers=repeated, names=["last"]),
         "a header that is echoed and too large": fails(
             SEVEN, ErrorCode.HEADER_TOO_LARGE, headers=[("correlation-id", b"x" * 1_025)]

@@ -61,6 +61,7 @@ def test_result_and_dead_letter_read_back(
         {"name": "m", "version": "1", "sha256": "0" * 64},
         Note(memoryview(bytearray(Note.SIZE_BYTES))),
         results_bytes=1_000_000,
+        record_timeout_s=60,
     )
     (answer,) = answerer.answer([request.task]).answers
     result = read_result(answer.results[0])

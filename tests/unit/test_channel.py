@@ -63,7 +63,7 @@ def test_answers_come_out_as_they_went_in() -> None:
 @pytest.mark.parametrize("greeting", [Ready("compact", "1", "0" * 64), Refusal("the model is damaged")])
 def test_a_worker_greets_or_refuses(greeting: Ready | Refusal) -> None:
     assert GREETING.decode(body(frame(greeting))) == greeting
-    start = Start("models/digits", {"pixels": 1}, 2**24, 2**30)
+    start = Start("models/digits", {"pixels": 1}, 2**24, 2**30, 60)
     assert START.decode(body(frame(start))) == start
 
 

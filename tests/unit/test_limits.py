@@ -71,19 +71,20 @@ class Case:
 CASES = {
     "record_bytes": Case(lambda: DIGIT, len(DIGIT), "record-too-large"),
     "image_bytes": Case(lambda: DIGIT, len(DIGIT), "image-too-large"),
-    "pixels": Case(lambda: DIGIT, PIXELS, "image-too-large"),
-    "decoded_bytes": Case(lambda: DIGIT, PIXELS, "image-too-large"),
-    "frames": Case(lambda: saved("GIF", save_all=True), 3, "image-too-large"),
-    "parts": Case(lambda: DIGIT, 3, "image-too-large"),
+    "pixels": Case(lambda: DIGIT, PIXELS, "too-many-pixels"),
+    "decoded_bytes": Case(lambda: DIGIT, PIXELS, "decodes-too-large"),
+    "frames": Case(lambda: saved("GIF", save_all=True), 3, "too-many-frames"),
+    "parts": Case(lambda: DIGIT, 3, "too-many-parts"),
     "scans": Case(
-        lambda: saved("JPEG", progressive=True), saved("JPEG", progressive=True).count(b"\xff\xda"), "image-too-large"
+        lambda: saved("JPEG", progressive=True), saved("JPEG", progressive=True).count(b"\xff\xda"), "too-many-scans"
     ),
+    "side_max_px": Case(lambda: DIGIT, 28, "side-too-long"),
     "side_min_px": Case(lambda: DIGIT, 28, "image-too-small", lower=True),
     "entries": Case(lambda: zipped([(f"{n}.png", DIGIT) for n in range(3)]), 3, "too-many-entries"),
     "inflated_bytes": Case(lambda: stored(*DIGITS), sum(map(len, DIGITS)), "archive-too-large"),
     "entry_bytes": Case(lambda: stored(DIGIT), len(DIGIT), "entry-too-large"),
     "inflation_ratio": Case(
-        lambda: zipped([("0.png", ZEROS)]), -(-len(ZEROS) // deflated_bytes(ZEROS)), "entry-too-large"
+        lambda: zipped([("0.png", ZEROS)]), -(-len(ZEROS) // deflated_bytes(ZEROS)), "inflates-too-far"
     ),
     "name_characters": Case(lambda: zipped([("sieben.png", DIGIT)]), 10, "name-too-long"),
     "archive_decoded_bytes": Case(lambda: stored(*DIGITS), decoding_cost(*DIGITS), "archive-too-costly"),

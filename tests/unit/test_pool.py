@@ -24,7 +24,7 @@ from consumer.workers import Workers
 from contract.errors import ErrorCode
 from engine.limits import Limits
 
-SPEC = WorkerSpec(Path("model"), dataclasses.asdict(Limits()), 0, 0, 10)
+SPEC = WorkerSpec(Path("model"), dataclasses.asdict(Limits()), 0, 0, 10, 60)
 
 
 class ScriptedWorker:

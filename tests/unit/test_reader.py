@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import random
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -65,6 +67,22 @@ def test_an_archive_with_one_bad_entry_loses_that_entry_alone(reader: Reader) ->
     assert [outcome.error.code if outcome.error else None for outcome in outcomes] == [None, "damaged-image", None]
     assert outcomes[1].data == bad
     assert outcomes[0].data is None
+
+
+def test_what_fails_is_not_kept_in_memory(reader: Reader) -> None:
+    damaged = (DATA / "damaged.png").read_bytes() + random.Random(0).randbytes(1_000) * 100  # noqa: S311  # no secret
+    archive = packed({f"{number}.png": damaged for number in range(200)})
+    tracemalloc.start()
+    try:
+        (outcomes,) = reader.read([archive])
+        kept_bytes, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert {outcome.error.code for outcome in outcomes if outcome.error} == {"damaged-image"}
+    come_out_bytes = sum(len(outcome.data or b"") for outcome in outcomes)
+    assert come_out_bytes < 1_000_000, "the others are left out"
+    assert kept_bytes < come_out_bytes + 1_000_000
+    assert most_bytes < come_out_bytes + 2_000_000
 
 
 def test_a_payload_that_is_lost_as_a_whole_is_one_outcome_beside_the_others(reader: Reader) -> None:

@@ -8,9 +8,16 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
 from consumer.channel import WHOLE_RECORD
-from consumer.requests import RECORD_OVERHEAD_BYTES, Request, chunks, from_record, from_unreadable
+from consumer.requests import (
+    HEADER_OVERHEAD_BYTES,
+    RECORD_OVERHEAD_BYTES,
+    Request,
+    chunks,
+    from_record,
+    from_unreadable,
+)
 from consumer.settings import EchoSettings, PacingSettings
-from contract.unreadable import Unreadable
+from contract.batches import Unreadable
 
 LIMITS = EchoSettings(key_bytes=16, header_bytes=8)
 NAME = 8
@@ -109,7 +116,17 @@ def test_a_refused_record_counts_all_of_its_bytes_while_it_is_in_hand() -> None:
         record(b"v" * 5_000, key=b"k" * 100, headers=[("name", b"x" * 10)]), LIMITS, name_characters=NAME
     )
     assert verdict(request) == "key-too-large"
-    assert request.size_bytes == 5_000 + 100 + 4 + 10 + RECORD_OVERHEAD_BYTES
+    assert request.size_bytes == 5_000 + 100 + 4 + 10 + HEADER_OVERHEAD_BYTES + RECORD_OVERHEAD_BYTES
+
+
+def test_of_too_many_headers_none_is_kept_and_nothing_comes_back() -> None:
+    headers = [("request-id", b"order-7"), ("filename", b"7.png")]
+    limits = EchoSettings(headers=1)
+    request = from_record(record(key=b"k", headers=headers), limits, name_characters=NAME)
+    assert verdict(request) == "too-many-headers"
+    assert (request.headers, request.headers_left_out, request.key) == ([], True, b"k")
+    assert (request.echo_key, request.echo, request.task.request_id, request.task.filename) == (None, [], None, None)
+    assert verdict(from_record(record(headers=headers[:1]), limits, name_characters=NAME)) is None
 
 
 def test_of_an_unreadable_record_nothing_is_known_but_its_place() -> None:

@@ -48,7 +48,7 @@ def note() -> Note:
 
 @pytest.fixture
 def answerer(reader: Reader, note: Note) -> Answerer:
-    return Answerer(reader, MODEL, note, results_bytes=EchoSettings().results_bytes)
+    return Answerer(reader, MODEL, note, results_bytes=EchoSettings().results_bytes, record_timeout_s=60)
 
 
 def task(payload: bytes = DIGIT, *, offset: int = 0, condemned: dict[int, str] | None = None, **more: Any) -> Task:
@@ -193,7 +193,7 @@ def test_every_code_of_the_engine_is_one_of_the_contract() -> None:
 
 
 def limited(reader: Reader, note: Note, results_bytes: int) -> Answerer:
-    return Answerer(reader, MODEL, note, results_bytes=results_bytes)
+    return Answerer(reader, MODEL, note, results_bytes=results_bytes, record_timeout_s=60)
 
 
 ODD = "\x01\x02" * 100
@@ -252,6 +252,27 @@ def test_a_batch_that_takes_too_long_comes_back_unfinished_and_ends_as_it_would_
     assert [(a.recognised, a.unsure, a.size_bytes) for a in got] == [
         (a.recognised, a.unsure, a.size_bytes) for a in whole
     ]
+
+
+def test_a_record_that_has_had_its_time_is_answered_without_touching_the_rest(
+    reader: Reader, note: Note, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "SLICE_S", -1.0)
+    hurried = Answerer(reader, MODEL, note, results_bytes=EchoSettings().results_bytes, record_timeout_s=1e-9)
+    archive = zipped((f"{place}.png", DIGIT) for place in range(3))
+    first = hurried.answer([task(archive)])
+    assert (first.unfinished or BEGINNING).spent_s > 0
+    monkeypatch.setattr(worker, "SLICE_S", 60.0)
+    rest = hurried.answer([task(archive, begin=first.unfinished)])
+    assert rest.unfinished is None
+    (answer,) = rest.answers
+    results = [read_result(each) for each in (*first.answers[0].results, *answer.results)]
+    assert [(result.item.index, result.item.count, result.error and result.error.code) for result in results] == [
+        (0, 3, None),
+        (1, 3, "record-timeout"),
+        (2, 3, "record-timeout"),
+    ]
+    assert [letter.data for letter in answer.dead_letters] == [DIGIT, DIGIT]
 
 
 def test_a_record_that_was_read_in_part_goes_on_where_it_was_also_behind_others(answerer: Answerer) -> None:
