@@ -11,6 +11,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from consumer.settings import LogFormat, LogSettings
+from engine.errors import printable
 
 
 def configure(settings: LogSettings) -> None:
@@ -37,7 +38,7 @@ def configure(settings: LogSettings) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _escape, renderer],
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
@@ -46,6 +47,14 @@ def configure(settings: LogSettings) -> None:
     # To whoever debugs it would log all that it sends, passwords too.
     logging.getLogger("aiokafka.conn").setLevel(logging.CRITICAL)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+
+
+def _escape(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Show what a request has brought along, such as its id, without doing to a terminal what it says."""
+    return {
+        name: printable(value, keep="\n" if name == "exception" else "") if isinstance(value, str) else value
+        for name, value in event.items()
+    }
 
 
 def pass_over_leftovers(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

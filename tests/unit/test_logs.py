@@ -26,6 +26,7 @@ try:
     raise ValueError("first\\nsecond")
 except ValueError:
     log.exception("unforeseen")
+log.error("condemned", request_id="\\x1b[31mowned\\x07 \\x9b2J \\u202etxt.exe\\r\\nlevel=forged")
 """
 
 
@@ -42,7 +43,7 @@ def events(level: str) -> list[dict[str, Any]]:
 
 
 def test_for_machines_every_line_is_an_event_with_level_and_time() -> None:
-    starting, odd, unforeseen = events("info")
+    starting, odd, unforeseen, _ = events("info")
     assert starting.pop("timestamp").endswith("Z")
     assert starting == {"event": "starting", "level": "info", "partition": "requests/0", "offset": 7}
     assert (odd["event"], odd["level"]) == ("this is odd", "warning")
@@ -57,13 +58,22 @@ def test_for_people_a_line_reads_from_left_to_right() -> None:
     assert "\x1b" not in line, "colours in a file"
 
 
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_what_a_sender_writes_into_an_id_is_shown_and_does_nothing(log_format: str) -> None:
+    line = lines(log_format, "error")[-1]
+    assert "condemned" in line
+    assert "owned" in line
+    assert "level=forged" in line
+    assert line.isprintable()
+
+
 @pytest.mark.parametrize(
     ("level", "expected"),
     [
-        ("debug", ["detail", "starting", "a hiccup that the client mends", "this is odd", "unforeseen"]),
-        ("info", ["starting", "this is odd", "unforeseen"]),
-        ("warning", ["this is odd", "unforeseen"]),
-        ("error", ["unforeseen"]),
+        ("debug", ["detail", "starting", "a hiccup that the client mends", "this is odd", "unforeseen", "condemned"]),
+        ("info", ["starting", "this is odd", "unforeseen", "condemned"]),
+        ("warning", ["this is odd", "unforeseen", "condemned"]),
+        ("error", ["unforeseen", "condemned"]),
     ],
 )
 def test_the_level_decides_what_is_shown_and_the_clients_hiccups_are_for_debugging(
