@@ -42,8 +42,11 @@ class DeadLetter:
     attempt: int
     """1 if the header says nothing sensible: it is the request's own."""
     value_left_out: str | None
+    """Why there are no bytes; None if they are there."""
+    headers_left_out: str | None
+    """Why headers of the request, or its key, are not here; None if all are."""
     original_headers: tuple[tuple[str, bytes], ...]
-    """The headers of the request, as they were."""
+    """The headers of the request, as they were, unless they are left out."""
 
     @classmethod
     def read(cls, all_headers: Headers) -> Self:
@@ -70,6 +73,7 @@ class DeadLetter:
             error_message=block.text(headers.ERROR_MESSAGE),
             attempt=block.attempt(),
             value_left_out=block.optional(headers.VALUE_LEFT_OUT),
+            headers_left_out=block.optional(headers.HEADERS_LEFT_OUT),
             original_headers=tuple(all_headers[:start]),
         )
         origin = (letter.origin_topic, letter.origin_partition, letter.origin_offset, letter.item_index)

@@ -113,6 +113,8 @@ def _obstacle(found: Found, max_attempts: int, limit_bytes: int | None) -> str |
     letter = found.letter
     if found.value is None:
         return f"no bytes: {letter.value_left_out or 'left out'}"
+    if letter.headers_left_out is not None:
+        return f"key or headers are not as they were: {letter.headers_left_out}"
     if letter.attempt >= max_attempts:
         return f"attempted {letter.attempt} times"
     size_bytes = DefaultRecordBatchBuilder.estimate_size_in_bytes(found.key, found.value, headers_of(found))

@@ -171,19 +171,23 @@ async def test_a_dry_run_shows_what_would_be_done_and_does_nothing(broker: Broke
 
 
 async def test_what_cannot_or_should_not_be_sent_is_left_alone_with_the_reason(broker: Broker) -> None:
-    await broker.send(drawn_digits(4), partition=0, key=b"key")
+    await broker.send(drawn_digits(5), partition=0, key=b"key")
     requests = await broker.read(broker.topics.requests)
-    tired, empty, large, fine = (answer(broker, each, ["failed"]).dead_letters[0] for each in requests)
+    tired, empty, large, bare, fine = (answer(broker, each, ["failed"]).dead_letters[0] for each in requests)
     empty.value = None
     empty.headers.append((headers.VALUE_LEFT_OUT, b"it is a bomb"))
     large.value = bytes(MAX_RECORD_BYTES + 64 * 1024)
-    await publish(broker, [change(tired, headers.ATTEMPT, b"3"), empty, large, fine])
+    bare.key = None
+    bare.headers.append((headers.HEADERS_LEFT_OUT, b"they do not fit"))
+    await publish(broker, [change(tired, headers.ATTEMPT, b"3"), empty, large, bare, fine])
+    shown = await run(broker, "replay", "--dry-run", "--json")
     result = await run(broker, "replay", "--json")
     assert result.exit_code == Exit.OK
     obstacles = [line["obstacle"] for line in result.lines]
+    assert [line["obstacle"] for line in shown.lines] == obstacles
     assert obstacles[:2] == ["attempted 3 times", "no bytes: it is a bomb"]
     assert "bytes do not fit the requests topic" in obstacles[2]
-    assert obstacles[3] is None
+    assert obstacles[3:] == ["key or headers are not as they were: they do not fit", None]
     assert len(await replayed(broker)) == 1
     assert (await run(broker, "replay", "--max-attempts", "4")).out.startswith("2 sent again")
 

@@ -32,7 +32,13 @@ def test_it_is_read_from_its_headers() -> None:
     assert (letter.origin_topic, letter.origin_partition, letter.origin_offset) == ("digits.requests", 3, 1042)
     assert (letter.item_index, letter.item_count, letter.item_name) == (12, 500, "scans/zwölf.png")
     assert (letter.error_code, letter.attempt, letter.value_left_out) == ("damaged-image", 2, None)
-    assert letter.original_headers == ()
+    assert (letter.headers_left_out, letter.original_headers) == (None, ())
+
+
+def test_it_says_what_is_left_out_and_why() -> None:
+    left_out = [(headers.VALUE_LEFT_OUT, b"too large"), (headers.HEADERS_LEFT_OUT, b"too many")]
+    letter = DeadLetter.read([*BLOCK, *left_out])
+    assert (letter.value_left_out, letter.headers_left_out) == ("too large", "too many")
 
 
 def test_the_originals_headers_come_first_and_mean_nothing_even_if_they_look_like_ours() -> None:
@@ -40,12 +46,14 @@ def test_the_originals_headers_come_first_and_mean_nothing_even_if_they_look_lik
         *BLOCK,
         (headers.REQUEST_ID, b"\xff"),
         (headers.VALUE_LEFT_OUT, b"not so"),
+        (headers.HEADERS_LEFT_OUT, b"not so"),
         (headers.ATTEMPT, b"7"),
         ("empty", b""),
     ]
     letter = DeadLetter.read([*original, *without(headers.ITEM_NAME)])
     assert letter.original_headers == tuple(original)
-    assert (letter.request_id, letter.attempt, letter.item_name, letter.value_left_out) == ("batch", 2, None, None)
+    assert (letter.request_id, letter.attempt, letter.item_name) == ("batch", 2, None)
+    assert (letter.value_left_out, letter.headers_left_out) == (None, None)
 
 
 @pytest.mark.parametrize("name", [name for name, _ in BLOCK if name not in (headers.ITEM_NAME, headers.ATTEMPT)])

@@ -55,6 +55,7 @@ def kept(of: Answered) -> Kept:
         error_message="",
         attempt=1,
         value_left_out=None,
+        headers_left_out=None,
         original_headers=(),
     )
     return Kept(letter, key=None, has_value=True)
