@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 from typing import Annotated
 
 import typer
@@ -62,13 +63,14 @@ def replay(
 
 
 async def _preview(settings: ClientSettings, plan: Plan, *, as_json: bool) -> Exit:
-    async with look_around(settings.kafka) as cluster:
-        chosen = [each async for each in preview(settings, cluster, plan)]
-    if as_json:
-        for each in chosen:
-            display.print_json(_line(each, None))
-    else:
-        rows = [(*cells(each.found), each.obstacle or "would be sent") for each in chosen]
+    rows = []
+    async with look_around(settings.kafka) as cluster, contextlib.aclosing(preview(settings, cluster, plan)) as some:
+        async for chosen in some:  # of each no more is kept than is shown: its bytes may be many
+            if as_json:
+                display.print_json(_line(chosen, None))
+            else:
+                rows.append((*cells(chosen.found), chosen.obstacle or "would be sent"))
+    if not as_json:
         display.print_table((*COLUMNS, "replay"), rows)
     return Exit.OK
 
