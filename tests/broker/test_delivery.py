@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import NewPartitions
 
-from contract.records import result_id
+from broker import Cluster
+from contract.records import Result, result_id
+from producer.errors import Exit
 from tests.harness.answers import answer, publish
-from tests.harness.broker import Broker, Position
+from tests.harness.broker import Broker, Position, fresh_topics, position
+from tests.harness.deaths import Point, dying_at
 from tests.harness.images import drawn_digits
 from tests.harness.producer import run
-from tests.harness.service import Service, running_service, starting_service
+from tests.harness.service import START_DEADLINE_S, Service, running_service, starting_service
 from tests.harness.waiting import eventually
 
 QUICK_SESSION = {"DIGITS_KAFKA__SESSION_TIMEOUT_MS": "6000", "DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": "6000"}
@@ -101,3 +107,71 @@ async def test_offsets_that_an_operator_sets_back_repeat_results_with_the_same_i
     assert [result.result_id for result in await broker.results()] == ids * 2
     (told,) = (await run(broker, "audit", "--json")).lines
     assert (told["requests"], told["duplicated"], told["missing"]) == (5, 5, 0)
+
+
+async def test_a_reader_that_is_not_read_committed_sees_what_an_aborted_transaction_has_left_too(
+    broker: Broker,
+) -> None:
+    sent = await broker.send(drawn_digits(5), partition=0)
+    async with starting_service(broker, dying_at(Point.SENT)) as dying:
+        assert await dying.wait(deadline_s=START_DEADLINE_S) == -signal.SIGKILL
+    await broker.expel_members()
+    async with running_service(broker):
+        await broker.everything_answered()
+    await published_once_and_in_order(broker, sent)
+    expected = [result_id(broker.topics.requests, *position, 0) for position in sent]
+    seen = await seen_uncommitted(broker)
+    aborted = len(seen) - len(expected)
+    assert aborted > 0
+    assert seen == [*expected[:aborted], *expected]
+
+
+async def test_results_that_moved_when_the_predictions_topic_grew_are_there_once_and_the_audit_cannot_tell(
+    cluster: Cluster,
+) -> None:
+    async with fresh_topics(cluster, partitions=2) as broker:
+        await grown(broker, broker.topics.requests)
+        broker.partitions = 4
+        async with running_service(broker):
+            sent = await broker.send_in_transaction(drawn_digits(2), partition=3)
+            await broker.everything_answered()
+            await grown(broker, broker.topics.predictions)
+            sent += await broker.send_in_transaction(drawn_digits(2), partition=3)
+            await broker.everything_answered()
+        async with running_service(broker):
+            sent += await broker.send_in_transaction(drawn_digits(2), partition=3)
+            await broker.everything_answered()
+        records = await broker.read(broker.topics.predictions)
+        found: dict[int, list[Position]] = {}
+        for record in records:
+            found.setdefault(record.partition, []).append(position(Result.model_validate_json(record.value)))
+        assert found == {1: sent[:4], 3: sent[4:]}, "a lane stays where it was until it starts anew"
+        told = await run(broker, "audit", "--json")
+        assert told.exit_code == Exit.NOT_ALL_WELL
+        assert (told.lines[0]["missing"], told.lines[0]["inconsistent"]) == (4, 4)
+        assert told.err.count("does not belong here") == 4
+
+
+async def grown(broker: Broker, topic: str) -> None:
+    await broker.admin.create_partitions({topic: NewPartitions(4)})
+
+
+async def seen_uncommitted(broker: Broker) -> list[str]:
+    """Read the ids of all results that lie in the topic, by partition, as a client does that is not told otherwise."""
+    reader = AIOKafkaConsumer(
+        broker.topics.predictions,
+        bootstrap_servers=broker.cluster.bootstrap_servers,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    ids: dict[int, list[str]] = {}
+    async with reader:
+        ends = await reader.end_offsets(reader.assignment())
+
+        async def behind() -> list[TopicPartition]:
+            for tp, records in (await reader.getmany(timeout_ms=200)).items():
+                ids.setdefault(tp.partition, []).extend(json.loads(record.value)["result_id"] for record in records)
+            return [tp for tp, end in ends.items() if await reader.position(tp) < end]
+
+        await eventually(behind, lambda tps: not tps)
+    return [each for _, some in sorted(ids.items()) for each in some]
