@@ -16,6 +16,7 @@ from tests.harness.waiting import eventually
 
 pytestmark = pytest.mark.timeout(900)  # the first to run builds the image
 
+LABELS: Final = "org.opencontainers.image."
 KILL_A_WORKER: Final = """
 import os, pathlib, signal
 for process in pathlib.Path("/proc").glob("[0-9]*"):
@@ -36,10 +37,20 @@ async def started_at_ms(container: str) -> float:
 async def test_the_image_says_what_it_is(stack: Stack) -> None:
     del stack  # it has built it
     (image,) = json.loads(await docker("image", "inspect", NAME))
-    labels = {name.removeprefix("org.opencontainers.image."): text for name, text in image["Config"]["Labels"].items()}
+    labels = {name.removeprefix(LABELS): text for name, text in image["Config"]["Labels"].items()}
     assert (labels["title"], labels["version"], labels["licenses"]) == ("Digitstream", version("digitstream"), "MIT")
     assert image["Config"]["User"] == "10001:10001"
     assert image["Config"]["Cmd"] == ["digit-consumer", "run"]
+
+
+async def test_the_image_holds_what_it_needs_and_is_not_larger_than_the_documentation_says(stack: Stack) -> None:
+    (container,) = await stack.containers()
+    left_over = r"find /opt/digitstream -name pip -o -name pip-\* -o -name tests -type d -o -name \*.whl"
+    assert await inside(container, "sh", "-c", left_over) == ""
+    (image,) = json.loads(await docker("image", "inspect", NAME))
+    (base,) = json.loads(await docker("image", "inspect", image["Config"]["Labels"][f"{LABELS}base.name"]))
+    assert base["RootFS"]["Layers"] == image["RootFS"]["Layers"][: len(base["RootFS"]["Layers"])]
+    assert image["Size"] - base["Size"] < 520_000_000  # 505 MB, and other patch levels of the packages
 
 
 async def test_a_container_has_no_rights_no_compiler_and_nothing_to_write_to_but_tmp(stack: Stack) -> None:
