@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from aiokafka import ConsumerRecord, TopicPartition
 
+from contract.batches import Unreadable
 from contract.dead_letters import DeadLetter, NotADeadLetterError
 from contract.settings import KafkaSettings
-from contract.unreadable import Unreadable
 from producer.errors import UsageProblem
 from producer.logs import Span, read_spans
 from producer.sources import content_type

@@ -61,12 +61,16 @@ class Ledger:
         self._expired_offset = -1
         self._failed: dict[ItemPlace, Answered] = {}
         self._letters: dict[ItemPlace, Kept] = {}
+        self._results_over = False
         self.newest_letter: ItemPlace = (-1, 0)
         """Place of the latest dead letter entered."""
 
     def request(self, asked: Asked) -> None:
         """Enter a request below the committed offset."""
         self._report.requests += 1
+        if self._results_from == NEVER:
+            # Requests are entered up to that of the first result that is left: only the last of them can be its own.
+            self._expire_before(asked.offset)
         self._open[asked.offset] = _Open(asked)
 
     def result(self, answered: Answered) -> None:
@@ -91,8 +95,11 @@ class Ledger:
         self.newest_letter = max(self.newest_letter, place)
         if self._letters_from == NEVER:
             self._letters_from = place
-        if place[0] < self._first or (self._results_from != NEVER and place < self._results_from):
+        if place[0] < self._first or self._has_lost_result(place):
             return  # its result cannot be judged, so neither can it
+        if place < self._letters_from:
+            self._report.contradicts(f"dead letter {kept.letter.result_id} stands behind one of a later item")
+            return
         if kept.has_value == (kept.letter.value_left_out is not None):
             self._report.contradicts(f"dead letter {kept.letter.result_id} has a value, or else no reason to have none")
         if place in self._failed:
@@ -105,6 +112,15 @@ class Ledger:
     def waits_for_letter(self, place: ItemPlace) -> bool:
         """Say whether a failed result has been entered whose dead letter has not."""
         return place in self._failed
+
+    def letters_drawn(self, place: ItemPlace) -> None:
+        """Take note that every dead letter up to a place has been entered: what is not among them will not come."""
+        if place < self._letters_from:
+            self._failed.pop(place, None)
+
+    def results_drawn(self) -> None:
+        """Take note that every result has been entered."""
+        self._results_over = True
 
     def close(self) -> None:
         """Draw the balance of what is still open; all three logs have been entered to their ends."""
@@ -120,12 +136,20 @@ class Ledger:
     def _start_results_at(self, place: ItemPlace) -> None:
         """Take the first result that is left: whatever should stand before it may have been deleted."""
         self._results_from = place
-        for offset in [offset for offset in self._open if offset < place[0]]:
-            self._expire(offset)
-            del self._open[offset]
+        self._expire_before(place[0])
+        self._letters = {each: kept for each, kept in self._letters.items() if each >= place}
         if place[1] > 0 and place[0] in self._open:
             self._expire(place[0])
             self._open[place[0]].seen.update(range(place[1]))
+
+    def _has_lost_result(self, place: ItemPlace) -> bool:
+        """Say whether the result of a place may have been deleted; where none has come yet, that is open."""
+        return place < self._results_from and (self._results_from != NEVER or self._results_over)
+
+    def _expire_before(self, offset: int) -> None:
+        for each in [each for each in self._open if each < offset]:
+            self._expire(each)
+            del self._open[each]
 
     def _expire(self, offset: int) -> None:
         if offset != self._expired_offset:  # once for all items of a request

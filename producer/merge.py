@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from contract import headers
+from contract.batches import Unreadable
 from contract.records import read_result, result_id
-from contract.unreadable import Unreadable
 from producer.clients import start_at
 from producer.contradictions import Answered, Asked, Kept
 from producer.dead_letters import Stranger, identify
@@ -53,6 +53,8 @@ class Merge:
         self._requests, self._predictions, self._letters = family
         self._ledgers = {partition.partition: self._ledger(partition) for partition in self._requests}
         self._streams: dict[TopicPartition, _Stream] = {}
+        self.answered_without_offset: set[TopicPartition] = set()
+        """Partitions of requests where the group had committed nothing, and yet there are results."""
         for reader, partitions in zip(readers, family, strict=True):
             start_at(reader, {each: scope.logs[each].start for each in partitions})
             for each in partitions:
@@ -68,6 +70,8 @@ class Merge:
                     unfinished.remove(partition)
                 for record in batch:
                     await self._enter_result(partition, record)
+        for ledger in self._ledgers.values():
+            ledger.results_drawn()
         for partition in self._requests:
             await self._draw_requests(partition, self._scope.logs[partition].end)
         for partition in self._letters:
@@ -96,6 +100,12 @@ class Merge:
     def _committed(self, number: int) -> int:
         return self._scope.committed.get(self._scope.requests[number], 0)
 
+    def _is_pending(self, number: int, offset: int) -> bool:
+        """Say whether a request that has been answered lies behind the committed offset: nobody's business yet."""
+        if self._scope.requests[number] not in self._scope.committed:
+            self.answered_without_offset.add(self._scope.requests[number])
+        return offset >= self._committed(number)
+
     async def _enter_result(self, partition: TopicPartition, record: ConsumerRecord | Unreadable) -> None:
         where = f"{partition.topic}/{partition.partition}/{record.offset}"
         if isinstance(record, Unreadable):
@@ -111,7 +121,7 @@ class Merge:
         if number is None or self._scope.results_of(number) != partition:
             self._report.contradicts(f"{where}: the result {result.result_id} does not belong here")
             return
-        if source.offset >= self._committed(number):
+        if self._is_pending(number, source.offset):
             return
         if result.result_id != result_id(source.topic, number, source.offset, index):
             self._report.contradicts(f"{where}: the result {result.result_id} has the id of another")
@@ -136,7 +146,8 @@ class Merge:
         ledger, partition = self._ledgers[number], self._scope.letters_of(number)
         while ledger.waits_for_letter(place) and ledger.newest_letter < place:
             if not await self._enter_letter(partition):
-                return
+                break
+        ledger.letters_drawn(place)
 
     async def _enter_letter(self, partition: TopicPartition) -> bool:
         """Enter the next dead letter of a partition; False at its end."""
@@ -152,7 +163,7 @@ class Merge:
         number = self._number_of(found.letter.origin_topic, found.letter.origin_partition)
         if number is None or self._scope.letters_of(number) != partition:
             self._report.contradicts(f"{where}: the dead letter {found.letter.result_id} does not belong here")
-        elif found.letter.origin_offset < self._committed(number):
+        elif not self._is_pending(number, found.letter.origin_offset):
             self._ledgers[number].letter(Kept(found.letter, found.key, found.value is not None))
         return True
 
