@@ -3,7 +3,7 @@
 missing        a request below the committed offset, or one of its items, has no result
 duplicated     an item has more than one
 out_of_order   a result stands behind one of a later item
-inconsistent   a result or dead letter contradicts its request, its companions, or each other
+inconsistent   a result or dead letter contradicts its request, its companions, the group's offsets, or each other
 expired        requests that retention has deleted, or something about them: they cannot be judged
 """
 
@@ -33,11 +33,13 @@ class Report:
     inconsistent: int = 0
     offenders: list[str] = field(default_factory=list)
     """The first faults, a sentence each."""
+    unproven: bool = False
+    """True if there are records, and no committed offset to compare them with."""
 
     @property
     def clean(self) -> bool:
         """True if nothing is wrong."""
-        return not (self.missing or self.duplicated or self.out_of_order or self.inconsistent)
+        return not (self.missing or self.duplicated or self.out_of_order or self.inconsistent or self.unproven)
 
     def tell(self, fault: str) -> None:
         """Keep a fault's sentence, if it is among the first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pytest
@@ -13,11 +13,13 @@ from aiokafka.admin import NewPartitions, RecordsToDelete
 
 from broker import Cluster
 from contract import headers
+from contract.batches import Unreadable
 from contract.settings import ClientSettings, KafkaSettings
-from contract.unreadable import Unreadable, rest_of_batch
+from producer.audit import audit as audit_topics
 from producer.clients import open_reader
 from producer.cluster import look_around
 from producer.errors import Exit
+from producer.logs import Span, read_spans, spans
 from producer.merge import Merge
 from producer.report import Report
 from producer.scope import survey
@@ -217,6 +219,10 @@ def change_a_letters_key(_: int, __: list[Outgoing], letters: list[Outgoing]) ->
     letters[0].key = b"other"
 
 
+def lose_a_letters_key_without_a_word(_: int, __: list[Outgoing], letters: list[Outgoing]) -> None:
+    letters[0].key = None
+
+
 def lose_a_letters_bytes_without_a_word(_: int, __: list[Outgoing], letters: list[Outgoing]) -> None:
     letters[0].value = None
 
@@ -262,6 +268,7 @@ PLANTED: list[tuple[Fault, dict[str, int], str]] = [
     (double_a_letter, {"inconsistent": 1}, "dead letter {requests}/{p}/1/0 has no failed result of its own"),
     (put_a_letter_into_another_partition, {"inconsistent": 2}, "does not belong here"),
     (change_a_letters_key, {"inconsistent": 1}, "dead letter {requests}/{p}/1/0 has another key than its result"),
+    (lose_a_letters_key_without_a_word, {"inconsistent": 1}, "{requests}/{p}/1/0 has another key than its result"),
     (lose_a_letters_bytes_without_a_word, {"inconsistent": 1}, "has a value, or else no reason to have none"),
     (keep_a_letters_bytes_against_its_word, {"inconsistent": 1}, "has a value, or else no reason to have none"),
     (write_what_is_no_letter, {"inconsistent": 1}, "is no dead letter: there is no header origin-topic"),
@@ -317,6 +324,17 @@ async def test_a_planted_fault_is_found_and_named(reports: tuple[str, list[Repor
     assert words.format(requests=topic, p=2 * number) in "\n".join(report.offenders)
 
 
+async def test_a_letter_whose_key_and_headers_did_not_fit_agrees_with_its_result(world: World) -> None:
+    letter = world.letters[0]
+    block = max(place for place, header in enumerate(letter.headers) if header[0] == headers.ORIGIN_TOPIC)
+    letter.headers[:block] = []
+    letter.headers.append((headers.HEADERS_LEFT_OUT, b"they do not fit"))
+    letter.key = None
+    await world.publish()
+    result, _ = await audit(world.broker)
+    assert (result.exit_code, result.err) == (Exit.OK, "")
+
+
 async def test_the_command_ends_with_1_and_names_the_first_faults(world: World) -> None:
     lose_a_result(0, world.answers[0].results, [])
     world.answers[2].results[1].value["request_id"] = "\x1b[2J"
@@ -342,10 +360,48 @@ async def test_requests_behind_the_committed_offset_are_pending_and_their_result
     assert numbers == CLEAN | {"requests": 2, "pending": 2, "expired": 0, "results": 2, "dead_letters": 1}
 
 
-async def test_a_group_that_has_committed_nothing_is_told(world: World) -> None:
-    result, numbers = await audit(world.broker)
-    assert numbers == CLEAN | {"requests": 0, "pending": 4, "expired": 0, "results": 0, "dead_letters": 0}
-    assert "has committed nothing" in result.err
+async def test_nothing_is_proven_where_the_group_has_committed_nothing(world: World) -> None:
+    pending = CLEAN | {"requests": 0, "pending": 4, "expired": 0, "results": 0, "dead_letters": 0}
+    result = await run(world.broker, "audit", "--json")
+    assert (result.exit_code, result.lines) == (Exit.NOT_ALL_WELL, [pending])
+    words = f"group {world.broker.group_id!r} has committed nothing: there is nothing to compare with"
+    assert result.err == f"digit-producer: {words}\n"
+    assert "not all is well" in (await run(world.broker, "audit")).out
+
+
+async def test_where_nothing_was_ever_sent_there_is_nothing_to_prove(broker: Broker) -> None:
+    result, numbers = await audit(broker)
+    assert (result.exit_code, result.err, set(numbers.values())) == (Exit.OK, "", {0})
+
+
+async def test_the_name_of_another_group_does_not_pass_for_a_proof(world: World) -> None:
+    await world.publish()
+    result = await run(world.broker, "audit", "--json", DIGITS_KAFKA__GROUP_ID="mistyped")
+    assert result.exit_code == Exit.NOT_ALL_WELL
+    assert "group 'mistyped' has committed nothing" in result.err
+
+
+@pytest.mark.parametrize("what", ["results", "letters"])
+async def test_a_partition_that_was_answered_and_has_no_offset_is_found(broker: Broker, what: str) -> None:
+    worlds = await build(broker, [0, 1])
+    answered = [*worlds[1].results, *worlds[1].letters] if what == "results" else worlds[1].letters
+    await publish(broker, [*worlds[0].results, *worlds[0].letters, *answered], committed={0: 4})
+    result, numbers = await audit(broker)
+    assert faults(numbers) == {"inconsistent": 1}
+    words = f"{broker.topics.requests}/1 has results, but group {broker.group_id!r} has no committed offset there"
+    assert result.err == f"digit-producer: inconsistent: {words}\n"
+
+
+async def test_an_offset_that_is_committed_first_during_an_audit_is_no_fault(broker: Broker) -> None:
+    worlds = await build(broker, [0, 1])
+    await worlds[0].publish()
+    settings = settings_of(broker)
+    async with look_around(settings.kafka) as found:
+        scope = await survey(settings, found)
+    await worlds[1].publish()
+    late = await spans(settings.kafka, [*scope.predictions, *scope.letters], open_transactions=True)
+    report = await audit_topics(settings, replace(scope, logs={**scope.logs, **late}), lambda _: None)
+    assert (report.clean, report.pending, report.results) == (True, 4, 6)
 
 
 async def test_what_a_transaction_aborted_was_never_asked_and_never_answered(world: World) -> None:
@@ -432,7 +488,7 @@ async def test_a_request_that_the_client_cannot_read_is_audited_too(broker: Brok
     async with AIOKafkaProducer(bootstrap_servers=broker.cluster.bootstrap_servers) as producer:
         await send_batch(producer, broker.topics.requests, records, partition=0)
     answers = []
-    for request in await batch_at_the_start(broker):
+    for request in await first_requests(broker, len(records)):
         if isinstance(request, Unreadable):
             known = ConsumerRecord(
                 *(request.partition.topic, request.partition.partition, request.offset, 1, 0),
@@ -450,12 +506,10 @@ async def test_a_request_that_the_client_cannot_read_is_audited_too(broker: Brok
     assert numbers == CLEAN | {"requests": 3, "pending": 0, "expired": 0, "results": 3, "dead_letters": 1}
 
 
-async def batch_at_the_start(broker: Broker) -> list[ConsumerRecord | Unreadable]:
+async def first_requests(broker: Broker, count: int) -> list[ConsumerRecord | Unreadable]:
     partition = TopicPartition(broker.topics.requests, 0)
-    async with open_reader(settings_of(broker).kafka) as reader:
-        await reader.end_offsets([partition])  # finds the leader
-        records, _ = await rest_of_batch(reader, partition, 0)
-    return records
+    async with read_spans(settings_of(broker).kafka, {partition: Span(0, count)}) as cursors:
+        return await cursors[partition].batch()
 
 
 async def test_topics_with_different_numbers_of_partitions_are_audited_by_the_modulo(cluster: Cluster) -> None:
