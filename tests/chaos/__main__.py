@@ -45,18 +45,31 @@ def main(
     images: Annotated[
         int | None, typer.Option(min=1, help=f"At least so many; by default {FULL_IMAGES:,} in {FULL_MINUTES:g} min.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the faults and of the load; by default a random one.")] = None,
-    folder: Annotated[Path, typer.Option(help="Where chaos-report.json and chaos-report.png go.")] = Path(),
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Of the faults and of the load; by default a random one. Given several times, a run for each."
+        ),
+    ] = None,
+    folder: Annotated[
+        Path, typer.Option(help="Where chaos-report.json and chaos-report.png go; of several runs in seed-N of it.")
+    ] = Path(),
 ) -> None:
     """Run it, show it, write it down."""
-    options = Options(
-        seed=random.SystemRandom().randrange(1_000_000) if seed is None else seed,
-        minutes=minutes,
-        images=images or round(FULL_IMAGES * minutes / FULL_MINUTES),
-    )
-    console.print(f"seed {options.seed}: repeat with --seed {options.seed} --minutes {options.minutes:g}")
     # Our own clients report every broker that is gone; that is what we are here for.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    seeds = seed or [random.SystemRandom().randrange(1_000_000)]
+    images = images or round(FULL_IMAGES * minutes / FULL_MINUTES)
+    clean = True
+    for each in seeds:
+        where = folder / f"seed-{each}" if len(seeds) > 1 else folder
+        where.mkdir(parents=True, exist_ok=True)
+        clean &= _is_clean(Options(seed=each, minutes=minutes, images=images), where)
+    raise typer.Exit(0 if clean else EXIT_NOT_CLEAN)
+
+
+def _is_clean(options: Options, folder: Path) -> bool:
+    console.print(f"seed {options.seed}: repeat with --seed {options.seed} --minutes {options.minutes:g}")
     logs = Path(tempfile.mkdtemp(prefix="digitstream-chaos-"))
     try:
         told = _run(options, logs)
@@ -73,7 +86,7 @@ def main(
         raise typer.Exit(EXIT_NOT_CLEAN) from error
     finally:
         shutil.rmtree(logs, ignore_errors=True)
-    raise typer.Exit(0 if told["clean"] else EXIT_NOT_CLEAN)
+    return bool(told["clean"])
 
 
 def _run(options: Options, logs: Path) -> dict[str, Any]:

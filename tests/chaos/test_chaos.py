@@ -43,7 +43,10 @@ async def test_two_minutes_of_chaos_end_with_a_clean_audit(cluster: Cluster, tmp
     assert told["clean"]
     assert all(each["happened"] >= 1 for each in told["faults"].values())
     assert told["faults"].keys() == set(Kind)
-    assert told["images"] == told["audit"]["results"]
+    # A request without an acknowledgement may have been written all the same; each has an image at least.
+    doubtful = told["audit"]["requests"] - told["requests"]
+    assert told["audit"]["results"] >= told["images"] + doubtful >= told["images"] > 0
+    assert doubtful or told["audit"]["results"] == told["images"]
     assert (tmp_path / "chaos-report.png").stat().st_size > 0
 
 
