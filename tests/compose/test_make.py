@@ -1,4 +1,4 @@
-"""The first commands of a user, as the README has them: exactly these, with no setting."""
+"""A user's commands, exactly as README and docs/operations.md have them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Final
 
 import pytest
 
-from tests.compose.stack import NAME, ROOT, Stack, docker, remove
+from tests.compose.stack import NAME, ROOT, CommandFailedError, Stack, docker, remove
 
 OURS: Final = f"{NAME}-make"
 PORT: Final = 9092
-NOT_A_USERS: Final = ("ARGS", "COMPOSE_", "DIGITS_", "DIGITSTREAM_", "KAFKA_", "MAKE", "MFLAGS", "PYTHON")
+NOT_A_USERS: Final = ("ARGS", "COMPOSE_", "DIGITS", "KAFKA_", "MAKE", "MFLAGS", "PYTHON", "REQUIREMENTS")
 """Variables that begin so could decide what happens."""
 
 
@@ -43,7 +43,7 @@ def project(stack: Stack) -> Iterator[str]:
         remove(OURS)
 
 
-async def command(project: str, *words: str) -> str:
+async def command(project: str, *words: str, **settings: str) -> str:
     """Run a command in the checkout and return what it has said; it must end well."""
     process = await asyncio.create_subprocess_exec(
         *words,
@@ -51,7 +51,7 @@ async def command(project: str, *words: str) -> str:
         stdout=PIPE,
         stderr=STDOUT,
         env={name: value for name, value in os.environ.items() if not name.startswith(NOT_A_USERS)}
-        | {"COMPOSE_PROJECT_NAME": project, "DIGITSTREAM_IMAGE": project},
+        | {"COMPOSE_PROJECT_NAME": project, "DIGITSTREAM_IMAGE": project, **settings},
     )
     said, _ = await process.communicate()
     assert process.returncode == 0, said.decode()
@@ -72,3 +72,17 @@ async def test_make_up_send_and_make_down_work_as_they_stand_in_the_readme(proje
         await command(project, "make", "down", "ARGS=--volumes")
     assert await docker(*mine) == ""
     assert await docker("volume", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={project}") == ""
+
+
+@pytest.mark.timeout(900)
+async def test_make_image_puts_in_what_tracing_needs_where_it_is_asked_to(stack: Stack) -> None:
+    del stack  # as above
+    image = f"{NAME}-traced"
+    try:
+        await command(image, "make", "image", REQUIREMENTS="otel")
+        inside = ("run", "--rm", "--network=none", "--read-only", "--tmpfs=/tmp", image)
+        await docker(*inside, "python", "-c", "import consumer.tracing")
+        with pytest.raises(CommandFailedError, match="opentelemetry"):  # and only there
+            await docker(*inside[:-1], NAME, "python", "-c", "import consumer.tracing")
+    finally:
+        await docker("image", "rm", "--force", image)
