@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from engine.reader import BEGINNING, Progress
+from engine.progress import BEGINNING, Progress
 
 LENGTH: Final = struct.Struct("!I")
 

@@ -20,7 +20,7 @@ import msgspec
 from consumer.channel import Answer, Task
 from consumer.process import WorkerDied
 from consumer.settings import PacingSettings
-from engine.reader import Progress
+from engine.progress import Progress
 
 LONG_S: Final = 0.1
 """A lane whose last batch took more processor time is slow: 256 small digits take a tenth of that."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ from engine.errors import ArchiveTooCostly, EngineError, unforeseen
 from engine.limits import Limits
 from engine.payload import Item, Payload, open_payload
 from engine.picture import Admit, Picture, decode
+from engine.progress import BEGINNING, Progress
 
 _CHUNK = 256
 _WAITING_VALUES = 2_000_000  # pixels times channels: what decoded pictures may hold in memory while they wait
@@ -34,24 +35,6 @@ OnTogether = Callable[[], None]
 """Told that from here on, until the next item, many are touched at once."""
 OnOpen = Callable[[int, Payload], None]
 """Told the payload's index and what it holds before anything of it is touched; may raise an `EngineError`."""
-
-
-class Progress(NamedTuple):
-    """How far a payload has been read, and what of its limits that has used."""
-
-    items: int = 0
-    """Items that are done; the next one has this index."""
-    total: int = 0
-    """Items in all."""
-    cost_bytes: int = 0
-    """Bytes of its images, decoded."""
-    kept_bytes: int = 0
-    """Bytes of failed entries that came out."""
-    spent_s: float = 0.0
-    """Of processor time: for whoever reads in slices to count."""
-
-
-BEGINNING = Progress()
 
 
 @dataclass(slots=True)

@@ -49,7 +49,7 @@ def walk(data: bytes, limits: Limits) -> WebP:
     held = UPRIGHT
     at = _RIFF_HEADER_BYTES
     end = 8 + int.from_bytes(data[4:8], "little")
-    for _ in range(limits.parts):
+    for _ in range(limits.parts + 1):
         if at + _CHUNK.size > end:
             break
         if end > len(data):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,12 +21,15 @@ from contract.records import read_result
 from engine.classifier import Classifier
 from engine.errors import RAISED_AT, EngineError
 from engine.limits import Limits
-from engine.reader import Outcome, Progress, Reader
+from engine.progress import Progress
+from engine.reader import Outcome, Reader
 from models import default_model
 
 _ENGINE: Final = Path(engine.__file__).parent
 _NEVER: Final = frozenset({ErrorCode.INTERNAL_ERROR, ErrorCode.OUT_OF_MEMORY})
 """Codes that say that we, or our limits, are at fault."""
+_IMAGE_S, _RECORD_S = 2.0, 30.0
+"""Of processor time, at most: what docs/limits.md promises of one image, and of an archive."""
 _REFUSALS: Final = (cv2.error, zlib.error, OSError, EngineError)
 """What C code raises in our own lines, where it refuses a file."""
 
@@ -74,8 +78,12 @@ class Judge:
             It ended as none may. Any other exception is a finding, too.
         """
         self._reader.outcomes = []
+        begun_s = time.process_time()
         answers = list(self._slices(Task(payload, "fuzzed", 0, 0, 0, 0, None, None)))
+        taken_s = time.process_time() - begun_s
         results = [read_result(result) for answer in answers for result in answer.results]
+        if taken_s > (_IMAGE_S if len(results) == 1 else _RECORD_S):
+            raise Finding(f"it takes {taken_s:.1f} s of processor time")
         dead_letters = [letter for answer in answers for letter in answer.dead_letters]
         if [result.item.index for result in results] != list(range(len(results))) or not results:
             raise Finding("the results do not number the items")

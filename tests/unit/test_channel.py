@@ -24,7 +24,7 @@ from consumer.channel import (
     Timings,
     frame,
 )
-from engine.reader import Progress
+from engine.progress import Progress
 
 
 def body(framed: bytearray) -> bytes:

@@ -58,6 +58,13 @@ def test_the_judge_tells_a_defect_that_is_taken_for_damage(judge: Judge, monkeyp
         judge(SEVEN)
 
 
+def test_the_judge_tells_what_takes_too_long(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge_module, "_IMAGE_S", 0.0)
+    assert judge(archive(Entry(), Entry()))
+    with pytest.raises(Finding, match="of processor time"):
+        judge(SEVEN)
+
+
 def test_the_judge_wants_exactly_one_of_reading_and_error() -> None:
     with pytest.raises(Finding, match="neither"):
         judge_module._check(Outcome())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +18,12 @@ from engine.limits import Limits
 from engine.reader import Outcome, Reader
 from models import default_model
 from tests.data.hostile import Case, corpus, payloads
+from tests.harness.processes import forget_high_water, memory_bytes
 from tests.hostile.case import Expected
 
 ACCEPTED = {"PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"}
-PEAK_MB = 400
-"""What one payload may add to the process: the limits allow 300 MB, the corpus's own making and numba take some."""
+PEAK_MB = 300.0
+"""What one payload may add to the process."""
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +42,12 @@ def ended(outcome: Outcome) -> Expected:
 
 
 def test_every_payload_ends_as_its_case_says(reader: Reader) -> None:
-    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    problems = {name: problem for name, case in payloads().items() if (problem := problem_with(case, reader))}
+    cases = payloads()  # made before anything is measured
+    forget_high_water(os.getpid())
+    before = memory_bytes(os.getpid(), "VmRSS")
+    problems = {name: problem for name, case in cases.items() if (problem := problem_with(case, reader))}
     assert problems == {}
-    grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib) // 1024
-    assert grown_mb < PEAK_MB
+    assert (memory_bytes(os.getpid(), "VmHWM") - before) / 1e6 < PEAK_MB
 
 
 def problem_with(case: Case, reader: Reader) -> str | None:

@@ -19,6 +19,7 @@ from consumer.settings import Settings
 from contract.errors import ErrorCode
 from contract.settings import variables
 from engine.classifier import Classifier
+from engine.gif import PIECES_EACH
 from engine.limits import Limits
 from engine.reader import Outcome, Reader
 from models import default_model
@@ -114,6 +115,45 @@ def test_what_is_at_a_limit_passes_and_what_is_beyond_it_fails_with_its_code(cla
     assert codes(read(classifier, payload, **{name: case.limit})) == set()
     assert codes(read(classifier, payload, **{name: case.limit + within})) == set()
     assert codes(read(classifier, payload, **{name: case.limit + beyond})) == {case.code}
+
+
+def markers(jpeg: bytes) -> int:
+    """Count all but the first one; within a scan there is none."""
+    return len(re.findall(rb"\xff[\xc0-\xfe]", jpeg)) - 1
+
+
+def tags(tiff: bytes) -> int:
+    return int.from_bytes(tiff[int.from_bytes(tiff[4:8], "little") :][:2], "little")
+
+
+OF_FORMATS = {
+    "segments of a JPEG": ("parts", saved("JPEG"), markers(saved("JPEG")), "too-many-parts"),
+    "blocks of a GIF": (
+        "parts",
+        saved("GIF", save_all=True),
+        3 + 2,
+        "too-many-parts",
+    ),  # pictures, and what stands before two
+    "pieces of a GIF": ("parts", saved("GIF", comment=b"x" * 255 * (10 * PIECES_EACH)), 11, "too-many-parts"),
+    "chunks of an animated WebP": ("parts", saved("WEBP", save_all=True), 5, "too-many-parts"),
+    "tags of a TIFF": ("parts", saved("TIFF"), tags(saved("TIFF")), "too-many-parts"),
+    "frames of a PNG": ("frames", saved("PNG", save_all=True), 3, "too-many-frames"),
+    "frames of a WebP": ("frames", saved("WEBP", save_all=True), 3, "too-many-frames"),
+    "pages of a TIFF": ("frames", saved("TIFF", save_all=True), 3, "too-many-frames"),
+    "bytes of a TIFF's strips": ("decoded_bytes", saved("TIFF"), 40 * 40 * 4, "decodes-too-large"),
+    "pixels of a JPEG": ("pixels", saved("JPEG"), 40 * 40, "too-many-pixels"),
+    "pixels of a GIF": ("pixels", saved("GIF"), 40 * 40, "too-many-pixels"),
+    "pixels of a BMP": ("pixels", saved("BMP"), 40 * 40, "too-many-pixels"),
+    "pixels of a WebP": ("pixels", saved("WEBP"), 40 * 40, "too-many-pixels"),
+    "pixels of a TIFF": ("pixels", saved("TIFF"), 40 * 40, "too-many-pixels"),
+}
+
+
+@pytest.mark.parametrize("name", OF_FORMATS)
+def test_every_format_is_counted_to_the_unit(classifier: Classifier, name: str) -> None:
+    limit, payload, count, code = OF_FORMATS[name]
+    assert codes(read(classifier, payload, **{limit: count})) == set()
+    assert codes(read(classifier, payload, **{limit: count - 1})) == {code}
 
 
 def test_no_limit_is_forgotten_here() -> None:

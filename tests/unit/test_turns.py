@@ -11,7 +11,7 @@ from consumer.process import WorkerDied
 from consumer.settings import PacingSettings
 from consumer.turns import LONG_S, QUICK_S, Batch, Job, Turns
 from contract.errors import ErrorCode
-from engine.reader import Progress
+from engine.progress import Progress
 
 FLOOD, LEGAL = 0, 1
 

@@ -26,7 +26,8 @@ from engine.canvas import Canvas
 from engine.classifier import Classifier
 from engine.limits import Limits
 from engine.picture import Picture
-from engine.reader import BEGINNING, Progress, Reader
+from engine.progress import BEGINNING, Progress
+from engine.reader import Reader
 from models import default_model
 from tests.harness.images import drawn_digits, zipped
 
