@@ -128,7 +128,7 @@ def tags(tiff: bytes) -> int:
 
 OF_FORMATS = {
     "segments of a JPEG": ("parts", saved("JPEG"), markers(saved("JPEG")), "too-many-parts"),
-    "blocks of a GIF": (
+    "blocks of a GIF": ("parts", saved("GIF", save_all=True), 3, "too-many-parts"),
         "parts",
         saved("GIF", save_all=True),
         3 + 2,
