@@ -38,6 +38,7 @@ from consumer.requests import Request
 from consumer.settings import Settings
 from consumer.transactions import PartitionProducer
 from contract.batches import Unreadable
+from contract.records import request_id
 
 if TYPE_CHECKING:
     from consumer.tracing import Traces  # needs what is installed only where it is on
@@ -260,14 +261,15 @@ class Lane:
         metrics.record_bytes.inc(sum(len(request.value or b"") for request, _ in answered))
         metrics.committed([answer for _, answer in answered])
         for request, answer in answered:
+            task = request.task
             for letter in answer.dead_letters:
                 log.debug(
                     "item failed",
                     partition=self.name,
-                    offset=request.task.offset,
+                    offset=task.offset,
                     item=letter.index,
-                    request_id=request.task.request_id,
-                    trace_id=request.task.trace_id,
+                    request_id=task.request_id or request_id(task.topic, task.partition, task.offset),
+                    trace_id=task.trace_id,
                     code=letter.code,
                 )
         # One observation a transaction, of its oldest record: the figure that a requester notices.

@@ -19,6 +19,7 @@ from consumer.errors import Fatal
 from consumer.process import WorkerDied
 from consumer.workers import Workers
 from contract.errors import ErrorCode
+from contract.records import request_id
 
 log = structlog.get_logger()
 
@@ -88,7 +89,7 @@ class Pool:
             partition=f"{task.topic}/{task.partition}",
             offset=task.offset,
             item="all" if item == WHOLE_RECORD else item,
-            request_id=task.request_id,
+            request_id=task.request_id or request_id(task.topic, task.partition, task.offset),
             trace_id=task.trace_id,
             code=death.code,
             then="it is answered as failed, its bytes go to the dead-letter topic",

@@ -68,8 +68,12 @@ async def test_a_sampled_request_is_followed_from_fetch_to_commit_and_no_other(b
 
     (condemned,) = [event for event in events if event["event"] == "item condemned"]
     assert (condemned["request_id"], condemned["trace_id"]) == ("order-7", ARCHIVE)
-    failed = {(event["trace_id"], event["code"]) for event in events if event["event"] == "item failed"}
-    assert failed == {(DAMAGED, "damaged-image"), (ARCHIVE, "worker-crashed")}
+    ids = {trace: attributes(collector.trace(trace)[process])["digits.request_id"] for trace in (DAMAGED, ARCHIVE)}
+    assert ids == {DAMAGED: f"{broker.topics.requests}/2/0", ARCHIVE: "order-7"}
+    failed = {
+        (event["trace_id"], event["code"], event["request_id"]) for event in events if event["event"] == "item failed"
+    }
+    assert failed == {(DAMAGED, "damaged-image", ids[DAMAGED]), (ARCHIVE, "worker-crashed", ids[ARCHIVE])}
 
 
 async def test_a_collector_that_is_away_and_senders_that_sample_everything_hold_nothing_up(broker: Broker) -> None:
