@@ -133,7 +133,6 @@ OF_FORMATS = {
         saved("GIF", save_all=True),
         3 + 2,
         "too-many-parts",
-    ),  # pictures, and what stands before two
     "pieces of a GIF": ("parts", saved("GIF", comment=b"x" * 255 * (10 * PIECES_EACH)), 11, "too-many-parts"),
     "chunks of an animated WebP": ("parts", saved("WEBP", save_all=True), 5, "too-many-parts"),
     "tags of a TIFF": ("parts", saved("TIFF"), tags(saved("TIFF")), "too-many-parts"),
