@@ -129,10 +129,6 @@ def tags(tiff: bytes) -> int:
 OF_FORMATS = {
     "segments of a JPEG": ("parts", saved("JPEG"), markers(saved("JPEG")), "too-many-parts"),
     "blocks of a GIF": ("parts", saved("GIF", save_all=True), 3, "too-many-parts"),
-        "parts",
-        saved("GIF", save_all=True),
-        3 + 2,
-        "too-many-parts",
     "pieces of a GIF": ("parts", saved("GIF", comment=b"x" * 255 * (10 * PIECES_EACH)), 11, "too-many-parts"),
     "chunks of an animated WebP": ("parts", saved("WEBP", save_all=True), 5, "too-many-parts"),
     "tags of a TIFF": ("parts", saved("TIFF"), tags(saved("TIFF")), "too-many-parts"),
