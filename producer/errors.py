@@ -23,7 +23,7 @@ class Exit(IntEnum):
         return member
 
     OK = 0, "All is done. With send --wait: every image was recognised."
-    NOT_ALL_WELL = 1, "An image is unsure or failed, or the audit found a fault."
+    NOT_ALL_WELL = 1, "An image is unsure or failed, or the audit found a fault, or nothing to compare with."
     USAGE = 2, "A wrong option, path or setting; nothing was sent."
     KAFKA = 3, "Kafka is out of reach, lacks a topic, refuses, or does not answer."
     UNANSWERED = 4, "Sent, but results were missing when the time was up."

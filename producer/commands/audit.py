@@ -36,8 +36,11 @@ MEANINGS = {
 def audit(*, as_json: AsJson = False) -> None:
     """Read all three topics and prove that every request was answered once, in order.
 
-    Ends with 0 only if all is well, and never where the group has committed nothing though there are
-    records. Names the first faults.
+    Ends with 0 only if all is well, and never where the group has committed
+    nothing though there are records. Names the first faults.
+
+    The present number of partitions is taken for that of always: results from
+    before the predictions topic was given more are said not to belong there.
     """
     run(_audit(load_settings(), as_json=as_json))
 

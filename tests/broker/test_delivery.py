@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import NewPartitions
 
 from broker import Cluster
+from contract import headers
 from contract.records import Result, result_id
 from producer.errors import Exit
 from tests.harness.answers import answer, publish
@@ -88,6 +89,26 @@ async def test_records_of_an_instance_that_is_frozen_past_its_session_are_answer
             await eventually(frozen.is_ready, deadline_s=LONG_S)
             await broker.everything_answered(deadline_s=LONG_S)
     await published_once_and_in_order(broker, sent)
+
+
+async def test_the_same_image_sent_twice_is_two_requests(broker: Broker) -> None:
+    sent = await broker.send(drawn_digits(1) * 2, partition=0, headers=[(headers.REQUEST_ID, b"once")])
+    async with running_service(broker):
+        await broker.everything_answered()
+    await published_once_and_in_order(broker, sent)
+    assert [result.request_id for result in await broker.results()] == ["once", "once"]
+
+
+async def test_a_second_group_on_the_same_topics_answers_everything_again_with_the_same_ids(broker: Broker) -> None:
+    sent = await broker.send(drawn_digits(5), partition=0)
+    for group in (broker.group_id, f"{broker.group_id}-second"):
+        broker.group_id = group
+        async with running_service(broker):
+            await broker.everything_answered()
+    expected = [result_id(broker.topics.requests, *position, 0) for position in sent]
+    assert [result.result_id for result in await broker.results()] == expected * 2
+    (told,) = (await run(broker, "audit", "--json")).lines
+    assert (told["requests"], told["duplicated"]) == (5, 5)
 
 
 async def test_offsets_that_an_operator_sets_back_repeat_results_with_the_same_ids(broker: Broker) -> None:
