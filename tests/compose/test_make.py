@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import socket
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
+import trustme
 
+from consumer.settings import Settings
+from contract.settings import load
 from tests.compose.stack import NAME, ROOT, CommandFailedError, Stack, docker, remove
 
 OURS: Final = f"{NAME}-make"
@@ -72,6 +78,31 @@ async def test_make_up_send_and_make_down_work_as_they_stand_in_the_readme(proje
         await command(project, "make", "down", "ARGS=--volumes")
     assert await docker(*mine) == ""
     assert await docker("volume", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={project}") == ""
+
+
+async def test_the_override_for_brokers_elsewhere_gives_topics_and_service_the_same_line(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del stack  # as above
+    operations = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```yaml\n# docker-compose.override.yml\n(.*?)^```", operations, re.MULTILINE | re.DOTALL)
+    override = tmp_path / "docker-compose.override.yml"
+    override.write_text(text)
+    files = ("--file", "docker-compose.yml", "--file", str(override))
+    services = json.loads(await docker("compose", *files, "config", "--format", "json"))["services"]
+    assert set(services) == {"topics", "consumer"}
+    lines = [
+        {name: value for name, value in service["environment"].items() if name.startswith("DIGITS_KAFKA__")}
+        for service in services.values()
+    ]
+    assert lines[0] == lines[1]
+    mounts = [volume for service in services.values() for volume in service["volumes"]]
+    assert {(mount["target"], mount["read_only"]) for mount in mounts} == {("/etc/digits", True)}
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+    (tmp_path / "password").write_text("open sesame")
+    for name, value in lines[0].items():
+        monkeypatch.setenv(name, value.replace("/etc/digits", str(tmp_path)))
+    assert load(Settings, owns_prefix=True).kafka.has_user
 
 
 @pytest.mark.timeout(900)
