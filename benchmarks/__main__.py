@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import numpy as np
 import typer
@@ -19,6 +19,8 @@ from tests.harness.images import drawn_digits
 
 RATES = [100, 1_000]
 """Images per second at which latency is measured."""
+
+EXIT_MISSED: Final = 1
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 console = Console(stderr=True)
@@ -52,7 +54,7 @@ def run(
     idle: processor and memory while there is nothing to do. latency: from producing an image to a
     read_committed reader. drain: images per second through a backlog, against the loop one would write by hand.
     flood: what the worst records on one partition leave to the traffic of another. recovery: from a kill
-    to the first results. The last two need no MNIST.
+    to the first results. The last two need no MNIST, and have bars: the exit code is 1 if one is missed.
     """
     wanted = what or list(What)
     files, machine = drawn_digits(200), None
@@ -81,6 +83,10 @@ def run(
     Console().print(report.table(measured))
     if json_file is not None:
         json_file.write_text(json.dumps(measured, indent=2) + "\n")
+    missed = list(report.misses(measured))
+    for each in missed:
+        console.print(f"missed: {each}", style="red")
+    raise typer.Exit(EXIT_MISSED if missed else 0)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """What a flood of the worst records on one partition leaves to the traffic of another.
 
 Each round answers the same images twice, alone and beside a flood that does not end meanwhile, so whatever else the
-machine does meets both. Rates are taken from the timestamps that the broker gives the results.
+machine does meets both. Rates are taken from the timestamps that the broker gives the results, and are those of the
+second half of the images. The first half is left out since a service and topics just started are slow at first, which
+shows where they are alone and hides where a flood slows them anyway: with it, the flood would seem to cost less.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from tests.harness.service import running_service
 FLOODED, LEGAL = 0, 1
 """Partitions."""
 BOMBS: Final = 100
+SHARE_BAR: Final = 0.5
+"""Legal traffic keeps at least so much of its rate."""
 DEADLINE_S: Final = 600.0
 _LOOK_PAUSE_S: Final = 0.2
 
@@ -42,7 +46,7 @@ async def measure(cluster: Cluster, images: list[bytes], *, rounds: int, console
     Returns
     -------
     dict
-        Rates in images per second, and ``share``: the median of the rounds' ratios.
+        Rates in images per second, ``share``: the median of the rounds' ratios, and its ``bar``.
     """
     worst = [make() for make in (*bombs.IMAGES.values(), *bombs.RECORDS.values())]
     flood = list(itertools.islice(itertools.cycle(worst), BOMBS))
@@ -55,7 +59,7 @@ async def measure(cluster: Cluster, images: list[bytes], *, rounds: int, console
             f"flood, round {number}: alone {alone:,.0f}/s, beside a flood {beside:,.0f}/s: {beside / alone:.0%}"
         )
     medians = {name: statistics.median(each[name] for each in taken) for name in taken[0]}
-    return {"images": len(images), "rounds": taken, **medians}
+    return {"images": len(images), "rounds": taken, **medians, "bar": SHARE_BAR}
 
 
 async def _legal_rate(cluster: Cluster, images: list[bytes], flood: list[bytes]) -> float:
@@ -71,7 +75,6 @@ async def _legal_rate(cluster: Cluster, images: list[bytes], flood: list[bytes])
     times_ms = sorted(result.timestamp for result in results if result.partition == LEGAL)
     if len(times_ms) != len(images):
         raise RuntimeError(f"{len(images)} images have {len(times_ms)} results")
-    # The second half: the first batches of a new service meet lanes of which nothing is known.
     middle_ms = times_ms[len(times_ms) // 2]
     behind_middle: int = sum(1 for time in times_ms if time > middle_ms)
     return float(behind_middle / (times_ms[-1] - middle_ms) * 1000)

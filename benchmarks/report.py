@@ -28,12 +28,22 @@ def table(measured: dict[str, Any]) -> Table:
     for what, figure in _drain(measured.get("drain")):
         shown.add_row("drain", what, figure)
     if "flood" in measured:
-        figure = "{share:.0%} of {alone_images_per_s:,.0f}/s".format(**measured["flood"])
-        shown.add_row("flood", "beside the worst records on another partition", figure)
+        figure = "{share:.0%} of {alone_images_per_s:,.0f}/s / {bar:.0%}".format(**measured["flood"])
+        shown.add_row("flood", "beside the worst records on another partition / bar", figure)
     for what, times in measured.get("recovery", {}).items():
         figure = "{median_s:.2f} s / {max_s:.2f} s / {bar_s:.0f} s".format(**times)
         shown.add_row("recovery", f"killed {what}: median / worst / bar", figure)
     return shown
+
+
+def misses(measured: dict[str, Any]) -> Iterator[str]:
+    """Name every figure that is on the wrong side of its bar."""
+    flood = measured.get("flood")
+    if flood and flood["share"] < flood["bar"]:
+        yield "beside a flood legal traffic keeps {share:.0%} of its rate, not {bar:.0%}".format(**flood)
+    for what, times in measured.get("recovery", {}).items():
+        if times["max_s"] > times["bar_s"]:
+            yield "killed {what}: results took {max_s:.2f} s, not {bar_s:.0f} s".format(what=what, **times)
 
 
 def _idle(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
