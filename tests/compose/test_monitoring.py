@@ -81,7 +81,7 @@ async def test_every_instance_is_scraped_and_every_query_of_the_dashboard_is_ans
         lambda: prometheus.value('sum(digits_items_total{status="failed"})'), lambda failed: failed, deadline_s=LONG_S
     )
     for query in promql.queries():
-        filled = query.replace("$job", "digitstream").replace("$instance", ".*")
+        filled = query.replace("$namespace", ".*").replace("$job", "digitstream").replace("$instance", ".+")
         await prometheus.ask("query", query=filled)
     loaded = {rule["name"] for group in (await prometheus.ask("rules"))["groups"] for rule in group["rules"]}
     assert loaded == {rule.get("alert") or rule["record"] for rule in promql.rules()}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +60,35 @@ def test_the_manifests_run_the_image_as_the_user_that_it_is_made_for() -> None:
     context = deployment["spec"]["template"]["spec"]["securityContext"]
     instructions = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
     assert f"USER {context['runAsUser']}:{context['runAsGroup']}" in instructions
+
+
+def pytest_of(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ | environment, check=False, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_where_nobody_asks_for_them_the_tests_of_containers_are_left_out_with_a_line_that_says_so() -> None:
+    others = [f"--ignore={path}" for path in (ROOT / "tests").iterdir() if path.name not in {"compose", "harness"}]
+    ran = pytest_of("--collect-only", "tests", *others)
+    assert ran.returncode == 0
+    assert "tests/compose is left out: `make test-compose` runs it, and needs Docker" in ran.stdout.splitlines()
+    assert "test_relay.py" in ran.stdout
+    assert "test_image.py" not in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("environment", "why"),
+    [
+        ({"PATH": "/nowhere"}, "there is no command `docker`"),
+        ({"DOCKER_HOST": "unix:///nowhere"}, "`docker version` says: "),
+    ],
+    ids=["not installed", "not running"],
+)
+def test_where_they_are_asked_for_a_missing_docker_is_a_failure(environment: dict[str, str], why: str) -> None:
+    if "DOCKER_HOST" in environment and shutil.which("docker") is None:
+        why = "there is no command `docker`"
+    ran = pytest_of("tests/compose", **environment)
+    assert ran.returncode == 1
+    assert f"tests/compose needs Docker with Compose: {why}" in ran.stdout + ran.stderr

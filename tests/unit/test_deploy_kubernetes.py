@@ -67,9 +67,11 @@ def test_the_settings_of_the_manifests_are_settings_of_the_service(monkeypatch: 
     assert str(read.workers) == container()["resources"]["requests"]["cpu"]
 
 
-def test_the_grace_period_is_longer_than_everything_that_an_orderly_end_waits_for() -> None:
+def test_the_grace_periods_are_longer_than_everything_that_an_orderly_end_waits_for() -> None:
     end_s = Settings().drain_s + lanes.REVOKE_TIMEOUT_S + service.LEAVE_TIMEOUT_S + process.FAREWELL_S + tracing.FLUSH_S
     assert pod()["spec"]["terminationGracePeriodSeconds"] > end_s
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    assert float(compose["services"]["consumer"]["stop_grace_period"].removesuffix("s")) > end_s
 
 
 def test_the_probes_ask_what_the_health_server_answers() -> None:

@@ -46,6 +46,24 @@ def test_every_panel_has_a_title_a_meaning_and_a_query_of_the_chosen_source() ->
             assert source == {"type": "prometheus", "uid": "${datasource}"}, panel["title"]
 
 
+def test_panels_and_units_are_such_as_grafana_has() -> None:
+    # It shows what it does not know as it stands: an empty panel, or a number with a word behind it.
+    panels = promql.dashboard()["panels"]
+    assert {panel["type"] for panel in panels} <= {"row", "stat", "table", "timeseries"}
+    units = {panel["fieldConfig"]["defaults"]["unit"] for panel in panels if panel["type"] in {"stat", "timeseries"}}
+    assert units <= {"Bps", "bytes", "percentunit", "s", "short"}
+
+
+def test_every_series_is_that_of_the_chosen_namespace_and_job() -> None:
+    variables = {variable["name"]: variable for variable in promql.dashboard()["templating"]["list"]}
+    # Where there is only one, series may have no such label: that is what ".*" matches, and ".+" does not.
+    assert (variables["namespace"]["includeAll"], variables["namespace"]["allValue"]) == (True, ".*")
+    for panel in promql.dashboard()["panels"]:
+        for target in panel.get("targets", []):
+            for selector in promql.selectors(target["expr"].replace("$__rate_interval", "1m")):
+                assert {("namespace", "$namespace"), ("job", "$job")} <= set(selector.labels), target["expr"]
+
+
 def test_every_query_is_promql() -> None:
     asked = list(promql.queries())
     assert len(asked) > 40
