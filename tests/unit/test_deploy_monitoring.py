@@ -10,14 +10,9 @@ import pytest
 import yaml
 
 from tests.harness import promql
+from tests.harness.pages import anchors
 
 OPERATIONS = Path(__file__).parents[2] / "docs/operations.md"
-
-
-def anchors(text: str) -> set[str]:
-    """Give the anchors of a document's headings, as its readers' programs make them."""
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_panels_have_their_own_ids_and_places() -> None:

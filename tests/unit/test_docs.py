@@ -1,4 +1,4 @@
-"""What the documents say is shown by a test is shown by a test that exists."""
+"""What the documents name exists: tests, files, and where their links lead."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.pages import anchors, code, links
+
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOLDERS = sorted(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith("."))
+WITH_FOLDER = re.compile(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/(?:[\w.-]+/)*[\w.-]*\w")
+ALONE = re.compile(r"[\w-]+\.(?:md|py|ya?ml)")
+PLACES = [ROOT.glob("*"), *((ROOT / folder).rglob("*") for folder in FOLDERS)]
+NAMES = {path.name for place in PLACES for path in place if ALONE.fullmatch(path.name)}
+MADE_BY_READERS = {"models/mine"}
 DEFINED = {
     name
     for module in (ROOT / "tests").rglob("test_*.py")
@@ -20,6 +28,26 @@ DEFINED = {
 def test_every_test_that_a_page_names_exists(page: Path) -> None:
     named = set(re.findall(r"(?<![\w/])(test_\w+)(?![\w.])", page.read_text(encoding="utf-8")))
     assert named <= DEFINED, f"{page.name} names tests that do not exist: {sorted(named - DEFINED)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in links(page.read_text(encoding="utf-8")):
+        if link.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    for piece in code(page.read_text(encoding="utf-8")):
+        for path in WITH_FOLDER.findall(piece):
+            assert (ROOT / path).exists() or path in MADE_BY_READERS, path
+        if ALONE.fullmatch(piece):
+            assert piece in NAMES, piece
 
 
 def test_the_promises_about_delivery_name_their_tests() -> None:
