@@ -85,10 +85,13 @@ class Stack:
         """Run ``docker compose`` for this project."""
         return await docker(*self._compose.docker_compose_command()[1:], *arguments)
 
-    async def scale(self, instances: int) -> None:
-        """Run so many instances, those that were killed included, and return when they are ready."""
-        options = ("--detach", "--wait", "--no-deps", "--no-recreate", "--scale", f"consumer={instances}")
-        await self.compose("up", *options, "consumer")
+    async def scale(self, instances: int, *, recreate: bool = False) -> None:
+        """Run so many instances, those that were killed included, and return when they are ready.
+
+        With `recreate` those are replaced that run with another image than ``DIGITSTREAM_IMAGE`` now says.
+        """
+        options = ["--detach", "--wait", "--no-deps", "--scale", f"consumer={instances}"]
+        await self.compose("up", *options, *([] if recreate else ["--no-recreate"]), "consumer")
 
     async def containers(self, service: str = "consumer") -> list[str]:
         """List the running containers of a service."""

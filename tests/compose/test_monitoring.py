@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -18,6 +20,7 @@ from tests.harness.waiting import eventually
 pytestmark = pytest.mark.timeout(900)  # the first to run builds the image
 
 RULES: Final = "/etc/prometheus"
+TRIED: Final = "/tried"
 QUIET: Final = {"DigitstreamDeadLettersRising"}
 """What other tests on the same topics may have caused."""
 
@@ -56,12 +59,33 @@ async def prometheus(stack: Stack) -> AsyncIterator[Prometheus]:
         await stack.compose(*monitoring, "rm", "--stop", "--force", "--volumes", "prometheus")
 
 
-async def test_each_alert_fires_when_it_should_and_not_in_the_case_most_like_it(stack: Stack) -> None:
+@pytest.fixture
+def with_alertmanager(tmp_path: Path) -> Path:
+    """A folder with the configuration as docs/operations.md says that it is to be extended."""
+    operations = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    (attached,) = re.findall(r"^```yaml\n(alerting:\n.*?)^```", operations, re.MULTILINE | re.DOTALL)
+    (tmp_path / "prometheus.yml").write_text((promql.RULES.parent / "prometheus.yml").read_text() + attached)
+    (tmp_path / "rules.yml").write_text(promql.RULES.read_text())
+    tmp_path.chmod(0o755)  # promtool is another user
+    return tmp_path
+
+
+async def test_each_alert_fires_when_it_should_and_not_in_the_case_most_like_it(
+    stack: Stack, with_alertmanager: Path
+) -> None:
     del stack  # it has looked for Docker
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
-    mounted = ("--volume", f"{promql.RULES.parent}:{RULES}:ro", "--entrypoint", "promtool")
+    mounted = (
+        "--volume",
+        f"{promql.RULES.parent}:{RULES}:ro",
+        "--volume",
+        f"{with_alertmanager}:{TRIED}:ro",
+        "--entrypoint",
+        "promtool",
+    )
     promtool = ("run", "--rm", "--network=none", *mounted, compose["prometheus"]["image"])
     await docker(*promtool, "check", "config", f"{RULES}/prometheus.yml")
+    await docker(*promtool, "check", "config", f"{TRIED}/prometheus.yml")
     assert "SUCCESS" in await docker(*promtool, "test", "rules", f"{RULES}/rules_test.yml")
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from tests.compose.stack import LONG_S, ROOT, Stack, all_answered_once, docker, progress
+from tests.compose.stack import LONG_S, NAME, ROOT, Stack, all_answered_once, docker, inspect, progress
 from tests.demo import SENT, expected, outcome
 from tests.harness.broker import Broker
 from tests.harness.producer import run
@@ -68,6 +68,31 @@ async def test_instances_are_killed_under_load(stack: Stack, broker: Broker) -> 
         await docker("kill", *await stack.containers())
         await stack.scale(1)
         await progress(broker)
+    await stack.shared_as(8)
+
+
+async def test_another_image_takes_over_under_load_and_the_first_one_comes_back(
+    stack: Stack, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = f"{NAME}:next"
+    await docker("tag", NAME, other)
+    await stack.scale(2)
+    await stack.shared_as(4, 4)
+    try:
+        async with stack.under_load(broker):
+            for image in (other, NAME):
+                before = await stack.containers()
+                monkeypatch.setenv("DIGITSTREAM_IMAGE", image)
+                await stack.scale(2, recreate=True)
+                await stack.shared_as(4, 4)
+                await progress(broker)
+                after = await stack.containers()
+                assert set(before).isdisjoint(after)
+                assert [(await inspect(each))["Config"]["Image"] for each in after] == [image, image]
+    finally:
+        monkeypatch.undo()
+        await stack.scale(1, recreate=True)
+        await docker("image", "rm", other)
     await stack.shared_as(8)
 
 
