@@ -178,5 +178,6 @@ class Settings(ClientSettings):
     service_faults: int = Field(
         default=10,
         ge=1,
-        description="Records in a row that crash or hang a worker before the service gives itself the blame.",
+        description="Items in a row that crash or hang a worker before a known digit is tried: if that is not read "
+        "either, the service ends.",
     )

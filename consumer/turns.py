@@ -1,14 +1,15 @@
 """Whose turn it is: the batches that wait for a worker, by lane.
 
 The workers' processor time is shared among the lanes that want it, whatever their records cost: the lane that has had
-least goes first. A batch that takes long comes back unfinished after a slice, and waits for its lane's next turn. While
-lanes with quick batches are about, one worker is left to them: they would otherwise find all workers in the middle of a
-slow one.
+least goes first, also where its batch has ended a worker and is to be repeated. A batch that takes long comes back
+unfinished after a slice, and waits for its lane's next turn. While lanes with quick batches are about, one worker is
+left to them: they would otherwise find all workers in the middle of a slow one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from engine.progress import Progress
 
 LONG_S: Final = 0.1
 """A lane whose last batch took more processor time is slow: 256 small digits take a tenth of that."""
+DEATH_S: Final = 2.0
+"""What a batch that ends its worker counts as at most: others are served before it is tried again, for so long each."""
 QUICK_S: Final = 1.0
 """So long after its last batch a quick lane still keeps a worker free."""
 
@@ -35,7 +38,7 @@ class Job:
     tasks: list[Task]
     answers: asyncio.Future[list[Answer]]
     again: bool
-    """True if the batch has ended a worker: it goes first, since its lane has waited for long, and alone."""
+    """True if the batch has ended a worker: it goes before others of its lane, and alone."""
     _done: list[Answer] = field(default_factory=list)
     _begun: Answer | None = None
     _rest: list[Task] = field(init=False)
@@ -111,28 +114,22 @@ class Turns:
     def __init__(self, pacing: PacingSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._pacing = pacing
         self._clock = clock
-        self._again: deque[Job] = deque()
         self._lanes: dict[int, _Lane] = {}
         self._slow_batches = 0
         self._used_s = 0.0
 
     def put(self, job: Job) -> None:
-        """Let a new job wait, behind those of its lane."""
-        if job.again:
-            self._again.append(job)
-            return
+        """Let a new job wait, behind those of its lane; a repetition before all that are none."""
         lane = self._lanes.setdefault(job.lane, _Lane())
         if not lane.jobs:
             lane.used_s = max(lane.used_s, self._used_s)  # what it has not used while it was away is gone
-        lane.jobs.append(job)
+        before = len(list(itertools.takewhile(lambda each: each.again, lane.jobs))) if job.again else len(lane.jobs)
+        lane.jobs.insert(before, job)
 
     def put_back(self, jobs: list[Job]) -> None:
         """Let jobs that are not finished wait for their lanes' next turns, in front."""
         for job in reversed(jobs):
-            if job.again:
-                self._again.appendleft(job)
-            else:
-                self._lanes[job.lane].jobs.appendleft(job)
+            self._lanes[job.lane].jobs.appendleft(job)
 
     def take(self, *, free: int, fit: bool = True) -> Batch | None:
         """Take what a worker is to do next; None if it is nobody's turn.
@@ -145,14 +142,11 @@ class Turns:
             False if there are too many answers already: then only what has been begun goes on, since the answers
             in hand may wait for just that.
         """
-        while self._again:
-            if not (job := self._again.popleft()).answers.cancelled():
-                return self._begun([job], slow=False)
         lanes = self._waiting()
         if not free and self._slow_batches and any(self._is_quick(lane) for lane in self._lanes.values()):
             lanes = [lane for lane in lanes if lane.batch_s <= LONG_S]
         if not fit:
-            lanes = [lane for lane in lanes if lane.jobs[0].has_begun]
+            lanes = [lane for lane in lanes if lane.jobs[0].has_begun or lane.jobs[0].again]
         if not lanes:
             return None
         first = lanes[0]
@@ -160,7 +154,7 @@ class Turns:
         if first.batch_s > LONG_S:
             self._slow_batches += 1
             return self._begun([first.jobs.popleft()], slow=True)
-        if free or not fit:
+        if free or not fit or first.jobs[0].again:
             return self._begun([first.jobs.popleft()], slow=False)
         return self._begun(self._joined([lane for lane in lanes if lane.batch_s <= LONG_S]), slow=False)
 
@@ -205,8 +199,7 @@ class Turns:
         jobs: list[Job] = []
         records = size_bytes = 0
         for lane in lanes:
-            while lane.jobs:
-                job = lane.jobs[0]
+            while lane.jobs and not (job := lane.jobs[0]).again:
                 records, size_bytes = records + len(job.rest), size_bytes + job.size_bytes
                 if jobs and (records > self._pacing.chunk_records or size_bytes > self._pacing.chunk_bytes):
                     return jobs

@@ -19,7 +19,7 @@ from consumer.errors import Fatal
 from consumer.metrics import NOT_STARTED, Metrics
 from consumer.process import WorkerDied, WorkerNotStarted, WorkerProcess, WorkerSpec
 from consumer.settings import PacingSettings
-from consumer.turns import QUICK_S, Batch, Job, Turns
+from consumer.turns import DEATH_S, QUICK_S, Batch, Job, Turns
 from contract.errors import ErrorCode
 
 log = structlog.get_logger()
@@ -133,7 +133,7 @@ class Workers:
         else:
             return answers
         finally:
-            self._turns.settle(batch, time.monotonic() - begun_s if cost_s is None else cost_s)
+            self._turns.settle(batch, min(DEATH_S, time.monotonic() - begun_s) if cost_s is None else cost_s)
 
     async def _next_batch(self, worker: WorkerProcess) -> Batch:
         """Wait for this worker's turn.
@@ -143,7 +143,7 @@ class Workers:
         WorkerDied
             It ended meanwhile.
         """
-        ended = None
+        ended = changed = None
         self._idle += 1
         try:
             while True:
@@ -152,18 +152,19 @@ class Workers:
                 if batch is not None:
                     return batch
                 ended = ended or asyncio.ensure_future(worker.ended_idle())
-                changed = asyncio.ensure_future(self._changed.wait())
+                changed = changed if changed and not changed.done() else asyncio.ensure_future(self._changed.wait())
                 # Jobs that wait although a worker is free: after a while it is no longer kept, and nothing tells.
                 patience_s = QUICK_S if self._turns.are_wanted else None
                 await asyncio.wait({changed, ended}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
-                changed.cancel()
                 if ended.done():
                     raise WorkerDied("a worker ended while it had nothing to do", ErrorCode.WORKER_CRASHED, None)
         finally:
             self._idle -= 1
-            if ended is not None:
-                ended.cancel()
-                await asyncio.wait({ended})  # the channel has one reader at a time
+            waiting = {each for each in (ended, changed) if each is not None}
+            for each in waiting:
+                each.cancel()
+            if waiting:
+                await asyncio.wait(waiting)  # the channel has one reader at a time
 
     def _progressed(self) -> None:
         self.progressed_at_s = time.monotonic()

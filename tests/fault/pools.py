@@ -12,7 +12,7 @@ from pathlib import Path
 from consumer.budget import Budget
 from consumer.channel import Answer, Task
 from consumer.metrics import Metrics
-from consumer.pool import Pool
+from consumer.pool import CANARY, Pool
 from consumer.process import WorkerSpec
 from consumer.settings import EchoSettings, PacingSettings, Settings
 from consumer.workers import Workers
@@ -88,8 +88,8 @@ async def running_pool(
         await asyncio.wait({keeping, ready}, return_when=asyncio.FIRST_COMPLETED)
         if keeping.done():
             keeping.result()
-        yield RunningPool(Pool(workers, service_faults=service_faults), workers, metrics, keeping)
+        yield RunningPool(Pool(workers, CANARY.read_bytes(), service_faults=service_faults), workers, metrics, keeping)
     finally:
         ready.cancel()
         keeping.cancel()
-        await asyncio.wait({keeping})
+        await asyncio.wait({keeping, ready})

@@ -11,18 +11,20 @@ import dataclasses
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from consumer.budget import Budget
 from consumer.channel import WHOLE_RECORD, Answer, Answers, DeadLetter, Ready, Task, Timings
 from consumer.errors import Fatal, leaves
 from consumer.metrics import Metrics
-from consumer.pool import Pool
+from consumer.pool import NOWHERE, Pool
 from consumer.process import WorkerDied, WorkerNotStarted, WorkerSpec
 from consumer.settings import PacingSettings
 from consumer.workers import Workers
 from contract.errors import ErrorCode
 from engine.limits import Limits
+from tests.harness.waiting import eventually
 
 SPEC = WorkerSpec(Path("model"), dataclasses.asdict(Limits()), 0, 0, 10, 60)
 
@@ -88,12 +90,14 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
 
 
 @contextlib.asynccontextmanager
-async def running(*, workers: int = 2, service_faults: int = 10, **pacing: int) -> AsyncIterator[Pool]:
+async def running(
+    *, workers: int = 2, service_faults: int = 10, canary: str = "good", **pacing: int
+) -> AsyncIterator[Pool]:
     kept = Workers(SPEC, PacingSettings(**pacing), count=workers, metrics=Metrics(), budget=Budget(1024 * 1024))
     keeping = asyncio.create_task(kept.run())
     await kept.ready()
     try:
-        yield Pool(kept, service_faults=service_faults)
+        yield Pool(kept, canary.encode(), service_faults=service_faults)
     finally:
         keeping.cancel()
         await asyncio.wait({keeping})
@@ -216,21 +220,65 @@ async def test_when_everything_fails_the_service_is_at_fault(word: str) -> None:
             for offset in range(50):
                 group.create_task(classify(offset))
 
-    async with running(service_faults=10) as pool:
+    async with running(service_faults=10, canary=word) as pool:
         with pytest.raises(BaseExceptionGroup) as caught:
             await classify_all(pool)
     fatal = leaves(caught.value)[0]
     assert isinstance(fatal, Fatal)
-    assert str(fatal).startswith("10 records in a row failed alone (last: ")
+    assert str(fatal).startswith("10 items in a row failed alone (last: ")
     assert len(answered) < 10
 
 
 @pytest.mark.usefixtures("batches")
-async def test_failures_in_a_row_count_only_while_nothing_comes_through() -> None:
+@pytest.mark.parametrize("word", ["crash", "hang", "late-crash", "internal"])
+@pytest.mark.parametrize("gap", [1, 20])
+async def test_any_number_of_poison_is_no_fault_of_the_service_while_it_reads_a_known_digit(
+    word: str, gap: int
+) -> None:
+    poison = range(0, 12 * gap, gap)
     async with running(service_faults=3) as pool:
+        answers = await pool.classify(batch(*(word if place in poison else "good" for place in range(256))))
+    assert list(failed(answers)) == list(poison)
+
+
+@pytest.mark.usefixtures("batches")
+async def test_what_fails_without_being_touched_is_no_proof_that_workers_are_well() -> None:
+    refused = [msgspec.structs.replace(each, condemned={WHOLE_RECORD: "empty-record"}) for each in batch("good")]
+    async with running(service_faults=3, canary="crash") as pool:
+        for _ in range(2):
+            await pool.classify(batch("crash"))
+            await pool.classify(refused)
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await pool.classify(batch("crash"))
+    assert str(leaves(caught.value)[0]).startswith("3 items in a row failed alone")
+
+
+async def test_while_it_is_not_known_whose_fault_it_is_nobody_else_is_condemned(
+    batches: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, known = ScriptedWorker.answer, asyncio.Event()
+
+    async def ask_for_long(self: ScriptedWorker, tasks: list[Task], progressed: Callable[[], None]) -> Answers:
+        if tasks[0].partition == NOWHERE:
+            await known.wait()
+        return await answer(self, tasks, progressed)
+
+    monkeypatch.setattr(ScriptedWorker, "answer", ask_for_long)
+    async with running(service_faults=1) as pool:
+        ends = [asyncio.create_task(pool.classify(batch("hang", first=first))) for first in (3, 5)]
+        await eventually(lambda: batches.count([3]) + batches.count([5]), lambda tried: tried == 2)
+        assert not any(end.done() for end in ends)
+        known.set()
+        await asyncio.gather(*ends)
+    assert batches.count([3]) == batches.count([5]) == 2
+
+
+@pytest.mark.usefixtures("batches")
+async def test_failures_in_a_row_count_only_while_nothing_comes_through() -> None:
+    async with running(service_faults=3, canary="internal") as pool:
         for words in ("internal", "crash", "good", "internal", "hang", "internal good", "hang", "crash"):
             await pool.classify(batch(words))
-        with pytest.raises(Fatal, match=r"3 records in a row failed alone \(last: internal errors\)"):
+        with pytest.raises(Fatal, match=r"3 items in a row failed alone \(last: internal errors\)"):
             await pool.classify(batch("internal"))
 
 
@@ -255,13 +303,12 @@ async def test_one_death_is_one_fault_however_many_batches_shared_the_worker(
 
 
 @pytest.mark.usefixtures("batches")
-async def test_a_record_counts_once_however_much_poison_it_holds() -> None:
-    async with running(service_faults=3) as pool:
-        for _ in range(2):
-            assert len(failed(await pool.classify(batch("hang crash hang crash hang")))) == 1
+async def test_every_item_of_a_record_counts() -> None:
+    async with running(service_faults=5, canary="crash") as pool:
+        assert len(failed(await pool.classify(batch("hang crash hang")))) == 1
         with pytest.raises(BaseExceptionGroup) as caught:
-            await pool.classify(batch("hang"))
-    assert str(leaves(caught.value)[0]).startswith("3 records in a row failed alone (last: it hung)")
+            await pool.classify(batch("hang crash hang"))
+    assert str(leaves(caught.value)[0]).startswith("5 items in a row failed alone (last: it crashed)")
 
 
 async def test_workers_that_do_not_start_end_the_service_after_three_attempts(

@@ -9,7 +9,7 @@ import pytest
 from consumer.channel import Answer, Task
 from consumer.process import WorkerDied
 from consumer.settings import PacingSettings
-from consumer.turns import LONG_S, QUICK_S, Batch, Job, Turns
+from consumer.turns import DEATH_S, LONG_S, QUICK_S, Batch, Job, Turns
 from contract.errors import ErrorCode
 from engine.progress import Progress
 
@@ -131,12 +131,28 @@ async def test_what_another_free_worker_could_do_is_left_to_it(turns: Turns) -> 
     assert taken(turns).jobs == jobs[1:]
 
 
-async def test_a_repetition_goes_first_and_alone(turns: Turns) -> None:
-    new, repeated = job(2), job(3, again=True)
-    turns.put(new)
-    turns.put(repeated)
-    assert taken(turns).jobs == [repeated]
-    assert taken(turns).jobs == [new]
+async def test_a_repetition_goes_before_others_of_its_lane_and_alone(turns: Turns) -> None:
+    new, first, second = job(2), job(2, again=True), job(2, again=True)
+    for each in (new, first, second):
+        turns.put(each)
+    assert [taken(turns).jobs for _ in range(3)] == [[first], [second], [new]]
+
+
+async def test_a_lane_that_kills_workers_waits_for_its_turn_as_others_do(turns: Turns) -> None:
+    turns.put(job(FLOOD))
+    turns.settle(taken(turns), DEATH_S)
+    turns.put(job(FLOOD, again=True))
+    served_s = 0.0
+    while served_s < DEATH_S - 0.1:
+        turns.put(job(LEGAL, records=4))
+        batch = taken(turns)
+        assert batch.jobs[0].lane == LEGAL
+        worked(turns, batch, 0.05)
+        served_s += 0.05
+    turns.put(job(LEGAL, records=4))
+    worked(turns, taken(turns), 0.2)
+    turns.put(job(LEGAL, records=4))
+    assert taken(turns).jobs[0].lane == FLOOD
 
 
 async def test_a_job_whose_lane_has_ended_is_not_done(turns: Turns) -> None:
