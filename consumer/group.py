@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -19,24 +22,62 @@ ASK_PAUSE_S: Final = 0.25
 ASK_TIMEOUT_S: Final = 5.0
 
 
-async def still_member(consumer: AIOKafkaConsumer) -> None:
-    """Return once the group has confirmed the present assignment by a heartbeat sent after the call.
+class Membership:
+    """Whether the group counts us among its members, as far as we know. Owner: the service; lanes ask.
 
-    Who is fenced cannot know by whom: by a new owner, or by the broker when its own transaction timed out.
-    Fencing back without asking would take the partition from its rightful owner. If we are no member any
-    more, the client joins anew, which revokes all partitions: the caller is then cancelled while it waits.
+    The client's own heartbeats are noted here. Who was silent for a session may have been put out of the group, and
+    the partitions may be somebody else's: a process that was stopped and goes on knows it by its clock alone.
     """
-    coordinator = consumer._coordinator  # noqa: SLF001  # nothing public tells of heartbeats; pinned to this minor version
-    while True:
-        try:
-            async with asyncio.timeout(ASK_TIMEOUT_S):
-                confirmed = await coordinator._do_heartbeat()  # noqa: SLF001  # as above
-        except (KafkaError, TimeoutError):
-            confirmed = False  # the coordinator is away or moving; the client looks for it
-        # A heartbeat also counts as good while the group rebalances: then the answer comes by revocation.
-        if confirmed and not coordinator.need_rejoin(consumer._subscription.subscription):  # noqa: SLF001  # as above
-            return
-        await asyncio.sleep(ASK_PAUSE_S)
+
+    def __init__(
+        self, consumer: AIOKafkaConsumer, session_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._consumer = consumer
+        self._coordinator = consumer._coordinator  # noqa: SLF001  # nothing public tells of heartbeats; pinned to this minor version
+        self._beat = self._coordinator._do_heartbeat  # noqa: SLF001  # as above
+        self._coordinator._do_heartbeat = self._noted_beat  # noqa: SLF001  # as above
+        self._session_s = session_s
+        self._clock = clock
+        self._confirmed_s = self._joined_s = -math.inf
+
+    async def _noted_beat(self) -> bool:
+        sent_s = self._clock()
+        confirmed: bool = await self._beat()
+        if confirmed:
+            self._confirmed_s = sent_s
+        return confirmed
+
+    def joined(self) -> None:
+        """Note that the group has just given us partitions, or none."""
+        self._joined_s = self._clock()
+
+    @property
+    def silent_s(self) -> float:
+        """How long nothing good was heard from the group: for health."""
+        return self._clock() - max(self._confirmed_s, self._joined_s)
+
+    async def sure(self) -> None:
+        """Return at once while no session can have ended since the last good heartbeat; else ask as `confirm` does."""
+        if self._clock() - self._confirmed_s >= self._session_s:
+            await self.confirm()
+
+    async def confirm(self) -> None:
+        """Return once the group has confirmed the present assignment by a heartbeat sent after the call.
+
+        Who is fenced cannot know by whom: by a new owner, or by the broker when its own transaction timed out.
+        Fencing back without asking would take the partition from its rightful owner. If we are no member any
+        more, the client joins anew, which revokes all partitions: the caller is then cancelled while it waits.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(ASK_TIMEOUT_S):
+                    confirmed = await self._noted_beat()
+            except (KafkaError, TimeoutError):
+                confirmed = False  # the coordinator is away or moving; the client looks for it
+            # A heartbeat also counts as good while the group rebalances: then the answer comes by revocation.
+            if confirmed and not self._coordinator.need_rejoin(self._consumer._subscription.subscription):  # noqa: SLF001  # as above
+                return
+            await asyncio.sleep(ASK_PAUSE_S)
 
 
 async def committed_offset(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:

@@ -25,6 +25,8 @@ from consumer.workers import Workers
 
 log = structlog.get_logger()
 
+SILENCE_SHARE: Final = 0.5
+"""Of a session; heartbeats go out five times in one."""
 STUCK_MARGIN_S: Final = 20.0
 """Beyond an item's timeout: a fresh worker has to start, and the batch goes through it again."""
 
@@ -64,6 +66,8 @@ class Health:
             reasons.append(self.cluster_trouble)
         if not self.lanes.joined:
             reasons.append("the group is rebalancing, or not joined yet")
+        elif (silent_s := self.lanes.silent_s) > self.settings.kafka.session_timeout_ms / 1000 * SILENCE_SHARE:
+            reasons.append(f"the group has not answered for {silent_s:.0f} s")
         reasons += [f"lane {lane.name} has not started" for lane in self.lanes.current.values() if not lane.started]
         if self.workers.running == 0:
             reasons.append("no worker is running")

@@ -27,6 +27,7 @@ from consumer.budget import Budget
 from consumer.channel import Answer
 from consumer.errors import Fatal, Lost, leaves
 from consumer.fetch import Fetcher
+from consumer.group import Membership
 from consumer.hand import Chunk, Classified, Hand
 from consumer.metadata import live_servers
 from consumer.metrics import Metrics
@@ -70,6 +71,7 @@ class Equipment:
     budget: Budget
     pacer: Pacer
     metrics: Metrics
+    membership: Membership
     dead_letter_bytes: int
     """The largest record that the dead-letter topic takes."""
     traces: Traces | None = None
@@ -127,8 +129,16 @@ class Lane:
             # Its start fences the old owner and aborts what it had open: event 3 now ends in ProducerFenced,
             # and the offset read below can no longer move.
             # Forced by test_an_owner_that_wakes_after_a_takeover_commits_nothing.
+            #
+            # Why the group is asked before that, and before each commit, if it has not confirmed us for a session:
+            #   1. The partition is given to us, and this process is stopped for longer than its session.
+            #   2. The group gives the partition to another instance, which answers.
+            #   3. We go on, and fence the rightful owner, and commit before the next heartbeat tells us.
+            # Forced by test_an_owner_that_stops_and_wakes_after_a_takeover_adds_nothing_and_then_serves_again.
+            await self._equipment.membership.sure()
             servers = live_servers(self._equipment.consumer._client)  # noqa: SLF001  # nothing public tells
             async with PartitionProducer.fencing(self.partition, self._settings, servers) as producer:
+                await self._equipment.membership.sure()
                 offset = await start_offset(
                     self._equipment.consumer, self.partition, self._settings.kafka.on_lost_offset
                 )
@@ -145,16 +155,19 @@ class Lane:
     def drain(self) -> None:
         """Fetch nothing more; publish all that is in hand, then end."""
         self._end = self._end or End.DRAINED
-        if self._fetching is not None:
-            self._fetching.cancel()
+        self._stop_fetching()
 
     def revoke(self) -> None:
         """Finish a transaction that has begun, drop the rest, end: the next owner repeats it."""
         self._end = End.REVOKED
-        if self._fetching is not None:
-            self._fetching.cancel()
+        self._stop_fetching()
         if self._publishing is not None and not self.in_transaction:
             self._publishing.cancel()
+
+    def _stop_fetching(self) -> None:
+        if self._fetching is not None:
+            self._fetching.cancel()
+            self._hand.complete()  # not by the task itself, which may not have begun to run
 
     async def _carry(self, producer: PartitionProducer, fetcher: Fetcher) -> None:
         try:
@@ -163,7 +176,7 @@ class Lane:
                 self._publishing = group.create_task(self._publish(producer), name=f"publish {self.name}")
                 self.started = True
                 if self._end is not None:  # revoked or drained while it started
-                    self._fetching.cancel()
+                    self._stop_fetching()
         except ExceptionGroup as errors:
             causes = leaves(errors)
             for kind in (Fatal, Lost):
@@ -188,7 +201,7 @@ class Lane:
                     answers = group.create_task(self._classify(batch), name=f"classify {self.name}")
                     self._hand.add(Chunk(batch, answers, size_bytes))
         finally:
-            self._hand.complete()  # cancelled by drain() or revoke(): the publisher ends behind what is held
+            self._hand.complete()  # the publisher ends behind what is held
 
     def _chunks(self, taken: list[ConsumerRecord | Unreadable]) -> Iterator[list[Request]]:
         names = self._settings.limits.name_characters
@@ -236,6 +249,7 @@ class Lane:
         by_target = {
             TopicPartition(topic, self.partition.partition % counts[topic]): some for topic, some in records.items()
         }
+        await self._equipment.membership.sure()
         self._begun_s = time.monotonic()
         self.in_transaction = True
         try:

@@ -16,7 +16,6 @@ import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
 from consumer.errors import Fatal
-from consumer.group import still_member
 from consumer.lane import End, Equipment, Lane
 
 log = structlog.get_logger()
@@ -30,7 +29,7 @@ RESTART_PAUSES_S: Final = (0.1, 0.5, 1.0, 2.0)
 class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """All lanes. Owner: the group's callbacks, which run one after the other, and the drain.
 
-    Health reads `current` and `joined`, nothing else.
+    Health reads `current`, `joined` and `silent_s`, nothing else.
     """
 
     def __init__(self, equipment: Equipment, group: asyncio.TaskGroup) -> None:
@@ -53,6 +52,7 @@ class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
         """
         partitions = sorted(assigned)
         log.info("assigned", partitions=[partition.partition for partition in partitions])
+        self._equipment.membership.joined()
         self._equipment.metrics.rebalances.inc()
         self._equipment.metrics.assigned.set(len(partitions))
         self.joined = True
@@ -64,6 +64,11 @@ class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
                 return
             name = f"lane {partition.topic}/{partition.partition}"
             self._tasks[partition] = self._group.create_task(self._keep(partition), name=name)
+
+    @property
+    def silent_s(self) -> float:
+        """How long nothing good was heard from the group."""
+        return self._equipment.membership.silent_s
 
     async def drain(self) -> None:
         """Let every lane publish what it holds, and end."""
@@ -113,7 +118,7 @@ class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
             if lane.committed_at_ms is not None:
                 pauses = _pauses()  # it has worked in between: a new trouble, not the old one
             await asyncio.sleep(next(pauses))
-            await still_member(self._equipment.consumer)
+            await self._equipment.membership.confirm()
 
 
 def _pauses() -> Iterator[float]:

@@ -25,6 +25,7 @@ from aiokafka.errors import KafkaError
 from consumer.budget import Budget
 from consumer.checks import check_cluster
 from consumer.errors import Fatal, describe, leaves
+from consumer.group import Membership
 from consumer.health import Health, serving
 from consumer.lane import Equipment
 from consumer.lanes import Lanes
@@ -32,13 +33,13 @@ from consumer.log import pass_over_leftovers
 from consumer.metadata import MAX_AGE_MS, temper
 from consumer.metrics import Metrics
 from consumer.pacer import Pacer
-from consumer.pool import Pool
+from consumer.pool import CANARY, Pool
 from consumer.process import WorkerSpec
 from consumer.settings import Settings
 from consumer.watch import watched
 from consumer.workers import Workers
 from contract.batches import read_untrusted
-from contract.closing import closed
+from contract.closing import closed, hung_up
 
 if TYPE_CHECKING:
     from consumer.tracing import Traces
@@ -94,10 +95,11 @@ async def _serve(settings: Settings, stopping: asyncio.Event) -> None:
                     equipment = Equipment(
                         settings,
                         consumer,
-                        Pool(workers, service_faults=settings.service_faults),
+                        Pool(workers, CANARY.read_bytes(), service_faults=settings.service_faults),
                         budget,
                         Pacer(settings.pacing.transactions_per_s),
                         metrics,
+                        Membership(consumer, settings.kafka.session_timeout_ms / 1000),
                         dead_letter_bytes,
                         traces,
                     )
@@ -185,7 +187,7 @@ async def _consumer(settings: Settings, stopping: asyncio.Event) -> AsyncIterato
         yield consumer
     finally:
         if not await closed(consumer.stop, LEAVE_TIMEOUT_S):  # our session times out by itself
-            await consumer._client.close()  # noqa: SLF001  # what stop() does last
+            await hung_up(consumer._client, LEAVE_TIMEOUT_S)  # noqa: SLF001  # what stop() does last
 
 
 async def _unless(stopping: asyncio.Event, starting: Awaitable[_T]) -> _T:

@@ -21,8 +21,10 @@ from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     InvalidTopicError,
+    InvalidTransactionTimeout,
     KafkaError,
     MessageSizeTooLargeError,
+    ProducerClosed,
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
@@ -35,7 +37,7 @@ from consumer.metadata import MAX_AGE_MS, temper
 from consumer.outgoing import OutgoingRecord
 from consumer.rights import denial, transactional_id
 from consumer.settings import Settings
-from contract.closing import closed
+from contract.closing import closed, hung_up
 
 log = structlog.get_logger()
 
@@ -51,6 +53,7 @@ FATAL: Final = (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     InvalidTopicError,
+    InvalidTransactionTimeout,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
@@ -189,4 +192,9 @@ async def _stop(producer: AIOKafkaProducer) -> None:
     # aborted by the next start with this id, or by the broker when it times out.
     if not await closed(producer.stop, STOP_TIMEOUT_S):
         log.debug("producer not stopped in order", then="its connections are closed")
-        await producer.client.close()
+        # Its sender would go on trying, and keep what it holds, for as long as this process lives.
+        sending = producer._sender.sender_task  # noqa: SLF001  # nothing public ends it
+        if sending is not None:
+            sending.cancel()
+        producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001  # as above; whoever flushes waits for these
+        await hung_up(producer.client, STOP_TIMEOUT_S)

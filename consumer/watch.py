@@ -12,7 +12,12 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    InconsistentGroupProtocolError,
+    InvalidGroupIdError,
+    InvalidSessionTimeoutError,
+    KafkaError,
+)
 
 from consumer.errors import Fatal, describe
 from consumer.health import Health
@@ -29,6 +34,8 @@ NOBODY: Final = TopicPartition("", 0)
 """A partition that no one is ever assigned."""
 NO_LEADER: Final = -1
 """What the cluster's answer has in the place of a broker."""
+FINAL: Final = (InconsistentGroupProtocolError, InvalidGroupIdError, InvalidSessionTimeoutError)
+"""With these a group refuses whoever would join; it would again."""
 LOOKS_UNTIL_STRANGERS: Final = 5
 """Looks in vain at the brokers that are known before those of the settings are asked again."""
 
@@ -57,7 +64,7 @@ async def stay_in_group(consumer: AIOKafkaConsumer) -> None:
     Raises
     ------
     Fatal
-        The group or the topic may not be read, or one of the client's own tasks has ended.
+        The group does not take us, it or the topic may not be read, or one of the client's own tasks has ended.
     """
     while True:
         try:
@@ -65,9 +72,18 @@ async def stay_in_group(consumer: AIOKafkaConsumer) -> None:
         except KafkaError as error:
             if denied := denial(error, topic_right="Read"):
                 raise Fatal(denied) from error
-            if consumer._coordinator._coordination_task.done():  # noqa: SLF001  # nothing public tells that it gave up
+            if isinstance(error, FINAL):
+                raise Fatal(f"the group does not take us: {describe(error)}") from error
+            coordinator = consumer._coordinator  # noqa: SLF001  # nothing public tells what has given up
+            if coordinator._coordination_task.done():  # noqa: SLF001  # as above
                 raise Fatal(f"the group is lost: {describe(error)}") from error
             log.warning("group error", why=describe(error), then="the client tries again")
+            # The client goes on without heartbeats once these have failed as it did not expect, and pushes the same
+            # error again and again; only to join anew starts them anew.
+            # Forced by test_a_client_whose_heartbeats_have_ended_joins_anew.
+            beating = coordinator._heartbeat_task  # noqa: SLF001  # as above
+            if beating is not None and beating.done():
+                coordinator.request_rejoin()
             await asyncio.sleep(LOOK_INTERVAL_S)
         # The client does not say that its fetching has ended: every lane would wait for records for ever.
         # Forced by test_a_client_that_fetches_no_more_ends_the_service.

@@ -1,4 +1,4 @@
-"""Ends Kafka clients in bounded time, whatever their own `stop` does."""
+"""Ends Kafka clients in bounded time, whatever brokers do, and whatever the clients' own `stop` does."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 CANCEL_S: Final = 1.0
@@ -31,3 +32,15 @@ async def closed(stop: Callable[[], Awaitable[None]], within_s: float) -> bool:
     if error is not None and not isinstance(error, KafkaError | TimeoutError):
         raise error
     return error is None
+
+
+async def hung_up(client: AIOKafkaClient, within_s: float) -> None:
+    """Close all connections of a client whose `stop` did not come to its end; what was on its way is dropped.
+
+    The client itself waits until all has gone out, to a broker that hangs for as long as that hangs.
+    Forced by test_a_connection_whose_peer_reads_nothing_is_hung_up.
+    """
+    for connection in list(client._conns.values()):  # noqa: SLF001  # nothing public tells
+        if (writer := connection._writer) is not None:  # noqa: SLF001  # as above
+            writer.transport.abort()
+    await closed(client.close, within_s)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.conn import AIOKafkaConnection
 
+from broker.probe import HOST
 from consumer import service
 from consumer.settings import Settings
-from contract.closing import closed
+from contract.closing import closed, hung_up
 from contract.settings import KafkaSettings
 from producer.clients import open_reader
 from tests.harness.broker import Broker
+from tests.harness.waiting import DEADLINE_S
 
 
 def leave_a_fetch_waiting(consumer: AIOKafkaConsumer) -> None:
@@ -34,6 +41,34 @@ async def test_a_consumer_that_closes_while_a_fetch_waits_to_be_repeated_does_no
 
 async def test_a_client_that_does_not_stop_is_left_at_the_deadline() -> None:
     assert not await closed(asyncio.Event().wait, 0.01)  # type: ignore[arg-type]  # never ends, which is the point
+
+
+@contextlib.asynccontextmanager
+async def sending_to_nobody(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[AIOKafkaClient, asyncio.Transport]]:
+    """Open a client in the middle of a large dead letter, to a broker that reads nothing."""
+
+    async def known(connection: AIOKafkaConnection) -> None:
+        connection._versions = {}
+
+    monkeypatch.setattr(AIOKafkaConnection, "_do_version_lookup", known)  # nobody would answer
+    with socket.create_server((HOST, 0)) as hanging:
+        connection = AIOKafkaConnection(HOST, hanging.getsockname()[1])
+        await connection.connect()
+        connection._writer.write(bytes(2**24))
+        client = AIOKafkaClient(bootstrap_servers=f"{HOST}:1")
+        client._conns[1, ConnectionGroup.DEFAULT] = connection
+        yield client, connection._writer.transport
+
+
+async def test_a_connection_whose_peer_reads_nothing_is_hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with sending_to_nobody(monkeypatch) as (client, transport):
+        assert not await closed(client.close, 0.1), "left alone, the client waits"
+        transport.abort()
+    async with sending_to_nobody(monkeypatch) as (client, transport):
+        assert transport.get_write_buffer_size()
+        async with asyncio.timeout(DEADLINE_S):
+            await hung_up(client, DEADLINE_S)
+        assert transport.get_write_buffer_size() == 0
 
 
 async def test_a_defect_in_stopping_is_told() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import pytest
@@ -13,12 +13,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from consumer import service
 from consumer.budget import Budget
 from consumer.errors import Lost
+from consumer.group import Membership
 from consumer.lane import Equipment, Lane
 from consumer.lanes import Lanes
 from consumer.metrics import Metrics
 from consumer.outgoing import OutgoingRecord
 from consumer.pacer import Pacer
-from consumer.pool import Pool
+from consumer.pool import CANARY, Pool
 from consumer.position import start_offset
 from consumer.settings import Settings
 from consumer.transactions import PartitionProducer
@@ -65,10 +66,11 @@ async def member(settings: Settings, broker: Broker) -> AsyncIterator[Member]:
             equipment = Equipment(
                 settings,
                 consumer,
-                Pool(workers, service_faults=10),
+                Pool(workers, CANARY.read_bytes(), service_faults=10),
                 budget,
                 Pacer(200),
                 metrics,
+                Membership(consumer, settings.kafka.session_timeout_ms / 1000),
                 DEAD_LETTER_BYTES,
             )
             lanes = Lanes(equipment, group)
@@ -187,3 +189,23 @@ async def test_a_lane_never_starts_beside_another_of_its_partition(broker: Broke
         assert set(running.values()) == {1}
         with contextlib.suppress(asyncio.CancelledError):
             await member.lanes.drain()
+
+
+@pytest.mark.parametrize("end", [Lane.drain, Lane.revoke])
+async def test_a_lane_that_is_told_to_end_in_the_turn_in_which_it_starts_ends_at_once(
+    broker: Broker, member: Member, monkeypatch: pytest.MonkeyPatch, end: Callable[[Lane], None]
+) -> None:
+    del broker
+    carry = Lane._carry
+    ended: list[TopicPartition] = []
+
+    async def told_to_end(lane: Lane, *arguments: object) -> None:
+        asyncio.get_running_loop().call_soon(end, lane)  # its tasks have been made, and have not run
+        await carry(lane, *arguments)  # type: ignore[arg-type]  # passed on as they came
+        ended.append(lane.partition)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lane, "_carry", told_to_end)
+        await member.consumer._coordinator._maybe_leave_group()
+        member.consumer._coordinator.request_rejoin()
+        await eventually(lambda: len(ended), lambda count: count == len(member.lanes.current) > 0)

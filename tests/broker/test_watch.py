@@ -8,6 +8,9 @@ import socket
 import time
 
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import UnknownError
 from aiokafka.structs import BrokerMetadata
 
 from broker.ports import free_ports
@@ -79,4 +82,46 @@ async def test_a_client_that_fetches_no_more_ends_the_service(broker: Broker, se
         consumer._fetcher._get_actions_per_node = fails
         consumer.subscribe([broker.topics.requests])
         with pytest.raises(Fatal, match=r"the client fetches no more: KafkaError: .*Unexpected error"):
+            await watch.stay_in_group(consumer)
+
+
+async def test_a_client_whose_heartbeats_have_ended_joins_anew(
+    broker: Broker, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LOOK_INTERVAL_S", 0.1)
+
+    async def fails() -> bool:
+        raise UnknownError("forced")
+
+    async with service._consumer(settings, asyncio.Event()) as consumer:
+        consumer.subscribe([broker.topics.requests])
+        coordinator = consumer._coordinator
+        staying = asyncio.create_task(watch.stay_in_group(consumer))
+        try:
+            await eventually(lambda: coordinator._heartbeat_task is not None)
+            beating = coordinator._heartbeat_task
+            generation = coordinator.generation
+            with monkeypatch.context() as patch:
+                patch.setattr(coordinator, "_do_heartbeat", fails)
+                await eventually(beating.done)
+            await eventually(lambda: coordinator.generation > generation)
+            await eventually(lambda: coordinator._heartbeat_task not in (None, beating))
+            assert not coordinator._heartbeat_task.done()
+            assert not staying.done()
+        finally:
+            staying.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await staying
+
+
+async def test_a_group_that_refuses_us_for_good_ends_the_service(broker: Broker, settings: Settings) -> None:
+    strangers = AIOKafkaConsumer(
+        broker.topics.requests,
+        bootstrap_servers=broker.cluster.bootstrap_servers,
+        group_id=broker.group_id,
+        partition_assignment_strategy=(RangePartitionAssignor,),
+    )
+    async with strangers, service._consumer(settings, asyncio.Event()) as consumer, asyncio.timeout(DEADLINE_S):
+        consumer.subscribe([broker.topics.requests])
+        with pytest.raises(Fatal, match=r"the group does not take us: .*InconsistentGroupProtocol"):
             await watch.stay_in_group(consumer)

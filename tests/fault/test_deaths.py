@@ -23,7 +23,7 @@ from tests.harness.broker import Broker, fresh_topics
 from tests.harness.deaths import Point, dying_at, is_at, stopping_at
 from tests.harness.images import drawn_digits, zipped
 from tests.harness.producer import audited
-from tests.harness.service import START_DEADLINE_S, Service, starting_service
+from tests.harness.service import START_DEADLINE_S, Service, running_service, starting_service
 from tests.harness.transactions import OFFSETS_TOPIC, describe_transaction
 from tests.harness.waiting import eventually
 
@@ -33,6 +33,10 @@ ARCHIVE = zipped([("a.png", DIGITS[0]), ("b.png", b"no image"), ("c.png", DIGITS
 REQUESTS = [*DIGITS, b"no image either", ARCHIVE, *DIGITS]
 ITEMS = [3 if request is ARCHIVE else 1 for request in REQUESTS]
 ONE_WORKER = {"DIGITS_WORKERS": "1"}
+SHORT = ONE_WORKER | {
+    "DIGITS_KAFKA__SESSION_TIMEOUT_MS": "6000",  # the least that brokers allow
+    "DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": "6000",
+}
 
 RESULTS, LETTERS, OFFSETS = "results", "dead letters", "offsets"
 
@@ -167,3 +171,24 @@ async def test_an_owner_that_stops_and_wakes_after_a_takeover_adds_nothing_and_t
         await scene_.broker.send(DIGITS)
         await scene_.broker.everything_answered()
         await scene_.check([*ITEMS, *(1 for _ in DIGITS)])
+
+
+@pytest.mark.parametrize("point", [Point.ASSIGNED, Point.POSITIONED], ids=str)
+async def test_an_owner_that_stops_past_its_session_asks_the_group_before_it_fences_or_begins_anything(
+    cluster: Cluster, point: Point
+) -> None:
+    async with (
+        fresh_topics(cluster, partitions=1) as broker,
+        starting_service(broker, SHORT | stopping_at(point)) as zombie,
+    ):
+        await broker.send(DIGITS)
+        await eventually(lambda: is_at(point, zombie), deadline_s=START_DEADLINE_S)
+        async with running_service(broker, SHORT) as heir:
+            await broker.everything_answered(deadline_s=60)  # once the session of the other has ended
+            zombie.thaw()
+            await eventually(lambda: named("assigned", zombie), lambda joins: len(joins) == 2)
+            await broker.send(DIGITS)
+            await broker.everything_answered()
+            assert named("lane lost", heir) == [], "nobody has fenced it"
+            assert named("lane lost", zombie) == [], "it has begun nothing"
+        await audited(broker, 2 * len(DIGITS))

@@ -34,6 +34,7 @@ class Point(StrEnum):
     """Where an instance may die, in the order in which it gets there."""
 
     JOINING = "before-it-joins-the-group"
+    ASSIGNED = "when-the-partition-is-given"
     FENCED = "after-the-fencing-start"
     POSITIONED = "between-committed-offset-and-first-fetch"
     CLASSIFIED = "before-begin"
@@ -179,6 +180,7 @@ def _revoked(meet: _Meet) -> None:
 _TRAPS: Final[Mapping[Point, Callable[[_Meet], None]]] = MappingProxyType(
     {
         Point.JOINING: lambda meet: _before(AIOKafkaConsumer, "subscribe", meet),
+        Point.ASSIGNED: lambda meet: _before(Lane, "run", meet),
         Point.FENCED: lambda meet: _after(AIOKafkaProducer, "start", meet),
         Point.POSITIONED: lambda meet: _before(AIOKafkaConsumer, "seek", meet),
         Point.CLASSIFIED: lambda meet: _before(AIOKafkaProducer, "begin_transaction", meet),

@@ -49,6 +49,7 @@ class LaneState:
 class LanesState:
     current: dict[TopicPartition, LaneState] = field(default_factory=dict)
     joined: bool = True
+    silent_s: float = 0.0
 
 
 @dataclass
@@ -73,7 +74,9 @@ class ConsumerState:
         return self.stable
 
 
-def health(*lanes: LaneState, workers: WorkersState | None = None, joined: bool = True, **more: Any) -> Health:
+def health(
+    *lanes: LaneState, workers: WorkersState | None = None, joined: bool = True, silent_s: float = 0.0, **more: Any
+) -> Health:
     """Give the health of a service that runs well, but for what is said here."""
     by_partition = {lane.partition: lane for lane in lanes}
     well: dict[str, Any] = {
@@ -86,7 +89,7 @@ def health(*lanes: LaneState, workers: WorkersState | None = None, joined: bool 
         **well | more,
         metrics=Metrics(),
         workers=cast("Workers", workers or WorkersState(progressed_at_s=time.monotonic())),
-        lanes=cast("Lanes", LanesState(by_partition, joined)),
+        lanes=cast("Lanes", LanesState(by_partition, joined, silent_s)),
     )
 
 
@@ -98,6 +101,12 @@ def test_a_service_that_runs_is_ready_and_not_stuck() -> None:
     running = health(LaneState(in_hand=5))
     assert running.not_ready() == []
     assert running.stuck() == []
+
+
+def test_while_the_group_is_silent_it_is_not_ready() -> None:
+    session_s = Settings().kafka.session_timeout_ms / 1000
+    assert health(silent_s=session_s / 5).not_ready() == []
+    assert health(silent_s=session_s * 0.6).not_ready() == ["the group has not answered for 6 s"]
 
 
 def test_a_member_without_partitions_is_ready() -> None:
