@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from aiokafka import TopicPartition
@@ -28,14 +28,14 @@ async def test_a_lane_that_follows_a_lost_one_knows_what_was_committed_last(monk
             lane.committed_offset = 40  # and the second is lost before it could ask
         return End.REVOKED if len(found) == 3 else End.LOST
 
-    async def member(_: Any) -> None:
+    async def confirm() -> None:
         pass
 
     monkeypatch.setattr(Lane, "run", run)
-    monkeypatch.setattr(lanes, "still_member", member)
     monkeypatch.setattr(lanes, "RESTART_PAUSES_S", (0.0,))
     metrics = Metrics()
-    equipment = SimpleNamespace(settings=Settings(), consumer=None, metrics=metrics, budget=Budget(1))
+    member = SimpleNamespace(confirm=confirm)
+    equipment = SimpleNamespace(settings=Settings(), membership=member, metrics=metrics, budget=Budget(1))
     async with asyncio.TaskGroup() as group:
         await Lanes(cast("Equipment", equipment), group).on_partitions_assigned([PARTITION])
     assert found == [None, 40, 40]
