@@ -34,7 +34,7 @@ async def test_a_lane_that_follows_a_lost_one_knows_what_was_committed_last(monk
     monkeypatch.setattr(Lane, "run", run)
     monkeypatch.setattr(lanes, "RESTART_PAUSES_S", (0.0,))
     metrics = Metrics()
-    member = SimpleNamespace(confirm=confirm)
+    member = SimpleNamespace(confirm=confirm, joined=lambda: None)
     equipment = SimpleNamespace(settings=Settings(), membership=member, metrics=metrics, budget=Budget(1))
     async with asyncio.TaskGroup() as group:
         await Lanes(cast("Equipment", equipment), group).on_partitions_assigned([PARTITION])
