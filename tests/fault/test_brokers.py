@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,11 @@ BACKLOG = 4_800
 """Images: a hundred seconds of work at that pace."""
 RECOVERY_S = 30.0
 """Asserted; see above for the bar."""
+SILENCE_S = 60.0
+NOTICED_S = 10.0
+"""By when it must not say any more that it is ready: a question may take five seconds, and is asked every two."""
+JUNK = random.Random(0).randbytes(15_000_000)  # noqa: S311  # no secret
+"""More than the buffers between two processes hold."""
 
 
 @pytest.fixture
@@ -127,21 +133,58 @@ async def test_a_broker_that_hangs_is_waited_for_and_then_given_up(nodes: Cluste
         await scene.recovers("coordinator goes on")
 
 
-async def test_all_brokers_are_away_for_longer_than_any_timeout(nodes: Cluster) -> None:
+@pytest.mark.parametrize(("how", "length_s"), [("killed", 2 * SESSION_S), ("silent", SILENCE_S)])
+async def test_all_brokers_are_away_for_longer_than_any_timeout(nodes: Cluster, how: str, length_s: float) -> None:
     async with at_work(nodes) as scene:
         for node in nodes.nodes:
-            node.kill()
-        killed_s = time.monotonic()
-        not_ready = "not ready: no broker answers"
-        await eventually(lambda: scene.service.get("/readyz"), lambda answer: answer[1].startswith(not_ready))
+            node.kill() if how == "killed" else node.freeze()
+        begun_s = time.monotonic()
+        # What is asked of a broker may take five seconds; then it says so.
+        await eventually(lambda: scene.service.get("/readyz"), lambda answer: answer[0] == 503, deadline_s=NOTICED_S)
         async with watched(scene.service) as outage:
-            await asyncio.sleep(2 * SESSION_S - (time.monotonic() - killed_s))  # the fault itself
+            await asyncio.sleep(length_s - (time.monotonic() - begun_s))  # the fault itself
             assert await scene.service.get("/livez") == (200, "ok\n")
             assert not outage.was_ready
             outage.was_calm()
         for node in nodes.nodes:
-            node.start()
-        await scene.recovers("all brokers back")
+            node.start() if how == "killed" else node.thaw()
+        await scene.recovers(f"all brokers {how}, and back")
+
+
+async def test_a_broker_that_hangs_in_the_middle_of_a_large_dead_letter_does_not_hold_up_its_lane(
+    nodes: Cluster,
+) -> None:
+    async with fresh_topics(nodes) as broker, running_service(broker, SLOWLY) as service:
+        partition, leader = await led_apart(broker)
+        service.freeze()  # until its request is there and the broker hangs
+        await broker.send([JUNK], partition=partition)
+        with frozen(nodes.nodes[leader - 1]):
+            service.thaw()
+            # The service tells; our own client may wait for the broker that hangs.
+            await eventually(lambda: committed(service, partition), lambda offset: offset == 1, deadline_s=RECOVERY_S)
+        await asyncio.to_thread(nodes.wait_until_ready)
+        # For a moment the broker that is back still takes itself for the leader, and knows nothing of it.
+        await eventually(broker.dead_letters, lambda letters: [record.value for record in letters] == [JUNK])
+
+
+async def committed(service: Service, partition: int) -> int | None:
+    lanes = {lane["partition"]: lane["committed_offset"] for lane in (await service.health())["partitions"]}
+    return lanes.get(partition)
+
+
+async def led_apart(broker: Broker) -> tuple[int, int]:
+    """Find a partition whose dead letters are led by another broker than its requests and group; and that broker."""
+    led = {
+        (topic["topic"], each["partition"]): each["leader"]
+        for topic in await broker.admin.describe_topics()
+        for each in topic["partitions"]
+    }
+    group = await broker.admin.find_coordinator(broker.group_id)
+    for partition in range(broker.partitions):
+        requests, letters = led[broker.topics.requests, partition], led[broker.topics.dead_letter, partition]
+        if letters not in (requests, group):
+            return partition, letters
+    raise AssertionError("there is no such partition")
 
 
 @contextlib.contextmanager
