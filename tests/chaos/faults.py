@@ -91,11 +91,14 @@ class Faults:
                 await instance.start()
 
     async def _kill_worker(self, fault: Fault) -> None:
-        instance, workers = await eventually(self._an_instance_with_workers(fault), lambda found: found[1])
-        victim = workers[int(fault.which * len(workers))]
-        struck = self.story.strike(fault.kind, f"one of {instance.name}", instance.partitions())
-        with struck, contextlib.suppress(ProcessLookupError):  # poison was faster
-            os.kill(victim, signal.SIGKILL)
+        while True:
+            instance, workers = await eventually(self._an_instance_with_workers(fault), lambda found: found[1])
+            victim = workers[int(fault.which * len(workers))]
+            with contextlib.suppress(ProcessLookupError):  # poison was faster: another one
+                os.kill(victim, signal.SIGKILL)
+                break
+        with self.story.strike(fault.kind, f"one of {instance.name}", instance.partitions()):
+            pass
 
     def _an_instance_with_workers(self, fault: Fault) -> Callable[[], tuple[Instance, list[int]]]:
         def look() -> tuple[Instance, list[int]]:

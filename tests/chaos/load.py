@@ -30,6 +30,7 @@ class Sent:
 
     request_id: str
     payload: Payload
+    partition: int = 0
 
 
 class Load:
@@ -69,7 +70,10 @@ class Load:
             due = (time.monotonic() - began_s) * self._images_per_s - images
             if due <= 0 or unanswered() > UNANSWERED:
                 continue
-            wave = [Sent(f"{partition}-{number + place}", each) for place, each in enumerate(_images(mixture, due))]
+            wave = [
+                Sent(f"{partition}-{number + place}", each, partition)
+                for place, each in enumerate(_images(mixture, due))
+            ]
             number += len(wave)
             images += sum(len(each.payload.images) for each in wave)
             await self._send_wave(partition, wave)

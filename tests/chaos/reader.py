@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -66,8 +66,8 @@ class Reader:
         By place of the request.
     whole
         Requests of which every image has been seen.
-    results
-        Seen in all.
+    results, results_in
+        Seen in all, and by partition.
     offenders
         The first faults, a sentence each; `faults` counts all.
     seen_at_s
@@ -80,6 +80,7 @@ class Reader:
         self._newest: dict[int, tuple[int, int]] = {}
         self.answers: dict[Position, Answered] = {}
         self.whole = self.results = self.faults = 0
+        self.results_in: Counter[int] = Counter()
         self.offenders: list[str] = []
         self.seen_at_s: dict[int, list[tuple[float, int]]] = defaultdict(list)
 
@@ -117,6 +118,7 @@ class Reader:
         result = msgspec.json.decode(record.value, type=_Result)
         partition, place = result.source.partition, (result.source.offset, result.item.index)
         self.results += 1
+        self.results_in[partition] += 1
         if place <= self._newest.get(partition, (-1, 0)):
             self._tell(f"{partition}/{place} comes behind {self._newest[partition]}: doubled or out of order")
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,12 @@ import pytest
 
 from contract.settings import KafkaSettings
 from tests.chaos import picture, report
+from tests.chaos import run as run_module
 from tests.chaos.load import Load, Sent
 from tests.chaos.payloads import CRASH, GOOD, Payload, Payloads
 from tests.chaos.plan import counts
 from tests.chaos.reader import Answered, Reader
-from tests.chaos.run import Options, Run
+from tests.chaos.run import Options, Run, StalledError
 from tests.chaos.story import Story, Struck
 from tests.harness.broker import Position
 
@@ -119,3 +121,16 @@ def test_a_request_without_an_acknowledgement_may_have_been_written_all_the_same
     run.reader.results += 1
     run.audit = CLEAN | {"requests": 3, "results": 4}
     assert report.report(run, None)["clean"]
+
+
+async def test_a_partition_that_is_never_heard_of_again_ends_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "STALL_S", 0.05)
+    monkeypatch.setattr(run_module, "LOOK_S", 0.01)
+    assert run.load is not None
+    assert run.reader is not None
+    guarding = asyncio.create_task(run_module._guard(run))
+    await asyncio.wait({guarding}, timeout=0.3)
+    assert not guarding.done(), "all is answered: silence is no fault"
+    run.load.acknowledged["c"] = Sent("c", Payload(b"", (GOOD,)), partition=3)
+    with pytest.raises(StalledError, match="no result in partition 3 for 0 s, 1 requests there are not answered"):
+        await guarding
