@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from broker import Cluster, running_broker
 from tests.harness.broker import Broker, fresh_topics
@@ -13,6 +13,7 @@ from tests.harness.images import drawn_digits
 from tests.harness.outage import watched
 from tests.harness.producer import audited
 from tests.harness.service import Service, running_service
+from tests.harness.transactions import describe_transaction
 from tests.harness.waiting import eventually
 
 SHORT = {"DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": "1000", "DIGITS_KAFKA__REQUEST_TIMEOUT_MS": "1000"}
@@ -36,14 +37,11 @@ def forgetful(cluster: Cluster) -> Iterator[Cluster]:
         yield own
 
 
-async def open_transactions(broker: Broker) -> set[int]:
-    """Tell in which partitions of the predictions somebody has begun to write and not ended."""
-    stable: dict[TopicPartition, int] = {}
-    ends = await broker.end_offsets(broker.topics.predictions)
-    consumer = AIOKafkaConsumer(bootstrap_servers=broker.cluster.bootstrap_servers, isolation_level="read_committed")
-    async with consumer:
-        stable = await consumer.end_offsets([TopicPartition(broker.topics.predictions, each) for each in ends])
-    return {tp.partition for tp, end in stable.items() if end < ends[tp.partition]}
+async def open_transactions(broker: Broker) -> list[int]:
+    """Tell in which partitions somebody has begun and not asked for the end, whatever has arrived of the rest."""
+    ids = [f"{broker.group_id}.{broker.topics.requests}.{each}" for each in range(broker.partitions)]
+    states = [(await describe_transaction(broker, each)).state for each in ids]
+    return [partition for partition, state in enumerate(states) if state == "Ongoing"]
 
 
 async def test_a_transaction_that_times_out_while_its_service_is_frozen_is_repeated_once(broker: Broker) -> None:
