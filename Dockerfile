@@ -5,7 +5,8 @@
 # compiled   the engine's loops as machine code, which takes half a minute of a core
 # (last)     packages, with the other two on top: an update of our code is a layer of 8 MB
 #
-# Together 505 MB on top of the base, which docs/operations.md accounts for. With --build-arg REQUIREMENTS=otel the service can trace (DIGITS_TRACING__…).
+# Together 505 MB on top of the base, which docs/operations.md accounts for. With --build-arg REQUIREMENTS=otel the
+# service can trace (DIGITS_TRACING__…).
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS packages
@@ -39,7 +40,8 @@ COPY --from=compiled /compiled /opt/digitstream/compiled
 COPY deploy/image/start /opt/digitstream/start
 
 # Machine code for the least that the architecture offers runs on every machine. It costs a tenth of the speed with
-# pictures of 28 px, nothing with large ones (docs/operations.md has the command that measures it). Another NUMBA_CPU_NAME is compiled for at the start, by each worker.
+# pictures of 28 px, nothing with large ones (docs/operations.md has the command that measures it). Another
+# NUMBA_CPU_NAME is compiled for at the start, by each worker.
 ENV PATH=/opt/digitstream/bin:$PATH \
     HOME=/tmp \
     NUMBA_CPU_NAME=generic \
