@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from contract.batches import HEADERS_READ
+from contract.batches import HEADERS_READ, OWN_HEADERS
 from contract.settings import ClientSettings, KafkaSettings
 from engine.limits import Limits
 from models import default_model
@@ -127,7 +127,10 @@ class EchoSettings(BaseModel):
         default=1024, ge=0, description="A record with a longer echoed header or file name is answered as failed."
     )
     headers: int = Field(
-        default=1_000, ge=0, lt=HEADERS_READ, description="A record with more headers is answered as failed."
+        default=1_000,
+        ge=0,
+        le=HEADERS_READ - OWN_HEADERS,
+        description="A record with more headers is answered as failed.",
     )
     results_bytes: int = Field(
         default=16 * 1024 * 1024,

@@ -25,6 +25,8 @@ from aiokafka.record.memory_records import _MemoryRecordsPy
 
 HEADERS_READ: Final = 1_024
 """Of one record. Those behind are left out: two bytes of a header become an object of a hundred."""
+OWN_HEADERS: Final = 24
+"""Generous for what a dead letter adds to its request's headers, and a replay: all of them have to be read again."""
 _MORE: Final = 0x80
 """Of a byte of a number: another one follows."""
 _INT_BITS, _LONG_BITS = 32, 64

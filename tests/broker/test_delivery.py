@@ -24,6 +24,12 @@ from tests.harness.waiting import eventually
 
 QUICK_SESSION = {"DIGITS_KAFKA__SESSION_TIMEOUT_MS": "6000", "DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": "6000"}
 """The least that brokers allow: takeovers after a kill wait for it."""
+SLOW = {
+    "DIGITS_PACING__TRANSACTIONS_PER_S": "16",
+    "DIGITS_PACING__CHUNK_RECORDS": "12",
+    "DIGITS_PACING__TRANSACTION_BYTES": "1024",
+}
+"""Two hundred images a second: not done before anything can happen to it."""
 LONG_S = 90.0
 
 
@@ -76,8 +82,8 @@ async def test_two_instances_share_the_partitions_and_one_leaves_in_the_middle(b
 async def test_records_of_an_instance_that_is_frozen_past_its_session_are_answered_by_another_once(
     broker: Broker,
 ) -> None:
-    async with running_service(broker, QUICK_SESSION) as frozen:
-        sent = await broker.send(drawn_digits(12_000))
+    async with running_service(broker, QUICK_SESSION | SLOW) as frozen:
+        sent = await broker.send(drawn_digits(12_000))  # a minute of work at that pace
         await eventually(lambda: frozen.metric("digits_records_total"), lambda done: done > 500)
         frozen.freeze()
         assert await committed_records(broker) < len(sent), "it had finished before it froze"

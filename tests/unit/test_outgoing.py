@@ -13,6 +13,7 @@ from consumer.outgoing import OutgoingRecord, Room
 from consumer.requests import Request, from_record
 from consumer.settings import EchoSettings
 from contract import dead_letters
+from contract.batches import HEADERS_READ
 
 LIMIT_BYTES = 1024 * 1024
 
@@ -130,3 +131,18 @@ def test_dead_letters_take_their_room_to_the_last_byte() -> None:
     for room, kept in ((bare + 1_001, 1_000), (bare + 1_000, 1_000), (bare + 999, 0)):
         (record,) = published(request(b"x" * 1_000), letter(), all_bytes=room)
         assert len(record.value or b"") == kept
+
+
+def test_a_dead_letter_of_a_request_with_as_many_headers_as_may_be_is_read_back_whole() -> None:
+    most = EchoSettings().headers
+    assert most == next(each.le for each in EchoSettings.model_fields["headers"].metadata if hasattr(each, "le"))
+    headers = [(f"x-{number}", b"") for number in range(most)]
+    (record,) = published(request(headers=headers), letter(name="a.png", left_out="too large"))
+    assert most < len(record.headers) < HEADERS_READ
+    assert len(dead_letters.DeadLetter.read(record.headers).original_headers) == most
+
+
+def test_of_too_many_headers_the_dead_letter_says_so_and_has_the_bytes() -> None:
+    (record,) = published(request(headers=[("x", b"")] * 1_001), letter())
+    assert (record.key, record.value) == (b"key", b"image")
+    assert dead_letters.DeadLetter.read(record.headers).headers_left_out == "there are too many"
