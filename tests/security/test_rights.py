@@ -93,7 +93,7 @@ async def test_all_that_is_missing_is_named_at_once_and_the_exit_code_is_1(secur
 
 
 @EVERY
-@BY_ALL_MEANS
+@pytest.mark.parametrize("user", ["password"], indirect=True)
 async def test_with_these_rights_it_works_until_one_is_withdrawn_which_ends_it_with_nothing_half_done(
     secure_broker: Broker, secure_cluster: Cluster, user: User, missing: Right
 ) -> None:
