@@ -39,7 +39,7 @@ BACKLOG = 4_800
 """Images: a hundred seconds of work at that pace."""
 RECOVERY_S = 30.0
 """Asserted; see above for the bar."""
-SILENCE_S = 40.0
+SILENCE_S = 30.0
 NOTICED_S = 10.0
 """By when it must not say any more that it is ready: a question may take five seconds, and is asked every two."""
 JUNK = random.Random(0).randbytes(15_000_000)  # noqa: S311  # no secret

@@ -17,8 +17,9 @@ from tests.harness.transactions import describe_transaction
 from tests.harness.waiting import eventually
 
 SHORT = {"DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": "1000", "DIGITS_KAFKA__REQUEST_TIMEOUT_MS": "1000"}
-ENDS_S = 40.0
-"""By when the service must have ended although no broker answers: its drain has 20 s, leaving the group 5."""
+HASTY = {"DIGITS_DRAIN_S": "3"}
+ENDS_S = 25.0
+"""By when the service must have ended although no broker answers: its drain has 3 s, leaving the group 5."""
 
 
 def lost(service: Service) -> list[str]:
@@ -110,7 +111,7 @@ async def forgotten(broker: Broker) -> None:
 
 async def test_asked_to_end_while_no_broker_answers_it_ends_with_code_0_and_loses_nothing(forgetful: Cluster) -> None:
     async with fresh_topics(forgetful) as broker:
-        async with running_service(broker) as service:
+        async with running_service(broker, HASTY) as service:
             await broker.send(drawn_digits(2_000))
             await eventually(lambda: service.metric("digits_records_total"))
             # Frozen, not killed: see "A broker that is alone" in docs/delivery.md.
