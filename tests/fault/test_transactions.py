@@ -17,7 +17,11 @@ from tests.harness.transactions import describe_transaction
 from tests.harness.waiting import eventually
 
 SHORT = {"DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": "1000", "DIGITS_KAFKA__REQUEST_TIMEOUT_MS": "1000"}
-HASTY = {"DIGITS_DRAIN_S": "3"}
+HASTY = {
+    "DIGITS_DRAIN_S": "3",
+    "DIGITS_KAFKA__SESSION_TIMEOUT_MS": "6000",
+    "DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": "6000",
+}
 ENDS_S = 25.0
 """By when the service must have ended although no broker answers: its drain has 3 s, leaving the group 5."""
 
