@@ -29,8 +29,6 @@ log = structlog.get_logger()
 
 CONDEMNED_PER_RECORD: Final = 3
 """Items of one record that may be condemned; with the next one the whole record is."""
-
-
 CANARY: Final = Path(__file__).with_name("canary.zip")
 """A digit in every format."""
 NOWHERE: Final = -1

@@ -59,7 +59,8 @@ _CODE_GROUP_COST_BYTES: Final = 800
 _BMP_SIZE, _BMP_SIZE_AT = struct.Struct("<2i"), 18
 _BMP_COMPRESSION_AT: Final = 30
 _BMP_RUN_LENGTHS: Final = (b"\x01\0\0\0", b"\x02\0\0\0")
-_STRIP_PX = 256
+_STRIP_PIXELS: Final = 1_000_000
+"""Converted at once. Not so many rows: of a wide picture a few are all of it."""
 _MODES = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "PA": "RGBA", "La": "LA"}
 _ALPHA = {"L": "LA", "RGB": "RGBA"}
 
@@ -213,7 +214,8 @@ def _eight_bit(image: Image.Image) -> NDArray[np.uint8]:
     mode = _MODES.get(image.mode, image.mode)
     if "transparency" in image.info:
         mode = _ALPHA.get(mode, mode)
-    strips = [(top, min(top + _STRIP_PX, image.height)) for top in range(0, image.height, _STRIP_PX)]
+    rows = max(1, _STRIP_PIXELS // image.width)
+    strips = [(top, min(top + rows, image.height)) for top in range(0, image.height, rows)]
     if image.mode.startswith(("I", "F")):
         return _from_numbers(image, strips)
     pixels = np.empty((image.height, image.width, len(mode)), np.uint8)

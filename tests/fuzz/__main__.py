@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from consumer.process import ENVIRONMENT
 from tests.data.hostile import file_name, payloads
 from tests.fuzz.judge import Judge
 
@@ -72,7 +74,7 @@ def fuzz(folder: Path, *, seconds: float, seed: int) -> int:
             command = [sys.executable, "-m", "tests.fuzz.fuzzer", str(corpus), *OPTIONS, f"-seed={seed}"]
             command += [f"-artifact_prefix={findings}/", f"-max_total_time={left}"]
             start = log.tell()
-            ended = subprocess.run(command, stdout=log, stderr=log, check=False)
+            ended = subprocess.run(command, stdout=log, stderr=log, env=os.environ | ENVIRONMENT, check=False)
             log.seek(0, 2)
             said = (folder / "log").read_bytes()[start:].decode(errors="replace")
             executions += last_number(r"stat::number_of_executed_units:\s*(\d+)", said) or last_number(r"^#(\d+)", said)

@@ -30,10 +30,14 @@ with atheris.instrument_imports(
 def main() -> None:
     """Fuzz."""
     judge = Judge()
-    judge.limit_memory()
+
+    def judged(payload: bytes) -> None:
+        judge.limit_memory()  # each time anew: the corpus that libFuzzer gathers in this process is not the payload's
+        judge(payload)
+
     atheris.Setup(
         sys.argv,
-        lambda payload: judge(payload) and None,
+        judged,
         custom_mutator=lambda payload, max_bytes, seed: mutate(payload, max_bytes, seed, atheris.Mutate),
     )
     atheris.Fuzz()

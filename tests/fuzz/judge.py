@@ -64,7 +64,7 @@ class Judge:
         )
 
     def limit_memory(self) -> None:
-        """Allow what a worker is allowed by default: its size after warm-up and a budget."""
+        """Allow what a worker is allowed by default: what the process has now, and a budget."""
         size_bytes = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
         limit = size_bytes + Settings.model_fields["worker_memory_bytes"].default
         resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))

@@ -25,6 +25,8 @@ from tests.hostile.vp8l import of_many_codes
 
 SIDE: Final = 4_000
 """Squared, the most pixels."""
+GIF_SIDE: Final = 65_535
+"""The longest that the format has."""
 
 
 def png(width: int, height: int, *, depth: int, colour_type: int, channels: int, level: int = 1) -> bytes:
@@ -63,10 +65,23 @@ def jpeg_of_large_scans() -> bytes:
     return data[:-2] + scan * ((Limits().image_bytes - len(data)) // len(scan)) + data[-2:]
 
 
-def numbers_tiff() -> bytes:
+def numbers_tiff(width: int = SIDE) -> bytes:
     stream = io.BytesIO()
-    numbers = np.random.default_rng(0).integers(0, 8, (SIDE, SIDE), dtype=np.int32)
+    numbers = np.random.default_rng(0).integers(0, 8, (SIDE * SIDE // width, width), dtype=np.int32)
     Image.fromarray(numbers).save(stream, "TIFF", compression="tiff_adobe_deflate")
+    return stream.getvalue()
+
+
+def wide_numbers_tiff() -> bytes:
+    return numbers_tiff(Limits().side_max_px)
+
+
+def wide_gif() -> bytes:
+    """Let a few rows be all of a picture, which has a palette and a transparent colour."""
+    stream = io.BytesIO()
+    picture = Image.new("P", (GIF_SIDE, SIDE * SIDE // GIF_SIDE))
+    picture.putpalette(bytes(range(256)) * 3)
+    picture.save(stream, "GIF", transparency=0)
     return stream.getvalue()
 
 
@@ -123,6 +138,8 @@ IMAGES: Final[Mapping[str, Callable[[], bytes]]] = MappingProxyType(
         "PNG, four channels of 16 bits": deep_png_with_alpha,
         "JPEG, progressive, of large scans": jpeg_of_large_scans,
         "TIFF of long integers": numbers_tiff,
+        "TIFF of long integers, wide": wide_numbers_tiff,
+        "GIF, wide": wide_gif,
         "WebP, lossy, with alpha": webp_with_alpha,
     }
 )

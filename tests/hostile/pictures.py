@@ -77,6 +77,12 @@ def _colours() -> dict[str, Case]:
         "a BMP from top to bottom": read(top_down),
         "a picture without ink": Case(encoded(Image.new("L", (28, 28)), "PNG"), [READ]),
         "a strip of eight by a million": Case(encoded(Image.new("L", (1_000_000, 8)), "PNG"), [READ]),
+        "a GIF of few rows and a transparent colour": Case(
+            encoded(Image.new("P", (65_535, 244)), "GIF", transparency=0), [READ]
+        ),
+        "a TIFF of floats and few rows": Case(
+            encoded(Image.new("F", (1_000_000, 16)), "TIFF", compression="tiff_adobe_deflate"), [READ]
+        ),
         "a strip of eight by two million": fails(
             encoded(Image.new("L", (2_000_000, 8)), "PNG"), ErrorCode.SIDE_TOO_LONG
         ),
