@@ -18,7 +18,9 @@ _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOFn; the 
 _ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length: TEM, RSTn
 _END: Final = 0xD9
 _SCAN: Final = 0xDA
-_APP1: Final = 0xE1
+_APP1, _APP14 = 0xE1, 0xEE
+_LABELS: Final = frozenset({*range(0xE0, 0xF0), 0xFE}) - {_APP14}
+"""What applications write, and comments. The fourteenth is Adobe's, and tells how colours are to be read."""
 _LENGTH_BYTES: Final = 2
 _FRAME_BYTES: Final = 6  # precision, height, width, channels; what follows is the decoder's
 _IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # the next marker that is not part of a scan's data
@@ -37,6 +39,8 @@ class Jpeg(NamedTuple):
     channels: int
     progressive: bool
     orientation: int
+    labels: list[tuple[int, int]]
+    """Where segments lie that say nothing about pixels."""
 
     @property
     def pixel_bytes(self) -> int:
@@ -57,8 +61,10 @@ def walk(data: bytes, limits: Limits) -> Jpeg:
     frame: _Frame | None = None
     held = UPRIGHT
     scans = 0
+    labels = []
     at = 2
     for _ in range(limits.parts):
+        begin = at
         marker, at = _marker(data, at)
         if marker == _END:
             break
@@ -70,8 +76,10 @@ def walk(data: bytes, limits: Limits) -> Jpeg:
             raise DamagedImage("The JPEG file is cut short.")
         if marker in _FRAMES:
             frame = _frame(marker, body, frame)
-        elif marker == _APP1 and held == UPRIGHT:
-            held = orientation(body)
+        elif marker in _LABELS:
+            labels.append((begin, at))
+            if marker == _APP1 and held == UPRIGHT:
+                held = orientation(body)
         elif marker == _SCAN:
             scans += 1
             at = _scan_end(data, at)
@@ -81,7 +89,14 @@ def walk(data: bytes, limits: Limits) -> Jpeg:
         raise TooManyParts(f"The JPEG file has more than {limits.parts:,} segments.")
     if frame is None or not scans:
         raise DamagedImage("The JPEG file has no pixels.")
-    return Jpeg(*frame, held)
+    return Jpeg(*frame, held, labels)
+
+
+def bare(data: bytes, found: Jpeg) -> bytes:
+    """Return a file that `walk` has passed without what says nothing about its pixels."""
+    ends = [0, *(end for _, end in found.labels)]
+    begins = [*(begin for begin, _ in found.labels), len(data)]
+    return b"".join(data[end:begin] for end, begin in zip(ends, begins, strict=True))
 
 
 def _marker(data: bytes, at: int) -> tuple[int, int]:

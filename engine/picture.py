@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin
+from PIL import Image, TiffImagePlugin, TiffTags
 
 from engine import exif, gif, grey, jpeg, png, tiff, webp
 from engine.errors import (
@@ -137,7 +137,8 @@ def _decode_jpeg(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]
     found = jpeg.walk(data, limits)
     _check_size(found.width, found.height, found.pixel_bytes, limits, admit)
     if found.channels not in (1, _RGB_CHANNELS):
-        pixels = _decode_by_pillow(data, "JPEG", limits, _anything)  # OpenCV shows CMYK in wrong colours
+        # OpenCV shows CMYK in wrong colours. Pillow would read what EXIF holds, value by value.
+        pixels = _decode_by_pillow(jpeg.bare(data, found), "JPEG", limits, _anything)
     else:
         pixels = _decode_by_opencv(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     return exif.turn_upright(pixels, found.orientation)
@@ -192,6 +193,10 @@ def _decode_by_pillow(data: bytes, kind: Format, limits: Limits, admit: Admit) -
         if isinstance(image, TiffImagePlugin.TiffImageFile):
             pixels = image.size[0] * image.size[1]
             admit(max(0, tiff.check(data, image.tag_v2, limits) - pixels * _PIXEL_BYTES))  # what is not in the picture
+            tags = image.getexif()
+            for pointer in TiffTags.TAGS_V2_GROUPS:  # Pillow would read the directories there, value by value
+                if pointer in tags:
+                    del tags[pointer]
         image.load()
         held = image.getexif().get(exif.ORIENTATION, exif.UPRIGHT) if kind == "TIFF" else exif.UPRIGHT
         return exif.turn_upright(_eight_bit(image), held)

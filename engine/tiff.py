@@ -71,7 +71,8 @@ def _pieces(data: bytes, order: str, at: int, limits: Limits) -> int:
         seen.add(tag)
         if room_bytes < 0:
             raise DamagedImage("Values of the TIFF file share bytes.")
-        if value_bytes > 1 and count > limits.parts:  # bytes are taken as a whole, numbers one by one
+        # Bytes are taken as a whole, numbers one by one; where a strip lies is a number, of whatever type.
+        if (value_bytes > 1 or tag in (_STRIPS, _TILES)) and count > limits.parts:
             raise TooManyParts(f"A tag of the TIFF file has more than {limits.parts:,} values.")
         if tag in (_STRIPS, _TILES):
             pieces = max(pieces, count)

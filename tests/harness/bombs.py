@@ -20,7 +20,7 @@ from PIL import Image
 
 from engine.limits import Limits
 from tests.harness.images import drawn_digits
-from tests.hostile.files import chunk
+from tests.hostile.files import RATIONAL, SHORT, chunk, in_jpeg, segment, tiff_of
 from tests.hostile.vp8l import of_many_codes
 
 SIDE: Final = 4_000
@@ -85,6 +85,28 @@ def wide_gif() -> bytes:
     return stream.getvalue()
 
 
+def tiff_of_exif_values() -> bytes:
+    """Let two pointers of a small picture lead to one directory of as many fractions as are allowed to stand there."""
+    exif_at = 100_000
+    values_at = exif_at + 100
+    count = (Limits().image_bytes - values_at) // 32
+    entries = [struct.pack("<2H2I", tag, RATIONAL, count, values_at + tag * count * 8) for tag in range(4)]
+    exif = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    stream = io.BytesIO()
+    Image.new("L", (28, 28)).save(stream, "TIFF", tiffinfo={34_665: exif_at, 34_853: exif_at})
+    return stream.getvalue().ljust(exif_at, b"\0") + exif.ljust(100, b"\0") + struct.pack("<II", 3, 7) * 4 * count
+
+
+def jpeg_of_exif_values() -> bytes:
+    """Cut EXIF data of as many fractions as there is room for into segments of a small picture in CMYK."""
+    stream = io.BytesIO()
+    Image.new("CMYK", (112, 112)).save(stream, "JPEG")
+    fractions = struct.pack("<II", 3, 7) * (Limits().image_bytes // 8 - 10_000)
+    exif = tiff_of({0x128: (SHORT, b"\2\0"), 0x11A: (RATIONAL, fractions)}, behind=lambda _: {})
+    pieces = [b"Exif\0\0" + exif[at : at + 65_000] for at in range(0, len(exif), 65_000)]
+    return in_jpeg(stream.getvalue(), *(segment(0xE1, piece) for piece in pieces))
+
+
 def webp_with_alpha() -> bytes:
     stream = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 4), dtype=np.uint8)
@@ -139,6 +161,8 @@ IMAGES: Final[Mapping[str, Callable[[], bytes]]] = MappingProxyType(
         "JPEG, progressive, of large scans": jpeg_of_large_scans,
         "TIFF of long integers": numbers_tiff,
         "TIFF of long integers, wide": wide_numbers_tiff,
+        "TIFF of EXIF values": tiff_of_exif_values,
+        "JPEG in CMYK, of EXIF values": jpeg_of_exif_values,
         "GIF, wide": wide_gif,
         "WebP, lossy, with alpha": webp_with_alpha,
     }

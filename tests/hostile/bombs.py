@@ -11,6 +11,7 @@ from PIL import Image
 from contract.errors import ErrorCode
 from tests.hostile.case import READ, SEVEN, Case, Cases, encoded, fails, read, seven
 from tests.hostile.files import (
+    BYTE,
     LONG,
     RATIONAL,
     SHORT,
@@ -148,6 +149,10 @@ def _tiffs() -> dict[str, Case]:
         ),
         "a TIFF of ten thousand and one strips": fails(
             tiff_of(strips, behind=pieces(_STRIP_AT, _STRIP_BYTES, 0, count=many + 1)) + pixels,
+            ErrorCode.TOO_MANY_PARTS,
+        ),
+        "a TIFF of a million strips, each at a byte": fails(
+            tiff_of(strips | {_STRIP_AT: (BYTE, bytes(1_000_000))}, behind=lambda _: {}) + pixels,
             ErrorCode.TOO_MANY_PARTS,
         ),
         "a TIFF whose resolution is a million numbers": fails(

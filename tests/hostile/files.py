@@ -9,9 +9,9 @@ from typing import Final
 
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, PALETTE = 0, 2, 3
-SHORT, LONG, RATIONAL = 3, 4, 5
+BYTE, SHORT, LONG, RATIONAL = 1, 3, 4, 5
 """Types of TIFF's fields."""
-_TYPE_BYTES: Final = {1: 1, 2: 1, SHORT: 2, LONG: 4, RATIONAL: 8, 7: 1}
+_TYPE_BYTES: Final = {BYTE: 1, 2: 1, SHORT: 2, LONG: 4, RATIONAL: 8, 7: 1}
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
