@@ -54,7 +54,7 @@ class Health:
         return [
             lane.name
             for lane in self.lanes.current.values()
-            if lane.in_hand and not lane.in_transaction and now_s - max(lane.progressed_at_s, pool_s) > limit_s
+            if lane.in_hand and not lane.waits_for_brokers and now_s - max(lane.progressed_at_s, pool_s) > limit_s
         ]
 
     def not_ready(self) -> list[str]:

@@ -82,7 +82,7 @@ class Lane:
     """One assigned partition. Owner: the task ``lane TOPIC/PARTITION``.
 
     It alone moves the fetch position and uses the producer. `Lanes` calls `drain` and `revoke`; health reads
-    `started`, `in_hand`, `readable_records`, `oldest_at_ms`, `progressed_at_s`, `in_transaction` and
+    `started`, `in_hand`, `readable_records`, `oldest_at_ms`, `progressed_at_s`, `waits_for_brokers` and
     `committed_offset`, nothing else.
     """
 
@@ -99,7 +99,7 @@ class Lane:
         self._behind = False
         self._begun_s = self._committed_s = 0.0
         self.started = False
-        self.in_transaction = False
+        self.in_transaction = self.asks_group = False
         self.progressed_at_s = time.monotonic()
         self.committed_offset: int | None = None
         self.committed_at_ms: int | None = None
@@ -108,6 +108,11 @@ class Lane:
     def in_hand(self) -> int:
         """Records fetched and not yet answered."""
         return self._hand.records
+
+    @property
+    def waits_for_brokers(self) -> bool:
+        """True while a transaction is under way, or the group has yet to say whether there may be one."""
+        return self.in_transaction or self.asks_group
 
     @property
     def readable_records(self) -> int:
@@ -134,7 +139,7 @@ class Lane:
             #   1. The partition is given to us, and this process is stopped for longer than its session.
             #   2. The group gives the partition to another instance, which answers.
             #   3. We go on, and fence the rightful owner, and commit before the next heartbeat tells us.
-            # Forced by test_an_owner_that_stops_and_wakes_after_a_takeover_adds_nothing_and_then_serves_again.
+            # Forced by test_an_owner_that_stops_past_its_session_asks_the_group_before_it_fences_or_begins_anything.
             await self._equipment.membership.sure()
             servers = live_servers(self._equipment.consumer._client)  # noqa: SLF001  # nothing public tells
             async with PartitionProducer.fencing(self.partition, self._settings, servers) as producer:
@@ -204,8 +209,7 @@ class Lane:
             self._hand.complete()  # the publisher ends behind what is held
 
     def _chunks(self, taken: list[ConsumerRecord | Unreadable]) -> Iterator[list[Request]]:
-        names = self._settings.limits.name_characters
-        return requests.chunks(taken, self._settings.pacing, self._settings.echo, name_characters=names)
+        return requests.chunks(taken, self._settings.pacing, self._settings.echo, self._settings.limits)
 
     async def _classify(self, batch: list[Request]) -> Classified:
         started_s = time.monotonic()
@@ -249,7 +253,11 @@ class Lane:
         by_target = {
             TopicPartition(topic, self.partition.partition % counts[topic]): some for topic, some in records.items()
         }
-        await self._equipment.membership.sure()
+        self.asks_group = True
+        try:
+            await self._equipment.membership.sure()
+        finally:
+            self.asks_group = False
         self._begun_s = time.monotonic()
         self.in_transaction = True
         try:

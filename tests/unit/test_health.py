@@ -35,7 +35,7 @@ class LaneState:
     in_hand: int = 0
     readable_records: int = 0
     oldest_at_ms: int | None = None
-    in_transaction: bool = False
+    waits_for_brokers: bool = False
     progressed_at_s: float = field(default_factory=time.monotonic)
     committed_offset: int | None = 40
     committed_at_ms: int | None = 1_000
@@ -144,7 +144,7 @@ def test_records_in_hand_without_progress_for_too_long_are_stuck() -> None:
     "lane",
     [
         LaneState(in_hand=0, progressed_at_s=-LONG_AGO_S),
-        LaneState(in_hand=1, in_transaction=True, progressed_at_s=-LONG_AGO_S),
+        LaneState(in_hand=1, waits_for_brokers=True, progressed_at_s=-LONG_AGO_S),
     ],
     ids=["nothing in hand, whatever the lag", "waiting for the broker"],
 )
