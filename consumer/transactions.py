@@ -190,11 +190,15 @@ def _cause(error: BaseException) -> BaseException:
 async def _stop(producer: AIOKafkaProducer) -> None:
     # stop() flushes, and so may wait for a broker that is gone. It does not abort: whatever is open is
     # aborted by the next start with this id, or by the broker when it times out.
-    if not await closed(producer.stop, STOP_TIMEOUT_S):
-        log.debug("producer not stopped in order", then="its connections are closed")
-        # Its sender would go on trying, and keep what it holds, for as long as this process lives.
-        sending = producer._sender.sender_task  # noqa: SLF001  # nothing public ends it
-        if sending is not None:
-            sending.cancel()
-        producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001  # as above; whoever flushes waits for these
-        await hung_up(producer.client, STOP_TIMEOUT_S)
+    in_order = False
+    try:
+        in_order = await closed(producer.stop, STOP_TIMEOUT_S)
+    finally:  # also where nobody has the time to wait for it
+        if not in_order:
+            log.debug("producer not stopped in order", then="its connections are closed")
+            # Its sender would go on trying, and keep what it holds, for as long as this process lives.
+            sending = producer._sender.sender_task  # noqa: SLF001  # nothing public ends it
+            if sending is not None:
+                sending.cancel()
+            producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001  # as above; whoever flushes waits for these
+            await hung_up(producer.client, STOP_TIMEOUT_S)

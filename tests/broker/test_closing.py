@@ -8,12 +8,12 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection
 
 from broker.probe import HOST
-from consumer import service
+from consumer import service, transactions
 from consumer.settings import Settings
 from contract.closing import closed, hung_up
 from contract.settings import KafkaSettings
@@ -69,6 +69,31 @@ async def test_a_connection_whose_peer_reads_nothing_is_hung_up(monkeypatch: pyt
         async with asyncio.timeout(DEADLINE_S):
             await hung_up(client, DEADLINE_S)
         assert transport.get_write_buffer_size() == 0
+
+
+async def test_a_producer_whose_owner_has_no_time_to_wait_for_its_end_leaves_nothing_behind(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=broker.cluster.bootstrap_servers)
+    await producer.start()
+    sending = producer._sender.sender_task
+    stopping = asyncio.Event()
+
+    async def hang() -> None:
+        producer._closed = True  # as the real one begins, so that it cannot be tried again
+        stopping.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(producer, "stop", hang)
+        owner = asyncio.create_task(transactions._stop(producer))
+        await stopping.wait()
+        owner.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await owner
+    await asyncio.wait({sending}, timeout=DEADLINE_S)
+    assert sending.done()
+    assert producer.client._sync_task is None, "nothing asks for metadata any more"
 
 
 async def test_a_defect_in_stopping_is_told() -> None:
