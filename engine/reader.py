@@ -185,7 +185,9 @@ class Reader:
             opened = open_payload(payload, self._limits)
             if not reading.items:
                 on_open(reading.payload, opened)
-        except Exception as cause:  # noqa: BLE001  # a fault of ours in a walk costs this payload, not the batch
+        except Exception as cause:  # a fault of ours in a walk costs this payload, not the batch
+            if reading.items:
+                raise  # it has been opened before: items are answered already, and it cannot fail as a whole any more
             return [Outcome(error=unforeseen("Opening the payload", cause))], None
         if not opened.is_image:
             return self._entries(opened, reading, waiting)

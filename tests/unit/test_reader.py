@@ -13,7 +13,9 @@ import pytest
 from engine import reader as reader_module
 from engine.classifier import Classifier
 from engine.limits import Limits
+from engine.payload import Payload
 from engine.picture import Admit, Picture, decode
+from engine.progress import BEGINNING
 from engine.reader import Outcome, Reader
 from models import default_model
 
@@ -121,6 +123,20 @@ def test_running_out_of_memory_costs_one_image(reader: Reader, monkeypatch: pyte
     ((outcome,),) = reader.read([DIGITS[0].read_bytes()])
     assert outcome.error is not None
     assert outcome.error.code == "out-of-memory"
+
+
+def test_an_archive_that_has_been_begun_does_not_fail_as_a_whole(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> Payload:
+        raise MemoryError
+
+    monkeypatch.setattr(reader_module, "open_payload", failing)
+    archive = packed({path.name: path.read_bytes() for path in DIGITS[:3]})
+    ((outcome,),) = reader.read([archive])
+    assert outcome.error is not None
+    with pytest.raises(MemoryError):  # some of its items are answered: the worker ends, and all is done again
+        reader.read_on([archive], begin=[BEGINNING._replace(items=2)])
 
 
 def test_each_item_is_announced_before_it_is_touched(reader: Reader) -> None:
