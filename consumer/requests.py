@@ -15,6 +15,7 @@ from contract.batches import Unreadable
 from contract.errors import UNECHOED, ErrorCode
 from contract.traceparent import TraceParent
 from engine.formats import image_format
+from engine.limits import Limits
 
 Headers = list[tuple[str, bytes]]
 
@@ -45,7 +46,7 @@ class Request(NamedTuple):
 
 
 def chunks(
-    records: list[ConsumerRecord | Unreadable], pacing: PacingSettings, echo: EchoSettings, *, name_characters: int
+    records: list[ConsumerRecord | Unreadable], pacing: PacingSettings, echo: EchoSettings, limits: Limits
 ) -> Iterator[list[Request]]:
     """Cut what was fetched into the portions that a worker takes at once, in order; none is empty.
 
@@ -54,11 +55,7 @@ def chunks(
     chunk: list[Request] = []
     size_bytes = 0
     for record in records:
-        request = (
-            from_unreadable(record)
-            if isinstance(record, Unreadable)
-            else from_record(record, echo, name_characters=name_characters)
-        )
+        request = from_unreadable(record) if isinstance(record, Unreadable) else from_record(record, echo, limits)
         is_many = bool(request.task.payload) and image_format(request.task.payload) is None
         full = len(chunk) == pacing.chunk_records or size_bytes + request.size_bytes > pacing.chunk_bytes
         if chunk and (full or is_many):
@@ -70,19 +67,21 @@ def chunks(
         yield chunk
 
 
-def from_record(record: ConsumerRecord, limits: EchoSettings, *, name_characters: int) -> Request:
-    """Read a record's headers and see whether it may be echoed as it is."""
-    left_out = len(record.headers) > limits.headers
+def from_record(record: ConsumerRecord, echoed: EchoSettings, limits: Limits) -> Request:
+    """Read a record's headers and see whether it may be echoed as it is, and given to a worker at all."""
+    left_out = len(record.headers) > _most_headers(record, echoed)
     received = [] if left_out else list(record.headers)
     last = dict(received)
     echo = [(name, last[name]) for name in headers.ECHOED if last.get(name) is not None] if received else []
     filename = last.get(headers.FILENAME) or b""
-    code = ErrorCode.TOO_MANY_HEADERS if left_out else _refused(record, echo, filename, limits)
+    code = ErrorCode.TOO_MANY_HEADERS if left_out else _refused(record, echo, filename, echoed)
+    if code is None and len(record.value) > limits.record_bytes:
+        code = ErrorCode.RECORD_TOO_LARGE  # a worker would hold it twice before it looks
     echo_key, name = record.key, filename.decode("utf-8", "replace")
     if code in UNECHOED:
         # Echoed to each of ten thousand results it would be an amplifier.
         echo_key, echo, name = None, [], ""
-    elif len(name) > name_characters:
+    elif len(name) > limits.name_characters:
         code, name = code or ErrorCode.NAME_TOO_LONG, ""
     request_id = last.get(headers.REQUEST_ID) or b"" if echo else b""
     trace = TraceParent.parse(last.get(headers.TRACEPARENT) or b"") if echo else None
@@ -112,6 +111,12 @@ def from_unreadable(unreadable: Unreadable) -> Request:
     topic, partition = unreadable.partition
     task = Task(b"", topic, partition, unreadable.offset, now_ms, now_ms, None, None, condemned)
     return Request(task, None, None, [], None, [], time.monotonic(), RECORD_OVERHEAD_BYTES)
+
+
+def _most_headers(record: ConsumerRecord, echoed: EchoSettings) -> int:
+    """Leave a replay room for its own: what could be sent once can be sent again."""
+    is_replay = any(name == headers.REPLAY_OF for name, _ in record.headers)
+    return echoed.headers + (len(headers.SET_BY_REPLAY) + 1 if is_replay else 0)
 
 
 def _refused(record: ConsumerRecord, echo: Headers, filename: bytes, limits: EchoSettings) -> ErrorCode | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -13,6 +13,9 @@ from contract.batches import HEADERS_READ, OWN_HEADERS
 from contract.settings import ClientSettings, KafkaSettings
 from engine.limits import Limits
 from models import default_model
+
+RECEIVED_SHARE: Final = 4
+"""Of a worker's memory, at most, may be a record: it takes twice its bytes, before its images take theirs."""
 
 
 class OnLostOffset(StrEnum):
@@ -184,3 +187,13 @@ class Settings(ClientSettings):
         description="Items in a row that crash or hang a worker before a known digit is tried: if that is not read "
         "either, the service ends.",
     )
+
+    @model_validator(mode="after")
+    def _a_record_fits_into_a_worker(self) -> Settings:
+        # It is there twice while it is received. A worker that cannot even take a record could not say whose it was.
+        if self.limits.record_bytes > self.worker_memory_bytes // RECEIVED_SHARE:
+            raise ValueError(
+                f"limits.record_bytes must not be above 1/{RECEIVED_SHARE} of worker_memory_bytes: "
+                f"{self.worker_memory_bytes // RECEIVED_SHARE:,}"
+            )
+        return self

@@ -38,6 +38,9 @@ HEADERS_LEFT_OUT: Final = "headers-left-out"
 ATTEMPT: Final = "attempt"
 REPLAY_OF: Final = "replay-of"
 
+SET_BY_REPLAY: Final = (REQUEST_ID, ATTEMPT, REPLAY_OF)
+"""Each once, in place of those that the request had; an archive's entry has a file name, too."""
+
 ABOUT: Final[Mapping[str, str]] = MappingProxyType(
     {
         REQUEST_ID: "Names the request; without it the id is `topic/partition/offset`.",

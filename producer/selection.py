@@ -20,7 +20,6 @@ from producer.cluster import Cluster
 from producer.dead_letters import Filter, Found, Stranger, read_letters
 from producer.logs import Span, spans
 
-_SET_ANEW: Final = (headers.REQUEST_ID, headers.ATTEMPT, headers.REPLAY_OF)
 _OF_THE_ARCHIVE: Final = (headers.FILENAME, headers.CONTENT_TYPE)
 
 
@@ -127,7 +126,7 @@ def headers_of(found: Found) -> list[tuple[str, bytes]]:
     """Return the headers of the request that repeats a dead letter."""
     letter = found.letter
     original = dict(letter.original_headers)
-    kept = [header for header in letter.original_headers if header[0] not in _SET_ANEW]
+    kept = [header for header in letter.original_headers if header[0] not in headers.SET_BY_REPLAY]
     if letter.item_name is not None and letter.item_name.encode() != original.get(headers.FILENAME):
         # An entry is sent as a single image: name and type of its archive would be wrong.
         kept = [header for header in kept if header[0] not in _OF_THE_ARCHIVE]

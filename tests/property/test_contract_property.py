@@ -19,6 +19,7 @@ from contract.dead_letters import DeadLetter
 from contract.errors import ErrorCode
 from contract.records import read_result
 from engine.errors import DamagedImage
+from engine.limits import Limits
 from engine.reader import Outcome
 
 NAMES = st.one_of(
@@ -55,7 +56,7 @@ def record(key: bytes | None, received: list[tuple[str, bytes | None]], timestam
 def test_result_and_dead_letter_read_back(
     key: bytes | None, received: list[tuple[str, bytes | None]], timestamp_ms: int, name: str | None, message: str
 ) -> None:
-    request = from_record(record(key, received, timestamp_ms), EchoSettings(), name_characters=255)
+    request = from_record(record(key, received, timestamp_ms), EchoSettings(), Limits())
     answerer = Answerer(
         Damaged(name, message),  # type: ignore[arg-type]  # all that an answerer asks of a reader
         {"name": "m", "version": "1", "sha256": "0" * 64},
@@ -87,7 +88,7 @@ def test_result_and_dead_letter_read_back(
 def test_a_dead_letter_that_does_not_fit_goes_without_what_came_with_it(
     received: list[tuple[str, bytes | None]], key: bytes | None
 ) -> None:
-    request = from_record(record(key, received, 0), EchoSettings(), name_characters=255)
+    request = from_record(record(key, received, 0), EchoSettings(), Limits())
     failed = Failed(0, 1, None, ErrorCode.DAMAGED_IMAGE, "m", whole=True, data=None, left_out=None)
     (letter,) = dead_letters(request, Answer([b""], [failed], 0, 0, 0), Room(1, 1))
     read = DeadLetter.read(letter.headers)

@@ -79,6 +79,11 @@ def test_a_transaction_may_not_outlive_the_session(monkeypatch: pytest.MonkeyPat
     assert complaint() == "DIGITS_KAFKA__…: transaction_timeout_ms must not be above session_timeout_ms"
 
 
+def test_a_record_that_a_worker_could_not_even_take_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITS_LIMITS__RECORD_BYTES", "150000000")
+    assert "limits.record_bytes must not be above 1/4 of worker_memory_bytes: 73,400,320" in complaint()
+
+
 @pytest.mark.parametrize(
     ("wrong", "right"),
     [

@@ -14,6 +14,7 @@ from consumer.requests import Request, from_record
 from consumer.settings import EchoSettings
 from contract import dead_letters
 from contract.batches import HEADERS_READ
+from engine.limits import Limits
 
 LIMIT_BYTES = 1024 * 1024
 
@@ -22,7 +23,7 @@ def request(
     value: bytes | None = b"image", *, key: bytes | None = b"key", headers: Sequence[tuple[str, bytes]] = ()
 ) -> Request:
     record = ConsumerRecord("requests", 3, 7, 1_000, 0, key, value, None, -1, -1, tuple(headers))
-    return from_record(record, EchoSettings(), name_characters=255)
+    return from_record(record, EchoSettings(), Limits())
 
 
 def letter(
