@@ -78,8 +78,7 @@ def walk(data: bytes, limits: Limits) -> Jpeg:
             frame = _frame(marker, body, frame)
         elif marker in _LABELS:
             labels.append((begin, at))
-            if marker == _APP1 and held == UPRIGHT:
-                held = orientation(body)
+            held = _held(marker, body, held)
         elif marker == _SCAN:
             scans += 1
             at = _scan_end(data, at)
@@ -113,6 +112,10 @@ def _frame(marker: int, body: bytes, before: _Frame | None) -> _Frame:
         raise DamagedImage("The JPEG file's header is impossible.")
     height, width, channels = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big"), body[5]
     return width, height, channels, marker in _PROGRESSIVE
+
+
+def _held(marker: int, body: bytes, before: int) -> int:
+    return orientation(body) if marker == _APP1 and before == UPRIGHT else before
 
 
 def _scan_end(data: bytes, at: int) -> int:

@@ -65,5 +65,6 @@ def _show(report: Report, *, as_json: bool) -> None:
         return
     rows = [(name.replace("_", " "), f"{number:,}", MEANINGS[name]) for name, number in numbers.items()]
     display.print_table(("", "count", ""), rows)
-    verdict = Text("all is well", style="green") if report.clean else Text("not all is well", style="red")
+    judged = f", but for {report.expired:,} requests that cannot be judged" if report.expired else ""
+    verdict = Text(f"all is well{judged}", style="green") if report.clean else Text("not all is well", style="red")
     display.print_line(verdict)
