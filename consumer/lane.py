@@ -99,7 +99,7 @@ class Lane:
         self._behind = False
         self._begun_s = self._committed_s = 0.0
         self.started = False
-        self.in_transaction = self.asks_group = False
+        self.in_transaction = self._asks_group = False
         self.progressed_at_s = time.monotonic()
         self.committed_offset: int | None = None
         self.committed_at_ms: int | None = None
@@ -112,7 +112,7 @@ class Lane:
     @property
     def waits_for_brokers(self) -> bool:
         """True while a transaction is under way, or the group has yet to say whether there may be one."""
-        return self.in_transaction or self.asks_group
+        return self.in_transaction or self._asks_group
 
     @property
     def readable_records(self) -> int:
@@ -253,11 +253,11 @@ class Lane:
         by_target = {
             TopicPartition(topic, self.partition.partition % counts[topic]): some for topic, some in records.items()
         }
-        self.asks_group = True
+        self._asks_group = True
         try:
             await self._equipment.membership.sure()
         finally:
-            self.asks_group = False
+            self._asks_group = False
         self._begun_s = time.monotonic()
         self.in_transaction = True
         try:

@@ -51,6 +51,15 @@ def chunks(
     """Cut what was fetched into the portions that a worker takes at once, in order; none is empty.
 
     What is no single image goes alone: it may have ten thousand results, and a portion is published as one.
+
+    Parameters
+    ----------
+    records
+        Of one partition, in order.
+    pacing
+        How many records and bytes a portion has at most.
+    echo, limits
+        As for `from_record`.
     """
     chunk: list[Request] = []
     size_bytes = 0
@@ -68,15 +77,28 @@ def chunks(
 
 
 def from_record(record: ConsumerRecord, echoed: EchoSettings, limits: Limits) -> Request:
-    """Read a record's headers and see whether it may be echoed as it is, and given to a worker at all."""
-    left_out = len(record.headers) > _most_headers(record, echoed)
+    """Read a record's headers and see whether it may be echoed as it is, and given to a worker at all.
+
+    Parameters
+    ----------
+    record
+        As it was fetched.
+    echoed
+        How many headers it may have, and bytes of what comes back with each result.
+    limits
+        How many bytes of value, and characters of file name.
+
+    Returns
+    -------
+    Request
+        Where it is beyond a limit, its task has no payload and is condemned with that limit's code.
+    """
+    left_out = len(record.headers) > echoed.headers + _of_replay(record.headers, echoed.headers)
     received = [] if left_out else list(record.headers)
     last = dict(received)
     echo = [(name, last[name]) for name in headers.ECHOED if last.get(name) is not None] if received else []
     filename = last.get(headers.FILENAME) or b""
-    code = ErrorCode.TOO_MANY_HEADERS if left_out else _refused(record, echo, filename, echoed)
-    if code is None and len(record.value) > limits.record_bytes:
-        code = ErrorCode.RECORD_TOO_LARGE  # a worker would hold it twice before it looks
+    code = ErrorCode.TOO_MANY_HEADERS if left_out else _refused(record, echo, filename, echoed, limits)
     echo_key, name = record.key, filename.decode("utf-8", "replace")
     if code in UNECHOED:
         # Echoed to each of ten thousand results it would be an amplifier.
@@ -113,19 +135,24 @@ def from_unreadable(unreadable: Unreadable) -> Request:
     return Request(task, None, None, [], None, [], time.monotonic(), RECORD_OVERHEAD_BYTES)
 
 
-def _most_headers(record: ConsumerRecord, echoed: EchoSettings) -> int:
-    """Leave a replay room for its own: what could be sent once can be sent again."""
-    is_replay = any(name == headers.REPLAY_OF for name, _ in record.headers)
-    return echoed.headers + (len(headers.SET_BY_REPLAY) + 1 if is_replay else 0)
+def _of_replay(received: Headers, most: int) -> int:
+    """Count the headers that a replay may have beyond its request's: what could be sent once can be sent again."""
+    if len(received) <= most or all(name != headers.REPLAY_OF for name, _ in received):
+        return 0
+    return len(headers.SET_BY_REPLAY) + 1  # an archive's entry has a file name, too
 
 
-def _refused(record: ConsumerRecord, echo: Headers, filename: bytes, limits: EchoSettings) -> ErrorCode | None:
-    if record.key is not None and len(record.key) > limits.key_bytes:
+def _refused(
+    record: ConsumerRecord, echo: Headers, filename: bytes, echoed: EchoSettings, limits: Limits
+) -> ErrorCode | None:
+    if record.key is not None and len(record.key) > echoed.key_bytes:
         return ErrorCode.KEY_TOO_LARGE
-    if len(filename) > limits.header_bytes or any(len(value) > limits.header_bytes for _, value in echo):
+    if len(filename) > echoed.header_bytes or any(len(value) > echoed.header_bytes for _, value in echo):
         return ErrorCode.HEADER_TOO_LARGE
     if not record.value:
         return ErrorCode.EMPTY_RECORD
+    if len(record.value) > limits.record_bytes:
+        return ErrorCode.RECORD_TOO_LARGE  # the engine says so too, but a worker has held it twice by then
     return None
 
 

@@ -39,7 +39,7 @@ ATTEMPT: Final = "attempt"
 REPLAY_OF: Final = "replay-of"
 
 SET_BY_REPLAY: Final = (REQUEST_ID, ATTEMPT, REPLAY_OF)
-"""Each once, in place of those that the request had; an archive's entry has a file name, too."""
+"""Each once, in place of those that the request had."""
 
 ABOUT: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -92,7 +92,15 @@ def walk(data: bytes, limits: Limits) -> Jpeg:
 
 
 def bare(data: bytes, found: Jpeg) -> bytes:
-    """Return a file that `walk` has passed without what says nothing about its pixels."""
+    """Return a file without what says nothing about its pixels.
+
+    Parameters
+    ----------
+    data
+        The file, which `walk` has passed.
+    found
+        What it found there.
+    """
     ends = [0, *(end for _, end in found.labels)]
     begins = [*(begin for begin, _ in found.labels), len(data)]
     return b"".join(data[end:begin] for end, begin in zip(ends, begins, strict=True))

@@ -122,6 +122,22 @@ async def test_a_partition_that_comes_back_at_once_while_its_lane_commits_is_ans
     await published_once_and_in_order(broker, sent)
 
 
+async def test_a_lane_that_asks_the_group_before_it_commits_waits_for_the_brokers(
+    broker: Broker, member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = asyncio.Event()
+    with monkeypatch.context() as silent:
+        silent.setattr(Membership, "sure", lambda _: answered.wait())
+        sent = await broker.send(drawn_digits(1), partition=0)
+        lane = member.lanes.current[TopicPartition(broker.topics.requests, 0)]
+        await eventually(lambda: lane.waits_for_brokers)
+        assert (lane.in_hand, lane.in_transaction) == (1, False)
+        answered.set()
+        await broker.everything_answered()
+    await eventually(lambda: not lane.waits_for_brokers)
+    await published_once_and_in_order(broker, sent)
+
+
 async def test_an_owner_that_wakes_after_a_takeover_commits_nothing(broker: Broker, settings: Settings) -> None:
     await broker.send(drawn_digits(4), partition=0)
     tp = TopicPartition(broker.topics.requests, 0)

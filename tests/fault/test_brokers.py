@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -39,7 +40,8 @@ BACKLOG = 4_800
 """Images: a hundred seconds of work at that pace."""
 RECOVERY_S = 30.0
 """Asserted; see above for the bar."""
-SILENCE_S = 30.0
+SILENCE_S = float(os.environ.get("SILENCE_S", "60"))
+"""``SILENCE_S=300 make test ARGS="-k silent tests/fault/test_brokers.py"`` is as long as one likes."""
 NOTICED_S = 10.0
 """By when it must not say any more that it is ready: a question may take five seconds, and is asked every two."""
 JUNK = random.Random(0).randbytes(15_000_000)  # noqa: S311  # no secret
