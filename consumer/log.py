@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import traceback
 from typing import Any
 
 import structlog
@@ -61,11 +62,17 @@ def pass_over_leftovers(loop: asyncio.AbstractEventLoop, context: dict[str, Any]
     """Handle what nobody awaits any more; that of a Kafka client is only worth a line to who debugs.
 
     A lane that is lost throws its producer away in the middle of what it did. The producer's own futures then fail
-    unseen, and its book-keeping stumbles over a batch that it had given up (a KeyError in a callback): the lane has
-    told of the failure already.
+    unseen, and its book-keeping stumbles over batches that it had given up (a KeyError, in a callback or in a request
+    that is to be repeated): the lane has told of the failure already.
     """
-    error, message = context.get("exception"), context.get("message", "")
-    if isinstance(error, KafkaError) or (isinstance(error, KeyError) and "MessageAccumulator" in message):
-        logging.getLogger("aiokafka").debug("left behind: %s", message, exc_info=error)
+    error = context.get("exception")
+    if isinstance(error, KafkaError) or _raised_in(error, "aiokafka.producer"):
+        logging.getLogger("aiokafka").debug("left behind: %s", context["message"], exc_info=error)
     else:
         loop.default_exception_handler(context)
+
+
+def _raised_in(error: BaseException | None, package: str) -> bool:
+    """Tell whether the innermost frame that an error has come through is one of a package."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__ if error else None)]
+    return bool(frames) and frames[-1].f_globals["__name__"].startswith(f"{package}.")

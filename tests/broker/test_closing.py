@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import CoordinatorNotAvailableError, ProducerClosed
+from aiokafka.producer.message_accumulator import MessageAccumulator
+from aiokafka.protocol.coordination import FindCoordinatorRequest
+from aiokafka.protocol.produce import ProduceRequest
 
 from broker.probe import HOST
 from consumer import service, transactions
+from consumer.log import pass_over_leftovers
+from consumer.outgoing import OutgoingRecord
 from consumer.settings import Settings
+from consumer.transactions import PartitionProducer
 from contract.closing import closed, hung_up
 from contract.settings import KafkaSettings
 from producer.clients import open_reader
 from tests.harness.broker import Broker
-from tests.harness.waiting import DEADLINE_S
+from tests.harness.waiting import DEADLINE_S, eventually
 
 
 def leave_a_fetch_waiting(consumer: AIOKafkaConsumer) -> None:
@@ -102,3 +111,80 @@ async def test_a_defect_in_stopping_is_told() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await closed(stop, 1)
+
+
+@pytest.fixture
+async def told(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[dict[str, Any]]]:
+    """Collect what the service's event loop would log as an error; what nobody awaits is told when it goes."""
+    told: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "default_exception_handler", told.append)
+    monkeypatch.setattr(loop, "_exception_handler", pass_over_leftovers)
+    yield told
+    gc.collect()
+
+
+async def test_a_producer_given_up_while_its_requests_wait_to_be_repeated_leaves_nothing_behind(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, told: list[dict[str, Any]]
+) -> None:
+    for name, value in broker.environment.items():
+        monkeypatch.setenv(name, value)
+    requests, results = (TopicPartition(topic, 0) for topic in (broker.topics.requests, broker.topics.predictions))
+    refused: set[type] = set()
+    loop = asyncio.get_running_loop()
+    opened: asyncio.Future[AIOKafkaProducer] = loop.create_future()
+
+    async def own() -> None:
+        async with PartitionProducer.fencing(requests, Settings()) as producer:
+            client = producer._producer.client
+            send = client.send
+
+            async def refuse(node: int, request: Any, **options: Any) -> Any:
+                if not isinstance(request, ProduceRequest | FindCoordinatorRequest):
+                    return await send(node, request, **options)
+                refused.add(type(request))
+                raise CoordinatorNotAvailableError
+
+            monkeypatch.setattr(client, "send", refuse)
+            opened.set_result(producer._producer)
+            await producer.commit({results: [OutgoingRecord(None, b"a", [])]}, 1)
+
+    before = asyncio.all_tasks()
+    owner = asyncio.create_task(own())
+    await eventually(lambda: refused == {ProduceRequest, FindCoordinatorRequest})
+    owner.cancel()
+    await eventually(lambda: opened.result()._closed)  # it stops, and waits for what is repeated
+    owner.cancel()
+    await asyncio.wait({owner})
+    assert owner.cancelled()
+    of_clients = {task.get_coro().__qualname__ for task in asyncio.all_tasks() - before}  # type: ignore[union-attr]
+    assert not [name for name in of_clients if name.startswith("Sender.")]
+    opened = loop.create_future()
+    gc.collect()
+    assert told == []
+
+
+@pytest.mark.parametrize("first", ["given up", "to be repeated"])
+async def test_a_stumbling_client_is_passed_over(told: list[dict[str, Any]], first: str) -> None:
+    accumulator = MessageAccumulator(None, 2**10, 0, 1.0)
+    builder, partition = accumulator.create_builder(), TopicPartition("results", 0)
+    builder.append(timestamp=None, key=None, value=b"a")
+    delivery = await accumulator.add_batch(builder, partition, 1.0)
+    batch = accumulator._pop_batch(partition)
+    if first == "to be repeated":
+        accumulator.reenqueue(batch)
+    accumulator.fail_all(ProducerClosed())
+    with pytest.raises(ProducerClosed):
+        await delivery
+    if first == "given up":
+        with pytest.raises(KeyError) as caught:
+            accumulator.reenqueue(batch)
+        asyncio.get_running_loop().call_exception_handler({"message": "a request", "exception": caught.value})
+    assert told == []
+
+
+async def test_a_defect_that_nobody_awaits_is_told(told: list[dict[str, Any]]) -> None:
+    ours: dict[str, int] = {}
+    asyncio.get_running_loop().call_soon(ours.__getitem__, "a")
+    await eventually(lambda: told)
+    assert isinstance(told[0]["exception"], KeyError)
