@@ -11,8 +11,9 @@ help:  ## Show this list
 demo: .venv/.run  ## Send real digits through a real Kafka broker and show what comes back
 	@$(PYTHON) -m tests.demo
 
+# Two at once, each with its own broker: half of the time a test waits. The tests of a file share more than that.
 test: .venv/.test  ## Run every test, real broker included
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-compose: .venv/.test  ## Build the image and test the compose file (needs Docker)
 	@$(PYTHON) -m pytest tests/compose $(ARGS)

@@ -211,7 +211,7 @@ async def _give_up(sending: asyncio.Task[None] | None) -> None:
     """
     if sending is None or sending.done():
         return
-    requests: set[asyncio.Task[object]] = sending.get_coro().cr_frame.f_locals["tasks"]  # type: ignore[union-attr]  # not yet done: it has a frame
+    requests: set[asyncio.Task[object]] = sending.get_coro().cr_frame.f_locals.get("tasks", set())  # type: ignore[union-attr]  # not yet done: it has a frame
     tasks = {sending, *requests}
     for task in tasks:
         task.cancel()

@@ -4,11 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from broker import Cluster, NotInstalledError, running_broker
 from tests.harness.broker import Broker, fresh_topics
+
+COMPOSE = Path(__file__).parent / "compose"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs Docker and minutes, where nobody has asked for it by name."""
+    if _compose_asked_for(config):
+        return
+    left_out = [item for item in items if COMPOSE in item.path.parents]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say so."""
+    if not _compose_asked_for(config):
+        terminalreporter.write_line("tests/compose is left out: `make test-compose` runs it, and needs Docker")
+
+
+def _compose_asked_for(config: pytest.Config) -> bool:
+    return any("tests/compose" in argument for argument in config.args)
 
 
 @pytest.fixture(scope="session", autouse=True)

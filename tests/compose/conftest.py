@@ -5,31 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.compose.stack import Stack, running_stack
 from tests.harness.broker import Broker
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave our tests out where nobody has asked for them by name."""
-    if _asked_for(config):
-        return
-    ours = [item for item in items if Path(__file__).parent in item.path.parents]
-    items[:] = [item for item in items if item not in ours]
-    config.hook.pytest_deselected(items=ours)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say so."""
-    if not _asked_for(config):
-        terminalreporter.write_line("tests/compose is left out: `make test-compose` runs it, and needs Docker")
-
-
-def _asked_for(config: pytest.Config) -> bool:
-    return any("tests/compose" in argument for argument in config.args)
 
 
 @pytest.fixture(scope="session")
