@@ -34,6 +34,7 @@ class Faults:
     view: ClusterView
     relays: Sequence[Relay]
     story: Story
+    may_strike: asyncio.Event
 
     async def alone(self, faults: Sequence[Fault], well_again: Callable[[], Awaitable[None]]) -> None:
         """Let faults happen one after the other, each when all is well again."""
@@ -42,10 +43,11 @@ class Faults:
             await well_again()
 
     async def lane(self, faults: Sequence[Fault]) -> None:
-        """Let faults happen one after the other, each at its time or as soon as the one before allows."""
+        """Let faults happen one after the other, each at its time or as soon as it may."""
         began_s = time.time()
         for fault in faults:
             await asyncio.sleep(max(0.0, began_s + fault.at_s - time.time()))
+            await self.may_strike.wait()
             await self._strike(fault)
 
     async def _strike(self, fault: Fault) -> None:

@@ -20,6 +20,7 @@ from tests.chaos.reader import Answered, Reader
 from tests.chaos.run import Options, Run, StalledError
 from tests.chaos.story import Story, Struck
 from tests.harness.broker import Position
+from tests.harness.waiting import eventually
 
 CLEAN = {
     "requests": 2,
@@ -124,6 +125,7 @@ def test_a_request_without_an_acknowledgement_may_have_been_written_all_the_same
 
 
 async def test_a_partition_that_is_never_heard_of_again_ends_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "SPARE_S", 0.02)
     monkeypatch.setattr(run_module, "STALL_S", 0.05)
     monkeypatch.setattr(run_module, "LOOK_S", 0.01)
     assert run.load is not None
@@ -131,6 +133,10 @@ async def test_a_partition_that_is_never_heard_of_again_ends_the_run(run: Run, m
     guarding = asyncio.create_task(run_module._guard(run))
     await asyncio.wait({guarding}, timeout=0.3)
     assert not guarding.done(), "all is answered: silence is no fault"
+    assert run.may_strike.is_set()
+    monkeypatch.setattr(run_module, "STALL_S", 600.0)
     run.load.acknowledged["c"] = Sent("c", Payload(b"", (GOOD,)), partition=3)
-    with pytest.raises(StalledError, match="no result in partition 3 for 0 s, 1 requests there are not answered"):
+    await eventually(lambda: not run.may_strike.is_set())  # it is spared first
+    monkeypatch.setattr(run_module, "STALL_S", 0.05)
+    with pytest.raises(StalledError, match=r"no result in partition 3 for \d+ s, 1 requests there are not answered"):
         await guarding
