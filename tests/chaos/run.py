@@ -44,8 +44,8 @@ PARTITIONS: Final = 8
 STALL_S: Final = 240.0
 """Without a single new result in a partition, while some are missing there."""
 SPARE_S: Final = 45.0
-"""After so long the next faults wait until there is one. A chunk with items that crash or hang takes ten seconds, and on
-a slow machine several times that; whoever gets the partition after a fault begins the chunk again. Faults that come
+"""After so long the next faults wait until there is one. A chunk with items that crash or hang takes ten seconds, on a
+slow machine several times that, and whoever gets the partition after a fault begins the chunk again. Faults that come
 faster show how slow the machine is, not what the service loses."""
 LOOK_S: Final = 0.5
 FEW: Final = 200
