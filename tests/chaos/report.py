@@ -54,6 +54,7 @@ def report(run: Run, stalled: str | None) -> dict[str, Any]:
         "checks": checks,
         "audit": run.audit,
         "recovery": _recovery(run),
+        "faults_held_back_s": round(run.held_back_s, 1),
         "faults_took_s": round(run.faults_over_s - began_s, 1) if run.faults_over_s else None,
         "results_per_second": _throughput(run),
         "time_line": [
@@ -76,6 +77,7 @@ def write(told: dict[str, Any], path: Path) -> None:
 def tables(told: dict[str, Any]) -> Iterator[Table]:
     """Lay it out for people."""
     shown = Table("fault", "planned", "happened", box=box.SIMPLE_HEAD)
+    shown.caption = f"held back for {told['faults_held_back_s']} s, while a partition had no result for long"
     for kind, number in told["faults"].items():
         shown.add_row(kind, str(number["planned"]), str(number["happened"]))
     yield shown

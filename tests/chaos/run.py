@@ -100,6 +100,7 @@ class Run:
     audit_says: str = ""
     cluster: Cluster | None = None
     may_strike: asyncio.Event = field(default_factory=asyncio.Event)
+    held_back_s: float = 0.0
 
     def unanswered(self) -> int:
         """Count acknowledged requests that have not been answered in full.
@@ -248,5 +249,9 @@ async def _guard(run: Run) -> None:
                 )
             else:
                 spare = True
-        (run.may_strike.clear if spare else run.may_strike.set)()
+        if spare:
+            run.may_strike.clear()
+            run.held_back_s += LOOK_S
+        else:
+            run.may_strike.set()
         await asyncio.sleep(LOOK_S)

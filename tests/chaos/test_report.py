@@ -134,9 +134,11 @@ async def test_a_partition_that_is_never_heard_of_again_ends_the_run(run: Run, m
     await asyncio.wait({guarding}, timeout=0.3)
     assert not guarding.done(), "all is answered: silence is no fault"
     assert run.may_strike.is_set()
+    assert report.report(run, None)["faults_held_back_s"] == 0
     monkeypatch.setattr(run_module, "STALL_S", 600.0)
     run.load.acknowledged["c"] = Sent("c", Payload(b"", (GOOD,)), partition=3)
     await eventually(lambda: not run.may_strike.is_set())  # it is spared first
+    await eventually(lambda: report.report(run, None)["faults_held_back_s"])
     monkeypatch.setattr(run_module, "STALL_S", 0.05)
     with pytest.raises(StalledError, match=r"no result in partition 3 for \d+ s, 1 requests there are not answered"):
         await guarding
