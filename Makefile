@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check
 COMPOSE = REVISION=$$(git describe --always --dirty) docker compose
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compose lint image up down bench fuzz chaos train card audit-dependencies pins clean
+.PHONY: help demo test test-slow test-compose lint image up down bench fuzz chaos train card audit-dependencies pins clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -12,8 +12,13 @@ demo: .venv/.run  ## Send real digits through a real Kafka broker and show what 
 	@$(PYTHON) -m tests.demo
 
 # Two at once, each with its own broker: half of the time a test waits. The tests of a file share more than that.
-test: .venv/.test  ## Run every test, real broker included
-	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+PYTEST := $(PYTHON) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test: .venv/.test  ## Run the tests, real broker included, but for those marked slow
+	@$(PYTEST) -m "not slow" $(ARGS)
+
+test-slow: .venv/.test  ## Run the tests marked slow: outages, deaths, the worst inputs, chaos
+	@$(PYTEST) -m slow $(ARGS)
 
 test-compose: .venv/.test  ## Build the image and test the compose file (needs Docker)
 	@$(PYTHON) -m pytest tests/compose $(ARGS)

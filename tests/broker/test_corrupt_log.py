@@ -11,6 +11,8 @@ from tests.harness.broker import fresh_topics
 from tests.harness.images import drawn_digits
 from tests.harness.service import starting_service
 
+pytestmark = pytest.mark.slow
+
 CORRUPT_OFFSET = 2
 
 

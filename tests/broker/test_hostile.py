@@ -32,7 +32,7 @@ DIGITS: Final = sorted((Path(__file__).parent.parent / "data" / "digits").glob("
 ANY_TIME: Final = {"message.timestamp.after.max.ms": str(2**63 - 1)}
 DEADLINE_S: Final = 240.0
 
-pytestmark = pytest.mark.timeout(600)  # one run for all tests, on a machine that may be busy
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # one run for all tests, on a machine that may be busy
 
 
 @dataclass

@@ -25,6 +25,8 @@ from tests.harness.producer import run
 from tests.harness.service import running_service
 from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 IMAGES = 5
 FORGETFUL = {"offsets.retention.check.interval.ms": "500"}
 

@@ -11,6 +11,8 @@ from tests.harness.processes import high_water_mb, workers_of
 from tests.harness.service import running_service
 from tests.hostile.vp8l import of_many_codes
 
+pytestmark = pytest.mark.slow
+
 TREE_MB = 1_500.0
 """What docs/limits.md allows the service and its two workers."""
 

@@ -15,6 +15,8 @@ import pytest
 from broker import Cluster
 from tests.chaos.plan import Kind
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SEED = "1"
 

@@ -25,6 +25,8 @@ from tests.harness.producer import run
 from tests.harness.service import Service, running_service
 from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 REQUEST_TIMEOUT_S = 3.0
 SESSION_S = 6.0
 SLOWLY = {
@@ -41,7 +43,7 @@ BACKLOG = 4_800
 RECOVERY_S = 30.0
 """Asserted; see above for the bar."""
 SILENCE_S = float(os.environ.get("SILENCE_S", "60"))
-"""``SILENCE_S=300 make test ARGS="-k silent tests/fault/test_brokers.py"`` is as long as one likes."""
+"""``SILENCE_S=300 make test-slow ARGS="-k silent tests/fault/test_brokers.py"`` is as long as one likes."""
 NOTICED_S = 10.0
 """By when it must not say any more that it is ready: a question may take five seconds, and is asked every two."""
 JUNK = random.Random(0).randbytes(15_000_000)  # noqa: S311  # no secret

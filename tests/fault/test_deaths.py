@@ -27,6 +27,8 @@ from tests.harness.service import START_DEADLINE_S, Service, running_service, st
 from tests.harness.transactions import OFFSETS_TOPIC, describe_transaction
 from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 ANSWERED = 4
 DIGITS = drawn_digits(20)
 ARCHIVE = zipped([("a.png", DIGITS[0]), ("b.png", b"no image"), ("c.png", DIGITS[1])])

@@ -15,6 +15,8 @@ from tests.harness.producer import audited
 from tests.harness.service import running_service
 from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def small(cluster: Cluster) -> AsyncIterator[Broker]:

@@ -19,6 +19,8 @@ from tests.harness.images import drawn_digits
 from tests.harness.processes import cpu_s, forget_high_water, memory_bytes, workers_of
 from tests.hostile.vp8l import of_many_codes
 
+pytestmark = pytest.mark.slow
+
 IMAGE_CPU_S, IMAGE_MEMORY_MB, RECORD_CPU_S = 2.0, 300.0, 30.0
 
 
