@@ -56,7 +56,7 @@ def test_prometheus_finds_its_rules_and_every_instance_of_the_service() -> None:
 
 
 def test_the_manifests_run_the_image_as_the_user_that_it_is_made_for() -> None:
-    deployment = yaml.safe_load((DEPLOY / "kubernetes/deployment.yaml").read_text(encoding="utf-8"))
+    deployment = yaml.safe_load((DEPLOY / "kubernetes/base/deployment.yaml").read_text(encoding="utf-8"))
     context = deployment["spec"]["template"]["spec"]["securityContext"]
     instructions = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
     assert f"USER {context['runAsUser']}:{context['runAsGroup']}" in instructions

@@ -18,15 +18,20 @@ from tests.harness import promql
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy/kubernetes"
-FILES = sorted(path.name for path in FOLDER.glob("*.yaml") if path.name != "kustomization.yaml")
-OF_KUBERNETES = [
-    name for name in FILES if name not in ("prometheusrule.yaml", "scaledobject.yaml", "servicemonitor.yaml")
-]
+BASE = FOLDER / "base"
+KEDA = FOLDER / "components/keda"
+PROMETHEUS_OPERATOR = FOLDER / "components/prometheus-operator"
 OLDEST = "1.30"
+KUBELETS_LOG_FILES = 5  # containerLogMaxFiles
+KUBELETS_LOG_FILE_MIB = 10  # containerLogMaxSize
 
 
-def manifest(name: str) -> dict[str, Any]:
-    read: dict[str, Any] = yaml.safe_load((FOLDER / name).read_text(encoding="utf-8"))
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.yaml") if path.name != "kustomization.yaml")
+
+
+def manifest(name: str, folder: Path = BASE) -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load((folder / name).read_text(encoding="utf-8"))
     return read
 
 
@@ -49,15 +54,40 @@ def settings(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Se
 
 
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
-@pytest.mark.parametrize("name", OF_KUBERNETES)
+@pytest.mark.parametrize("name", files(BASE))
 def test_a_manifest_is_valid_for_old_and_new_clusters(name: str, version: str) -> None:
     kubernetes_validate.validate(manifest(name), version, strict=True)
 
 
-def test_the_kustomization_holds_every_file_and_the_image() -> None:
-    kustomization = manifest("kustomization.yaml")
-    assert kustomization["resources"] == FILES
-    assert [image["name"] for image in kustomization["images"]] == [container()["image"]]
+@pytest.mark.parametrize("folder", [BASE, KEDA, PROMETHEUS_OPERATOR], ids=lambda folder: folder.name)
+def test_a_kustomization_holds_every_file_beside_it(folder: Path) -> None:
+    assert manifest("kustomization.yaml", folder)["resources"] == files(folder)
+
+
+def test_the_base_sets_the_image_of_the_container() -> None:
+    assert [image["name"] for image in manifest("kustomization.yaml")["images"]] == [container()["image"]]
+
+
+def test_only_components_hold_objects_of_operators() -> None:
+    api = {folder: {manifest(name, folder)["apiVersion"] for name in files(folder)} for folder in (BASE, KEDA)}
+    assert api[BASE] == {"v1", "apps/v1", "networking.k8s.io/v1", "policy/v1"}
+    assert api[KEDA] == {"keda.sh/v1alpha1"}
+    assert {manifest(name, PROMETHEUS_OPERATOR)["apiVersion"] for name in files(PROMETHEUS_OPERATOR)} == {
+        "monitoring.coreos.com/v1"
+    }
+
+
+def test_the_disk_that_the_pod_may_use_holds_its_tmp_and_the_logs_that_the_kubelet_keeps() -> None:
+    (tmp,) = [each["emptyDir"]["sizeLimit"] for each in pod()["spec"]["volumes"] if "emptyDir" in each]
+    resources = container()["resources"]
+    requested, limit = (resources[kind]["ephemeral-storage"] for kind in ("requests", "limits"))
+    needed = mebibytes(tmp) + KUBELETS_LOG_FILES * KUBELETS_LOG_FILE_MIB
+    assert needed <= mebibytes(requested) < mebibytes(limit)
+
+
+def mebibytes(quantity: str) -> int:
+    assert quantity.endswith("Mi")
+    return int(quantity.removesuffix("Mi"))
 
 
 def test_the_settings_of_the_manifests_are_settings_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +109,7 @@ def test_the_probes_ask_what_the_health_server_answers() -> None:
     asked = {container()[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
     assert asked == {"/livez", "/readyz"}
     assert asked <= routes
-    (endpoint,) = manifest("servicemonitor.yaml")["spec"]["endpoints"]
+    (endpoint,) = manifest("servicemonitor.yaml", PROMETHEUS_OPERATOR)["spec"]["endpoints"]
     assert endpoint["path"] in routes
 
 
@@ -97,12 +127,12 @@ def test_everything_selects_the_pods_and_the_port() -> None:
         manifest("service.yaml")["spec"]["selector"],
     ]
     assert all(each and each.items() <= labels for each in chosen)
-    monitored = manifest("servicemonitor.yaml")["spec"]["selector"]["matchLabels"]
+    monitored = manifest("servicemonitor.yaml", PROMETHEUS_OPERATOR)["spec"]["selector"]["matchLabels"]
     assert monitored.items() <= manifest("service.yaml")["metadata"]["labels"].items()
     (port,) = [each["name"] for each in container()["ports"]]
     (served,) = manifest("service.yaml")["spec"]["ports"]
     assert served["targetPort"] == port
-    assert manifest("servicemonitor.yaml")["spec"]["endpoints"][0]["port"] == served["name"]
+    assert manifest("servicemonitor.yaml", PROMETHEUS_OPERATOR)["spec"]["endpoints"][0]["port"] == served["name"]
     assert spec["networkpolicy"]["ingress"][0]["ports"] == [{"port": port}]
     assert {container()[probe]["httpGet"]["port"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")} == {
         port
@@ -111,14 +141,17 @@ def test_everything_selects_the_pods_and_the_port() -> None:
 
 def test_it_is_scaled_by_the_lag_of_its_own_group_in_its_own_topic() -> None:
     data = manifest("configmap.yaml")["data"]
-    spec = manifest("scaledobject.yaml")["spec"]
+    spec = manifest("scaledobject.yaml", KEDA)["spec"]
     (trigger,) = spec["triggers"]
     assert trigger["type"] == "kafka"
     assert trigger["metadata"]["bootstrapServers"] == data["DIGITS_KAFKA__BOOTSTRAP_SERVERS"]
     assert trigger["metadata"]["consumerGroup"] == data["DIGITS_KAFKA__GROUP_ID"]
     assert trigger["metadata"]["topic"] == data["DIGITS_TOPICS__REQUESTS"]
     assert spec["scaleTargetRef"]["name"] == manifest("deployment.yaml")["metadata"]["name"]
-    assert "replicas" not in manifest("deployment.yaml")["spec"]
+    (patch,) = manifest("kustomization.yaml", KEDA)["patches"]
+    assert patch["target"] == {"kind": "Deployment", "name": "digitstream"}
+    assert yaml.safe_load(patch["patch"]) == [{"op": "remove", "path": "/spec/replicas"}]
+    assert manifest("deployment.yaml")["spec"]["replicas"] == spec["minReplicaCount"]
 
 
 def test_the_brokers_port_is_let_out() -> None:
@@ -129,11 +162,11 @@ def test_the_brokers_port_is_let_out() -> None:
 
 def test_the_rules_are_those_that_are_tried() -> None:
     rules = "".join(line for line in promql.RULES.read_text().splitlines(keepends=True) if not line.startswith("#"))
-    head, _, groups = (FOLDER / "prometheusrule.yaml").read_text().partition("spec:\n")
+    head, _, groups = (PROMETHEUS_OPERATOR / "prometheusrule.yaml").read_text().partition("spec:\n")
     assert head
     assert groups == textwrap.indent(rules, "  "), (
-        "make it anew: cd deploy/kubernetes && { sed '/^spec:/q' prometheusrule.yaml; "
-        "sed '/^#/d; s/^./  &/' ../prometheus/rules.yml; } > new && mv new prometheusrule.yaml"
+        "make it again: cd deploy/kubernetes/components/prometheus-operator && { sed '/^spec:/q' prometheusrule.yaml; "
+        "sed '/^#/d; s/^./  &/' ../../../prometheus/rules.yml; } > new && mv new prometheusrule.yaml"
     )
 
 
@@ -145,7 +178,8 @@ def test_rules_and_dashboard_know_the_service_by_the_job_that_its_metrics_get() 
         for label, value in selector.labels
         if label == "job"
     }
-    assert jobs == {"$job", manifest("service.yaml")["metadata"]["name"]}
+    label = manifest("servicemonitor.yaml", PROMETHEUS_OPERATOR)["spec"]["jobLabel"]
+    assert jobs == {"$job", manifest("service.yaml")["metadata"]["labels"][label]}
     (scraped,) = yaml.safe_load((promql.DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"]
     assert scraped["job_name"] in jobs
 

@@ -1,12 +1,12 @@
-"""The example of docs/operations.md for an installation with TLS and a password: it fits the manifests and itself."""
+"""The example of an installation with TLS and a password, as kustomize renders it: it fits the docs and itself."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 import shlex
+import shutil
 from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -15,24 +15,22 @@ import yaml
 
 from consumer.settings import Settings
 from contract.settings import load
+from tests.harness.tools import Manifests, kustomize
 
 ROOT = Path(__file__).parents[2]
-BASE = ROOT / "deploy/kubernetes"
+FOLDER = ROOT / "deploy/kubernetes"
+BASE = FOLDER / "base"
+EXAMPLE = FOLDER / "overlays/example"
+OF_KUBERNETES = {"ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"}
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 SECURITY = (ROOT / "docs/security.md").read_text(encoding="utf-8")
 MOUNT = "/etc/digits"
 KEDAS_NAMES_OF_MECHANISMS = {"SCRAM-SHA-512": "scram_sha512", "SCRAM-SHA-256": "scram_sha256", "PLAIN": "plaintext"}
 
 
-def example(name: str) -> Any:
-    (block,) = re.findall(rf"^```yaml\n# {re.escape(name)}\n(.*?)^```", OPERATIONS, re.MULTILINE | re.DOTALL)
-    return yaml.safe_load(block)
-
-
-def patches_of_the_collector() -> list[dict[str, Any]]:
+def patch_of_the_collector() -> str:
     (block,) = re.findall(r"^```yaml\n(  - target.*?)^```", OPERATIONS, re.MULTILINE | re.DOTALL)
-    patches: list[dict[str, Any]] = yaml.safe_load(block)
-    return patches
+    return str(block)
 
 
 def commands() -> list[list[str]]:
@@ -40,80 +38,70 @@ def commands() -> list[list[str]]:
     return [shlex.split(line) for block in blocks for line in block.splitlines() if line.startswith("kubectl create")]
 
 
-def merge(target: dict[str, Any], patch: dict[str, Any]) -> None:
-    for name, value in patch.items():
-        if isinstance(value, dict) and isinstance(target.get(name), dict):
-            merge(target[name], value)
-        else:
-            target[name] = value
+@pytest.fixture(scope="module")
+def installed() -> Manifests:
+    """Give what the example installs, by kind."""
+    return kustomize(EXAMPLE)
 
 
-def operate(target: Any, op: str, path: str, value: Any) -> None:
-    """Do what one operation of a JSON patch (RFC 6902) says; what is to be replaced must be there."""
-    *parents, last = path.removeprefix("/").split("/")
-    for part in parents:
-        target = target[int(part) if isinstance(target, list) else part]
-    if isinstance(target, list):
-        if op == "add":
-            target.insert(len(target) if last == "-" else int(last), value)
-        else:
-            target[int(last)] = value
-    else:
-        assert op == "add" or last in target, f"{path} is not there to be replaced"
-        target[last] = value
+@pytest.fixture(scope="module")
+def traced(tmp_path_factory: pytest.TempPathFactory) -> Manifests:
+    """Give what it installs with the patch that lets traces out."""
+    deploy = tmp_path_factory.mktemp("installation") / "kubernetes"
+    shutil.copytree(FOLDER, deploy)
+    kustomization = deploy / EXAMPLE.relative_to(FOLDER) / "kustomization.yaml"
+    kustomization.write_text(kustomization.read_text(encoding="utf-8") + patch_of_the_collector(), encoding="utf-8")
+    return kustomize(kustomization.parent)
 
 
-def installed(*more: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Give the manifests, by kind, as the example's patches leave them; each patch must find what it is for."""
-    manifests = {
-        read["kind"]: read
-        for path in BASE.glob("*.yaml")
-        if (read := yaml.safe_load(path.read_text(encoding="utf-8")))["kind"] != "Kustomization"
-    }
-    for each in (*example("kustomization.yaml")["patches"], *more):
-        patch = yaml.safe_load(each["patch"])
-        wanted = each.get("target") or {"kind": patch["kind"], "name": patch["metadata"]["name"]}
-        found = [read for kind, read in manifests.items() if re.fullmatch(wanted["kind"], kind)]
-        assert len(found) == wanted["kind"].count("|") + 1
-        for target in found:
-            assert target["metadata"]["name"] == wanted.get("name", "digitstream")
-            if isinstance(patch, dict):
-                merge(target, patch)
-            else:
-                for operation in patch:
-                    operate(target, **operation)
-    return manifests
-
-
-def brokers(manifests: dict[str, dict[str, Any]]) -> tuple[str, int]:
+def brokers(manifests: Manifests) -> tuple[str, int]:
     host, _, port = manifests["ConfigMap"]["data"]["DIGITS_KAFKA__BOOTSTRAP_SERVERS"].rpartition(":")
     return host, int(port)
 
 
-def test_it_stands_on_the_manifests_and_on_the_file_beside_it() -> None:
-    kustomization = example("kustomization.yaml")
-    assert kustomization["resources"] == ["path/to/deploy/kubernetes", "triggerauthentication.yaml"]
-    base = yaml.safe_load((BASE / "kustomization.yaml").read_text(encoding="utf-8"))
-    assert [image["name"] for image in kustomization["images"]] == [image["name"] for image in base["images"]]
+def test_the_base_alone_holds_no_object_of_an_operator() -> None:
+    assert kustomize(BASE).keys() == OF_KUBERNETES
 
 
-@pytest.mark.parametrize("kind", ["ConfigMap", "NetworkPolicy"])
-def test_what_it_changes_is_still_valid(kind: str) -> None:
-    version = kubernetes_validate.latest_version()
-    kubernetes_validate.validate(installed(*patches_of_the_collector())[kind], version, strict=True)
+def test_the_example_adds_the_components_to_the_base(installed: Manifests) -> None:
+    assert installed.keys() == {
+        *OF_KUBERNETES,
+        "PrometheusRule",
+        "ScaledObject",
+        "ServiceMonitor",
+        "TriggerAuthentication",
+    }
+    assert "replicas" not in installed["Deployment"]["spec"], "KEDA decides"
+    (container,) = installed["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"].startswith("registry.example/digitstream:")
+
+
+@pytest.mark.parametrize("kind", sorted(OF_KUBERNETES))
+def test_what_the_example_makes_of_the_base_is_still_valid(kind: str, traced: Manifests) -> None:
+    kubernetes_validate.validate(traced[kind], kubernetes_validate.latest_version(), strict=True)
+
+
+def test_every_command_of_the_documents_that_applies_a_folder_names_one_that_can_be_built() -> None:
+    named = {
+        word
+        for page in (OPERATIONS, *(path.read_text(encoding="utf-8") for path in FOLDER.rglob("kustomization.yaml")))
+        for word in re.findall(r"kubectl (?:apply|diff|kustomize)(?: --kustomize| -k)? (deploy/[\w./-]+)", page)
+    }
+    assert named == {"deploy/kubernetes/base", "deploy/kubernetes/overlays/example"}
+    assert all(kustomize(ROOT / name) for name in named)
 
 
 def test_its_settings_are_read_and_its_secrets_lie_where_the_settings_say(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    installed: Manifests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
     (tmp_path / "password").write_text("open sesame")
-    for name, value in installed()["ConfigMap"]["data"].items():
+    for name, value in installed["ConfigMap"]["data"].items():
         monkeypatch.setenv(name, value.replace(MOUNT, str(tmp_path)))
     kafka = load(Settings, owns_prefix=True).kafka
     assert kafka.is_encrypted
     assert kafka.has_user
-    pod = installed()["Deployment"]["spec"]["template"]["spec"]
+    pod = installed["Deployment"]["spec"]["template"]["spec"]
     (volume,) = [each for each in pod["volumes"] if "secret" in each]
     (container,) = pod["containers"]
     assert {"name": volume["name"], "mountPath": MOUNT, "readOnly": True} in container["volumeMounts"]
@@ -123,7 +111,7 @@ def test_its_settings_are_read_and_its_secrets_lie_where_the_settings_say(
 
 def made_by_the_commands() -> dict[str, set[str]]:
     """Give the keys of each secret that the commands create, all in the namespace of the example."""
-    namespace = example("kustomization.yaml")["namespace"]
+    namespace = yaml.safe_load((EXAMPLE / "kustomization.yaml").read_text(encoding="utf-8"))["namespace"]
     assert ["kubectl", "create", "namespace", namespace] in commands()
     secrets = {}
     for command in commands():
@@ -134,10 +122,11 @@ def made_by_the_commands() -> dict[str, set[str]]:
     return secrets
 
 
-def test_keda_asks_the_same_brokers_for_the_same_lag_in_the_same_way_with_a_user_of_its_own() -> None:
-    manifests = installed()
-    data = manifests["ConfigMap"]["data"]
-    (trigger,) = manifests["ScaledObject"]["spec"]["triggers"]
+def test_keda_asks_the_same_brokers_for_the_same_lag_in_the_same_way_with_a_user_of_its_own(
+    installed: Manifests,
+) -> None:
+    data = installed["ConfigMap"]["data"]
+    (trigger,) = installed["ScaledObject"]["spec"]["triggers"]
     asked = trigger["metadata"]
     assert asked["bootstrapServers"] == data["DIGITS_KAFKA__BOOTSTRAP_SERVERS"]
     assert asked["consumerGroup"] == data["DIGITS_KAFKA__GROUP_ID"]
@@ -146,7 +135,7 @@ def test_keda_asks_the_same_brokers_for_the_same_lag_in_the_same_way_with_a_user
     assert asked["sasl"] == KEDAS_NAMES_OF_MECHANISMS[data["DIGITS_KAFKA__SASL_MECHANISM"]]
     assert all(isinstance(value, str) for value in asked.values()), "KEDA takes nothing else"
 
-    authentication = example("triggerauthentication.yaml")
+    authentication = installed["TriggerAuthentication"]
     assert trigger["authenticationRef"] == {"name": authentication["metadata"]["name"]}
     references = authentication["spec"]["secretTargetRef"]
     assert {each["parameter"] for each in references} == {"username", "password", "ca"}
@@ -156,12 +145,13 @@ def test_keda_asks_the_same_brokers_for_the_same_lag_in_the_same_way_with_a_user
     assert f"--allow-principal User:{user.rpartition('=')[2]} --operation Describe" in SECURITY
 
 
-def test_the_network_policy_lets_out_names_the_brokers_and_the_collector_and_nothing_else() -> None:
-    manifests = installed(*patches_of_the_collector())
-    names, kafka, collector = manifests["NetworkPolicy"]["spec"]["egress"]
+def test_the_network_policy_lets_out_names_the_brokers_and_the_collector_and_nothing_else(
+    traced: Manifests,
+) -> None:
+    names, kafka, collector = traced["NetworkPolicy"]["spec"]["egress"]
     assert {each["port"] for each in names["ports"]} == {53}
     ((peer,), (port,)) = (kafka["to"], kafka["ports"])
-    host, number = brokers(manifests)
+    host, number = brokers(traced)
     assert port == {"port": number}
     # No selector matches what is outside the cluster, and this is.
     assert not host.endswith((".svc", ".local"))
@@ -171,9 +161,10 @@ def test_the_network_policy_lets_out_names_the_brokers_and_the_collector_and_not
     assert collector["ports"] == [{"port": int(endpoint[1])}]
 
 
-def test_the_operators_objects_get_the_label_and_keep_their_names() -> None:
+def test_the_operators_objects_get_the_label_and_keep_their_names(installed: Manifests) -> None:
     for kind in ("ServiceMonitor", "PrometheusRule"):
-        assert installed()[kind]["metadata"] == {
+        assert installed[kind]["metadata"] == {
             "name": "digitstream",
+            "namespace": "digitstream",
             "labels": {"release": "kube-prometheus-stack"},
         }
