@@ -1,4 +1,4 @@
-"""Tools of Kubernetes for tests: those that are installed, else built once by Go into ``.digitstream/tools``."""
+"""Tools of Kubernetes for tests: those that are installed, else built once by Go into the user's cache folder."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from typing import Any, Final
 import pytest
 import yaml
 
-ROOT: Final = Path(__file__).parents[2]
-FOLDER: Final = ROOT / ".digitstream/tools"
+FOLDER: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "digitstream" / "tools"
+"""Beside Kafka's jars: `make clean` keeps it, since a build takes minutes."""
 KUSTOMIZE: Final = "sigs.k8s.io/kustomize/kustomize/v5@v5.8.1"
 HELM: Final = "helm.sh/helm/v3/cmd/helm@v3.20.2"
 BUILD_TIMEOUT_S: Final = 900
 RUN_TIMEOUT_S: Final = 60
+
+renders_kustomize: Final = (
+    [] if shutil.which("kubectl") else [pytest.mark.slow, pytest.mark.timeout(BUILD_TIMEOUT_S + 60)]
+)
+"""Marks of tests that call `kustomize`: without kubectl Go has to build it, for minutes."""
 
 Manifests = dict[str, dict[str, Any]]
 """Objects by their kind. No two of ours have the same."""

@@ -15,7 +15,9 @@ import yaml
 
 from consumer.settings import Settings
 from contract.settings import load
-from tests.harness.tools import Manifests, kustomize
+from tests.harness.tools import Manifests, kustomize, renders_kustomize
+
+pytestmark = renders_kustomize
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy/kubernetes"
