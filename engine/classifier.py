@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from engine import model
 from engine.canvas import Canvas
-from engine.model import Model, ModelInfo, Reads, Thresholds
+from engine.model import Model, Reads, Thresholds
+from engine.model_files import ModelFiles, ModelInfo
 from engine.picture import Picture
 from engine.svm import Decision
 
@@ -55,6 +56,17 @@ class Classifier:
             If it cannot be used.
         """
         return cls(model.load(folder))
+
+    @classmethod
+    def load_files(cls, files: ModelFiles) -> Classifier:
+        """Verify a model whose files have been read; the disk is not asked again.
+
+        Raises
+        ------
+        ModelError
+            If it cannot be used.
+        """
+        return cls(model.load_files(files))
 
     @property
     def info(self) -> ModelInfo:

@@ -15,7 +15,7 @@ from engine.classifier import Classifier
 from engine.console import EXIT_UNREAD, JsonOption, ModelOption, unusable
 from engine.files import list_files, read_groups
 from engine.limits import Limits
-from engine.model import ModelError
+from engine.model_files import ModelError
 from engine.reader import Outcome, Reader
 from models import default_model
 

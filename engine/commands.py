@@ -15,7 +15,7 @@ from rich.table import Table
 
 from engine.classifier import Classifier
 from engine.console import JsonOption, ModelOption, progress_bars, unusable
-from engine.model import ModelError
+from engine.model_files import ModelError
 from models import default_model
 
 WORK = Path(".digitstream/training")

@@ -1,13 +1,8 @@
-"""The model file: numbers only, checked before anything is read with them.
+"""The model: numbers only, checked before anything is read with them.
 
-A model is a folder of two files::
-
-    manifest.json   what it is and how good: name, version, format, the other file's name and sha256
-    model.npz       named arrays (a zip of .npy files), read with pickle switched off
-
-Loading compares the checksum, then names, shapes, dtypes and finiteness, and at last reads the canary digits that the
-file carries along, from the picture on: they must come out as they did when the model was saved. Whatever is wrong
-raises `ModelError`.
+A model is a folder of two files, whose bytes `engine.model_files` reads. Loading compares the checksum, then names,
+shapes, dtypes and finiteness (pickle is switched off), and at last reads the canary digits that the file carries along,
+from the picture on: they must come out as they did when the model was saved. Whatever is wrong raises `ModelError`.
 """
 
 from __future__ import annotations
@@ -27,22 +22,13 @@ from numpy.typing import NDArray
 from engine import compact, svc
 from engine.canary import canary_digits
 from engine.canvas import Canvas
+from engine.model_files import ARRAYS, FORMAT, MANIFEST, ModelError, ModelFiles, ModelInfo
 from engine.picture import Picture
 from engine.svm import Decision, Floats
 
 Array = NDArray[Any]  # of any numbers: `_arrays` has seen to that
 
-FORMAT = 1
-MANIFEST = "manifest.json"
-ARRAYS = "model.npz"
-
-_MANIFEST_BYTES = 1 << 20
-_ARRAYS_BYTES = 1 << 30  # an imported machine may have tens of thousands of support vectors
 _TOLERANCE = 1e-3  # of a canary's probabilities: other processors round differently, a damaged model is far off
-
-
-class ModelError(Exception):
-    """The model cannot be used; the sentence says which file and why."""
 
 
 class Reads(Protocol):
@@ -55,15 +41,6 @@ class Reads(Protocol):
     def decide(self, digits: Floats, evidence: Floats) -> Decision:
         """Decide on n digits, with the evidence of their pictures."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """Who made a prediction."""
-
-    name: str
-    version: str
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +77,26 @@ def load(folder: Path) -> Model:
     ModelError
         If a file is missing or damaged, or the canary digits do not come out as recorded.
     """
-    manifest = _manifest(folder / MANIFEST)
-    content = _content(folder / ARRAYS, manifest["sha256"])
-    arrays = _arrays(content, folder / ARRAYS)
-    info = ModelInfo(manifest["name"], manifest["version"], manifest["sha256"])
+    return load_files(ModelFiles.read(folder))
+
+
+def load_files(files: ModelFiles) -> Model:
+    """Verify a model whose files have been read; the disk is not asked again.
+
+    Raises
+    ------
+    ModelError
+        If the arrays are not what the manifest describes, or the canary digits do not come out as recorded.
+    """
+    path, manifest = files.folder / ARRAYS, files.manifest
+    arrays = _arrays(files.arrays_npz, path)
     try:
         reads = _KINDS[manifest["kind"]](arrays, manifest)
         thresholds = Thresholds(*(float(value) for value in arrays["thresholds"]))
     except (KeyError, ValueError, TypeError) as error:
-        raise ModelError(f"{folder / ARRAYS} does not hold the model that its manifest describes: {error}") from error
-    _try_canaries(reads, arrays, folder / ARRAYS)
-    return Model(info, reads, thresholds, manifest)
+        raise ModelError(f"{path} does not hold the model that its manifest describes: {error}") from error
+    _try_canaries(reads, arrays, path)
+    return Model(files.info, reads, thresholds, manifest)
 
 
 def save(folder: Path, arrays: Mapping[str, Array], thresholds: Thresholds, about: Mapping[str, Any]) -> Model:
@@ -152,38 +138,6 @@ def save(folder: Path, arrays: Mapping[str, Array], thresholds: Thresholds, abou
 def _plain_number(number: Any) -> Any:
     """Write numpy's numbers as JSON's."""
     return number.item()
-
-
-def _manifest(path: Path) -> dict[str, Any]:
-    """Read the manifest; the fields that loading needs are there and of the right type."""
-    try:
-        with path.open("rb") as file:
-            manifest = msgspec.json.decode(file.read(_MANIFEST_BYTES))
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-    except msgspec.DecodeError as error:
-        raise ModelError(f"{path} is not JSON: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ModelError(f"{path} is not a manifest of format {FORMAT}, the one that this version reads")
-    for field in ("kind", "name", "version", "sha256"):
-        if not isinstance(manifest.get(field), str):
-            raise ModelError(f"{path} lacks the field {field}")
-    if manifest["kind"] not in _KINDS:
-        raise ModelError(f"{path} describes a model of kind {manifest['kind']!r}; known are {', '.join(_KINDS)}")
-    return manifest
-
-
-def _content(path: Path, sha256: str) -> bytes:
-    """Read the arrays' file and compare its checksum."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(_ARRAYS_BYTES)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise ModelError(f"{path} is damaged or is another model's: its sha256 is {found}, the manifest says {sha256}")
-    return content
 
 
 def _arrays(content: bytes, path: Path) -> dict[str, Array]:

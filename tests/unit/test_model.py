@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from engine import model
-from engine.model import ARRAYS, MANIFEST, ModelError, load
+from engine.model import load
+from engine.model_files import ARRAYS, KINDS, MANIFEST, ModelError, ModelFiles
 from models import default_model
 
 
@@ -133,6 +134,22 @@ def test_a_manifest_that_is_no_json_is_refused(folder: Path) -> None:
     (folder / MANIFEST).write_text("{")
     with pytest.raises(ModelError, match="is not JSON"):
         load(folder)
+
+
+def test_the_kinds_that_are_named_are_the_kinds_that_can_be_loaded() -> None:
+    assert set(KINDS) == set(model._KINDS)
+
+
+def test_a_file_larger_than_any_model_is_refused_without_being_read_whole(folder: Path) -> None:
+    (folder / MANIFEST).write_bytes(b" " * (2**20 + 1))
+    with pytest.raises(ModelError, match=r"manifest\.json has more than 1,048,576 bytes"):
+        load(folder)
+
+
+def test_a_model_whose_files_have_been_read_is_loaded_without_them(folder: Path) -> None:
+    files = ModelFiles.read(folder)
+    shutil.rmtree(folder)
+    assert model.load_files(files).info == load(default_model()).info
 
 
 def test_what_is_saved_reads_the_same_after_loading(folder: Path, tmp_path: Path) -> None:
