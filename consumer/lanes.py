@@ -15,13 +15,12 @@ from typing import Final
 import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
+from consumer.ending import REVOKE_TIMEOUT_S
 from consumer.errors import Fatal
 from consumer.lane import End, Equipment, Lane
 
 log = structlog.get_logger()
 
-REVOKE_TIMEOUT_S: Final = 2.0
-"""For transactions that have begun: the whole group waits."""
 RESTART_PAUSES_S: Final = (0.1, 0.5, 1.0, 2.0)
 """Before a lost lane starts again; the last one repeats."""
 

@@ -20,7 +20,6 @@ import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Final
 
 import structlog
 from opentelemetry.context import Context
@@ -39,6 +38,7 @@ from opentelemetry.trace import (
 )
 
 from consumer.channel import Answer
+from consumer.ending import FLUSH_S
 from consumer.hand import Chunk
 from consumer.metrics import Metrics
 from consumer.requests import Request
@@ -47,9 +47,6 @@ from contract.records import request_id
 from contract.traceparent import TraceParent
 
 log = structlog.get_logger()
-
-FLUSH_S: Final = 3.0
-"""For the last spans when the service ends; a collector that is away must not hold it."""
 
 
 class Allowance:

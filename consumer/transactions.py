@@ -32,6 +32,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
+from consumer.ending import STOP_TIMEOUT_S
 from consumer.errors import Fatal, Lost, describe, leaves
 from consumer.metadata import MAX_AGE_MS, temper
 from consumer.outgoing import OutgoingRecord
@@ -47,7 +48,6 @@ RETRY_BACKOFF_MS: Final = 20
 """Coordinators refuse for some milliseconds while they write the last transaction's markers; the default of 100 ms
 would be most of the latency."""
 START_TIMEOUT_S: Final = 15.0
-STOP_TIMEOUT_S: Final = 2.0
 
 FATAL: Final = (
     ClusterAuthorizationFailedError,
