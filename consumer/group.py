@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -22,6 +23,16 @@ ASK_PAUSE_S: Final = 0.25
 ASK_TIMEOUT_S: Final = 5.0
 
 
+def since_boot_s() -> float:
+    """Return seconds on a clock that goes on while the machine is suspended, as other members' clocks do.
+
+    Linux's monotonic clock stands still meanwhile: after an hour of suspension the last heartbeat would look recent.
+    """
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
 class Membership:
     """Whether the group counts us among its members, as far as we know. Owner: the service; lanes ask.
 
@@ -29,9 +40,7 @@ class Membership:
     the partitions may be somebody else's: a process that was stopped and goes on knows it by its clock alone.
     """
 
-    def __init__(
-        self, consumer: AIOKafkaConsumer, session_s: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, session_s: float, clock: Callable[[], float] = since_boot_s) -> None:
         self._consumer = consumer
         self._coordinator = consumer._coordinator  # noqa: SLF001  # nothing public tells of heartbeats; pinned to this minor version
         self._beat = self._coordinator._do_heartbeat  # noqa: SLF001  # as above

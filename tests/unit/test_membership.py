@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from types import SimpleNamespace
 from typing import Any
 
-from consumer.group import Membership
+import pytest
+
+from consumer.group import Membership, since_boot_s
 
 SESSION_S = 10.0
 
@@ -33,6 +37,12 @@ class Group:
 def joined() -> tuple[Group, Membership]:
     group = Group()
     return group, Membership(group, SESSION_S, clock=lambda: group.now_s)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others have no such clock")
+def test_its_clock_goes_on_while_the_machine_is_suspended() -> None:
+    before_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before_s <= since_boot_s() <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 async def test_it_asks_once_and_is_sure_until_a_session_has_passed() -> None:
