@@ -52,7 +52,7 @@ WORKDIR /tmp
 EXPOSE 8080
 # Ready, not merely alive: `docker compose up --wait` then returns when images are answered.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=1s --retries=3 \
-    CMD ["python", "-m", "consumer.probe"]
+    CMD ["python", "-P", "-m", "consumer.probe"]
 ENTRYPOINT ["/opt/digitstream/start"]
 CMD ["digit-consumer", "run"]
 

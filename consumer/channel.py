@@ -11,9 +11,13 @@ from typing import Final
 
 import msgspec
 
+from engine.model_files import MANIFEST_BYTES
 from engine.progress import BEGINNING, Progress
 
 LENGTH: Final = struct.Struct("!I")
+
+START_FRAME_BYTES: Final = 2 * MANIFEST_BYTES
+"""The longest frame before both sides know the worker's memory: a manifest, and what stands around it."""
 
 WHOLE_RECORD: Final = -1
 """Among condemned items: none of the record may be touched, and it is answered as one."""
@@ -82,9 +86,11 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """The first frame to a worker."""
+    """The first frame to a worker. The arrays of the model are in memory that it inherits."""
 
-    model: str
+    model_folder: str
+    """Where the model was read: for messages alone."""
+    manifest_json: bytes
     limits: dict[str, int]
     results_bytes: int
     memory_bytes: int
@@ -93,10 +99,6 @@ class Start(msgspec.Struct, frozen=True):
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """A worker's first frame: the model is loaded, its canaries came out as recorded."""
-
-    name: str
-    version: str
-    sha256: str
 
 
 class Refusal(msgspec.Struct, frozen=True, tag=True):
@@ -126,6 +128,7 @@ class Answers(msgspec.Struct, frozen=True):
 TASKS: Final = msgspec.msgpack.Decoder(list[Task])
 ANSWERS: Final = msgspec.msgpack.Decoder(Answers)
 START: Final = msgspec.msgpack.Decoder(Start)
+
 _ENCODER: Final = msgspec.msgpack.Encoder()
 GREETING: Final = msgspec.msgpack.Decoder(Ready | Refusal)
 
@@ -136,6 +139,24 @@ def frame(message: object) -> bytearray:
     _ENCODER.encode_into(message, framed, LENGTH.size)
     LENGTH.pack_into(framed, 0, len(framed) - LENGTH.size)
     return framed
+
+
+class FrameTooLongError(Exception):
+    """A length that no frame can have: who sent it does not speak this protocol, or has lost its place."""
+
+
+def body_bytes(header: bytes | bytearray, most_bytes: int) -> int:
+    """Return the length of the frame that begins with this header, before anything is allocated for it.
+
+    Raises
+    ------
+    FrameTooLongError
+        It is longer than any frame can be.
+    """
+    length: int = LENGTH.unpack(header)[0]
+    if length > most_bytes:
+        raise FrameTooLongError(f"a frame of {length:,} bytes; at most {most_bytes:,} are possible")
+    return length
 
 
 class Note:

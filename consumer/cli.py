@@ -5,6 +5,7 @@ Exit codes: 0 ended as asked (SIGTERM, SIGINT), 1 fatal, 2 a wrong setting, 130 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Annotated, Final
 
@@ -13,11 +14,13 @@ import typer
 import uvloop
 
 from consumer import service
-from consumer.errors import Fatal
+from consumer.errors import Fatal, WrongSetting
 from consumer.log import configure
+from consumer.pinned import PinnedModel
 from consumer.reference import as_environment, as_markdown
 from consumer.settings import Settings
 from contract.settings import SettingsError, load
+from engine.model_files import ModelError
 
 EXIT_FATAL: Final = 1
 EXIT_SETTINGS: Final = 2
@@ -36,12 +39,14 @@ main = typer.Typer(
 def run() -> None:
     """Run the service until SIGTERM or SIGINT; it is set up by environment variables DIGITS_… alone."""
     settings = _settings()
+    model = _model(settings)
     configure(settings.log)
     try:
-        uvloop.run(service.run(settings))
+        with contextlib.closing(model):
+            uvloop.run(service.run(settings, model))
     except Fatal as fatal:
         log.error("fatal", why=str(fatal), then="the service ends; nothing half done is committed")  # noqa: TRY400  # the sentence is the message
-        sys.exit(EXIT_FATAL)
+        sys.exit(EXIT_SETTINGS if isinstance(fatal, WrongSetting) else EXIT_FATAL)
 
 
 @main.command()
@@ -59,4 +64,13 @@ def _settings() -> Settings:
         return load(Settings, owns_prefix=True)
     except SettingsError as error:
         typer.echo(str(error), err=True)
+        sys.exit(EXIT_SETTINGS)
+
+
+def _model(settings: Settings) -> PinnedModel:
+    """Read the model before anything else is begun: a wrong path is known at once, and no broker is asked for it."""
+    try:
+        return PinnedModel.read(settings.model)
+    except (ModelError, OSError) as error:
+        typer.echo(str(WrongSetting("DIGITS_MODEL", settings.model, str(error))), err=True)
         sys.exit(EXIT_SETTINGS)

@@ -19,6 +19,13 @@ class Fatal(Exception):  # noqa: N818  # as above
     """Nothing here can mend it: commit nothing, say why in one line, exit non-zero."""
 
 
+class WrongSetting(Fatal):
+    """A setting that cannot be used, found where it is used; the sentence begins with the variable and its value."""
+
+    def __init__(self, variable: str, value: object, why: str) -> None:
+        super().__init__(f"{variable}={str(value)!r}: {why}")
+
+
 def leaves(error: BaseException) -> list[BaseException]:
     """Take the exceptions out of their groups: a task group wraps even a single one."""
     if isinstance(error, BaseExceptionGroup):

@@ -10,18 +10,20 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import structlog
 from aiohttp import web
 
+from consumer.ending import HEALTH_S
 from consumer.errors import Fatal
 from consumer.lane import Lane
 from consumer.lanes import Lanes
 from consumer.metrics import Metrics
 from consumer.settings import Settings
 from consumer.workers import Workers
+from engine.model_files import ModelInfo
 
 log = structlog.get_logger()
 
@@ -40,6 +42,8 @@ class Health:
     state: str = "starting"
     cluster_trouble: str = "no broker has answered yet"
     """Why nothing could be fetched or published now, as of the last look at the cluster; empty if all is well."""
+    model: ModelInfo | None = None
+    """The one that every worker serves."""
     workers: Workers | None = None
     lanes: Lanes | None = None
     consumer: Any = None
@@ -77,7 +81,6 @@ class Health:
         """Everything that ``/health`` tells."""
         lanes = list(self.lanes.current.values()) if self.lanes else []
         partitions = [self._partition(lane) for lane in lanes]
-        model = self.workers.model if self.workers else None
         return {
             "state": self.state,
             "ready": not self.not_ready(),
@@ -89,7 +92,7 @@ class Health:
             "lag": sum(partition["lag"] or 0 for partition in partitions),
             "last_commit_at_ms": max((lane.committed_at_ms or 0 for lane in lanes), default=0) or None,
             "workers": {"running": self.workers.running if self.workers else 0, "wanted": self.settings.workers},
-            "model": {"name": model.name, "version": model.version, "sha256": model.sha256} if model else None,
+            "model": asdict(self.model) if self.model else None,
         }
 
     def refresh_gauges(self) -> None:
@@ -97,8 +100,8 @@ class Health:
         lanes = list(self.lanes.current.values()) if self.lanes else []
         self.metrics.ready.set(not self.not_ready())
         self.metrics.stuck.set(len(self.stuck()))
-        if self.workers and self.workers.model:
-            self.metrics.serving(self.workers.model)
+        if self.model:
+            self.metrics.serving(self.model)
         self.metrics.workers.set(self.workers.running if self.workers else 0)
         self.metrics.assigned.set(len(lanes))
         by_partition = [
@@ -161,7 +164,7 @@ async def serving(health: Health) -> AsyncIterator[None]:
     Fatal
         The address is taken or not ours.
     """
-    runner = web.AppRunner(_application(health), access_log=None)
+    runner = web.AppRunner(_application(health), access_log=None, shutdown_timeout=HEALTH_S)
     await runner.setup()
     host, port = health.settings.health.host, health.settings.health.port
     try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
-from consumer.channel import Answer, Ready, Timings
+from consumer.channel import Answer, Timings
 from contract.errors import ErrorCode
 from contract.records import Status
+from engine.model_files import ModelInfo
 
 NOT_STARTED: Final = "not-started"
 """Why a worker was replaced, beside the error codes of those that died: it ended before it was ready."""
@@ -108,9 +110,9 @@ class Metrics:
             if count:
                 self.items.labels(status).inc(count)
 
-    def serving(self, model: Ready) -> None:
-        """Tell which model the workers have loaded."""
-        self._model.info({"name": model.name, "version": model.version, "sha256": model.sha256})
+    def serving(self, model: ModelInfo) -> None:
+        """Say which model every worker serves."""
+        self._model.info(asdict(model))
 
     def exposition(self) -> bytes:
         """Return all families in Prometheus' text format."""

@@ -1,4 +1,4 @@
-"""Ask the service in this container whether it is ready: ``python -m consumer.probe``, what a health check runs.
+"""Ask the service in this container whether it is ready: ``python -P -m consumer.probe``, what a health check runs.
 
 It asks ``/readyz`` where DIGITS_HEALTH__HOST and DIGITS_HEALTH__PORT say, prints the answer, and ends with 0 if
 the service is ready, else with 1. It is no command of ``digit-consumer`` and imports nothing but the standard

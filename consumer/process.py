@@ -8,17 +8,32 @@ import mmap
 import os
 import socket
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
-from consumer.channel import ANSWERS, GREETING, LENGTH, Answers, Note, Ready, Refusal, Start, Task, frame
-from consumer.errors import Fatal, leaves
+from consumer.channel import (
+    ANSWERS,
+    GREETING,
+    LENGTH,
+    START_FRAME_BYTES,
+    Answers,
+    FrameTooLongError,
+    Note,
+    Ready,
+    Refusal,
+    Start,
+    Task,
+    body_bytes,
+    frame,
+)
+from consumer.ending import FAREWELL_S
+from consumer.errors import WrongSetting, leaves
+from consumer.memory import writable
+from consumer.pinned import PinnedModel
 from contract.errors import ErrorCode
 
 START_TIMEOUT_S: Final = 300
@@ -26,7 +41,6 @@ START_TIMEOUT_S: Final = 300
 work for each worker, and more on a busy machine."""
 LOOKS_PER_TIMEOUT: Final = 10
 """How often, within one item's timeout, the service looks whether the worker has moved."""
-FAREWELL_S: Final = 1
 NOT_FOR_WORKERS: Final = ("DIGITS_KAFKA", "OTEL_")
 """Variables that begin so, in capitals or not, may hold secrets; workers read what strangers send."""
 ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
@@ -91,14 +105,14 @@ class WorkerDied(Exception):  # noqa: N818  # it names what happened; the pool d
 
 
 class WorkerNotStarted(Exception):  # noqa: N818  # as above
-    """A worker has ended before it was ready."""
+    """A worker has ended before it was ready, or could not be started at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
     """What every worker is started with."""
 
-    model: Path
+    model: PinnedModel
     limits: dict[str, int]
     results_bytes: int
     memory_bytes: int
@@ -125,28 +139,44 @@ class WorkerProcess:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def started(cls, spec: WorkerSpec) -> AsyncIterator[tuple[WorkerProcess, Ready]]:
+    async def started(cls, spec: WorkerSpec) -> AsyncIterator[WorkerProcess]:
         """Start a worker, greet it, and end it on the way out.
 
         Raises
         ------
         WorkerNotStarted
-            It ended, or said nothing, before it was ready.
-        Fatal
-            It refuses to serve: the model is damaged.
+            There was no process, memory or file descriptor left for it; or it ended, or said nothing, before it was
+            ready.
+        WrongSetting
+            It refuses to serve: the model does not read as it did when it was saved.
         """
         async with contextlib.AsyncExitStack() as stack:
-            memory_file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # the stack closes it
-            memory_file.truncate(Note.SIZE_BYTES)
-            memory = mmap.mmap(memory_file.fileno(), Note.SIZE_BYTES)
-            ours, theirs = socket.socketpair()
-            with theirs:  # the worker's end lives in the worker alone: its death is our end-of-file
-                process = await _spawn(theirs.fileno(), memory_file.fileno())
-            stack.push_async_callback(_end, process)
-            reader, writer = await asyncio.open_connection(sock=ours, limit=READ_BUFFER_BYTES)
-            stack.callback(writer.close)
-            worker = cls(process, reader, writer, Note(memoryview(memory)), spec)
-            yield worker, await worker._greet()
+            try:
+                worker = await cls._start(spec, stack)
+            except OSError as error:
+                raise WorkerNotStarted(f"a worker cannot be started: {error}") from error
+            yield worker
+
+    @classmethod
+    async def _start(cls, spec: WorkerSpec, stack: contextlib.AsyncExitStack) -> WorkerProcess:
+        """Start a worker and greet it; the stack undoes all that was done, also where this fails half-way."""
+        note_file = stack.enter_context(writable("digitstream-note", Note.SIZE_BYTES))
+        note = mmap.mmap(note_file.fileno(), Note.SIZE_BYTES)
+        ours, theirs = socket.socketpair()
+        stack.callback(ours.close)  # nothing, once the writer has closed it
+        with theirs:  # the worker's end lives in the worker alone: its death is our end-of-file
+            process = await _spawn(channel=theirs.fileno(), note=note_file.fileno(), model=spec.model.arrays.fileno())
+        stack.push_async_callback(_end, process)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=READ_BUFFER_BYTES)
+        stack.callback(writer.close)
+        worker = cls(process, reader, writer, Note(memoryview(note)), spec)
+        await worker._greet()
+        return worker
+
+    @property
+    def pid(self) -> int:
+        """The process: for its figures in ``/proc``."""
+        return self._process.pid
 
     async def answer(self, tasks: list[Task], progressed: Callable[[], None]) -> Answers:
         """Have a batch answered.
@@ -168,7 +198,7 @@ class WorkerProcess:
             async with asyncio.TaskGroup() as group:
                 watch = group.create_task(self._watch(progressed), name="worker watch")
                 self._writer.write(frame(tasks))
-                body = await self._receive()
+                body = await self._receive(self._spec.memory_bytes)
                 watch.cancel()
         except ExceptionGroup as errors:
             cause = leaves(errors)[0]
@@ -177,6 +207,8 @@ class WorkerProcess:
                 raise self._death("did not move", ErrorCode.WORKER_TIMEOUT) from errors
             if isinstance(cause, asyncio.IncompleteReadError | OSError):
                 raise self._death("ended", ErrorCode.WORKER_CRASHED) from errors
+            if isinstance(cause, FrameTooLongError):
+                raise self._death(f"sent {cause}", ErrorCode.WORKER_CRASHED) from errors
             raise
         try:
             return ANSWERS.decode(body)
@@ -210,36 +242,47 @@ class WorkerProcess:
             where = "on many items of its batch at once" if together else "before its batch"
         return WorkerDied(f"worker {self._process.pid} {how} {where}", code, position, together=together)
 
-    async def _greet(self) -> Ready:
+    async def _greet(self) -> None:
         spec = self._spec
-        start = Start(str(spec.model), spec.limits, spec.results_bytes, spec.memory_bytes, spec.record_timeout_s)
+        start = Start(
+            str(spec.model.folder),
+            spec.model.manifest_json,
+            spec.limits,
+            spec.results_bytes,
+            spec.memory_bytes,
+            spec.record_timeout_s,
+        )
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 self._writer.write(frame(start))
-                greeting: Ready | Refusal = GREETING.decode(await self._receive())
+                greeting: Ready | Refusal = GREETING.decode(await self._receive(START_FRAME_BYTES))
+        except TimeoutError as error:  # before OSError, of which it is a kind
+            raise WorkerNotStarted(f"worker {self._process.pid} was not ready in {START_TIMEOUT_S} s") from error
         except (asyncio.IncompleteReadError, OSError) as error:
             raise WorkerNotStarted(f"worker {self._process.pid} ended before it was ready") from error
-        except TimeoutError as error:
-            raise WorkerNotStarted(f"worker {self._process.pid} was not ready in {START_TIMEOUT_S} s") from error
+        except (FrameTooLongError, msgspec.DecodeError) as error:
+            raise WorkerNotStarted(f"worker {self._process.pid} sent no greeting: {error}") from error
         if isinstance(greeting, Refusal):
-            raise Fatal(greeting.why)
-        return greeting
+            raise WrongSetting("DIGITS_MODEL", spec.model.folder, greeting.why)
 
-    async def _receive(self) -> bytes:
+    async def _receive(self, most_bytes: int) -> bytes:
         header = await self._reader.readexactly(LENGTH.size)
-        return await self._reader.readexactly(LENGTH.unpack(header)[0])
+        return await self._reader.readexactly(body_bytes(header, most_bytes))
 
 
 class _HungError(Exception):
     pass
 
 
-async def _spawn(channel: int, note: int) -> asyncio.subprocess.Process:
+async def _spawn(*, channel: int, note: int, model: int) -> asyncio.subprocess.Process:
+    descriptors = {"--channel": channel, "--note": note, "--model": model}
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "consumer.worker", "--channel", str(channel), "--note", str(note)),
+        # -P: without it a folder `engine` in the current directory would be imported in the place of ours.
+        *(sys.executable, "-P", "-m", "consumer.worker"),
+        *(word for name, descriptor in descriptors.items() for word in (name, str(descriptor))),
         stdin=asyncio.subprocess.PIPE,  # closes when we die: the worker's sign to end
         stdout=asyncio.subprocess.DEVNULL,
-        pass_fds=(channel, note),
+        pass_fds=tuple(descriptors.values()),
         env={name: value for name, value in os.environ.items() if not name.upper().startswith(NOT_FOR_WORKERS)}
         | dict(ENVIRONMENT),
     )

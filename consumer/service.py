@@ -24,6 +24,7 @@ from aiokafka.errors import KafkaError
 
 from consumer.budget import Budget
 from consumer.checks import check_cluster
+from consumer.ending import LEAVE_TIMEOUT_S
 from consumer.errors import Fatal, describe, leaves
 from consumer.group import Membership
 from consumer.health import Health, serving
@@ -33,6 +34,7 @@ from consumer.log import pass_over_leftovers
 from consumer.metadata import MAX_AGE_MS, temper
 from consumer.metrics import Metrics
 from consumer.pacer import Pacer
+from consumer.pinned import PinnedModel
 from consumer.pool import CANARY, Pool
 from consumer.process import WorkerSpec
 from consumer.settings import Settings
@@ -52,14 +54,20 @@ most of the latency."""
 PARTITION_FETCH_BYTES: Final = 1024 * 1024
 """Per fetch; a larger record still comes, alone."""
 FETCH_BYTES: Final = 16 * 1024 * 1024
-LEAVE_TIMEOUT_S: Final = 5.0
 FORCED_EXIT: Final = 130
 
 _T = TypeVar("_T")
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, model: PinnedModel) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends the process at once.
+
+    Parameters
+    ----------
+    settings
+        How.
+    model
+        With which model, whatever becomes of its files from here on.
 
     Raises
     ------
@@ -68,7 +76,7 @@ async def run(settings: Settings) -> None:
     """
     asyncio.get_running_loop().set_exception_handler(pass_over_leftovers)
     try:
-        await _serve(settings, _stop_signal())
+        await _serve(settings, model, _stop_signal())
     except ExceptionGroup as errors:
         for cause in leaves(errors):
             if isinstance(cause, Fatal):
@@ -80,12 +88,12 @@ class _Stopped(Exception):  # noqa: N818  # not an error: asked to end before it
     pass
 
 
-async def _serve(settings: Settings, stopping: asyncio.Event) -> None:
+async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event) -> None:
     metrics = Metrics()
-    health = Health(settings, metrics)
+    health = Health(settings, metrics, model=model.info)
     async with _traced(settings, metrics) as traces, serving(health), asyncio.TaskGroup() as group:
         budget = Budget(settings.in_flight_bytes)
-        workers = health.workers = _workers(settings, metrics, budget)
+        workers = health.workers = _workers(settings, model, metrics, budget)
         working = group.create_task(workers.run(), name="workers")
         try:
             with contextlib.suppress(_Stopped):  # within the task group, which would wrap it
@@ -145,9 +153,9 @@ async def _drain(lanes: Lanes, deadline_s: float) -> None:
         await lanes.on_partitions_revoked(list(lanes.current))
 
 
-def _workers(settings: Settings, metrics: Metrics, budget: Budget) -> Workers:
+def _workers(settings: Settings, model: PinnedModel, metrics: Metrics, budget: Budget) -> Workers:
     spec = WorkerSpec(
-        model=settings.model,
+        model=model,
         limits=asdict(settings.limits),
         results_bytes=settings.echo.results_bytes,
         memory_bytes=settings.worker_memory_bytes,

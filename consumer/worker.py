@@ -31,25 +31,30 @@ import msgspec
 from consumer.channel import (
     LENGTH,
     START,
+    START_FRAME_BYTES,
     TASKS,
     WHOLE_RECORD,
     Answer,
     Answers,
     DeadLetter,
+    FrameTooLongError,
     Note,
     Ready,
     Refusal,
+    Start,
     Task,
     Timings,
+    body_bytes,
     frame,
 )
+from consumer.memory import content_of
 from contract import records
 from contract.errors import ErrorCode
 from contract.records import SCHEMA_VERSION, Status
 from engine.classifier import Classifier, Reading
 from engine.errors import EngineError
 from engine.limits import Limits
-from engine.model import ModelError
+from engine.model_files import ModelError, ModelFiles
 from engine.payload import Payload
 from engine.reader import Outcome, Reader
 
@@ -210,14 +215,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--channel", type=int, required=True, help="file descriptor of a connected socket")
     parser.add_argument("--note", type=int, required=True, help="file descriptor of the memory for notes")
+    parser.add_argument("--model", type=int, required=True, help="file descriptor of the model's arrays")
     arguments = parser.parse_args()
     _die_with_parent()
     channel = socket.socket(fileno=arguments.channel)
     note = Note(memoryview(mmap.mmap(arguments.note, Note.SIZE_BYTES)))
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):  # the service has ended: so do we
-        start = START.decode(_receive(channel))
+    # The service has ended, or does not speak as it should: so do we.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError, FrameTooLongError):
+        start = START.decode(_receive(channel, START_FRAME_BYTES))
         try:
-            classifier = Classifier.load(Path(start.model))
+            classifier = Classifier.load_files(_model_files(start, arguments.model))
         except ModelError as error:
             channel.sendall(frame(Refusal(str(error))))
             return
@@ -230,14 +237,21 @@ def main() -> None:
         answerer = Answerer(
             reader, model, note, results_bytes=start.results_bytes, record_timeout_s=start.record_timeout_s
         )
-        channel.sendall(frame(Ready(info.name, info.version, info.sha256)))
+        channel.sendall(frame(Ready()))
         while True:
-            channel.sendall(frame(answerer.answer(TASKS.decode(_receive(channel)))))
+            channel.sendall(frame(answerer.answer(TASKS.decode(_receive(channel, start.memory_bytes)))))
 
 
-def _receive(channel: socket.socket) -> bytearray:
+def _model_files(start: Start, arrays: int) -> ModelFiles:
+    """Take the model from the service; its files may have changed since that read them."""
+    files = ModelFiles.checked(Path(start.model_folder), start.manifest_json, content_of(arrays))
+    os.close(arrays)
+    return files
+
+
+def _receive(channel: socket.socket, most_bytes: int) -> bytearray:
     header = _receive_exactly(channel, LENGTH.size)
-    return _receive_exactly(channel, LENGTH.unpack(header)[0])
+    return _receive_exactly(channel, body_bytes(header, most_bytes))
 
 
 def _receive_exactly(channel: socket.socket, size: int) -> bytearray:

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from consumer.budget import Budget
-from consumer.channel import Answer, Answers, Ready, Task
+from consumer.channel import Answer, Answers, Task
 from consumer.errors import Fatal
 from consumer.metrics import NOT_STARTED, Metrics
 from consumer.process import WorkerDied, WorkerNotStarted, WorkerProcess, WorkerSpec
@@ -26,12 +26,14 @@ log = structlog.get_logger()
 
 FAILED_STARTS: Final = 3
 """Fresh workers in a row that may fail to start before the service gives up."""
+START_PAUSE_S: Final = 0.5
+"""After a failed start: what it lacked (memory, a file descriptor) may be there again."""
 
 
 class Workers:
     """All worker processes. Owner: the task ``workers``; each belongs to a task ``worker N``.
 
-    `Pool` submits; health reads `running`, `model` and `progressed_at_s`, nothing else.
+    `Pool` submits; health reads `running`, `pids` and `progressed_at_s`, nothing else.
     """
 
     def __init__(
@@ -45,12 +47,12 @@ class Workers:
         self._changed = asyncio.Event()
         self._idle = 0
         self._all_ready = asyncio.Event()
-        self.running = 0
-        self.model: Ready | None = None
+        self.pids: set[int] = set()
+        """Of the workers that run."""
         self.progressed_at_s = time.monotonic()
 
     async def ready(self) -> None:
-        """Wait until all workers have started, with `model` loaded."""
+        """Wait until all workers have started, with the model loaded."""
         await self._all_ready.wait()
 
     async def run(self) -> None:
@@ -90,9 +92,9 @@ class Workers:
         failed_starts = 0
         while True:
             try:
-                async with WorkerProcess.started(self._spec) as (worker, ready):
+                async with WorkerProcess.started(self._spec) as worker:
                     failed_starts = 0
-                    await self._serve(worker, ready)
+                    await self._serve(worker)
             except WorkerDied as death:
                 log.warning("worker died", worker=number, why=str(death), then="a fresh one takes its place")
                 self._metrics.pool_restarts.labels(str(death.code)).inc()
@@ -102,10 +104,15 @@ class Workers:
                 if failed_starts == FAILED_STARTS:
                     raise Fatal(f"worker processes do not start: {error}") from error
                 self._metrics.pool_restarts.labels(NOT_STARTED).inc()
+                await asyncio.sleep(START_PAUSE_S)
 
-    async def _serve(self, worker: WorkerProcess, ready: Ready) -> None:
-        self.running += 1
-        self.model = ready
+    @property
+    def running(self) -> int:
+        """How many workers are ready for batches, or have one."""
+        return len(self.pids)
+
+    async def _serve(self, worker: WorkerProcess) -> None:
+        self.pids.add(worker.pid)
         if self.running == self._count:
             self._all_ready.set()
         try:
@@ -117,7 +124,7 @@ class Workers:
                 self._turns.put_back(_handed_over(batch, answers))
                 self._changed.set()
         finally:
-            self.running -= 1
+            self.pids.remove(worker.pid)
 
     async def _answered(self, worker: WorkerProcess, batch: Batch) -> Answers:
         begun_s, cost_s = time.monotonic(), None

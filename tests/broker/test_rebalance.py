@@ -19,6 +19,7 @@ from consumer.lanes import Lanes
 from consumer.metrics import Metrics
 from consumer.outgoing import OutgoingRecord
 from consumer.pacer import Pacer
+from consumer.pinned import PinnedModel
 from consumer.pool import CANARY, Pool
 from consumer.position import start_offset
 from consumer.settings import Settings
@@ -57,9 +58,9 @@ class Member:
 
 @pytest.fixture
 async def member(settings: Settings, broker: Broker) -> AsyncIterator[Member]:
-    metrics, budget = Metrics(), Budget(2**26)
+    metrics, budget, model = Metrics(), Budget(2**26), PinnedModel.read(settings.model)
     async with asyncio.TaskGroup() as group:
-        workers = service._workers(settings, metrics, budget)
+        workers = service._workers(settings, model, metrics, budget)
         working = group.create_task(workers.run())
         await workers.ready()
         async with service._consumer(settings, asyncio.Event()) as consumer:
@@ -80,6 +81,7 @@ async def member(settings: Settings, broker: Broker) -> AsyncIterator[Member]:
             yield member
             await lanes.drain()
         working.cancel()
+    model.close()
 
 
 async def published_once_and_in_order(broker: Broker, sent: list[Position]) -> None:

@@ -29,6 +29,7 @@ from consumer.position import start_offset
 from consumer.settings import OnLostOffset, Settings
 from models import default_model
 from tests.harness.broker import Broker, fresh_topics, position
+from tests.harness.files import hostile_packages
 from tests.harness.images import drawn_digits
 from tests.harness.processes import is_alive, workers_of
 from tests.harness.service import START_DEADLINE_S, Service, running_service, starting_service
@@ -128,8 +129,18 @@ def damaged(tmp_path: Path) -> Path:
 
 
 async def test_a_damaged_model_ends_the_start_in_one_sentence(broker: Broker, damaged: Path) -> None:
-    why = await fatal_end(broker, {"DIGITS_MODEL": str(damaged.parent)})
-    assert why.startswith(f"{damaged} is damaged or is another model's: ")
+    async with starting_service(broker, {"DIGITS_MODEL": str(damaged.parent)}) as service:
+        assert await service.wait() == 2
+        assert service.log.startswith(f"DIGITS_MODEL='{damaged.parent}': {damaged} is damaged or is another model's: ")
+        assert service.log.count("\n") == 1
+
+
+async def test_it_runs_no_code_of_the_current_directory(broker: Broker, tmp_path: Path) -> None:
+    hostile_packages(tmp_path)
+    async with running_service(broker, cwd=tmp_path):
+        await broker.send(drawn_digits(8))
+        await broker.everything_answered()
+    assert [result.error for result in await broker.results()] == [None] * 8
 
 
 async def test_a_health_port_that_is_taken_ends_the_start(broker: Broker) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from consumer.budget import Budget
 from consumer.channel import Answer, Task
 from consumer.metrics import Metrics
+from consumer.pinned import PinnedModel
 from consumer.pool import CANARY, Pool
 from consumer.process import WorkerSpec
 from consumer.settings import EchoSettings, PacingSettings, Settings
@@ -73,8 +74,9 @@ async def running_pool(
 ) -> AsyncIterator[RunningPool]:
     """Start a pool, wait until it is ready, end it."""
     metrics = Metrics()
+    pinned = PinnedModel.read(model or default_model())
     spec = WorkerSpec(
-        model or default_model(),
+        pinned,
         dataclasses.asdict(Limits()),
         EchoSettings().results_bytes,
         memory_bytes,
@@ -93,3 +95,4 @@ async def running_pool(
         ready.cancel()
         keeping.cancel()
         await asyncio.wait({keeping, ready})
+        pinned.close()

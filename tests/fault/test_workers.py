@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import os
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from consumer.errors import Fatal, leaves
+from consumer.errors import Fatal, WrongSetting, leaves
 from contract.records import Result, read_result
+from engine.model import load
+from engine.model_files import ARRAYS, MANIFEST
 from models import default_model
 from tests.fault.pools import WORKERS, RunningPool, running_pool
 from tests.harness import poison
+from tests.harness.files import hostile_packages
 from tests.harness.images import drawn_digits, zipped
 from tests.harness.poison import poisoned, poisoned_workers
 from tests.harness.processes import memory_bytes, resource_limits, workers_of
@@ -46,6 +52,16 @@ async def pool(shared_pool: RunningPool) -> AsyncIterator[RunningPool]:
     yield shared_pool
     await shared_pool.is_whole_again()
     assert all(result.error is None for result in await shared_pool.results(DIGITS))
+
+
+async def replaced(pool: RunningPool) -> None:
+    """Kill all workers of a pool, and wait for those that take their places."""
+    killed = set(pool.workers.pids)
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    await eventually(
+        lambda: set(pool.workers.pids), lambda pids: len(pids) == WORKERS and pids.isdisjoint(killed), deadline_s=60
+    )
 
 
 def codes(results: list[Result]) -> dict[int, str]:
@@ -159,17 +175,58 @@ async def test_a_batch_that_takes_longer_than_the_timeout_but_moves_is_left_alon
     assert len(seen_s) > items / 2, "health must see that it moves"
 
 
-async def test_a_damaged_model_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    model = tmp_path / "model"
-    shutil.copytree(default_model(), model)
-    arrays = next(model.glob("*.npz"))
-    arrays.write_bytes(arrays.read_bytes()[:-100])
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A copy of the shipped model that a test may change."""
+    return Path(shutil.copytree(default_model(), tmp_path / "model"))
+
+
+def become_another_model(folder: Path) -> None:
+    """Overwrite a model by another one, as valid as it was."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"version": "another"}))
+    assert load(folder).info.version == "another"
+
+
+def be_damaged(folder: Path) -> None:
+    (folder / ARRAYS).write_bytes(b"")
+    (folder / MANIFEST).unlink()
+
+
+@pytest.mark.parametrize("change", [become_another_model, be_damaged])
+async def test_whatever_becomes_of_the_models_files_every_worker_serves_the_model_of_the_start(
+    model: Path, change: Callable[[Path], None]
+) -> None:
+    async with running_pool(model=model) as pool:
+        before = await pool.results(DIGITS)
+        change(model)
+        await replaced(pool)
+        after = await pool.results(DIGITS)
+        assert {result.model for result in [*before, *after]} == {before[0].model}
+
+
+async def test_a_model_that_reads_differently_from_when_it_was_saved_is_a_wrong_setting(model: Path) -> None:
+    with np.load(model / ARRAYS) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(model / ARRAYS, **arrays | {"weights": arrays["weights"] * np.float16(1.1)})
+    manifest = json.loads((model / MANIFEST).read_text())
+    sha256 = hashlib.sha256((model / ARRAYS).read_bytes()).hexdigest()
+    (model / MANIFEST).write_text(json.dumps(manifest | {"sha256": sha256}))
     with pytest.raises(BaseExceptionGroup) as caught:
         async with running_pool(model=model):
             pytest.fail("it started")
-    fatal = leaves(caught.value)[0]
-    assert isinstance(fatal, Fatal)
-    assert str(arrays) in str(fatal)
+    wrong = leaves(caught.value)[0]
+    assert isinstance(wrong, WrongSetting)
+    assert str(wrong).startswith(f"DIGITS_MODEL='{model}': {model / ARRAYS}: the canary digits come out differently")
+
+
+async def test_what_lies_in_the_current_directory_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile_packages(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    async with running_pool() as pool:
+        assert codes(await pool.results(DIGITS)) == {}
 
 
 async def test_workers_that_cannot_start_end_the_service_after_a_few_attempts(monkeypatch: pytest.MonkeyPatch) -> None:

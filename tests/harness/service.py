@@ -103,7 +103,9 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def starting_service(broker: Broker, env: Mapping[str, str] | None = None) -> AsyncIterator[Service]:
+async def starting_service(
+    broker: Broker, env: Mapping[str, str] | None = None, *, cwd: Path | None = None
+) -> AsyncIterator[Service]:
     """Start an instance on a broker's topics without waiting for it; nothing of it is left at the end.
 
     Parameters
@@ -112,6 +114,8 @@ async def starting_service(broker: Broker, env: Mapping[str, str] | None = None)
         Whose topics and group.
     env
         More settings, ``DIGITS_…``, that replace or join those given by default.
+    cwd
+        Its current directory; by default ours.
     """
     port = free_ports(1)[0]
     settings = broker.environment | {"DIGITS_HEALTH__PORT": str(port), "DIGITS_LOG__FORMAT": "json"} | dict(env or {})
@@ -119,8 +123,8 @@ async def starting_service(broker: Broker, env: Mapping[str, str] | None = None)
     with tempfile.TemporaryDirectory(prefix="digitstream-service-") as folder:
         path = Path(folder) / "log"
         with path.open("wb") as log:
-            command = [sys.executable, "-m", "consumer", "run"]
-            process = lifeline.start(command, output=log, env=outside | settings)
+            command = [sys.executable, "-P", "-m", "consumer", "run"]
+            process = lifeline.start(command, output=log, cwd=cwd, env=outside | settings)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http:
             service = Service(process, port=port, log=path, http=http)
             try:
@@ -133,9 +137,11 @@ async def starting_service(broker: Broker, env: Mapping[str, str] | None = None)
 
 
 @contextlib.asynccontextmanager
-async def running_service(broker: Broker, env: Mapping[str, str] | None = None) -> AsyncIterator[Service]:
+async def running_service(
+    broker: Broker, env: Mapping[str, str] | None = None, *, cwd: Path | None = None
+) -> AsyncIterator[Service]:
     """As `starting_service`, and wait until it is ready."""
-    async with starting_service(broker, env) as service:
+    async with starting_service(broker, env, cwd=cwd) as service:
         await eventually(service.is_ready, deadline_s=START_DEADLINE_S)
         yield service
 

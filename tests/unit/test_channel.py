@@ -60,10 +60,10 @@ def test_answers_come_out_as_they_went_in() -> None:
     assert ANSWERS.decode(body(frame(answers))) == answers
 
 
-@pytest.mark.parametrize("greeting", [Ready("compact", "1", "0" * 64), Refusal("the model is damaged")])
+@pytest.mark.parametrize("greeting", [Ready(), Refusal("the model is damaged")])
 def test_a_worker_greets_or_refuses(greeting: Ready | Refusal) -> None:
     assert GREETING.decode(body(frame(greeting))) == greeting
-    start = Start("models/digits", {"pixels": 1}, 2**24, 2**30, 60)
+    start = Start("models/digits", b"{}", {"pixels": 1}, 2**24, 2**30, 60)
     assert START.decode(body(frame(start))) == start
 
 

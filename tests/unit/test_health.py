@@ -13,17 +13,17 @@ import pytest
 from aiokafka import TopicPartition
 
 from broker.ports import free_ports
-from consumer.channel import Ready
 from consumer.errors import Fatal
 from consumer.health import STUCK_MARGIN_S, Health, serving
 from consumer.lanes import Lanes
 from consumer.metrics import Metrics
 from consumer.settings import HealthSettings, Settings
 from consumer.workers import Workers
+from engine.model_files import ModelInfo
 
 LONG_AGO_S = 1_000.0
 PARTITION = TopicPartition("requests", 0)
-MODEL = Ready("compact", "1", "0" * 64)
+MODEL = ModelInfo("compact", "1", "0" * 64)
 
 
 @dataclass
@@ -55,7 +55,7 @@ class LanesState:
 @dataclass
 class WorkersState:
     running: int = 2
-    model: Ready | None = MODEL
+    pids: frozenset[int] = frozenset()
     progressed_at_s: float = 0.0
 
 
@@ -88,6 +88,7 @@ def health(
     return Health(
         **well | more,
         metrics=Metrics(),
+        model=MODEL,
         workers=cast("Workers", workers or WorkersState(progressed_at_s=time.monotonic())),
         lanes=cast("Lanes", LanesState(by_partition, joined, silent_s)),
     )

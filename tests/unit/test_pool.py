@@ -9,15 +9,16 @@ import asyncio
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
 
 from consumer.budget import Budget
-from consumer.channel import WHOLE_RECORD, Answer, Answers, DeadLetter, Ready, Task, Timings
+from consumer.channel import WHOLE_RECORD, Answer, Answers, DeadLetter, Task, Timings
 from consumer.errors import Fatal, leaves
 from consumer.metrics import Metrics
+from consumer.pinned import PinnedModel
 from consumer.pool import NOWHERE, Pool
 from consumer.process import WorkerDied, WorkerNotStarted, WorkerSpec
 from consumer.settings import PacingSettings
@@ -26,7 +27,7 @@ from contract.errors import ErrorCode
 from engine.limits import Limits
 from tests.harness.waiting import eventually
 
-SPEC = WorkerSpec(Path("model"), dataclasses.asdict(Limits()), 0, 0, 10, 60)
+SPEC = WorkerSpec(cast("PinnedModel", None), dataclasses.asdict(Limits()), 0, 0, 10, 60)
 
 
 class ScriptedWorker:
@@ -40,8 +41,12 @@ class ScriptedWorker:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def started(cls, _: WorkerSpec) -> AsyncIterator[tuple[ScriptedWorker, Ready]]:
-        yield cls(), Ready("scripted", "1", "0" * 64)
+    async def started(cls, _: WorkerSpec) -> AsyncIterator[ScriptedWorker]:
+        yield cls()
+
+    @property
+    def pid(self) -> int:
+        return id(self)
 
     async def ended_idle(self) -> None:
         await asyncio.Event().wait()
@@ -317,12 +322,13 @@ async def test_workers_that_do_not_start_end_the_service_after_three_attempts(
     attempts = []
 
     @contextlib.asynccontextmanager
-    async def not_started(spec: WorkerSpec) -> AsyncIterator[tuple[ScriptedWorker, Ready]]:
+    async def not_started(spec: WorkerSpec) -> AsyncIterator[ScriptedWorker]:
         attempts.append(spec)
         raise WorkerNotStarted("it ended before it was ready")
         yield
 
     monkeypatch.setattr(ScriptedWorker, "started", not_started)
+    monkeypatch.setattr("consumer.workers.START_PAUSE_S", 0)
     workers = Workers(SPEC, PacingSettings(), count=1, metrics=Metrics(), budget=Budget(1024 * 1024))
     with pytest.raises(BaseExceptionGroup) as caught:
         await workers.run()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -13,6 +16,9 @@ import pytest
 from broker.ports import free_ports
 from consumer import probe
 from consumer.settings import HealthSettings
+from tests.harness.files import hostile_packages
+
+ROOT = Path(__file__).parents[2]
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -66,6 +72,19 @@ def test_it_asks_where_the_service_listens() -> None:
     assert probe.address({}) == (default.host, default.port)
     assert probe.address({"DIGITS_HEALTH__HOST": "0.0.0.0", "DIGITS_HEALTH__PORT": "9"}) == ("127.0.0.1", 9)  # noqa: S104  # nothing is bound
     assert probe.address({"DIGITS_HEALTH__HOST": "::"}) == ("::1", 8080)
+
+
+@pytest.mark.usefixtures("server")
+def test_the_health_check_of_the_image_runs_no_code_of_the_current_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (command,) = re.findall(r"HEALTHCHECK .*?CMD (\[.*?\])", (ROOT / "Dockerfile").read_text(), flags=re.DOTALL)
+    monkeypatch.setattr(Answers, "status", 200)
+    monkeypatch.setattr(Answers, "text", "ok\n")
+    hostile_packages(tmp_path)
+    asked = [sys.executable, *json.loads(command)[1:]]
+    done = subprocess.run(asked, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "ok\n")
 
 
 def test_it_needs_the_standard_library_alone() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-if sys.orig_argv[1:3] in (["-m", "consumer"], ["-m", "producer"]):
+if [word for word in sys.orig_argv if word != "-P"][1:3] in (["-m", "consumer"], ["-m", "producer"]):
     sys.path.insert(0, str(Path(__file__).parents[3]))
 
     from tests.harness import guard
