@@ -15,7 +15,11 @@ from engine.limits import Limits
 from models import default_model
 
 RECEIVED_SHARE: Final = 4
-"""Of a worker's memory, at most, may be a record: it takes twice its bytes, before its images take theirs."""
+"""Of a worker's memory, at most, may be what it takes at once: that takes twice its bytes, before its images take
+theirs."""
+DAY_S: Final = 86_400
+MIB: Final = 1024 * 1024
+GIB: Final = 1024 * MIB
 
 
 class OnLostOffset(StrEnum):
@@ -32,16 +36,24 @@ class ServiceKafkaSettings(KafkaSettings):
         default=OnLostOffset.FAIL,
         description="fail: stop and name both offsets; earliest: go on at the start of the log.",
     )
-    wait_s: float = Field(default=60, gt=0, description="How long to keep trying to reach the brokers at the start.")
+    wait_s: float = Field(
+        default=60, gt=0, le=DAY_S, description="How long to keep trying to reach the brokers at the start."
+    )
     session_timeout_ms: int = Field(
-        default=10_000, ge=6_000, description="The group waits so long for a silent member before others take over."
+        default=10_000,
+        ge=6_000,
+        le=1_800_000,
+        description="The group waits so long for a silent member before others take over.",
     )
     transaction_timeout_ms: int = Field(
-        default=10_000, ge=1_000, description="The broker aborts a transaction that is open for longer."
+        default=10_000, ge=1_000, le=900_000, description="The broker aborts a transaction that is open for longer."
     )
 
     request_timeout_ms: int = Field(
-        default=5_000, ge=1_000, description="A broker that is silent for longer is taken to hang; below the session."
+        default=5_000,
+        ge=1_000,
+        le=1_800_000,
+        description="A broker that is silent for longer is taken to hang; below the session.",
     )
 
     @model_validator(mode="after")
@@ -94,6 +106,7 @@ class TracingSettings(BaseModel):
     records_per_s: float = Field(
         default=0,
         ge=0,
+        le=1_000,
         description="Records traced a second, at most, of those that their senders sampled; 0: tracing is off.",
     )
 
@@ -104,19 +117,31 @@ class PacingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     transactions_per_s: float = Field(
-        default=200, gt=0, description="Ceiling for the whole instance; above it each lane's interval stretches."
+        default=200,
+        ge=0.1,
+        le=10_000,
+        description="Ceiling for the whole instance; above it each lane's interval stretches.",
     )
     behind_interval_ms: float = Field(
-        default=100, ge=0, description="Pause between transactions of a lane that is behind: larger ones, fewer."
+        default=100,
+        ge=0,
+        le=10_000,
+        description="Pause between transactions of a lane that is behind: larger ones, fewer.",
     )
     transaction_bytes: int = Field(
         default=4 * 1024 * 1024,
         ge=1024,
+        le=GIB,
         description="Bytes of requests and answers that one transaction holds; one record may be more.",
     )
-    chunk_records: int = Field(default=256, ge=1, description="Records that a worker takes at once, at most.")
+    chunk_records: int = Field(
+        default=256, ge=1, le=10_000, description="Records that a worker takes at once, at most."
+    )
     chunk_bytes: int = Field(
-        default=4 * 1024 * 1024, ge=1024, description="Bytes that a worker takes at once; a larger record goes alone."
+        default=4 * 1024 * 1024,
+        ge=1024,
+        le=GIB,
+        description="Bytes that a worker takes at once; a larger record goes alone.",
     )
 
 
@@ -125,9 +150,12 @@ class EchoSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    key_bytes: int = Field(default=4096, ge=0, description="A record with a longer key is answered as failed.")
+    key_bytes: int = Field(default=4096, ge=0, le=MIB, description="A record with a longer key is answered as failed.")
     header_bytes: int = Field(
-        default=1024, ge=0, description="A record with a longer echoed header or file name is answered as failed."
+        default=1024,
+        ge=0,
+        le=MIB,
+        description="A record with a longer echoed header or file name is answered as failed.",
     )
     headers: int = Field(
         default=1_000,
@@ -138,12 +166,14 @@ class EchoSettings(BaseModel):
     results_bytes: int = Field(
         default=16 * 1024 * 1024,
         ge=64 * 1024,
+        le=GIB,
         description="Bytes of all results of an archive, keys and headers included, each counted at its largest; "
         "beyond, the archive is answered as one failed.",
     )
     dead_letters_bytes: int = Field(
         default=32 * 1024 * 1024,
         ge=64 * 1024,
+        le=GIB,
         description="Bytes of all dead letters of a record; beyond, they have neither the item's bytes nor the "
         "request's headers.",
     )
@@ -167,23 +197,36 @@ class Settings(ClientSettings):
     )
     workers: int = Field(default=2, ge=1, le=256, description="Worker processes; one a core is right.")
     in_flight_bytes: int = Field(
-        default=64 * 1024 * 1024, ge=1024, description="Bytes of records in hand, fetched and not yet answered."
+        default=64 * 1024 * 1024,
+        ge=1024,
+        le=64 * GIB,
+        description="Bytes of records in hand, fetched and not yet answered.",
     )
-    item_timeout_s: float = Field(default=10, gt=0, description="A worker that is longer on one item is killed.")
+    item_timeout_s: float = Field(
+        default=10, gt=0, le=3_600, description="A worker that is longer on one item is killed."
+    )
     record_timeout_s: float = Field(
         default=120,
         gt=0,
+        le=DAY_S,
         description="Of a worker's processor time: what an archive has not come to by then is answered as failed.",
     )
     worker_memory_bytes: int = Field(
         default=280 * 1024 * 1024,
         ge=64 * 1024 * 1024,
+        le=4 * GIB,
         description="Address space that a worker may take beyond its size after warm-up; large images take 200 MB.",
     )
-    drain_s: float = Field(default=20, gt=0, description="Deadline for an orderly end after SIGTERM.")
+    drain_s: float = Field(
+        default=20,
+        gt=0,
+        le=3_600,
+        description="Time after SIGTERM to publish what is in hand; where brokers hang, the end takes up to 27 s more.",
+    )
     service_faults: int = Field(
         default=10,
         ge=1,
+        le=1_000,
         description="Items in a row that crash or hang a worker before a known digit is tried: if that is not read "
         "either, the service ends.",
     )
@@ -191,9 +234,9 @@ class Settings(ClientSettings):
     @model_validator(mode="after")
     def _a_record_fits_into_a_worker(self) -> Settings:
         # It is there twice while it is received. A worker that cannot even take a record could not say whose it was.
-        if self.limits.record_bytes > self.worker_memory_bytes // RECEIVED_SHARE:
-            raise ValueError(
-                f"limits.record_bytes must not be above 1/{RECEIVED_SHARE} of worker_memory_bytes: "
-                f"{self.worker_memory_bytes // RECEIVED_SHARE:,}"
-            )
+        most_bytes = self.worker_memory_bytes // RECEIVED_SHARE
+        at_once = {"limits.record_bytes": self.limits.record_bytes, "pacing.chunk_bytes": self.pacing.chunk_bytes}
+        for name, size_bytes in at_once.items():
+            if size_bytes > most_bytes:
+                raise ValueError(f"{name} must not be above 1/{RECEIVED_SHARE} of worker_memory_bytes: {most_bytes:,}")
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 _MIB = 1024 * 1024
+_MOST = 1 << 40  # far above any machine, and far below where the numbers of compiled code end
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class Limits:
     Raises
     ------
     ValueError
-        If a limit is not a positive number.
+        If a limit is not a number from 1 to 2**40.
     """
 
     record_bytes: int = 16 * _MIB
@@ -57,3 +58,5 @@ class Limits:
             value = getattr(self, field.name)
             if value < 1:
                 raise ValueError(f"{field.name} must be at least 1, not {value}")
+            if value > _MOST:
+                raise ValueError(f"{field.name} must be at most {_MOST:,}, not {value}")

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from consumer import service
 from consumer.cli import main
+from consumer.ending import longest_end_s
+from consumer.errors import WrongSetting
 from consumer.settings import LogFormat, OnLostOffset, Settings
 from contract.settings import SettingsError, load, variables
 from engine.limits import Limits
@@ -74,6 +77,33 @@ def test_a_limit_that_is_not_positive_is_refused(monkeypatch: pytest.MonkeyPatch
     assert complaint() == "DIGITS_LIMITS__…: pixels must be at least 1, not 0"
 
 
+def numeric() -> list[tuple[str, str]]:
+    """Pair every setting that is a number with what no number may be."""
+    fields = variables(Settings)
+    return [
+        (name, value)
+        for name, field in fields.items()
+        if field.annotation in (int, float, "int", "float")
+        for value in ("1" + "0" * 20, *(("inf", "nan") if field.annotation is float else ()))
+    ]
+
+
+@pytest.mark.parametrize(("name", "value"), numeric())
+def test_every_number_has_an_upper_bound(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    assert name.removeprefix("DIGITS_LIMITS__").lower() in complaint().lower()
+
+
+def test_the_description_of_the_drain_names_the_longest_end() -> None:
+    description = variables(Settings)["DIGITS_DRAIN_S"].description
+    assert f" {longest_end_s(0):g} s more" in str(description)
+
+
+def test_what_a_worker_takes_at_once_fits_into_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITS_PACING__CHUNK_BYTES", "150000000")
+    assert "pacing.chunk_bytes must not be above 1/4 of worker_memory_bytes: 73,400,320" in complaint()
+
+
 def test_a_transaction_may_not_outlive_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS", "20000")
     assert complaint() == "DIGITS_KAFKA__…: transaction_timeout_ms must not be above session_timeout_ms"
@@ -106,6 +136,24 @@ def test_the_command_ends_with_code_2_and_names_what_is_wrong(monkeypatch: pytes
     assert result.exit_code == 2
     assert result.stderr.startswith("DIGITS_WORKERS='0': ")
     assert result.stdout == ""
+
+
+def test_a_wrong_model_is_named_at_once_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITS_MODEL", "/nowhere")
+    result = CliRunner().invoke(main, ["run"])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == (
+        "DIGITS_MODEL='/nowhere': /nowhere/manifest.json cannot be read: No such file or directory\n"
+    )
+
+
+def test_a_model_that_only_a_worker_finds_wrong_ends_with_code_2_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*_: object) -> None:
+        raise WrongSetting("DIGITS_MODEL", "/a", "the canary digits come out differently")
+
+    monkeypatch.setattr(service, "run", refused)
+    assert CliRunner().invoke(main, ["run"]).exit_code == 2
 
 
 def test_the_settings_in_effect_are_printed_as_a_file_that_can_be_sourced(monkeypatch: pytest.MonkeyPatch) -> None:
