@@ -103,6 +103,7 @@ class Health:
         if self.model:
             self.metrics.serving(self.model)
         self.metrics.workers.set(self.workers.running if self.workers else 0)
+        self.metrics.processes.pids = self.workers.pids if self.workers else frozenset()
         self.metrics.assigned.set(len(lanes))
         by_partition = [
             (self.metrics.lag, self._lag),

@@ -30,8 +30,8 @@ from consumer.fetch import Fetcher
 from consumer.group import Membership
 from consumer.hand import Chunk, Classified, Hand
 from consumer.metadata import live_servers
-from consumer.metrics import Metrics
-from consumer.outgoing import Room
+from consumer.metrics import PUBLISHED, Metrics
+from consumer.outgoing import OutgoingRecord, Room
 from consumer.pacer import Pacer
 from consumer.pool import Pool
 from consumer.position import start_offset
@@ -195,6 +195,7 @@ class Lane:
         try:
             while True:
                 taken = await fetcher.take(most_records)
+                self._equipment.metrics.fetched_bytes.inc(sum(map(_received_bytes, taken)))
                 self._behind = fetcher.behind_records() > most_records
                 # As a list: each says when it came, not when there was room for it.
                 for batch in list(self._chunks(taken)):
@@ -271,11 +272,11 @@ class Lane:
         self.committed_at_ms = time.time_ns() // 1_000_000
         self._progressed()
         self._committed_s = self.progressed_at_s
-        self._count(answered)
+        self._count(answered, records)
         if self._equipment.traces is not None:
             self._equipment.traces.committed(chunks, begun_s=self._begun_s, committed_s=self._committed_s)
 
-    def _count(self, answered: list[tuple[Request, Answer]]) -> None:
+    def _count(self, answered: list[tuple[Request, Answer]], published: dict[str, list[OutgoingRecord]]) -> None:
         metrics = self._equipment.metrics
         metrics.transactions.labels("committed").inc()
         self._observe("commit", since_s=self._begun_s)
@@ -295,10 +296,20 @@ class Lane:
                     code=letter.code,
                 )
         # One observation a transaction, of its oldest record: the figure that a requester notices.
-        metrics.latency.observe(self.progressed_at_s - answered[0][0].fetched_s)
+        oldest = answered[0][0]
+        metrics.latency.observe(self.progressed_at_s - oldest.fetched_s)
+        metrics.aged(oldest.task.timestamp_ms, self.committed_at_ms or 0)
+        topics = self._settings.topics
+        for label, topic in zip(PUBLISHED, (topics.predictions, topics.dead_letter), strict=True):
+            metrics.published_bytes.labels(label).inc(sum(record.size_bytes for record in published.get(topic, [])))
 
     def _observe(self, stage: str, *, since_s: float) -> None:
         self._equipment.metrics.stage.labels(stage).observe(time.monotonic() - since_s)
 
     def _progressed(self) -> None:
         self.progressed_at_s = time.monotonic()
+
+
+def _received_bytes(record: ConsumerRecord | Unreadable) -> int:
+    """Bytes of key and value; of what cannot be read nothing is known."""
+    return 0 if isinstance(record, Unreadable) else len(record.key or b"") + len(record.value or b"")

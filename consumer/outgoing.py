@@ -24,6 +24,11 @@ class OutgoingRecord(NamedTuple):
     value: bytes | None
     headers: Headers
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of key and value, for the metrics."""
+        return len(self.key or b"") + len(self.value or b"")
+
 
 class Room(NamedTuple):
     """Bytes for dead letters."""

@@ -19,8 +19,17 @@ OF_THE_SCRAPE = {"job", "instance", "namespace"}
 
 async def test_every_metric_that_dashboard_and_alerts_ask_for_is_exposed_with_its_labels(broker: Broker) -> None:
     async with running_service(broker) as service:
-        await broker.send(drawn_digits(8))
+        digits = drawn_digits(8)
+        await broker.send(digits)
         await eventually(lambda: service.metric("digits_records_total"), lambda done: done == 8)
+        assert await service.metric("digits_fetched_bytes_total") >= sum(map(len, digits))
+        published = [
+            len(record.value) + len(record.key or b"") for record in await broker.read(broker.topics.predictions)
+        ]
+        assert await service.metric("digits_published_bytes_total", topic="predictions") == sum(published)
+        assert await service.metric("digits_request_age_seconds_count") >= 1
+        assert await service.metric("digits_worker_cpu_seconds_total") > 0
+        assert await service.metric("digits_worker_resident_memory_bytes") > 0
         _, text = await service.get("/metrics")
     values: dict[str, dict[str, set[str]]] = {}
     for family in text_string_to_metric_families(text):
