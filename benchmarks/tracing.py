@@ -55,7 +55,7 @@ async def _cost_us(records_per_s: float, trace: TraceParent | None) -> float:
     async def answered() -> Classified:
         return Classified([Answer([b"{}"], [], 1, 0, 2)] * CHUNK, now_s)
 
-    chunk = Chunk([request] * CHUNK, asyncio.create_task(answered()), 0)
+    chunk = Chunk([request] * CHUNK, asyncio.create_task(answered()), 0, CHUNK)
     await chunk.answers
     began_s = time.process_time()
     for _ in range(RECORDS // CHUNK):

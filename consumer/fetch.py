@@ -5,7 +5,7 @@ What cannot be parsed comes as `Unreadable`, see `contract.batches`; only a wron
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -36,10 +36,15 @@ class Fetcher:
         self._partition = partition
         self._corrupt_in_a_row = 0
         self._singly_left = 0
+        self.offset = offset
+        """The position after the last `take`: what lies before it was returned, or is no record."""
         consumer.seek(partition, offset)
 
     async def take(self, most_records: int) -> list[ConsumerRecord | Unreadable]:
-        """Wait for records and return what has arrived, at least one, in order.
+        """Wait for records and return what has arrived, in order; nothing, if nothing has for `POLL_MS`.
+
+        The client passes over markers of transactions and over aborted records by itself: `offset` also moves where
+        nothing is returned.
 
         Raises
         ------
@@ -58,9 +63,8 @@ class Fetcher:
             else:
                 self._corrupt_in_a_row = 0
                 self._singly_left = max(0, self._singly_left - len(records))
-                if records:
-                    self._tell_unreadable(records)
-                    return records
+                self._tell_unreadable(records)
+                return records
 
     async def _poll(self, most_records: int) -> list[ConsumerRecord | Unreadable]:
         try:
@@ -71,6 +75,8 @@ class Fetcher:
             raise Fatal(f"cannot fetch from {self._name}: {denial(error, topic_right='Read')}") from error
         except KafkaError as error:  # an offset out of range among them: the next lane looks where to start
             raise Lost(f"could not fetch from {self._name}: {describe(error)}") from error
+        # Nobody else moves the position, and nothing was awaited since these records were taken out.
+        self.offset = self._state.position
         records: list[ConsumerRecord | Unreadable] = fetched.get(self._partition, [])
         return records
 
@@ -82,10 +88,13 @@ class Fetcher:
             raise Fatal(f"the log of {self._name} is damaged behind offset {position}") from error
 
     def behind_records(self) -> int:
-        """Offsets between the position and what may be read, as of the last fetch."""
+        """Offsets between the position and what may be read, as of the last fetch or look at the ends."""
         stable = self._consumer.last_stable_offset(self._partition)
-        position = self._consumer._subscription.subscription.assignment.state_value(self._partition)  # noqa: SLF001  # position() would wait
-        return max(0, stable - position.position) if stable is not None and position.has_valid_position else 0
+        return max(0, stable - self._state.position) if stable is not None and self._state.has_valid_position else 0
+
+    @property
+    def _state(self) -> Any:
+        return self._consumer._subscription.subscription.assignment.state_value(self._partition)  # noqa: SLF001  # position() would wait
 
     @property
     def _name(self) -> str:

@@ -26,23 +26,30 @@ class Classified(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Records that a worker has been given, and its answers to come."""
+    """Records that a worker has been given, and its answers to come.
+
+    Without records it only moves the committed offset past what is no record, see `passing`.
+    """
 
     requests: list[Request]
-    answers: asyncio.Task[Classified]
+    answers: asyncio.Future[Classified]
     size_bytes: int
+    next_offset: int
+    """What is committed with the answers: behind the last record, and behind markers that were fetched with it."""
     handed_s: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def passing(cls, next_offset: int) -> Chunk:
+        """Make a chunk that is answered already: nothing up to an offset is a record."""
+        answers: asyncio.Future[Classified] = asyncio.get_running_loop().create_future()
+        answers.set_result(Classified([], time.monotonic()))
+        return cls([], answers, 0, next_offset)
 
     @property
     def answers_bytes(self) -> int:
         """What the answers take, once they are there."""
         is_there = self.answers.done() and not self.answers.cancelled() and self.answers.exception() is None
         return sum(answer.size_bytes for answer in self.answers.result().answers) if is_there else 0
-
-    @property
-    def next_offset(self) -> int:
-        """The offset behind the chunk's last record."""
-        return self.requests[-1].task.offset + 1
 
 
 class Hand:
@@ -64,7 +71,12 @@ class Hand:
     @property
     def oldest_at_ms(self) -> int | None:
         """When the first record in hand was produced, as its timestamp says; None if there is none."""
-        return self._chunks[0].requests[0].task.timestamp_ms if self._chunks else None
+        return next((chunk.requests[0].task.timestamp_ms for chunk in self._chunks if chunk.requests), None)
+
+    @property
+    def is_empty(self) -> bool:
+        """True if no chunk is held: all that was added is committed or dropped."""
+        return not self._chunks
 
     async def make_room(self, size_bytes: int) -> None:
         """Wait until another chunk of this size may be held. Add it before anything else is awaited."""

@@ -50,15 +50,21 @@ class Health:
     started_at_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
 
     def stuck(self) -> list[str]:
-        """Name the lanes that hold records without progress, outside waits for the brokers."""
+        """Name the lanes that hold records without progress, outside waits for the brokers.
+
+        Each is judged by itself: by what it did, and by what workers did with its own records. That they work for
+        others counts only while it waits for its turn, and only as long as that can take, see `consumer.turns`.
+        """
         if self.lanes is None or self.workers is None:
             return []
         limit_s = self.settings.item_timeout_s + STUCK_MARGIN_S
-        now_s, pool_s = time.monotonic(), self.workers.progressed_at_s
+        now_s, moved_at_s = time.monotonic(), self.workers.moved_at_s
         return [
             lane.name
             for lane in self.lanes.current.values()
-            if lane.in_hand and not lane.waits_for_brokers and now_s - max(lane.progressed_at_s, pool_s) > limit_s
+            if lane.in_hand
+            and not lane.waits_for_brokers
+            and now_s - max(lane.progressed_at_s, moved_at_s(lane.partition.partition)) > limit_s
         ]
 
     def not_ready(self) -> list[str]:
@@ -72,7 +78,11 @@ class Health:
             reasons.append("the group is rebalancing, or not joined yet")
         elif (silent_s := self.lanes.silent_s) > self.settings.kafka.session_timeout_ms / 1000 * SILENCE_SHARE:
             reasons.append(f"the group has not answered for {silent_s:.0f} s")
-        reasons += [f"lane {lane.name} has not started" for lane in self.lanes.current.values() if not lane.started]
+        reasons += [
+            f"{lane.name} is parked: {lane.parked}" if lane.parked else f"lane {lane.name} has not started"
+            for lane in self.lanes.current.values()
+            if not lane.started
+        ]
         if self.workers.running == 0:
             reasons.append("no worker is running")
         return reasons
@@ -111,6 +121,8 @@ class Health:
             (self.metrics.undecided, self._undecided),
             (self.metrics.stable_offset, self._stable_offset),
             (self.metrics.oldest_age, _oldest_age_s),
+            (self.metrics.committed_offset, lambda lane: lane.committed_offset),
+            (self.metrics.parked, lambda lane: lane.parked is not None),
         ]
         for gauge, told_by in by_partition:
             gauge.clear()  # partitions that have gone elsewhere are no longer ours to tell of
@@ -123,6 +135,7 @@ class Health:
             "topic": lane.partition.topic,
             "partition": lane.partition.partition,
             "started": lane.started,
+            "parked": None if lane.parked is None else str(lane.parked),
             "committed_offset": lane.committed_offset,
             "lag": self._lag(lane),
             "in_hand": lane.in_hand,
@@ -130,14 +143,14 @@ class Health:
         }
 
     def _lag(self, lane: Lane) -> int | None:
-        """Offsets from the committed one to the log's end, as of the last fetch."""
+        """Offsets from the committed one to the log's end, as of the last fetch or look at the ends."""
         if lane.committed_offset is None or lane.partition not in self.consumer.assignment():
             return None
         end = self.consumer.highwater(lane.partition)
         return None if end is None else max(0, end - lane.committed_offset)
 
     def _stable_offset(self, lane: Lane) -> int | None:
-        """Where what may be read ends, as of the last fetch."""
+        """Where what may be read ends, as of the last fetch or look at the ends."""
         if lane.partition not in self.consumer.assignment():
             return None
         stable: int | None = self.consumer.last_stable_offset(lane.partition)
@@ -147,7 +160,7 @@ class Health:
         return None if self._stable_offset(lane) is None else lane.readable_records
 
     def _undecided(self, lane: Lane) -> int | None:
-        """Offsets from there to the log's end; both came with the same fetch."""
+        """Offsets from there to the log's end; both were read together."""
         stable = self._stable_offset(lane)
         return None if stable is None else max(0, self.consumer.highwater(lane.partition) - stable)
 

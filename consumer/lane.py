@@ -1,9 +1,13 @@
 """A lane carries the records of one partition from fetch to commit.
 
-start     fence the previous owner, read the committed offset, seek
+start     fence the previous owner, read the committed offset, seek; park while that offset is lost
 fetch     take what has arrived, within the byte budget; never wait for more
 classify  hand chunks to the pool; the next ones go there while earlier ones commit
 publish   results, dead letters and the offset behind their requests, in one transaction
+
+Where a sender's transactions end in markers, or were aborted, the position passes what is no record. The lane commits
+that too, when it has nothing else in hand: otherwise retention deletes the marker at the committed offset, and the next
+owner takes the offset for lost.
 
 A lane ends *revoked* (it finishes the transaction it has begun and drops the rest), *drained* (it
 publishes all that it holds), *lost* (another owner may have fenced it: it drops all) or *fatal* (the
@@ -34,7 +38,7 @@ from consumer.metrics import PUBLISHED, Metrics
 from consumer.outgoing import OutgoingRecord, Room
 from consumer.pacer import Pacer
 from consumer.pool import Pool
-from consumer.position import start_offset
+from consumer.position import OffsetLost, repaired, start_offset
 from consumer.requests import Request
 from consumer.settings import Settings
 from consumer.transactions import PartitionProducer
@@ -82,11 +86,25 @@ class Lane:
     """One assigned partition. Owner: the task ``lane TOPIC/PARTITION``.
 
     It alone moves the fetch position and uses the producer. `Lanes` calls `drain` and `revoke`; health reads
-    `started`, `in_hand`, `readable_records`, `oldest_at_ms`, `progressed_at_s`, `waits_for_brokers` and
-    `committed_offset`, nothing else.
+    `started`, `in_hand`, `readable_records`, `oldest_at_ms`, `progressed_at_s`, `waits_for_brokers`, `parked`,
+    `committed_at_ms` and `committed_offset`, nothing else.
+
+    Parameters
+    ----------
+    partition, equipment
+        Which, and what it works with.
+    committed_offset, parked
+        What an earlier lane of the partition in this process knew; it holds until this one has asked.
     """
 
-    def __init__(self, partition: TopicPartition, equipment: Equipment) -> None:
+    def __init__(
+        self,
+        partition: TopicPartition,
+        equipment: Equipment,
+        *,
+        committed_offset: int | None = None,
+        parked: OffsetLost | None = None,
+    ) -> None:
         self.partition = partition
         self.name = f"{partition.topic}/{partition.partition}"
         self._equipment = equipment
@@ -101,7 +119,9 @@ class Lane:
         self.started = False
         self.in_transaction = self._asks_group = False
         self.progressed_at_s = time.monotonic()
-        self.committed_offset: int | None = None
+        self.committed_offset = committed_offset
+        self.parked = parked
+        """Why nothing is fetched, until somebody repairs the group's offset; None: it is in order."""
         self.committed_at_ms: int | None = None
 
     @property
@@ -144,10 +164,7 @@ class Lane:
             servers = live_servers(self._equipment.consumer._client)  # noqa: SLF001  # nothing public tells
             async with PartitionProducer.fencing(self.partition, self._settings, servers) as producer:
                 await self._equipment.membership.sure()
-                offset = await start_offset(
-                    self._equipment.consumer, self.partition, self._settings.kafka.on_lost_offset
-                )
-                self.committed_offset = offset
+                offset = await self._start_offset()
                 self._fetcher = Fetcher(self._equipment.consumer, self.partition, offset)
                 await self._carry(producer, self._fetcher)
         except Lost as lost:
@@ -156,6 +173,26 @@ class Lane:
         finally:
             self._hand.drop()
         return self._end or End.REVOKED
+
+    async def _start_offset(self) -> int:
+        """Find where to start; park while the committed offset is lost.
+
+        A parked lane has not started, so that a revoke or a drain cancels it: it has begun nothing. It keeps the
+        partition fenced, and goes on when the group has another offset: not when the log has grown past this one,
+        whose records would be others.
+        """
+        consumer, kafka = self._equipment.consumer, self._settings.kafka
+        while True:
+            if self.parked is not None:
+                await repaired(consumer, self.partition, self.parked.committed)
+            try:
+                offset = self.committed_offset = await start_offset(consumer, self.partition, kafka.on_lost_offset)
+            except OffsetLost as lost:
+                log.error("partition parked", partition=self.name, why=str(lost), then="the others go on")  # noqa: TRY400  # the sentence is the message
+                self.parked, self.committed_offset = lost, lost.committed
+            else:
+                self.parked = None
+                return offset
 
     def drain(self) -> None:
         """Fetch nothing more; publish all that is in hand, then end."""
@@ -198,16 +235,30 @@ class Lane:
                 self._equipment.metrics.fetched_bytes.inc(sum(map(_received_bytes, taken)))
                 self._behind = fetcher.behind_records() > most_records
                 # As a list: each says when it came, not when there was room for it.
-                for batch in list(self._chunks(taken)):
+                batches = list(self._chunks(taken))
+                for batch in batches:
                     size_bytes = sum(request.size_bytes for request in batch)
                     await self._hand.make_room(size_bytes)
                     self._observe("wait", since_s=batch[0].fetched_s)
                     if self._hand.records == 0:
                         self._progressed()
                     answers = group.create_task(self._classify(batch), name=f"classify {self.name}")
-                    self._hand.add(Chunk(batch, answers, size_bytes))
+                    next_offset = fetcher.offset if batch is batches[-1] else batch[-1].task.offset + 1
+                    self._hand.add(Chunk(batch, answers, size_bytes, next_offset))
+                if not batches:
+                    await self._pass(fetcher.offset)
         finally:
             self._hand.complete()  # the publisher ends behind what is held
+
+    async def _pass(self, offset: int) -> None:
+        """Have an idle lane's position committed, if it has passed markers or aborted records.
+
+        At most once in `fetch.POLL_MS`, since no record has come for so long. What lies before the position was added
+        to the hand before; as nothing is left there, it is committed.
+        """
+        if self._hand.is_empty and self.committed_offset is not None and offset > self.committed_offset:
+            await self._hand.make_room(0)
+            self._hand.add(Chunk.passing(offset))
 
     def _chunks(self, taken: list[ConsumerRecord | Unreadable]) -> Iterator[list[Request]]:
         return requests.chunks(taken, self._settings.pacing, self._settings.echo, self._settings.limits)
@@ -272,14 +323,15 @@ class Lane:
         self.committed_at_ms = time.time_ns() // 1_000_000
         self._progressed()
         self._committed_s = self.progressed_at_s
-        self._count(answered, records)
+        self._observe("commit", since_s=self._begun_s)
+        self._equipment.metrics.transactions.labels("committed").inc()
+        if answered:
+            self._count(answered, records)
         if self._equipment.traces is not None:
             self._equipment.traces.committed(chunks, begun_s=self._begun_s, committed_s=self._committed_s)
 
     def _count(self, answered: list[tuple[Request, Answer]], published: dict[str, list[OutgoingRecord]]) -> None:
         metrics = self._equipment.metrics
-        metrics.transactions.labels("committed").inc()
-        self._observe("commit", since_s=self._begun_s)
         metrics.records.inc(len(answered))
         metrics.record_bytes.inc(sum(len(request.value or b"") for request, _ in answered))
         metrics.committed([answer for _, answer in answered])

@@ -18,6 +18,7 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from consumer.ending import REVOKE_TIMEOUT_S
 from consumer.errors import Fatal
 from consumer.lane import End, Equipment, Lane
+from consumer.position import OffsetLost
 
 log = structlog.get_logger()
 
@@ -36,6 +37,8 @@ class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
         self._group = group
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._draining = False
+        self._parked: dict[TopicPartition, OffsetLost] = {}
+        """Those that were parked when they were taken from us: they may come back."""
         self.current: dict[TopicPartition, Lane] = {}
         self.joined = False
 
@@ -87,7 +90,9 @@ class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
             await asyncio.gather(*late, return_exceptions=True)
         for partition in partitions:
             self._tasks.pop(partition, None)
-            self.current.pop(partition, None)
+            lane = self.current.pop(partition, None)
+            if lane is not None and lane.parked is not None:
+                self._parked[partition] = lane.parked
 
     async def _wind_up(self, partitions: list[TopicPartition], how: Callable[[Lane], None]) -> None:
         """Tell lanes to end and wait until they have."""
@@ -104,16 +109,15 @@ class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
     async def _keep(self, partition: TopicPartition) -> None:
         """Run the lane of a partition, and another whenever it is lost, until it is revoked or drained."""
         pauses = _pauses()
-        committed_offset = None
+        committed_offset, parked = None, self._parked.pop(partition, None)
         while True:
-            lane = Lane(partition, self._equipment)
-            lane.committed_offset = committed_offset  # the last that we know of, until it has asked
+            lane = Lane(partition, self._equipment, committed_offset=committed_offset, parked=parked)
             self.current[partition] = lane
             if await lane.run() is not End.LOST or self._draining:
                 return
             self._equipment.metrics.lanes_lost.inc()
             lane.started = False
-            committed_offset = lane.committed_offset
+            committed_offset, parked = lane.committed_offset, lane.parked
             if lane.committed_at_ms is not None:
                 pauses = _pauses()  # it has worked in between: a new trouble, not the old one
             await asyncio.sleep(next(pauses))

@@ -97,6 +97,18 @@ class Metrics:
             ["partition"],
             registry=registry,
         )
+        self.committed_offset = Gauge(
+            "digits_committed_offset",
+            "Where the next owner of a partition would start.",
+            ["partition"],
+            registry=registry,
+        )
+        self.parked = Gauge(
+            "digits_parked",
+            "1 if a partition is left alone, since the log does not have its committed offset.",
+            ["partition"],
+            registry=registry,
+        )
         self.assigned = Gauge("digits_assigned_partitions", "Partitions that the group gave us.", registry=registry)
         self.workers = Gauge("digits_workers", "Worker processes running.", registry=registry)
         self.ready = Gauge("digits_ready", "1 if /readyz says so.", registry=registry)

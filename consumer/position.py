@@ -1,4 +1,4 @@
-"""Where a lane starts to read: the committed offset, if the log still has it."""
+"""Where a lane starts to read: the committed offset, if the log has it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,29 @@ from consumer.settings import OnLostOffset
 
 log = structlog.get_logger()
 
-DEADLINE_S: Final = 15.0
-SECOND_LOOKS: Final = 5
+DEADLINE_S: Final = 30.0
+SECOND_LOOKS: Final = 15
 SECOND_LOOK_PAUSE_S: Final = 1.0
 """After a leader has moved, the new one may for a moment not know how far the log is committed."""
+PARKED_LOOK_S: Final = 5.0
+"""How soon a parked partition goes on after its offset has been repaired."""
+LOOK_TIMEOUT_S: Final = 15.0
+
+
+class OffsetLost(Exception):  # noqa: N818  # it names what became of the offset
+    """The log does not have the committed offset: what to do is for an operator to decide.
+
+    Parameters
+    ----------
+    why
+        A sentence with both offsets.
+    committed
+        The offset that was lost.
+    """
+
+    def __init__(self, why: str, committed: int) -> None:
+        super().__init__(why)
+        self.committed = committed
 
 
 async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on_lost: OnLostOffset) -> int:
@@ -29,9 +48,10 @@ async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on
 
     Raises
     ------
+    OffsetLost
+        The committed offset is not in the log: records are lost to retention, or the topic is another one.
     Fatal
-        The committed offset is not in the log: records are lost to retention, or the topic is another one. Or it
-        may not be asked for.
+        It may not be asked for.
     Lost
         The brokers did not answer in time.
     """
@@ -55,16 +75,42 @@ async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on
         if denied := denial(error, topic_right="Read"):
             raise Fatal(f"cannot find where to start in {name}: {denied}") from error
         raise Lost(f"could not find where to start in {name}: {describe(error)}") from error
-    where = f"starts at {begin}: retention has deleted unanswered records" if committed < begin else f"ends at {end}"
+    where = (
+        f"starts at {begin}: retention has deleted what was not committed" if committed < begin else f"ends at {end}"
+    )
     if on_lost is OnLostOffset.EARLIEST:
         log.warning(
             "committed offset lost", partition=name, committed=committed, then=f"going on at {begin}", log=where
         )
         return begin
-    raise Fatal(
-        f"the committed offset {committed} of {name} is not in the log, which {where}; "
-        "DIGITS_KAFKA__ON_LOST_OFFSET=earliest goes on at the start of the log"
+    raise OffsetLost(
+        f"the committed offset {committed} of {name} is not in the log, which {where}; stop all instances and set the "
+        "group's offset, or set DIGITS_KAFKA__ON_LOST_OFFSET=earliest to go on at the start of the log",
+        committed,
     )
+
+
+async def repaired(consumer: AIOKafkaConsumer, partition: TopicPartition, lost: int) -> None:
+    """Wait until the group has another offset than the one that was lost, or none.
+
+    Raises
+    ------
+    Fatal
+        It may not be asked for.
+    Lost
+        The brokers did not answer in time.
+    """
+    name = f"{partition.topic}/{partition.partition}"
+    try:
+        while True:
+            async with asyncio.timeout(LOOK_TIMEOUT_S):
+                if await committed_offset(consumer, partition) != lost:
+                    return
+            await asyncio.sleep(PARKED_LOOK_S)
+    except (KafkaError, TimeoutError) as error:
+        if denied := denial(error, topic_right="Read"):
+            raise Fatal(f"cannot look at the committed offset of {name}: {denied}") from error
+        raise Lost(f"could not look at the committed offset of {name}: {describe(error)}") from error
 
 
 async def _look(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int | None, int, int]:

@@ -37,7 +37,7 @@ from consumer.pacer import Pacer
 from consumer.pinned import PinnedModel
 from consumer.pool import CANARY, Pool
 from consumer.process import WorkerSpec
-from consumer.settings import Settings
+from consumer.settings import OnLostOffset, Settings
 from consumer.watch import watched
 from consumer.workers import Workers
 from contract.batches import read_untrusted
@@ -89,6 +89,8 @@ class _Stopped(Exception):  # noqa: N818  # not an error: asked to end before it
 
 
 async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event) -> None:
+    if settings.kafka.on_lost_offset is OnLostOffset.FAIL:
+        log.warning("old value of a setting", setting="DIGITS_KAFKA__ON_LOST_OFFSET=fail", then="taken as park")
     metrics = Metrics()
     health = Health(settings, metrics, model=model.info)
     async with _traced(settings, metrics) as traces, serving(health), asyncio.TaskGroup() as group:
@@ -186,7 +188,7 @@ async def _consumer(settings: Settings, stopping: asyncio.Event) -> AsyncIterato
         max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
         fetch_max_bytes=FETCH_BYTES,
     )
-    temper(consumer._client, settings.kafka.request_timeout_ms)  # noqa: SLF001  # it takes no client from outside
+    temper(consumer._client, settings.kafka.request_timeout_ms, settings.topics.names)  # noqa: SLF001  # it takes no client from outside
     try:
         try:
             await _unless(stopping, consumer.start())

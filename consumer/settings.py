@@ -25,16 +25,19 @@ GIB: Final = 1024 * MIB
 class OnLostOffset(StrEnum):
     """What to do where the committed offset is no longer in the log."""
 
-    FAIL = "fail"
+    PARK = "park"
     EARLIEST = "earliest"
+    FAIL = "fail"
+    """Until 1.0 it ended the service. Taken for one more release, with a warning, as `PARK`."""
 
 
 class ServiceKafkaSettings(KafkaSettings):
     """``DIGITS_KAFKA__…``: the connection, and how the service uses it."""
 
     on_lost_offset: OnLostOffset = Field(
-        default=OnLostOffset.FAIL,
-        description="fail: stop and name both offsets; earliest: go on at the start of the log.",
+        default=OnLostOffset.PARK,
+        description="park: leave the partition alone and not ready until the group's offset is repaired, while all "
+        "others go on; earliest: go on at the start of the log.",
     )
     wait_s: float = Field(
         default=60, gt=0, le=DAY_S, description="How long to keep trying to reach the brokers at the start."

@@ -106,7 +106,7 @@ class PartitionProducer:
             request_timeout_ms=settings.kafka.request_timeout_ms,
             metadata_max_age_ms=MAX_AGE_MS,
         )
-        temper(producer.client, settings.kafka.request_timeout_ms)
+        temper(producer.client, settings.kafka.request_timeout_ms, settings.topics.names)
         try:
             with _translated(partition, "start"):
                 async with asyncio.timeout(START_TIMEOUT_S):

@@ -4,6 +4,15 @@ The workers' processor time is shared among the lanes that want it, whatever the
 least goes first, also where its batch has ended a worker and is to be repeated. A batch that takes long comes back
 unfinished after a slice, and waits for its lane's next turn. While lanes with quick batches are about, one worker is
 left to them: they would otherwise find all workers in the middle of a slow one.
+
+Whether a lane moves is judged by `moved_at_s`. While a worker has something of it, only what that worker does counts.
+While all of it waits here, it counts that the workers get on with the others, for that is what it waits for; but not
+for ever. Between two turns of a lane every other one may use as much as this lane had used in its last turn, and is
+served once or twice more. A turn ends with the first item after a slice, and an item ends after its timeout. It counts
+at least `DEATH_S`, if it takes so long. With one worker for all of them, since another one is left to quick lanes, that
+makes `_longest_wait_s`. What waits for longer is not served as it should be: it is stuck, however much the workers do
+for others. Where there are too many answers already, nothing new is begun until they are published: that is a wait for
+the brokers, or another lane is stuck, and a restart would not mend the lane that waits for it.
 """
 
 from __future__ import annotations
@@ -18,7 +27,7 @@ from typing import Final
 
 import msgspec
 
-from consumer.channel import Answer, Task
+from consumer.channel import SLICE_S, Answer, Task
 from consumer.process import WorkerDied
 from consumer.settings import PacingSettings
 from engine.progress import Progress
@@ -106,6 +115,8 @@ class _Lane:
     served_at_s: float = float("-inf")
     begun_s: list[float] = field(default_factory=list)
     """When the batches began that are in workers' hands: what they will have cost is not known yet."""
+    moved_at_s: float = float("-inf")
+    """When it last came, was taken, was seen to get on in a worker's hands, or came back from there."""
 
 
 class Turns:
@@ -117,12 +128,15 @@ class Turns:
         self._lanes: dict[int, _Lane] = {}
         self._slow_batches = 0
         self._used_s = 0.0
+        self._any_moved_at_s = self._fit_at_s = clock()
 
     def put(self, job: Job) -> None:
         """Let a new job wait, behind those of its lane; a repetition before all that are none."""
         lane = self._lanes.setdefault(job.lane, _Lane())
         if not lane.jobs:
             lane.used_s = max(lane.used_s, self._used_s)  # what it has not used while it was away is gone
+            if not lane.begun_s:
+                lane.moved_at_s = self._clock()
         before = len(list(itertools.takewhile(lambda each: each.again, lane.jobs))) if job.again else len(lane.jobs)
         lane.jobs.insert(before, job)
 
@@ -142,6 +156,8 @@ class Turns:
             False if there are too many answers already: then only what has been begun goes on, since the answers
             in hand may wait for just that.
         """
+        if not fit:
+            self._fit_at_s = self._clock()
         lanes = self._waiting()
         if not free and self._slow_batches and any(self._is_quick(lane) for lane in self._lanes.values()):
             lanes = [lane for lane in lanes if lane.batch_s <= LONG_S]
@@ -163,9 +179,44 @@ class Turns:
         """True if jobs wait."""
         return any(lane.jobs for lane in self._lanes.values())
 
+    def moves(self, batch: Batch) -> None:
+        """Note that a worker has begun this batch, or has got on with it."""
+        self._any_moved_at_s = self._clock()
+        for job in batch.jobs:
+            self._lanes[job.lane].moved_at_s = self._any_moved_at_s
+
+    def moved_at_s(self, partition: int, item_timeout_s: float, *, fit: bool = True) -> float:
+        """When a lane last moved, as the head of this module has it; minus infinity if it never came.
+
+        Parameters
+        ----------
+        partition
+            Whose lane.
+        item_timeout_s
+            The longest that a worker may be on one item.
+        fit
+            As for `take`.
+        """
+        lane = self._lanes.get(partition)
+        if lane is None:
+            return float("-inf")
+        if lane.begun_s or not lane.jobs:
+            return lane.moved_at_s
+        if not fit:
+            return self._clock()
+        since_s = max(lane.moved_at_s, self._fit_at_s)
+        return max(since_s, min(self._any_moved_at_s, since_s + self._longest_wait_s(lane, item_timeout_s)))
+
+    def _longest_wait_s(self, lane: _Lane, item_timeout_s: float) -> float:
+        """Between two turns of a lane, if those that have jobs now go on to have some; see the head of this module."""
+        others = sum(1 for each in self._lanes.values() if each is not lane and (each.jobs or each.begun_s))
+        turns_of_each = 2 + int(lane.batch_s / DEATH_S)
+        return others * turns_of_each * (item_timeout_s + SLICE_S)
+
     def settle(self, batch: Batch, cost_s: float) -> None:
         """Put what a batch has cost down to its lanes, by their shares of its records. Before its answers are taken."""
         self._slow_batches -= batch.slow
+        self.moves(batch)
         records = sum(len(job.rest) for job in batch.jobs)
         for each in {job.lane for job in batch.jobs}:
             self._lanes[each].begun_s.pop(0)
@@ -189,7 +240,9 @@ class Turns:
     def _begun(self, jobs: list[Job], *, slow: bool) -> Batch:
         for each in {job.lane for job in jobs}:
             self._lanes.setdefault(each, _Lane()).begun_s.append(self._clock())
-        return Batch(jobs, slow)
+        batch = Batch(jobs, slow)
+        self.moves(batch)
+        return batch
 
     def _is_quick(self, lane: _Lane) -> bool:
         return lane.batch_s <= LONG_S and self._clock() - lane.served_at_s < QUICK_S

@@ -1,4 +1,8 @@
-"""What looks after the client for as long as the service lives: the group's errors, and whether the cluster is there.
+"""What looks after the client for as long as the service lives.
+
+brokers   whether the cluster is there, and our topics in it
+group     the group's errors
+ends      where the logs of our partitions end, also where no fetch comes back
 
 Nothing here ends the service unless the client itself has given up; the client and the lanes keep trying.
 """
@@ -19,6 +23,7 @@ from aiokafka.errors import (
     KafkaError,
 )
 
+from consumer.ends import look_at_ends
 from consumer.errors import Fatal, describe
 from consumer.health import Health
 from consumer.rights import denial
@@ -46,6 +51,7 @@ async def watched(consumer: AIOKafkaConsumer, health: Health, group: asyncio.Tas
     watches = [
         group.create_task(look_after(consumer, health), name="broker watch"),
         group.create_task(stay_in_group(consumer), name="group watch"),
+        group.create_task(look_at_ends(consumer), name="ends watch"),
     ]
     try:
         yield
@@ -99,10 +105,15 @@ async def look_after(consumer: AIOKafkaConsumer, health: Health) -> None:
     while True:
         try:
             async with asyncio.timeout(LOOK_TIMEOUT_S):
-                reason = _what_is_amiss(await consumer._client.fetch_all_metadata(), health.settings.topics)  # noqa: SLF001  # topics() tells names alone
+                # The client's own question, which is about our topics alone, see consumer.metadata.
+                answered = await consumer._client.force_metadata_update()  # noqa: SLF001  # topics() tells names alone
+        except (KafkaError, TimeoutError):
+            answered = False
+        if answered:
+            reason = _what_is_amiss(consumer._client.cluster, health.settings.topics)  # noqa: SLF001  # as above
             in_vain = 0
-        except (KafkaError, TimeoutError) as error:
-            reason = f"no broker answers: {describe(error)}"
+        else:
+            reason = "no broker answers"
             in_vain += 1
         if in_vain >= LOOKS_UNTIL_STRANGERS:
             await _ask_strangers(consumer)
@@ -116,12 +127,11 @@ async def look_after(consumer: AIOKafkaConsumer, health: Health) -> None:
 
 def _what_is_amiss(cluster: Any, topics: TopicSettings) -> str:
     """Name topics that are gone, or partitions without a leader; empty if all is well."""
-    names = (topics.requests, topics.predictions, topics.dead_letter)
-    partitions = {name: cluster.partitions_for_topic(name) for name in names}
+    partitions = {name: cluster.partitions_for_topic(name) for name in topics.names}
     gone = [name for name, some in partitions.items() if some is None]
     if gone:
         return f"topics are gone: {', '.join(gone)}"
-    every = [TopicPartition(name, each) for name in names for each in sorted(partitions[name])]
+    every = [TopicPartition(name, each) for name in topics.names for each in sorted(partitions[name])]
     leaderless = [f"{tp.topic}/{tp.partition}" for tp in every if cluster.leader_for_partition(tp) == NO_LEADER]
     return f"no leader for {', '.join(leaderless)}" if leaderless else ""
 

@@ -30,6 +30,7 @@ import msgspec
 
 from consumer.channel import (
     LENGTH,
+    SLICE_S,
     START,
     START_FRAME_BYTES,
     TASKS,
@@ -59,8 +60,6 @@ from engine.payload import Payload
 from engine.reader import Outcome, Reader
 
 PR_SET_PDEATHSIG: Final = 1
-SLICE_S: Final = 0.5
-"""Of processor time. A batch that takes longer comes back unfinished, between two items: others have their turn."""
 RESULT_ROOM_BYTES: Final = 512
 """Beside all that can be foreseen of a result: its error message and the record around it."""
 LETTER_BYTES: Final = 512

@@ -33,7 +33,7 @@ START_PAUSE_S: Final = 0.5
 class Workers:
     """All worker processes. Owner: the task ``workers``; each belongs to a task ``worker N``.
 
-    `Pool` submits; health reads `running`, `pids` and `progressed_at_s`, nothing else.
+    `Pool` submits; health reads `running`, `pids` and `moved_at_s`, nothing else.
     """
 
     def __init__(
@@ -49,7 +49,10 @@ class Workers:
         self._all_ready = asyncio.Event()
         self.pids: set[int] = set()
         """Of the workers that run."""
-        self.progressed_at_s = time.monotonic()
+
+    def moved_at_s(self, partition: int) -> float:
+        """When workers last got on with a partition's records, or with those before which these must wait."""
+        return self._turns.moved_at_s(partition, self._spec.item_timeout_s, fit=self._budget.answers_fit)
 
     async def ready(self) -> None:
         """Wait until all workers have started, with the model loaded."""
@@ -119,7 +122,6 @@ class Workers:
             while True:
                 batch = await self._next_batch(worker)
                 answers = await self._answered(worker, batch)
-                self._progressed()
                 self._metrics.observe_worker(answers.timings)
                 self._turns.put_back(_handed_over(batch, answers))
                 self._changed.set()
@@ -129,7 +131,7 @@ class Workers:
     async def _answered(self, worker: WorkerProcess, batch: Batch) -> Answers:
         begun_s, cost_s = time.monotonic(), None
         try:
-            answers = await worker.answer(batch.tasks, self._progressed)
+            answers = await worker.answer(batch.tasks, lambda: self._turns.moves(batch))
             cost_s = answers.timings.cpu_s
         except WorkerDied as death:
             begin = 0
@@ -172,9 +174,6 @@ class Workers:
                 each.cancel()
             if waiting:
                 await asyncio.wait(waiting)  # the channel has one reader at a time
-
-    def _progressed(self) -> None:
-        self.progressed_at_s = time.monotonic()
 
 
 def _handed_over(batch: Batch, part: Answers) -> list[Job]:

@@ -26,10 +26,14 @@ class TopicSettings(BaseModel):
     @model_validator(mode="after")
     def _three_topics(self) -> Self:
         # One topic in two roles would feed results or failures back in as requests.
-        names = (self.requests, self.predictions, self.dead_letter)
-        if len(set(names)) < len(names):
+        if len(set(self.names)) < len(self.names):
             raise ValueError("requests, predictions and dead letters need a topic each")
         return self
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """All three: requests, predictions, dead letters."""
+        return self.requests, self.predictions, self.dead_letter
 
     def creation_configs(self) -> dict[str, dict[str, str]]:
         """Topic-level settings by topic name, for whoever creates the topics.

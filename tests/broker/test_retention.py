@@ -1,7 +1,7 @@
-"""What Kafka forgets of a group that has had no member for `offsets.retention.minutes`, and what comes of it.
+"""What Kafka forgets, and what comes of it: records after `retention.ms`, and offsets of a group without members.
 
-Nobody waits for it here: whoever commits offsets may say for how long they are to be kept, and once the group has no
-member any more, the same offsets are committed again, for a millisecond.
+Nobody waits for `offsets.retention.minutes` here: whoever commits offsets may say for how long they are to be kept, and
+once the group has no member any more, the same offsets are committed again, for a millisecond.
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ from tests.harness.answers import answer, publish
 from tests.harness.broker import Broker, Position, fresh_topics, position
 from tests.harness.images import drawn_digits
 from tests.harness.producer import run
-from tests.harness.service import running_service
+from tests.harness.service import START_DEADLINE_S, Service, running_service, starting_service
 from tests.harness.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
 IMAGES = 5
-FORGETFUL = {"offsets.retention.check.interval.ms": "500"}
+FORGETFUL = {
+    "offsets.retention.check.interval.ms": "500",
+    "log.retention.check.interval.ms": "200",
+    "log.initial.task.delay.ms": "200",
+}
 
 
 @dataclass(frozen=True)
@@ -111,3 +115,88 @@ async def test_a_replay_that_is_repeated_when_its_progress_is_forgotten_sends_ev
     assert (await run(broker, "replay")).out.startswith("1 sent again")
     sent = [dict(record.headers).get(headers.REPLAY_OF) for record in await broker.read(broker.topics.requests)]
     assert sent == [None, *[f"{broker.topics.requests}/0/0/0".encode()] * 2]
+
+
+@pytest.fixture
+async def two(forgetful: Cluster) -> AsyncIterator[Broker]:
+    """A test's own topics with 2 partitions each, whose requests may expire."""
+    async with fresh_topics(forgetful, partitions=2) as broker:
+        yield broker
+
+
+async def committed_to_the_end(broker: Broker) -> bool:
+    ends, committed = await broker.end_offsets(broker.topics.requests), await broker.committed_offsets()
+    return all(committed[partition] == end for partition, end in ends.items() if end)
+
+
+@pytest.mark.parametrize("aborted", [0, 3], ids=["the marker of a commit", "aborted records"])
+async def test_what_is_no_request_may_expire_at_the_end_and_whoever_starts_then_goes_on(
+    two: Broker, aborted: int
+) -> None:
+    async with running_service(two) as first:
+        sent = await two.send_in_transaction(drawn_digits(3), partition=0)
+        await two.everything_answered()
+        if aborted:
+            await two.send_in_transaction(drawn_digits(aborted), partition=0, abort=True)
+        await eventually(lambda: committed_to_the_end(two))
+        await eventually(lambda: first.metric("digits_lag_records"), lambda lag: lag == 0)
+        await two.expire_requests(partition=0, before=len(sent) + 1)
+        async with running_service(two) as second:
+            await eventually(lambda: second.metric("digits_assigned_partitions"), lambda count: count == 1)
+            sent += await two.send(drawn_digits(4))
+            await two.everything_answered()
+            await eventually(first.is_ready)
+            await eventually(second.is_ready)
+            for service in (first, second):
+                assert [event for event in service.events if event["level"] == "error"] == []
+    assert sorted(position(result) for result in await two.results()) == sorted(sent)
+
+
+async def test_a_marker_that_came_while_nobody_was_there_is_passed_by_the_next_who_starts(two: Broker) -> None:
+    await two.send(drawn_digits(1), partition=0)
+    async with running_service(two):
+        await two.everything_answered()
+    await two.send_in_transaction(drawn_digits(5), partition=0, abort=True)
+    async with running_service(two) as service:
+        await eventually(lambda: committed_to_the_end(two))
+        assert await service.metric("digits_transactions_total", end="committed") == 1
+        assert await service.metric("digits_records_total") == 0
+
+
+async def test_a_lost_offset_parks_its_partition_wherever_it_goes_until_the_offset_is_repaired(two: Broker) -> None:
+    answered = await two.send(drawn_digits(3), partition=0) + await two.send(drawn_digits(3), partition=1)
+    async with running_service(two) as service:
+        await two.everything_answered()
+    await two.send(drawn_digits(4), partition=1)  # nobody answers these before they expire
+    await two.expire_requests(partition=1, before=7)
+    waiting = await two.send(drawn_digits(2), partition=1)
+    name = f"{two.topics.requests}/1"
+    why = f"the committed offset 3 of {name} is not in the log, which starts at 7: retention has deleted what was not"
+
+    async def parked(services: list[Service]) -> list[str]:
+        reports = [partition for service in services for partition in (await service.health())["partitions"]]
+        return [partition["parked"] for partition in reports if partition["parked"]]
+
+    async with starting_service(two) as first:
+        await eventually(lambda: parked([first]), deadline_s=START_DEADLINE_S)
+        answered += await two.send(drawn_digits(5), partition=0)
+        await eventually(two.committed_offsets, lambda committed: committed[0] == 8)
+        status, text = await first.get("/readyz")
+        assert (status, text.startswith(f"not ready: {name} is parked: {why}")) == (503, True)
+        assert await first.metric("digits_parked", partition=name) == 1
+        async with starting_service(two) as second:
+            both = [first, second]
+            await eventually(lambda: second.metric("digits_assigned_partitions"), deadline_s=START_DEADLINE_S)
+            (sentence,) = await eventually(lambda: parked(both))
+            assert sentence.startswith(why)
+            answered += await two.send(drawn_digits(5), partition=0)
+            await eventually(two.committed_offsets, lambda committed: committed[0] == 13)
+            assert (await two.committed_offsets())[1] == 3, "a parked lane commits nothing"
+            for service in both:
+                assert await service.get("/livez") == (200, "ok\n")
+            await two.commit_beside_members(7, partition=1)
+            await two.everything_answered()
+            for service in both:
+                await eventually(service.is_ready)
+    found = sorted(position(result) for result in await two.results())
+    assert found == sorted(answered + waiting)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import NewPartitions
 from aiokafka.client import AIOKafkaClient
 from structlog.testing import capture_logs
@@ -24,8 +24,7 @@ from broker.ports import free_ports
 from broker.probe import HOST
 from consumer import service
 from consumer.checks import check_cluster
-from consumer.errors import Fatal
-from consumer.position import start_offset
+from consumer.position import OffsetLost, repaired, start_offset
 from consumer.settings import OnLostOffset, Settings
 from models import default_model
 from tests.harness.broker import Broker, fresh_topics, position
@@ -33,7 +32,7 @@ from tests.harness.files import hostile_packages
 from tests.harness.images import drawn_digits
 from tests.harness.processes import is_alive, workers_of
 from tests.harness.service import START_DEADLINE_S, Service, running_service, starting_service
-from tests.harness.waiting import eventually
+from tests.harness.waiting import DEADLINE_S, eventually
 
 WAIT_S = 2
 
@@ -165,21 +164,10 @@ async def test_topic_settings_that_do_not_fit_are_warnings_and_results_go_modulo
     assert [record.partition for record in letters] == [0] * 2 + [1] * 2 + [2]
 
 
-async def commit(broker: Broker, offset: int, *, partition: int) -> None:
-    """Commit an offset in the name of the service's group."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=broker.cluster.bootstrap_servers, group_id=broker.group_id, enable_auto_commit=False
-    )
-    tp = TopicPartition(broker.topics.requests, partition)
-    async with consumer:
-        consumer.assign([tp])
-        await consumer.commit({tp: offset})
-
-
 async def test_a_group_without_an_offset_starts_at_the_beginning_and_one_with_an_offset_there(broker: Broker) -> None:
     await broker.send(drawn_digits(10), partition=0)
     await broker.send(drawn_digits(10), partition=1)
-    await commit(broker, 4, partition=1)
+    await broker.commit(4, partition=1)
     async with running_service(broker) as service:
         await broker.everything_answered()
         begun = {event["partition"] for event in logged(service, "no committed offset")}
@@ -188,40 +176,62 @@ async def test_a_group_without_an_offset_starts_at_the_beginning_and_one_with_an
     assert found == [(0, offset) for offset in range(10)] + [(1, offset) for offset in range(4, 10)]
 
 
-async def test_an_offset_lost_to_retention_ends_the_service_unless_told_to_go_on(broker: Broker) -> None:
+async def test_an_offset_lost_to_retention_parks_its_partition_unless_told_to_go_on(broker: Broker) -> None:
     await broker.send(drawn_digits(20), partition=0)
-    await commit(broker, 10, partition=0)
+    await broker.commit(10, partition=0)
     await broker.delete_requests_before(15, partition=0)
     name = f"{broker.topics.requests}/0"
-    assert await fatal_end(broker, {}) == (
-        f"the committed offset 10 of {name} is not in the log, which starts at 15: retention has deleted unanswered "
-        "records; DIGITS_KAFKA__ON_LOST_OFFSET=earliest goes on at the start of the log"
+    why = (
+        f"the committed offset 10 of {name} is not in the log, which starts at 15: retention has deleted what was not "
+        "committed; stop all instances and set the group's offset, or set DIGITS_KAFKA__ON_LOST_OFFSET=earliest to go "
+        "on at the start of the log"
     )
-    assert await broker.results() == []
+    async with starting_service(broker, {"DIGITS_KAFKA__ON_LOST_OFFSET": "fail"}) as service:
+        told = (503, f"not ready: {name} is parked: {why}\n")
+        await eventually(lambda: service.get("/readyz"), lambda answer: answer == told, deadline_s=START_DEADLINE_S)
+        (old,) = logged(service, "old value of a setting")
+        assert old["then"] == "taken as park"
+        (parked,) = logged(service, "partition parked")
+        assert parked["why"] == why
+        sent = await broker.send(drawn_digits(3), partition=1)
+        await eventually(lambda: service.metric("digits_records_total"), lambda done: done == 3)
+        service.terminate()
+        assert await service.wait() == 0
     async with running_service(broker, {"DIGITS_KAFKA__ON_LOST_OFFSET": "earliest"}) as service:
         await broker.everything_answered()
         (warning,) = logged(service, "committed offset lost")
     assert (warning["committed"], warning["then"]) == (10, "going on at 15")
-    assert [position(result) for result in await broker.results()] == [(0, offset) for offset in range(15, 20)]
+    found = [position(result) for result in await broker.results()]
+    assert found == [(0, offset) for offset in range(15, 20)] + sent
 
 
-async def test_an_offset_beyond_the_end_of_the_log_is_looked_at_again_and_then_ends_the_service(
+async def test_an_offset_beyond_the_end_of_the_log_is_looked_at_again_and_then_is_lost(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tp = TopicPartition(broker.topics.requests, 0)
     await broker.send(drawn_digits(3), partition=0)
-    await commit(broker, 5, partition=0)
+    await broker.commit(5, partition=0)
     for name, value in broker.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("consumer.position.SECOND_LOOK_PAUSE_S", 0)
+    monkeypatch.setattr("consumer.position.PARKED_LOOK_S", 0.1)
     async with service._consumer(Settings(), asyncio.Event()) as consumer:
-        with pytest.raises(Fatal, match=f"the committed offset 5 of {tp.topic}/0 is not in the log, which ends at 3; "):
-            await start_offset(consumer, tp, OnLostOffset.FAIL)
+        with pytest.raises(
+            OffsetLost, match=f"the committed offset 5 of {tp.topic}/0 is not in the log, which ends at 3;"
+        ):
+            await start_offset(consumer, tp, OnLostOffset.PARK)
         assert await start_offset(consumer, tp, OnLostOffset.EARLIEST) == 0
         monkeypatch.setattr("consumer.position.SECOND_LOOK_PAUSE_S", 0.2)
-        starting = asyncio.create_task(start_offset(consumer, tp, OnLostOffset.FAIL))
+        starting = asyncio.create_task(start_offset(consumer, tp, OnLostOffset.PARK))
         await broker.send(drawn_digits(3), partition=0)  # as if its new leader had only now heard of them
         assert await starting == 5
+        # Once it is parked, requests that come do not repair it: the first of them would be passed over.
+        repairing = asyncio.create_task(repaired(consumer, tp, lost=5))
+        looks = await asyncio.wait({repairing}, timeout=1)
+        assert looks == (set(), {repairing})
+        await broker.commit(3, partition=0)
+        async with asyncio.timeout(DEADLINE_S):
+            await repairing
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])

@@ -167,9 +167,9 @@ async def test_while_one_worker_hangs_the_other_answers(pool: RunningPool) -> No
 
 async def test_a_batch_that_takes_longer_than_the_timeout_but_moves_is_left_alone(pool: RunningPool) -> None:
     before, items = pool.restarts, int(1.5 * TIMEOUT_S / poison.SLOW_S) + 1
-    seen_s = {pool.workers.progressed_at_s}
+    seen_s = {pool.workers.moved_at_s(0)}
     classifying = asyncio.create_task(pool.results([zipped([(f"{i}", poisoned("slow")) for i in range(items)])]))
-    await eventually(lambda: seen_s.add(pool.workers.progressed_at_s), lambda _: classifying.done())
+    await eventually(lambda: seen_s.add(pool.workers.moved_at_s(0)), lambda _: classifying.done())
     assert codes(await classifying) == {}
     assert pool.restarts == before
     assert len(seen_s) > items / 2, "health must see that it moves"

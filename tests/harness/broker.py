@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.group import LeaveGroupRequest
 
 from broker.topics import create_topics
@@ -189,6 +190,41 @@ class Broker:
             return {each: committed[each] for each, end in last.items() if (committed[each] or 0) < end}
 
         await eventually(unanswered, lambda left: not left, deadline_s=deadline_s)
+
+    async def commit(self, offset: int, *, partition: int) -> None:
+        """Commit an offset in the group's name. The group must have no member."""
+        tp = TopicPartition(self.topics.requests, partition)
+        options = {"group_id": self.group_id, "enable_auto_commit": False}
+        async with AIOKafkaConsumer(**self.cluster.client_options, **options) as consumer:
+            consumer.assign([tp])
+            await consumer.commit({tp: offset})
+
+    async def commit_beside_members(self, offset: int, *, partition: int) -> None:
+        """Commit an offset while the group has members: of a transaction Kafka does not ask who it comes from."""
+        async with _producer(self.cluster, transactional_id=f"operator-{uuid.uuid4().hex[:8]}") as producer:
+            await producer.begin_transaction()
+            offsets = {TopicPartition(self.topics.requests, partition): offset}
+            await producer.send_offsets_to_transaction(offsets, self.group_id)
+            await producer.commit_transaction()
+
+    async def expire_requests(self, *, partition: int, before: int) -> None:
+        """Have retention delete all requests there are, and return when a partition begins at an offset.
+
+        The broker must look often (`log.retention.check.interval.ms`); what is sent later stays.
+        """
+        tp = TopicPartition(self.topics.requests, partition)
+        await self._retain_ms(1)
+        try:
+            async with self._reader(tp.topic, isolation_level="read_uncommitted") as consumer:
+                await eventually(lambda: consumer.beginning_offsets([tp]), lambda begins: begins[tp] >= before)
+        finally:
+            await self._retain_ms(-1)
+
+    async def _retain_ms(self, retention_ms: int) -> None:
+        topic = self.topics.requests
+        configs = self.topics.creation_configs()[topic] | {"retention.ms": str(retention_ms)}
+        (answer,) = await self.admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
+        assert [code for code, *_ in answer.resources] == [0]
 
     async def expel_members(self) -> None:
         """Have all members leave, as the group does itself when their sessions end: nobody waits for the dead."""

@@ -34,7 +34,7 @@ async def answer_at_once() -> Classified:
 async def add(hand: Hand, offset: int, answering: Coroutine[Any, Any, Classified] | None = None) -> Chunk:
     task = Task(b"", "requests", 0, offset, 0, 0, None, None)
     request = Request(task, None, None, [], None, [], 0.0, CHUNK_BYTES)
-    chunk = Chunk([request], asyncio.create_task(answering or answer_at_once()), CHUNK_BYTES)
+    chunk = Chunk([request], asyncio.create_task(answering or answer_at_once()), CHUNK_BYTES, offset + 1)
     await hand.make_room(CHUNK_BYTES)
     hand.add(chunk)
     return chunk

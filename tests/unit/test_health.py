@@ -17,6 +17,7 @@ from consumer.errors import Fatal
 from consumer.health import STUCK_MARGIN_S, Health, serving
 from consumer.lanes import Lanes
 from consumer.metrics import Metrics
+from consumer.position import OffsetLost
 from consumer.settings import HealthSettings, Settings
 from consumer.workers import Workers
 from engine.model_files import ModelInfo
@@ -37,6 +38,7 @@ class LaneState:
     oldest_at_ms: int | None = None
     waits_for_brokers: bool = False
     progressed_at_s: float = field(default_factory=time.monotonic)
+    parked: OffsetLost | None = None
     committed_offset: int | None = 40
     committed_at_ms: int | None = 1_000
 
@@ -56,7 +58,10 @@ class LanesState:
 class WorkersState:
     running: int = 2
     pids: frozenset[int] = frozenset()
-    progressed_at_s: float = 0.0
+    moved_s: float = 0.0
+
+    def moved_at_s(self, _: int) -> float:
+        return self.moved_s
 
 
 @dataclass
@@ -89,7 +94,7 @@ def health(
         **well | more,
         metrics=Metrics(),
         model=MODEL,
-        workers=cast("Workers", workers or WorkersState(progressed_at_s=time.monotonic())),
+        workers=cast("Workers", workers or WorkersState(moved_s=time.monotonic())),
         lanes=cast("Lanes", LanesState(by_partition, joined, silent_s)),
     )
 
@@ -136,9 +141,9 @@ def test_records_in_hand_without_progress_for_too_long_are_stuck() -> None:
     still_s = Settings().item_timeout_s + STUCK_MARGIN_S
     now_s = time.monotonic()
     stuck = LaneState(in_hand=1, progressed_at_s=now_s - still_s - 1)
-    assert health(stuck, workers=WorkersState(progressed_at_s=now_s - LONG_AGO_S)).stuck() == ["requests/0"]
+    assert health(stuck, workers=WorkersState(moved_s=now_s - LONG_AGO_S)).stuck() == ["requests/0"]
     stuck.progressed_at_s = now_s - still_s + 5
-    assert health(stuck, workers=WorkersState(progressed_at_s=now_s - LONG_AGO_S)).stuck() == []
+    assert health(stuck, workers=WorkersState(moved_s=now_s - LONG_AGO_S)).stuck() == []
 
 
 @pytest.mark.parametrize(
@@ -150,12 +155,23 @@ def test_records_in_hand_without_progress_for_too_long_are_stuck() -> None:
     ids=["nothing in hand, whatever the lag", "waiting for the broker"],
 )
 def test_what_a_restart_would_not_help_is_not_stuck(lane: LaneState) -> None:
-    assert health(lane, workers=WorkersState(progressed_at_s=-LONG_AGO_S)).stuck() == []
+    assert health(lane, workers=WorkersState(moved_s=-LONG_AGO_S)).stuck() == []
 
 
-def test_a_lane_whose_workers_move_is_not_stuck() -> None:
+def test_a_lane_whose_own_records_move_in_the_workers_is_not_stuck() -> None:
     lane = LaneState(in_hand=1, progressed_at_s=-LONG_AGO_S)
-    assert health(lane, workers=WorkersState(progressed_at_s=time.monotonic())).stuck() == []
+    assert health(lane, workers=WorkersState(moved_s=time.monotonic())).stuck() == []
+
+
+def test_a_parked_partition_is_named_and_not_ready_but_not_stuck() -> None:
+    shown = health(LaneState(started=False, parked=OffsetLost("the committed offset 3 is not in the log", 3)))
+    assert shown.not_ready() == ["requests/0 is parked: the committed offset 3 is not in the log"]
+    assert shown.stuck() == []
+    assert [partition["parked"] for partition in shown.report()["partitions"]] == [
+        "the committed offset 3 is not in the log"
+    ]
+    shown.refresh_gauges()
+    assert 'digits_parked{partition="requests/0"} 1.0' in told(shown)
 
 
 def test_the_report_tells_lag_commits_workers_and_model() -> None:
@@ -169,6 +185,7 @@ def test_the_report_tells_lag_commits_workers_and_model() -> None:
             "topic": "requests",
             "partition": 0,
             "started": True,
+            "parked": None,
             "committed_offset": 40,
             "lag": 60,
             "in_hand": 3,
@@ -193,7 +210,7 @@ def test_lag_that_is_not_known_is_null(lane: LaneState, consumer: ConsumerState)
 
 
 def test_gauges_tell_of_stuck_lanes_and_of_the_model() -> None:
-    shown = health(LaneState(in_hand=1, progressed_at_s=-LONG_AGO_S), workers=WorkersState(progressed_at_s=-LONG_AGO_S))
+    shown = health(LaneState(in_hand=1, progressed_at_s=-LONG_AGO_S), workers=WorkersState(moved_s=-LONG_AGO_S))
     shown.refresh_gauges()
     assert "digits_stuck_lanes 1.0" in told(shown)
     assert f'digits_model_info{{name="compact",sha256="{MODEL.sha256}",version="1"}} 1.0' in told(shown)
@@ -216,6 +233,8 @@ def test_gauges_tell_what_waits_for_us_what_is_hidden_and_since_when(monkeypatch
         ("readable_records", 7),
         ("undecided_records", 10),
         ("stable_offset", 90),
+        ("committed_offset", 40),
+        ("parked", 0),
         ("oldest_request_age_seconds", 2.5),
     ):
         assert f'digits_{name}{{partition="requests/0"}} {float(value)}' in told(shown)
@@ -241,7 +260,7 @@ async def test_the_server_answers_with_codes_that_a_probe_understands() -> None:
     port = free_ports(1)[0]
     unwell = health(
         LaneState(in_hand=1, progressed_at_s=-LONG_AGO_S),
-        workers=WorkersState(progressed_at_s=-LONG_AGO_S),
+        workers=WorkersState(moved_s=-LONG_AGO_S),
         joined=False,
         settings=Settings(health=HealthSettings(port=port)),
     )

@@ -1,0 +1,82 @@
+"""Where the logs of our partitions end, asked for every few seconds.
+
+A fetch brings these figures along. Where none comes back, since the client is in trouble or a lane is parked, lag and
+what could be read would stand still: a partition that is stuck would look like one to which nothing is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, NoError
+from aiokafka.protocol.offset import OffsetRequest
+
+log = structlog.get_logger()
+
+LOOK_INTERVAL_S: Final = 10.0
+LOOK_TIMEOUT_S: Final = 5.0
+READ_UNCOMMITTED: Final = 0
+"""The end of what every copy has: there the next record will lie, or an open transaction goes on."""
+READ_COMMITTED: Final = 1
+"""The end of what may be read."""
+LATEST: Final = -1
+"""What stands for the end of the log, where a time could."""
+NO_REPLICA: Final = -1
+"""We are a client."""
+
+
+async def look_at_ends(consumer: AIOKafkaConsumer) -> None:
+    """Keep what the client knows of the ends of its partitions current; `highwater` and `last_stable_offset` have it.
+
+    Two questions to each broker that leads any of them, whatever their number. A partition without a leader, or a
+    broker without an answer, keeps its figures.
+    """
+    while True:
+        await asyncio.sleep(LOOK_INTERVAL_S)
+        by_leader: defaultdict[int, list[TopicPartition]] = defaultdict(list)
+        for partition in consumer.assignment():
+            leader = consumer._client.cluster.leader_for_partition(partition)  # noqa: SLF001  # nothing public tells
+            if leader is not None and leader >= 0:
+                by_leader[leader].append(partition)
+        await asyncio.gather(*(_look(consumer, *each) for each in by_leader.items()))
+
+
+async def _look(consumer: AIOKafkaConsumer, leader: int, partitions: list[TopicPartition]) -> None:
+    assignment = consumer._subscription.subscription.assignment  # noqa: SLF001  # as above
+    before_ms = {partition: assignment.state_value(partition).timestamp for partition in partitions}
+    try:
+        async with asyncio.timeout(LOOK_TIMEOUT_S):
+            # Stable first: it is never beyond an end that was asked for later.
+            stable = await _ends(consumer, leader, partitions, READ_COMMITTED)
+            ends = await _ends(consumer, leader, partitions, READ_UNCOMMITTED)
+    except (KafkaError, TimeoutError) as error:
+        log.debug("ends not read", broker=leader, why=repr(error), then="asked again")
+        return
+    if not assignment.active:
+        return
+    for partition in stable.keys() & ends.keys():
+        state = assignment.state_value(partition)
+        if state.timestamp == before_ms[partition]:  # else a fetch that is newer has brought them
+            state.lso, state.highwater = stable[partition], ends[partition]
+
+
+async def _ends(
+    consumer: AIOKafkaConsumer, leader: int, partitions: Iterable[TopicPartition], isolation: int
+) -> dict[TopicPartition, int]:
+    """Ask a broker for the ends of partitions; those that it does not know or lead are left out."""
+    wanted: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    for partition in partitions:
+        wanted[partition.topic].append((partition.partition, LATEST))
+    request = OffsetRequest(NO_REPLICA, isolation, list(wanted.items()))
+    answer: Any = await consumer._client.send(leader, request)  # noqa: SLF001  # end_offsets() asks for one of the two, and fails for all if one fails
+    return {
+        TopicPartition(topic, number): offset
+        for topic, found in answer.topics
+        for number, code, _, offset in found
+        if code == NoError.errno
+    }
