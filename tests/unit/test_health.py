@@ -59,9 +59,10 @@ class WorkersState:
     running: int = 2
     pids: frozenset[int] = frozenset()
     moved_s: float = 0.0
+    moved_by_partition_s: dict[int, float] = field(default_factory=dict)
 
-    def moved_at_s(self, _: int) -> float:
-        return self.moved_s
+    def moved_at_s(self, partition: int) -> float:
+        return self.moved_by_partition_s.get(partition, self.moved_s)
 
 
 @dataclass
@@ -161,6 +162,14 @@ def test_what_a_restart_would_not_help_is_not_stuck(lane: LaneState) -> None:
 def test_a_lane_whose_own_records_move_in_the_workers_is_not_stuck() -> None:
     lane = LaneState(in_hand=1, progressed_at_s=-LONG_AGO_S)
     assert health(lane, workers=WorkersState(moved_s=time.monotonic())).stuck() == []
+
+
+def test_a_lane_that_does_not_move_is_stuck_however_much_is_done_for_others() -> None:
+    now_s = time.monotonic()
+    stuck = LaneState(in_hand=1, progressed_at_s=now_s - LONG_AGO_S)
+    other = LaneState(TopicPartition("requests", 1), in_hand=1, progressed_at_s=now_s)
+    workers = WorkersState(moved_by_partition_s={0: now_s - LONG_AGO_S, 1: now_s})
+    assert health(stuck, other, workers=workers).stuck() == ["requests/0"]
 
 
 def test_a_parked_partition_is_named_and_not_ready_but_not_stuck() -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from consumer.channel import Answer, Task
+from consumer.channel import SLICE_S, Answer, Task
 from consumer.process import WorkerDied
 from consumer.settings import PacingSettings
 from consumer.turns import DEATH_S, LONG_S, QUICK_S, Batch, Job, Turns
@@ -202,3 +202,58 @@ async def test_a_death_is_told_by_the_place_in_the_whole_batch(turns: Turns) -> 
     with pytest.raises(WorkerDied) as caught:
         await cut.answers
     assert caught.value.position == (2, 7)
+
+
+ITEM_TIMEOUT_S = 10.0
+
+
+async def test_a_lane_that_waits_for_its_turn_moves_with_the_workers(turns: Turns, clock: Clock) -> None:
+    turns.put(job(LEGAL))
+    for _ in range(4):
+        turns.put(job(FLOOD))
+    worked(turns, taken(turns), seconds=3.0)  # of LEGAL, which came first, and of FLOOD
+    turns.put(job(LEGAL))
+    turns.put(job(FLOOD))
+    batch = taken(turns)
+    waiting = LEGAL if batch.jobs[0].lane == FLOOD else FLOOD
+    clock.now_s = 5.0
+    turns.moves(batch)
+    assert turns.moved_at_s(batch.jobs[0].lane, ITEM_TIMEOUT_S) == 5.0
+    assert turns.moved_at_s(waiting, ITEM_TIMEOUT_S) == 5.0
+
+
+async def test_a_lane_that_is_served_no_more_is_seen_although_the_workers_get_on_with_others(
+    turns: Turns, clock: Clock
+) -> None:
+    turns.put(job(LEGAL))
+    worked(turns, taken(turns, free=1), seconds=0.5)
+    turns.put(job(LEGAL))
+    turns.put(job(FLOOD))
+    batch = taken(turns, free=1)
+    assert [each.lane for each in batch.jobs] == [FLOOD]
+    bound_s = 2 * (ITEM_TIMEOUT_S + SLICE_S)  # one other lane, two turns
+    for clock.now_s in (bound_s / 2, bound_s, 10 * bound_s):
+        turns.moves(batch)
+    assert turns.moved_at_s(FLOOD, ITEM_TIMEOUT_S) == clock.now_s
+    assert turns.moved_at_s(LEGAL, ITEM_TIMEOUT_S) == bound_s
+
+
+async def test_a_lane_in_a_workers_hands_moves_with_that_worker_alone(turns: Turns, clock: Clock) -> None:
+    turns.put(job(LEGAL))
+    turns.put(job(FLOOD))
+    first, second = taken(turns, free=1), taken(turns)
+    clock.now_s = 7.0
+    turns.moves(second)
+    assert turns.moved_at_s(first.jobs[0].lane, ITEM_TIMEOUT_S) == 0.0
+    assert turns.moved_at_s(second.jobs[0].lane, ITEM_TIMEOUT_S) == 7.0
+
+
+async def test_a_lane_that_waits_until_answers_are_published_is_not_held_against_the_workers(
+    turns: Turns, clock: Clock
+) -> None:
+    turns.put(job(LEGAL))
+    clock.now_s = 1_000.0
+    assert turns.take(free=0, fit=False) is None
+    assert turns.moved_at_s(LEGAL, ITEM_TIMEOUT_S, fit=False) == 1_000.0
+    clock.now_s = 1_001.0  # they are published: its time begins again
+    assert turns.moved_at_s(LEGAL, ITEM_TIMEOUT_S) == 1_000.0
