@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 
 from consumer.errors import Fatal, describe
 from consumer.questions import ask
-from consumer.rights import check_rights, check_sight
+from consumer.rights import check_rights, check_sight, warn_of_unread_results
 from consumer.settings import Settings
 from consumer.transactions import BATCH_BYTES
 from contract.contact import RefusedError, meet_brokers
@@ -68,6 +68,7 @@ async def check_cluster(settings: Settings) -> int:
                     then="results go to the partition of the request modulo the count",
                 )
         await check_rights(admin, settings)
+        await warn_of_unread_results(admin, settings)
         configs = await _configs(admin, list(found.keys() & {topics.requests, topics.predictions, topics.dead_letter}))
     for name, config in configs.items():
         _warn_of_misfits(name, config, replicas=len(found[name][0]["replicas"]), settings=settings)

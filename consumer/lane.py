@@ -40,6 +40,7 @@ from consumer.pacer import Pacer
 from consumer.pool import Pool
 from consumer.position import OffsetLost, repaired, start_offset
 from consumer.requests import Request
+from consumer.reset import reset_offset
 from consumer.settings import Settings
 from consumer.transactions import PartitionProducer
 from contract.batches import Unreadable
@@ -164,7 +165,7 @@ class Lane:
             servers = live_servers(self._equipment.consumer._client)  # noqa: SLF001  # nothing public tells
             async with PartitionProducer.fencing(self.partition, self._settings, servers) as producer:
                 await self._equipment.membership.sure()
-                offset = await self._start_offset()
+                offset = await self._start_offset(producer)
                 self._fetcher = Fetcher(self._equipment.consumer, self.partition, offset)
                 await self._carry(producer, self._fetcher)
         except Lost as lost:
@@ -174,8 +175,8 @@ class Lane:
             self._hand.drop()
         return self._end or End.REVOKED
 
-    async def _start_offset(self) -> int:
-        """Find where to start; park while the committed offset is lost.
+    async def _start_offset(self, producer: PartitionProducer) -> int:
+        """Find where to start; park while the committed offset is lost, or nothing says where to start.
 
         A parked lane has not started, so that a revoke or a drain cancels it: it has begun nothing. It keeps the
         partition fenced, and goes on when the group has another offset: not when the log has grown past this one,
@@ -186,12 +187,14 @@ class Lane:
             if self.parked is not None:
                 await repaired(consumer, self.partition, self.parked.committed)
             try:
-                offset = self.committed_offset = await start_offset(consumer, self.partition, kafka.on_lost_offset)
+                offset = await start_offset(consumer, self.partition, kafka.on_lost_offset)
+                if offset is None:
+                    offset = await self._reset_offset(producer)
             except OffsetLost as lost:
                 log.error("partition parked", partition=self.name, why=str(lost), then="the others go on")  # noqa: TRY400  # the sentence is the message
                 self.parked, self.committed_offset = lost, lost.committed
             else:
-                self.parked = None
+                self.parked, self.committed_offset = None, offset
                 return offset
 
     def drain(self) -> None:
@@ -210,6 +213,20 @@ class Lane:
         if self._fetching is not None:
             self._fetching.cancel()
             self._hand.complete()  # not by the task itself, which may not have begun to run
+
+    async def _reset_offset(self, producer: PartitionProducer) -> int:
+        """Decide where to start if the group has no offset, and commit that.
+
+        A later owner could decide otherwise: the results from which it follows may be deleted by then, and a new end
+        of the log would skip requests.
+        """
+        predictions = self._settings.topics.predictions
+        results = TopicPartition(predictions, self.partition.partition % await producer.partition_count(predictions))
+        start = await reset_offset(self._equipment.consumer, self.partition, results, self._settings)
+        if start.is_known:
+            await self._equipment.membership.sure()
+            await producer.commit({}, start.offset)
+        return start.offset
 
     async def _carry(self, producer: PartitionProducer, fetcher: Fetcher) -> None:
         try:

@@ -26,23 +26,23 @@ LOOK_TIMEOUT_S: Final = 15.0
 
 
 class OffsetLost(Exception):  # noqa: N818  # it names what became of the offset
-    """The log does not have the committed offset: what to do is for an operator to decide.
+    """The log does not have the committed offset, or there is none: what to do is for an operator to decide.
 
     Parameters
     ----------
     why
-        A sentence with both offsets.
+        A sentence with the offsets.
     committed
-        The offset that was lost.
+        The offset that was lost; None if the group has none.
     """
 
-    def __init__(self, why: str, committed: int) -> None:
+    def __init__(self, why: str, committed: int | None) -> None:
         super().__init__(why)
         self.committed = committed
 
 
-async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on_lost: OnLostOffset) -> int:
-    """Return the offset from which a partition's new owner reads.
+async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on_lost: OnLostOffset) -> int | None:
+    """Return the offset from which a partition's new owner reads, None if the group has committed none.
 
     Call it after the fencing start of the partition's producer: from then on the committed offset stands.
 
@@ -62,8 +62,7 @@ async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on
             while True:
                 committed, begin, end = await _look(consumer, partition)
                 if committed is None:
-                    log.info("no committed offset", partition=name, then=f"starting at the beginning, offset {begin}")
-                    return begin
+                    return None
                 if begin <= committed <= end:
                     log.info("starting", partition=name, offset=committed, end=end)
                     return committed
@@ -90,8 +89,8 @@ async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on
     )
 
 
-async def repaired(consumer: AIOKafkaConsumer, partition: TopicPartition, lost: int) -> None:
-    """Wait until the group has another offset than the one that was lost, or none.
+async def repaired(consumer: AIOKafkaConsumer, partition: TopicPartition, lost: int | None) -> None:
+    """Wait until the group has another offset than the one that was lost, or none any more.
 
     Raises
     ------

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
@@ -21,7 +22,9 @@ from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, TxnOffsetCo
 
 from consumer.errors import Fatal, describe
 from consumer.questions import ask
-from consumer.settings import Settings
+from consumer.settings import AutoOffsetReset, Settings
+
+log = structlog.get_logger()
 
 NOWHERE: Final = 2**31 - 1
 """A partition that no topic has."""
@@ -64,6 +67,7 @@ async def check_rights(admin: AIOKafkaAdminClient, settings: Settings) -> None:
     targets = [(topics.predictions, [NOWHERE]), (topics.dead_letter, [NOWHERE])]
     sources = [(topics.requests, [(NOWHERE, 0, "")])]
     writing = await _asked(admin, AddPartitionsToTxnRequest(by_id, *unknown, targets))
+    # This step needs the right to read the topic whose offsets are committed.
     reading = await _asked(admin, TxnOffsetCommitRequest(by_id, settings.kafka.group_id, *unknown, sources))
     resources = {TransactionalIdAuthorizationFailed: by_id, GroupAuthorizationFailedError: settings.kafka.group_id}
     _raise_denials(
@@ -71,6 +75,23 @@ async def check_rights(admin: AIOKafkaAdminClient, settings: Settings) -> None:
         for answer, right in ((writing, "Write"), (reading, "Read"))
         for topic, [(_, code)] in answer.errors
     )
+
+
+async def warn_of_unread_results(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    """Warn if results may not be read: only a group that has lost its offsets, or is new, would need it."""
+    if settings.kafka.auto_offset_reset is not AutoOffsetReset.AFTER_RESULTS:
+        return
+    topic, group = settings.topics.predictions, settings.kafka.group_id
+    step = TxnOffsetCommitRequest(transactional_id(settings, 0), group, -1, -1, [(topic, [(NOWHERE, 0, "")])])
+    answer = await _asked(admin, step)
+    for _, [(_, code)] in answer.errors:
+        if missing := denial(for_code(code)(topic), topic_right="Read"):
+            log.warning(
+                "results may not be read",
+                why=missing,
+                then="a partition in which the group has no offset, but results, will not start "
+                "(DIGITS_KAFKA__AUTO_OFFSET_RESET)",
+            )
 
 
 def denial(error: BaseException, *, topic_right: str = "Write") -> str | None:

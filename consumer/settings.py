@@ -31,6 +31,15 @@ class OnLostOffset(StrEnum):
     """Until 1.0 it ended the service. Taken for one more release, with a warning, as `PARK`."""
 
 
+class AutoOffsetReset(StrEnum):
+    """Where a partition starts if the group has no offset in it."""
+
+    AFTER_RESULTS = "after-results"
+    EARLIEST = "earliest"
+    LATEST = "latest"
+    NONE = "none"
+
+
 class ServiceKafkaSettings(KafkaSettings):
     """``DIGITS_KAFKA__…``: the connection, and how the service uses it."""
 
@@ -38,6 +47,13 @@ class ServiceKafkaSettings(KafkaSettings):
         default=OnLostOffset.PARK,
         description="park: leave the partition alone and not ready until the group's offset is repaired, while all "
         "others go on; earliest: go on at the start of the log.",
+    )
+    auto_offset_reset: AutoOffsetReset = Field(
+        default=AutoOffsetReset.AFTER_RESULTS,
+        description="Where a partition starts if the group has no offset in it. after-results: after the last request "
+        "whose results are in the predictions topic, at the start of the log if there are none; earliest: at the start "
+        "of the log, so that all of it is answered again; latest: at its end, so that nothing of it is answered; none: "
+        "it does not start.",
     )
     wait_s: float = Field(
         default=60, gt=0, le=DAY_S, description="How long to keep trying to reach the brokers at the start."

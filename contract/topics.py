@@ -10,6 +10,8 @@ MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 """A request's value, by default; the requests topic allows 64 KiB more for key, headers and framing."""
 DEAD_LETTER_OVERHEAD_BYTES: Final = 1024 * 1024
 """Room for the headers that a dead letter adds to the original record."""
+CLOCK_TOLERANCE_MS: Final = 3_600_000
+"""A request may be dated so far ahead of the brokers' time: Kafka's default of ``message.timestamp.after.max.ms``."""
 
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 

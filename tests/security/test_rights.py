@@ -30,6 +30,7 @@ from tests.harness.waiting import eventually
 from tests.security.conftest import User
 
 SERVICE = documented("### The service")
+READ_RESULTS = documented("\nThe service reads its own results")
 SETTINGS = documented("\nOne more right is worth giving.")
 KEDA = documented("### KEDA")
 COMMANDS = {name: documented(f"\n`{name}`") for name in ("send", "watch", "dead-letters", "replay", "audit")}
@@ -118,7 +119,7 @@ async def test_with_these_rights_it_works_until_one_is_withdrawn_which_ends_it_w
 async def test_a_large_dead_letter_has_its_bytes_where_the_topics_settings_may_be_read(
     secure_broker: Broker, user: User, *, sees_settings: bool
 ) -> None:
-    await rights_but(secure_broker, user, [*SERVICE, *(SETTINGS if sees_settings else [])])
+    await rights_but(secure_broker, user, [*SERVICE, *READ_RESULTS, *(SETTINGS if sees_settings else [])])
     large = b"no image" * 200_000
     async with running_service(secure_broker, user.environment) as service:
         await secure_broker.send([large, b"no image"], partition=0)
@@ -141,6 +142,28 @@ async def answered(secure_broker: Broker) -> Broker:
     records = [record for each in answers for record in (*each.results, *each.dead_letters)]
     await publish(secure_broker, records, committed={0: 2})
     return secure_broker
+
+
+@pytest.mark.parametrize("may_read", [True, False])
+async def test_results_are_read_only_where_the_group_has_no_offset_and_a_missing_right_is_named(
+    secure_broker: Broker, user: User, *, may_read: bool
+) -> None:
+    await secure_broker.send(drawn_digits(3), partition=0)
+    requests = await secure_broker.read(secure_broker.topics.requests)
+    await publish(secure_broker, answer(secure_broker, requests[0]).results)  # and nothing is committed
+    await rights_but(secure_broker, user, [*SERVICE, *(READ_RESULTS if may_read else [])])
+    async with starting_service(secure_broker, user.environment) as service:
+        if may_read:
+            await secure_broker.everything_answered()
+        else:
+            assert await service.wait(deadline_s=START_DEADLINE_S) == 1
+            missing = f"topic {secure_broker.topics.predictions} may not be read (ACL: Read on the topic)"
+            assert fatal(service).startswith(f"{missing}: it is read since the group has no offset in ")
+            assert "DIGITS_KAFKA__AUTO_OFFSET_RESET=earliest" in fatal(service)
+        warned = [event["event"] for event in service.events if event["event"] == "results may not be read"]
+    assert warned == ([] if may_read else ["results may not be read"])
+    answered = [position(result) for result in await secure_broker.results()]
+    assert answered == [(0, offset) for offset in range(3 if may_read else 1)]
 
 
 async def test_asking_for_rights_leaves_no_trace(answered: Broker, user: User, monkeypatch: pytest.MonkeyPatch) -> None:

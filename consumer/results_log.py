@@ -1,0 +1,169 @@
+"""Reads the end of a partition of results, and single requests, with clients of its own outside any group."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from consumer.after_results import Record
+from consumer.errors import Fatal, Lost
+from consumer.metadata import MAX_AGE_MS, temper
+from consumer.position import SECOND_LOOK_PAUSE_S, SECOND_LOOKS
+from consumer.settings import Settings
+from contract.batches import Unreadable
+from contract.closing import closed, hung_up
+from contract.topics import CLOCK_TOLERANCE_MS
+
+log = structlog.get_logger()
+
+ANSWER_S: Final = 15.0
+"""How long to wait for the next answer of the brokers."""
+SEARCH_S: Final = 120.0
+"""How long to look for a result. Some millions are read in this time."""
+POLL_MS: Final = 500
+POLL_RECORDS: Final = 500
+"""Parsed at once: some milliseconds, in which the event loop does nothing else."""
+FETCH_BYTES: Final = 1024 * 1024
+STOP_S: Final = 1.0
+UNDECIDED_PAUSE_S: Final = 0.25
+ABORT_INTERVAL_S: Final = 10.0
+"""A broker looks so often for transactions that have timed out."""
+OTHERWISE: Final = (
+    "DIGITS_KAFKA__AUTO_OFFSET_RESET=earliest answers everything again that is in the log, latest skips it"
+)
+
+
+class Reader:
+    """Reads spans of partitions. Owner: the task that looks for a result.
+
+    Parameters
+    ----------
+    client
+        A started consumer outside any group that reads what is committed.
+    deadline_s
+        When to give up, of the monotonic clock.
+    """
+
+    def __init__(self, client: AIOKafkaConsumer, deadline_s: float) -> None:
+        self._client = client
+        self._deadline_s = deadline_s
+
+    async def read(self, partition: TopicPartition, span: range) -> AsyncGenerator[Sequence[Record], None]:
+        """Give the committed records of a span in order, some at a time.
+
+        Raises
+        ------
+        Fatal
+            It takes too long.
+        TimeoutError
+            Nothing comes.
+        """
+        self._client.assign([partition])  # no await until it is positioned: it never has to ask where to start
+        self._client.seek(partition, span.start)
+        moved_s, position = time.monotonic(), span.start
+        while position < span.stop:
+            self._check_deadline(partition)
+            async with asyncio.timeout(ANSWER_S):
+                fetched = await self._client.getmany(partition, timeout_ms=POLL_MS, max_records=POLL_RECORDS)
+                before, position = position, await self._client.position(partition)
+            if records := [record for record in fetched.get(partition, []) if record.offset < span.stop]:
+                yield records
+            if position > before:  # also past markers and aborted records, of which nothing is given
+                moved_s = time.monotonic()
+            elif time.monotonic() - moved_s > ANSWER_S:
+                raise TimeoutError(f"nothing can be read from offset {position} on")
+
+    async def first(self, partition: TopicPartition, span: range) -> Record | None:
+        """Return the first committed record of a span, None if there is none."""
+        if not span:
+            return None
+        async with contextlib.aclosing(self.read(partition, span)) as reading:
+            async for records in reading:
+                return records[0]
+        return None
+
+    async def first_since(self, results: TopicPartition, log: range, request: Record | None) -> int:
+        """Return where the results of a request and those after it can begin: none is older than its request."""
+        if request is None or isinstance(request, Unreadable) or request.timestamp <= CLOCK_TOLERANCE_MS:
+            return log.start
+        async with asyncio.timeout(ANSWER_S):
+            found = await self._client.offsets_for_times({results: request.timestamp - CLOCK_TOLERANCE_MS})
+        return log.stop if found[results] is None else max(log.start, found[results].offset)
+
+    def _check_deadline(self, partition: TopicPartition) -> None:
+        if time.monotonic() > self._deadline_s:
+            raise Fatal(
+                f"no result was found within {SEARCH_S:g} s in {partition.topic}/{partition.partition}, which holds "
+                f"many of others: commit an offset for the group; or {OTHERWISE}"
+            )
+
+
+async def decided(client: AIOKafkaConsumer, results: TopicPartition, end: int, within_s: float) -> None:
+    """Return when every transaction has ended that had begun below an offset.
+
+    Our own producer has fenced who was before it in this group. Somebody of another group, from before it was
+    renamed, say, may have sent results and not yet committed them: they are not to be seen, and may come.
+
+    Raises
+    ------
+    Lost
+        One is still open.
+    """
+    begun_s, told = time.monotonic(), False
+    while True:
+        async with asyncio.timeout(ANSWER_S):
+            stable = (await client.end_offsets([results]))[results]
+        if stable >= end:
+            return
+        name = f"{results.topic}/{results.partition}"
+        if time.monotonic() - begun_s > within_s:
+            raise Lost(f"a transaction in {name} hides the results from offset {stable} on, for {within_s:g} s now")
+        if not told:
+            log.info("transaction is open", partition=name, offset=stable, then=f"waiting {within_s:g} s for its end")
+            told = True
+        await asyncio.sleep(UNDECIDED_PAUSE_S)
+
+
+async def looked_at_again(client: AIOKafkaConsumer, source: TopicPartition, requests: range, offset: int) -> range:
+    """Return the offsets of a log once an offset is among them, or after some looks: see `SECOND_LOOK_PAUSE_S`."""
+    for _ in range(SECOND_LOOKS):
+        if offset < requests.stop:
+            break
+        await asyncio.sleep(SECOND_LOOK_PAUSE_S)
+        async with asyncio.timeout(ANSWER_S):
+            requests = range(requests.start, (await client.end_offsets([source]))[source])
+    return requests
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings, servers: Sequence[str], isolation_level: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """Start a consumer outside any group, and stop it; `servers` are brokers known to be alive."""
+    options = settings.kafka.client_options()
+    client = AIOKafkaConsumer(
+        **options | {"bootstrap_servers": list(servers) or options["bootstrap_servers"]},
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level=isolation_level,
+        request_timeout_ms=settings.kafka.request_timeout_ms,
+        metadata_max_age_ms=MAX_AGE_MS,
+        max_partition_fetch_bytes=FETCH_BYTES,
+    )
+    temper(client._client, settings.kafka.request_timeout_ms)  # noqa: SLF001  # it takes no client from outside
+    in_order = False
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            await client.start()
+        yield client
+    finally:
+        try:
+            in_order = await closed(client.stop, STOP_S)
+        finally:  # also where nobody has the time to wait for it
+            if not in_order:
+                await hung_up(client._client, STOP_S)  # noqa: SLF001  # what stop() does last

@@ -1,0 +1,210 @@
+"""A group that has no offset: where its partitions start by ``AUTO_OFFSET_RESET``, on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import NewPartitions, RecordsToDelete
+from structlog.testing import capture_logs
+
+from broker import Cluster
+from consumer import results_log, service
+from consumer.after_results import Start
+from consumer.errors import Fatal, Lost
+from consumer.reset import reset_offset
+from consumer.settings import Settings
+from producer.errors import Exit
+from tests.harness.answers import Outgoing, answer, open_transaction, publish
+from tests.harness.broker import Broker, fresh_topics
+from tests.harness.images import drawn_digits
+from tests.harness.producer import run
+from tests.harness.service import Service, running_service
+from tests.harness.waiting import eventually
+
+ANSWERED, WAITING = 5_000, 500
+REQUESTS = 10
+
+
+def resets(service: Service) -> dict[str, dict[str, Any]]:
+    """What is logged of each partition without an offset; the last of it, where the group has rebalanced."""
+    return {event["partition"]: event for event in service.events if event["event"] == "no committed offset"}
+
+
+@pytest.fixture
+async def shared(cluster: Cluster) -> AsyncIterator[Broker]:
+    """Eight partitions of requests, and four of results: two share each."""
+    async with fresh_topics(cluster, partitions=4) as broker:
+        await broker.admin.create_partitions({broker.topics.requests: NewPartitions(8)})
+        broker.partitions = 8
+        yield broker
+
+
+async def results_in(broker: Broker) -> int:
+    broker.partitions = 4
+    found = await broker.results()
+    broker.partitions = 8
+    return len(found)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_a_renamed_group_answers_only_what_waits_and_the_audit_is_clean(shared: Broker) -> None:
+    digits, each = drawn_digits(25), ANSWERED // 8
+    async with running_service(shared) as before:
+        await eventually(lambda: resets(before), lambda told: len(told) == 8)  # it knows of all partitions
+        await shared.send(digits * (ANSWERED // len(digits)))
+        await shared.everything_answered(deadline_s=120)
+        assert {event["level"] for event in resets(before).values()} == {"info"}
+        before.terminate()
+        assert await before.wait() == 0
+    assert await results_in(shared) == ANSWERED
+    for partition in range(5):  # of three others nothing waits
+        await shared.send(digits * (WAITING // 5 // len(digits)), partition=partition)
+    shared.group_id += "-renamed"
+    async with running_service(shared) as after:
+        told = await eventually(lambda: resets(after), lambda told: len(told) == 8)
+        await shared.everything_answered()
+        assert {(event["level"], event["log_start"], event["then"]) for event in told.values()} == {
+            ("warning", 0, f"going on at {each}")
+        }
+        # Where nothing waits, it is committed all the same: the next owner need not look again.
+        await eventually(shared.committed_offsets, lambda at: at == {p: each + 100 * (p < 5) for p in range(8)})
+    assert await results_in(shared) == ANSWERED + WAITING
+    result = await run(shared, "audit", "--json")
+    (numbers,) = result.lines
+    assert (result.exit_code, result.err) == (Exit.OK, "")
+    assert (numbers["requests"], numbers["results"], numbers["pending"]) == (ANSWERED + WAITING, ANSWERED + WAITING, 0)
+
+
+@pytest.fixture
+async def answered(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Broker:
+    """Ten requests in partition 0; of nothing else are there results yet, and nothing is committed."""
+    await broker.send(drawn_digits(REQUESTS), partition=0)
+    for name, value in broker.environment.items():
+        monkeypatch.setenv(name, value)
+    return broker
+
+
+async def results_of(broker: Broker, count: int, statuses: Iterable[str] = ("unsure",)) -> list[Outgoing]:
+    requests = [each for each in await broker.read(broker.topics.requests) if each.partition == 0]
+    return [result for each in requests[:count] for result in answer(broker, each, list(statuses)).results]
+
+
+async def reset(broker: Broker, results: int = 0) -> tuple[Start, dict[str, Any]]:
+    """Decide where partition 0 starts; return this and what is logged."""
+    source = TopicPartition(broker.topics.requests, 0)
+    async with service._consumer(Settings(), asyncio.Event()) as consumer:
+        with capture_logs() as said:
+            start = await reset_offset(consumer, source, TopicPartition(broker.topics.predictions, results), Settings())
+    (event,) = [event for event in said if event["event"] == "no committed offset"]
+    return start, dict(event)
+
+
+async def test_it_goes_on_after_an_archive_although_others_and_strangers_lie_after_it(answered: Broker) -> None:
+    ours = await results_of(answered, 4, ["unsure", "failed", "recognised"])
+    strange = ours[0].copy()
+    strange.value = b"not ours"
+    elsewhere = ours[0].copy()
+    elsewhere.value["source"]["topic"] = "elsewhere"
+    await publish(answered, ours)
+    await publish(answered, [*[elsewhere] * 600, strange])
+    await publish(answered, await results_of(answered, 9), abort=True)
+    start, event = await reset(answered)
+    assert start == Start(4, "request 3 was answered last", is_known=True)
+    assert (event["log_level"], event["log_start"], event["then"]) == ("warning", 0, "going on at 4")
+
+
+async def test_where_no_result_is_left_it_starts_at_the_start_of_the_log(answered: Broker) -> None:
+    await publish(answered, await results_of(answered, 4))
+    assert (await reset(answered, results=1))[0].offset == 0  # no one has ever written there
+    results = TopicPartition(answered.topics.predictions, 0)
+    await answered.admin.delete_records({results: RecordsToDelete(before_offset=4)})
+    start, event = await reset(answered)  # only the mark of the commit is left
+    assert (start.offset, start.is_known, event["log_level"]) == (0, False, "info")
+
+
+async def test_results_of_a_log_that_was_deleted_say_nothing_of_the_new_one(
+    answered: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results_log, "SECOND_LOOK_PAUSE_S", 0)
+    ours = await results_of(answered, 1)
+    ours[0].value["source"] |= {"offset": REQUESTS}
+    await publish(answered, ours)
+    assert (await reset(answered))[0].offset == 0
+    ours[0].value["source"] |= {"offset": 5, "timestamp_ms": 7}  # another request lies there, of another time
+    await publish(answered, ours)
+    start, event = await reset(answered)
+    assert (start.offset, event["log_level"]) == (0, "warning")
+    assert "the topic was created again" in event["why"]
+
+
+async def test_results_older_than_any_request_that_is_left_are_not_looked_for(
+    answered: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results_log, "CLOCK_TOLERANCE_MS", -60_000)  # as if the results were a minute older
+    await publish(answered, await results_of(answered, 4))
+    start, _ = await reset(answered)
+    assert (start.offset, start.is_known) == (0, False)
+
+
+async def test_results_in_a_transaction_that_is_open_are_waited_for(
+    answered: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await publish(answered, await results_of(answered, 2))
+    async with open_transaction(answered, await results_of(answered, 6)) as somebody:
+        with monkeypatch.context() as patch:
+            patch.setattr("consumer.reset.ABORT_INTERVAL_S", -9.5)
+            with pytest.raises(Lost, match=r"a transaction in .* hides the results from offset 3 on"):
+                await reset(answered)
+        waiting = asyncio.create_task(reset(answered))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(waiting), 1)
+        await somebody.commit_transaction()
+        assert (await waiting)[0].offset == 6
+
+
+@pytest.mark.parametrize(
+    ("way", "level", "goes_on_at", "is_committed"),
+    [("earliest", "warning", 0, False), ("latest", "warning", REQUESTS, True)],
+)
+async def test_earliest_and_latest_ask_no_results(
+    answered: Broker, monkeypatch: pytest.MonkeyPatch, way: str, level: str, goes_on_at: int, *, is_committed: bool
+) -> None:
+    monkeypatch.setenv("DIGITS_KAFKA__AUTO_OFFSET_RESET", way)
+    await publish(answered, await results_of(answered, 4))
+    start, event = await reset(answered)
+    assert start == Start(goes_on_at, f"AUTO_OFFSET_RESET={way}", is_known=is_committed)
+    assert event["log_level"] == level
+
+
+async def test_with_none_a_group_without_an_offset_does_not_start(
+    answered: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIGITS_KAFKA__AUTO_OFFSET_RESET", "none")
+    with pytest.raises(Fatal, match=rf"group {answered.group_id} has no committed offset in .*/0, whose log has the "):
+        await reset(answered)
+
+
+async def test_a_result_that_lies_among_too_many_others_is_given_up_in_one_sentence(
+    answered: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumer.reset.SEARCH_S", -1)
+    await publish(answered, await results_of(answered, 4))
+    with pytest.raises(Fatal, match="AUTO_OFFSET_RESET=earliest answers everything again"):
+        await reset(answered)
+
+
+async def test_what_latest_has_skipped_stays_skipped_and_what_came_after_does_not(answered: Broker) -> None:
+    async with running_service(answered, {"DIGITS_KAFKA__AUTO_OFFSET_RESET": "latest"}) as first:
+        await eventually(answered.committed_offsets, lambda at: at[0] == REQUESTS)
+        first.kill()
+    await answered.expel_members()
+    await answered.send(drawn_digits(3), partition=0)
+    async with running_service(answered, {"DIGITS_KAFKA__AUTO_OFFSET_RESET": "latest"}):
+        await answered.everything_answered()
+    found = [result.source.offset for result in await answered.results()]
+    assert found == [REQUESTS, REQUESTS + 1, REQUESTS + 2]
