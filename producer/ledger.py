@@ -2,15 +2,23 @@
 
 The three topics are entered in the order of their logs; requests up to an offset before the results of
 that offset. An entry stays only as long as something about it is open, so memory grows with the gaps.
+
+What retention has deleted is not missing. It deletes from the start of a log, so what may be gone (*expired*) is
+answers before the first one that is left of this partition. And no answer is older than its request: one whose request
+is newer than the oldest record that is left of the log was never deleted, and has to be there. The second rule matters
+where the results that are missing are just those before the first one that is left, or where none is left at all,
+while other partitions of requests have theirs in the same log.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
 from contract.records import request_id, result_id
+from contract.topics import CLOCK_TOLERANCE_MS
 from producer.contradictions import Answered, Asked, Kept, of_letter, of_result
 from producer.report import OFFENDERS, Report
 
@@ -56,6 +64,8 @@ class Ledger:
         # Before these, a result or letter that is not there may have been deleted.
         self._results_from: ItemPlace = NEVER if results_cut else (0, 0)
         self._letters_from: ItemPlace = NEVER if letters_cut else (0, 0)
+        # How old the oldest is that is left of either. Until that is known, any answer may have been deleted.
+        self._results_since_ms = self._letters_since_ms = math.inf
         self._open: dict[int, _Open] = {}
         self._newest: ItemPlace = (-1, 0)
         self._expired_offset = -1
@@ -64,6 +74,14 @@ class Ledger:
         self._results_over = False
         self.newest_letter: ItemPlace = (-1, 0)
         """Place of the latest dead letter entered."""
+
+    def results_begin(self, timestamp_ms: int) -> None:
+        """Take note how old the oldest result is that is left in the partition they lie in, of whatever request."""
+        self._results_since_ms = timestamp_ms
+
+    def letters_begin(self, timestamp_ms: int) -> None:
+        """Take note of the same for the dead letters."""
+        self._letters_since_ms = timestamp_ms
 
     def request(self, asked: Asked) -> None:
         """Enter a request below the committed offset."""
@@ -95,7 +113,7 @@ class Ledger:
         self.newest_letter = max(self.newest_letter, place)
         if self._letters_from == NEVER:
             self._letters_from = place
-        if place[0] < self._first or self._has_lost_result(place):
+        if place[0] < self._first or self._has_lost_result(kept):
             return  # its result cannot be judged, so neither can it
         if place < self._letters_from:
             self._report.contradicts(f"dead letter {kept.letter.result_id} stands behind one of a later item")
@@ -115,8 +133,8 @@ class Ledger:
 
     def letters_drawn(self, place: ItemPlace) -> None:
         """Take note that every dead letter up to a place has been entered: what is not among them will not come."""
-        if place < self._letters_from:
-            self._failed.pop(place, None)
+        if place in self._failed and self._may_lack_letter(self._failed[place], place):
+            del self._failed[place]
 
     def results_drawn(self) -> None:
         """Take note that every result has been entered."""
@@ -124,30 +142,47 @@ class Ledger:
 
     def close(self) -> None:
         """Draw the balance of what is still open; all three logs have been entered to their ends."""
+        self._results_over = True
         for entry in self._open.values():
             self._miss(entry)
         for place, answered in self._failed.items():
-            if place >= self._letters_from:
+            if not self._may_lack_letter(answered, place):
                 self._report.contradicts(f"failed result {answered.result.result_id} has no dead letter")
-        for place, kept in self._letters.items():
-            if place >= self._results_from:
+        for kept in self._letters.values():
+            if not self._has_lost_result(kept):
                 self._report.contradicts(f"dead letter {kept.letter.result_id} has no failed result of its own")
 
     def _start_results_at(self, place: ItemPlace) -> None:
         """Take the first result that is left: whatever should stand before it may have been deleted."""
         self._results_from = place
         self._expire_before(place[0])
-        self._letters = {each: kept for each, kept in self._letters.items() if each >= place}
-        if place[1] > 0 and place[0] in self._open:
+        self._letters = {each: kept for each, kept in self._letters.items() if not self._has_lost_result(kept)}
+        if place[1] > 0 and place[0] in self._open and self._may_be_deleted(self._open[place[0]].asked.timestamp_ms):
             self._expire(place[0])
             self._open[place[0]].seen.update(range(place[1]))
 
-    def _has_lost_result(self, place: ItemPlace) -> bool:
-        """Say whether the result of a place may have been deleted; where none has come yet, that is open."""
-        return place < self._results_from and (self._results_from != NEVER or self._results_over)
+    def _may_be_deleted(self, timestamp_ms: int) -> bool:
+        """Say whether a request is old enough for its results to have been deleted."""
+        return timestamp_ms <= self._results_since_ms + CLOCK_TOLERANCE_MS
+
+    def _has_lost_result(self, kept: Kept) -> bool:
+        """Say whether the result of a dead letter may have been deleted; while none has come yet, that is open."""
+        place = (kept.letter.origin_offset, kept.letter.item_index)
+        is_known = self._results_from != NEVER or self._results_over
+        return is_known and place < self._results_from and self._may_be_deleted(kept.letter.origin_timestamp_ms)
+
+    def _may_lack_letter(self, failed: Answered, place: ItemPlace) -> bool:
+        """Say whether the dead letter of a failed result may have been deleted."""
+        is_old = failed.result.source.timestamp_ms <= self._letters_since_ms + CLOCK_TOLERANCE_MS
+        return is_old and place < self._letters_from
 
     def _expire_before(self, offset: int) -> None:
-        for each in [each for each in self._open if each < offset]:
+        deletable = [
+            each
+            for each, entry in self._open.items()
+            if each < offset and self._may_be_deleted(entry.asked.timestamp_ms)
+        ]
+        for each in deletable:
             self._expire(each)
             del self._open[each]
 
@@ -191,7 +226,8 @@ class Ledger:
 
     def _miss(self, entry: _Open) -> None:
         offset = entry.asked.offset
-        if (offset, 0) < self._results_from and not entry.seen:
+        is_before_the_first = (offset, 0) < self._results_from and not entry.seen
+        if is_before_the_first and self._may_be_deleted(entry.asked.timestamp_ms):
             self._expire(offset)
         elif entry.count is None:
             self._report.missing += 1

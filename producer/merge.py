@@ -53,6 +53,8 @@ class Merge:
         self._requests, self._predictions, self._letters = family
         self._ledgers = {partition.partition: self._ledger(partition) for partition in self._requests}
         self._streams: dict[TopicPartition, _Stream] = {}
+        self._begun: set[TopicPartition] = set()
+        """Partitions of results and dead letters of which the first one has come."""
         self.answered_without_offset: set[TopicPartition] = set()
         """Partitions of requests where the group had committed nothing, and yet there are results."""
         for reader, partitions in zip(readers, family, strict=True):
@@ -116,6 +118,7 @@ class Merge:
         except ValueError as error:
             self._report.contradicts(f"{where} is no result: {' '.join(str(error).split())}")
             return
+        self._note_first(partition, record.timestamp)
         source, index = result.source, result.item.index
         number = self._number_of(source.topic, source.partition)
         if number is None or self._scope.results_of(number) != partition:
@@ -160,12 +163,24 @@ class Merge:
         if isinstance(found, Stranger):
             self._report.contradicts(f"{where} is no dead letter: {found.why}")
             return True
+        self._note_first(partition, found.timestamp_ms)
         number = self._number_of(found.letter.origin_topic, found.letter.origin_partition)
         if number is None or self._scope.letters_of(number) != partition:
             self._report.contradicts(f"{where}: the dead letter {found.letter.result_id} does not belong here")
         elif not self._is_pending(number, found.letter.origin_offset):
             self._ledgers[number].letter(Kept(found.letter, found.key, found.value is not None))
         return True
+
+    def _note_first(self, partition: TopicPartition, timestamp_ms: int) -> None:
+        """Report to the ledgers how old the first result, or dead letter, of a partition is."""
+        if partition in self._begun:
+            return
+        self._begun.add(partition)
+        for number, ledger in self._ledgers.items():
+            if self._scope.results_of(number) == partition:
+                ledger.results_begin(timestamp_ms)
+            elif self._scope.letters_of(number) == partition:
+                ledger.letters_begin(timestamp_ms)
 
     def _number_of(self, topic: str, number: int) -> int | None:
         """Return the number of a partition of requests, None if there is no such one."""

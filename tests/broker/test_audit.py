@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -15,6 +16,7 @@ from broker import Cluster
 from contract import headers
 from contract.batches import Unreadable
 from contract.settings import ClientSettings, KafkaSettings
+from contract.topics import CLOCK_TOLERANCE_MS
 from producer.audit import audit as audit_topics
 from producer.clients import open_reader
 from producer.cluster import look_around
@@ -448,6 +450,25 @@ async def test_requests_whose_results_retention_has_taken_are_expired(
     await world.broker.admin.delete_records({place: RecordsToDelete(before_offset=kept_from)})
     _, numbers = await audit(world.broker)
     assert (numbers["requests"], numbers["expired"], faults(numbers)) == (4, expired, {})
+
+
+async def test_a_result_is_missing_and_not_expired_if_older_ones_of_other_partitions_are_left(cluster: Cluster) -> None:
+    async with fresh_topics(cluster, partitions=1) as broker:
+        await broker.admin.create_partitions({broker.topics.requests: NewPartitions(2)})
+        await eventually(lambda: partition_counts(broker), lambda counts: sorted(counts) == [1, 1, 2])
+        broker.partitions = 2
+        one, other = await build(broker, [0, 1])
+        gone, kept = other.results[0].copy(), other.results[0].copy()
+        gone.timestamp_ms = kept.timestamp_ms = time.time_ns() // 1_000_000 - 2 * CLOCK_TOLERANCE_MS
+        outgoing = [gone, kept, *other.results[1:], *one.results[1:], *one.letters, *other.letters]
+        for each in outgoing:
+            each.partition = 0
+        await publish(broker, outgoing, committed={0: 4, 1: 4})
+        place = TopicPartition(broker.topics.predictions, 0)
+        await broker.admin.delete_records({place: RecordsToDelete(before_offset=1)})
+        result, numbers = await audit(broker)
+    assert (numbers["expired"], faults(numbers)) == (0, {"missing": 1})
+    assert f"missing: every result of {broker.topics.requests}/0/0" in result.err
 
 
 async def test_failed_results_whose_letters_retention_has_taken_cannot_be_judged(world: World) -> None:

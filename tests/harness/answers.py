@@ -32,6 +32,8 @@ class Outgoing:
     value: Any
     """Bytes, None, or what becomes JSON."""
     headers: list[tuple[str, bytes]]
+    timestamp_ms: int | None = None
+    """When it claims to be written; None: when it is."""
 
     def copy(self) -> Outgoing:
         return copy.deepcopy(self)
@@ -92,7 +94,8 @@ async def open_transaction(
         await producer.begin_transaction()
         for record in records:
             value = record.value if record.value is None or isinstance(record.value, bytes) else _json(record.value)
-            await producer.send(record.topic, value, key=record.key, partition=record.partition, headers=record.headers)
+            about = {"key": record.key, "headers": record.headers, "timestamp_ms": record.timestamp_ms}
+            await producer.send(record.topic, value, partition=record.partition, **about)
         if committed:
             offsets = {TopicPartition(broker.topics.requests, each): at for each, at in committed.items()}
             await producer.send_offsets_to_transaction(offsets, broker.group_id)

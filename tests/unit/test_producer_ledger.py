@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from contract.dead_letters import DeadLetter
 from contract.records import Result
 from contract.schema import EXAMPLES
+from contract.topics import CLOCK_TOLERANCE_MS
 from producer.contradictions import Answered, Asked, Kept
 from producer.ledger import Ledger
 from producer.report import OFFENDERS, Report
@@ -24,8 +25,8 @@ def ledger(report: Report, **changed: Any) -> Ledger:
     return Ledger(report, topic=TOPIC, partition=3, **whole | changed)
 
 
-def asked(offset: int) -> Asked:
-    return Asked(offset, timestamp_ms=7, key=None, request_id=None, echo={})
+def asked(offset: int, timestamp_ms: int = 7) -> Asked:
+    return Asked(offset, timestamp_ms=timestamp_ms, key=None, request_id=None, echo={})
 
 
 def answered(offset: int, index: int, count: int, status: str) -> Answered:
@@ -118,3 +119,26 @@ def test_where_all_results_are_deleted_nothing_can_be_judged() -> None:
     books.close()
     assert report.clean
     assert report.expired == 5
+
+
+def test_a_request_too_new_to_have_lost_its_result_is_missing_just_before_the_first_that_is_left() -> None:
+    report = Report()
+    books = ledger(report, results_cut=True)
+    books.results_begin(0)  # that of another partition of requests
+    for offset, timestamp_ms in enumerate([CLOCK_TOLERANCE_MS, CLOCK_TOLERANCE_MS + 1, 7]):
+        books.request(asked(offset, timestamp_ms))
+    books.result(answered(2, 0, 1, "recognised"))
+    books.close()
+    assert (report.expired, report.missing) == (1, 1)
+    assert report.offenders == [f"missing: every result of {TOPIC}/3/1"]
+
+
+def test_where_no_result_is_left_those_of_requests_that_are_too_new_are_missing() -> None:
+    report = Report()
+    books = ledger(report, results_cut=True)
+    books.results_begin(0)
+    for offset, timestamp_ms in enumerate([7, CLOCK_TOLERANCE_MS + 1]):
+        books.request(asked(offset, timestamp_ms))
+    books.results_drawn()
+    books.close()
+    assert (report.expired, report.missing) == (1, 1)

@@ -13,7 +13,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.topics import TopicSettings
+from contract.topics import CLOCK_TOLERANCE_MS, TopicSettings
 from producer import merge
 from producer.logs import Span
 from producer.report import Report
@@ -63,12 +63,14 @@ class Logs:
         ]
         self.written = {each: [] for topic in self.topics for each in topic}
 
-    def append(self, outgoing: Outgoing) -> ConsumerRecord:
+    def append(self, outgoing: Outgoing, at_ms: int = 7) -> ConsumerRecord:
         topic = self.topics[NAMES.index(outgoing.topic)]
         partition = topic[outgoing.partition % len(topic)]
         log = self.written[partition]
         value = outgoing.value if isinstance(outgoing.value, bytes) else json.dumps(outgoing.value).encode()
-        record = ConsumerRecord(*partition, len(log), 7, 0, outgoing.key, value, None, 0, 0, tuple(outgoing.headers))
+        record = ConsumerRecord(
+            *partition, len(log), at_ms, 0, outgoing.key, value, None, 0, 0, tuple(outgoing.headers)
+        )
         log.append(record)
         return record
 
@@ -81,14 +83,16 @@ class Logs:
         return Scope(requests, predictions, letters, {each: spans[each].end for each in requests}, spans)
 
 
-def play(requests: Sequence[Sequence[str]], counts: Sequence[int] = (1, 1, 1)) -> Logs:
-    """Ask in each partition in turn, and answer as the service does."""
+def play(requests: Sequence[Sequence[str]], counts: Sequence[int] = (1, 1, 1), interval_ms: int = 0) -> Logs:
+    """Ask in each partition in turn, and answer as the service does, the next after an interval."""
     logs = Logs(counts)
     for number, statuses in enumerate(requests):
-        request = logs.append(Outgoing(TOPICS.requests, number % counts[0], b"key", b"image", [("request-id", b"r")]))
+        at_ms = 7 + number * interval_ms
+        asked = Outgoing(TOPICS.requests, number % counts[0], b"key", b"image", [("request-id", b"r")])
+        request = logs.append(asked, at_ms)
         answered = answer(cast("Broker", Playing()), request, statuses)
         for outgoing in (*answered.results, *answered.dead_letters):
-            logs.append(outgoing)
+            logs.append(outgoing, at_ms)
     return logs
 
 
@@ -135,7 +139,8 @@ def _source(result: ConsumerRecord) -> dict[str, int]:
 def test_what_retention_has_left_is_clean_and_what_it_has_taken_is_expired(
     requests: list[list[str]], data: st.DataObject
 ) -> None:
-    logs = play(requests, data.draw(st.sampled_from([(1, 1, 1), (2, 2, 2), (3, 2, 1), (4, 1, 2), (1, 2, 2)])))
+    counts = data.draw(st.sampled_from([(1, 1, 1), (2, 2, 2), (3, 2, 1), (4, 1, 2), (1, 2, 2)]))
+    logs = play(requests, counts, data.draw(st.sampled_from([0, CLOCK_TOLERANCE_MS // 3, CLOCK_TOLERANCE_MS * 2])))
     logs.begin = {each: data.draw(st.integers(0, len(log)), str(each)) for each, log in logs.written.items()}
     report, _ = merged(logs)
     assert report.offenders == []
@@ -160,6 +165,25 @@ def test_a_request_without_a_result_is_missing_behind_the_first_result_that_is_l
     report, _ = merged(logs)
     assert (report.requests, report.expired, report.missing) == (10, 4, 1)
     assert report.offenders == [f"missing: every result of {TOPICS.requests}/0/7"]
+
+
+def test_results_of_a_partition_that_are_missing_just_before_its_first_that_is_left_are_found() -> None:
+    logs = play([["recognised"]] * 10, (2, 1, 1), interval_ms=2 * CLOCK_TOLERANCE_MS)
+    logs.begin = {RESULT: 3}  # what is left begins with that of request 1 of partition 1
+    for each in (4, 6):
+        logs.written[RESULT][each] = logs.written[RESULT][3]  # of partition 0: not there, the log is as long as it was
+    report, _ = merged(logs)
+    assert (report.requests, report.expired, report.missing, report.duplicated) == (10, 3, 2, 2)
+    assert f"missing: every result of {TOPICS.requests}/0/2" in report.offenders
+    assert f"missing: every result of {TOPICS.requests}/0/3" in report.offenders
+
+
+def test_a_letter_that_is_missing_just_before_the_first_of_its_partition_that_is_left_is_found() -> None:
+    logs = play([["failed"]] * 10, (2, 1, 1), interval_ms=2 * CLOCK_TOLERANCE_MS)
+    logs.begin = {LETTER: 3}
+    del logs.written[LETTER][4]
+    report, _ = merged(logs)
+    assert report.offenders == [f"inconsistent: failed result {TOPICS.requests}/0/2/0 has no dead letter"]
 
 
 def test_a_failed_result_without_a_letter_is_found_behind_the_first_letter_that_is_left() -> None:
