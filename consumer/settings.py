@@ -53,7 +53,7 @@ class ServiceKafkaSettings(KafkaSettings):
         description="Where a partition starts if the group has no offset in it. after-results: after the last request "
         "whose results are in the predictions topic, at the start of the log if there are none; earliest: at the start "
         "of the log, so that all of it is answered again; latest: at its end, so that nothing of it is answered; none: "
-        "it does not start.",
+        "it is parked until the group has an offset.",
     )
     wait_s: float = Field(
         default=60, gt=0, le=DAY_S, description="How long to keep trying to reach the brokers at the start."

@@ -181,11 +181,11 @@ async def test_earliest_and_latest_ask_no_results(
     assert event["log_level"] == level
 
 
-async def test_with_none_a_group_without_an_offset_does_not_start(
+async def test_with_none_a_partition_without_an_offset_is_left_to_an_operator(
     answered: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DIGITS_KAFKA__AUTO_OFFSET_RESET", "none")
-    with pytest.raises(Fatal, match=rf"group {answered.group_id} has no committed offset in .*/0, whose log has the "):
+    with pytest.raises(OffsetLost, match=rf"group {answered.group_id} has no committed offset in .*/0, whose log has the "):
         await reset(answered)
 
 
