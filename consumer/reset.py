@@ -46,7 +46,7 @@ async def reset_offset(
     Raises
     ------
     OffsetLost
-        The setting leaves the decision to an operator.
+        The setting leaves the decision to an operator, or no result was found in time.
     Fatal
         The results may not be read.
     Lost
@@ -58,8 +58,8 @@ async def reset_offset(
     if way is AutoOffsetReset.NONE:
         raise OffsetLost(
             f"group {settings.kafka.group_id} has no committed offset in {name}, whose log has the offsets "
-            f"{requests.start} to {requests.stop}, and DIGITS_KAFKA__AUTO_OFFSET_RESET=none: stop all instances and set "
-            "the group's offset (kafka-consumer-groups.sh --reset-offsets), or choose after-results, earliest or latest",
+            f"{requests.start} to {requests.stop}, and DIGITS_KAFKA__AUTO_OFFSET_RESET=none: stop all instances, "
+            "then set the group's offset (kafka-consumer-groups.sh --reset-offsets) or another value",
             None,
         )
     if not requests or way is AutoOffsetReset.EARLIEST:
@@ -103,8 +103,10 @@ async def _find_start(
     ------
     Lost
         The brokers did not answer in time, or somebody's transaction hides the end of the results.
+    OffsetLost
+        No result was found in time among those of others.
     Fatal
-        The results may not be read, or there are too many of others.
+        The results may not be read.
     """
     name = f"{source.topic}/{source.partition}"
     servers = live_servers(consumer._client)  # noqa: SLF001  # nothing public tells

@@ -12,9 +12,9 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from consumer.after_results import Record
-from consumer.errors import Fatal, Lost
+from consumer.errors import Lost
 from consumer.metadata import MAX_AGE_MS, temper
-from consumer.position import SECOND_LOOK_PAUSE_S, SECOND_LOOKS
+from consumer.position import SECOND_LOOK_PAUSE_S, SECOND_LOOKS, OffsetLost
 from consumer.settings import Settings
 from contract.batches import Unreadable
 from contract.closing import closed, hung_up
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 ANSWER_S: Final = 15.0
 """How long to wait for the next answer of the brokers."""
 SEARCH_S: Final = 120.0
-"""How long to look for a result. Some millions are read in this time."""
+"""How long to look for a result."""
 POLL_MS: Final = 500
 POLL_RECORDS: Final = 500
 """Parsed at once: some milliseconds, in which the event loop does nothing else."""
@@ -59,7 +59,7 @@ class Reader:
 
         Raises
         ------
-        Fatal
+        OffsetLost
             It takes too long.
         TimeoutError
             Nothing comes.
@@ -98,9 +98,10 @@ class Reader:
 
     def _check_deadline(self, partition: TopicPartition) -> None:
         if time.monotonic() > self._deadline_s:
-            raise Fatal(
+            raise OffsetLost(
                 f"no result was found within {SEARCH_S:g} s in {partition.topic}/{partition.partition}, which holds "
-                f"many of others: commit an offset for the group; or {OTHERWISE}"
+                f"many of others: stop all instances and set the group's offset; or {OTHERWISE}",
+                None,
             )
 
 
@@ -155,7 +156,7 @@ async def opened(settings: Settings, servers: Sequence[str], isolation_level: st
         metadata_max_age_ms=MAX_AGE_MS,
         max_partition_fetch_bytes=FETCH_BYTES,
     )
-    temper(client._client, settings.kafka.request_timeout_ms)  # noqa: SLF001  # it takes no client from outside
+    temper(client._client, settings.kafka.request_timeout_ms, settings.topics.names)  # noqa: SLF001  # it takes no client from outside
     in_order = False
     try:
         async with asyncio.timeout(ANSWER_S):
