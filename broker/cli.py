@@ -72,6 +72,7 @@ def _access(cluster: Cluster, security: Security) -> Iterator[str]:
         ("by certificate", f"{cluster.bootstrap_servers}, such as {security.certificate_file(ADMIN)}"),
         ("by SCRAM", f"{cluster.scram_servers}, SHA-256 or SHA-512"),
         ("by PLAIN", cluster.plain_servers),
+        ("by OAUTHBEARER", f"{cluster.token_servers}, tokens signed by {security.issuer_key_file}"),
         ("authority", str(security.ca_file)),
         *((f"password of {user}", str(security.password_file(user))) for user in USERS),
     ]

@@ -90,6 +90,11 @@ class Cluster:
         return ",".join(f"{HOST}:{node.plain_port}" for node in self.nodes)
 
     @property
+    def token_servers(self) -> str:
+        """Where clients find a secure one that come with a token, by SASL/OAUTHBEARER."""
+        return ",".join(f"{HOST}:{node.token_port}" for node in self.nodes)
+
+    @property
     def client_options(self) -> dict[str, Any]:
         """How an aiokafka client reaches it, as one who may do everything."""
         options = self.security.client_options() if self.security else {}
@@ -155,8 +160,8 @@ class Cluster:
 
     def _start_nodes(self) -> None:
         count = len(self.nodes)
-        free = free_ports(5 * count, avoid=self._port)
-        ports, controllers, relayed, scram, plain = (free[start::5] for start in range(5))
+        free = free_ports(6 * count, avoid=self._port)
+        ports, controllers, relayed, scram, plain, token = (free[start::6] for start in range(6))
         ports[0] = self._port or ports[0]
         for number, node in enumerate(self.nodes, start=1):
             node.port = ports[number - 1]
@@ -165,8 +170,15 @@ class Cluster:
                 node.relayed_port = relayed[number - 1]
                 properties = through_relay(properties, node.relayed_port, self._relays[number - 1])
             if self.security:
-                node.scram_port, node.plain_port = scram[number - 1], plain[number - 1]
-                properties = self.security.secured(properties, node.scram_port, node.plain_port)
+                node.scram_port, node.plain_port, node.token_port = (
+                    scram[number - 1],
+                    plain[number - 1],
+                    token[number - 1],
+                )
+                properties = self.security.secured(
+                    properties, scram_port=node.scram_port, plain_port=node.plain_port, token_port=node.token_port
+                )
+                node.jvm_options = self.security.jvm_options()
             node.configure(properties | self._extra)
         options = self.security.format_options() if self.security else []
         with ThreadPoolExecutor(len(self.nodes)) as pool:

@@ -46,8 +46,10 @@ class Node:
         Where clients reach it, on loopback.
     relayed_port
         Where a relay reaches it, if the cluster has relays.
-    scram_port, plain_port
-        Where clients reach it that come with a password, if the cluster is secure.
+    scram_port, plain_port, token_port
+        Where clients reach it that come with a password or a token, if the cluster is secure.
+    jvm_options
+        More options for its Java.
     keeps_open
         File descriptors that its process holds as long as it lives.
     """
@@ -56,7 +58,8 @@ class Node:
         self.folder = folder
         self.port = port
         self.relayed_port = 0
-        self.scram_port = self.plain_port = 0
+        self.scram_port = self.plain_port = self.token_port = 0
+        self.jvm_options: Sequence[str] = ()
         self.keeps_open: tuple[int, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0  # bytes of the log that belong to earlier starts
@@ -171,7 +174,7 @@ class Node:
         os.kill(self.pid, signal.SIGCONT)
 
     def _java(self) -> list[str]:
-        return [java(), *JVM_OPTIONS, "-cp", f"{jars()}/*"]
+        return [java(), *JVM_OPTIONS, *self.jvm_options, "-cp", f"{jars()}/*"]
 
     def _cut_lifeline(self) -> None:
         if self._process is not None and self._process.stdin is not None:

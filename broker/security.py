@@ -7,12 +7,15 @@
       node.pem                of the nodes, good for the address 127.0.0.1 and for no name
       NAME.pem                certificate and key of a client: its principal is User:NAME
       NAME.password           of the user NAME, for SCRAM and PLAIN
+      issuer.key  jwks.json   of whoever issues tokens for OAUTHBEARER: signs them, and what brokers check them by
 
 Nobody may do anything that no ACL allows, but the nodes themselves and the user `ADMIN`.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import secrets
 import ssl
@@ -32,6 +35,13 @@ USERS: Final = (ADMIN, "service", "producer")
 """Those who have a password."""
 NODE: Final = "kafka"
 """As whom the nodes know each other, by certificate."""
+ISSUER: Final = "https://issuer.invalid"
+AUDIENCE: Final = "kafka"
+"""What a token for OAUTHBEARER has to say of where it comes from and whom it is for; its subject is the user."""
+KEY_ID: Final = "issuer"
+"""Of the only key that signs tokens."""
+LONGEST_SESSION_MS: Final = 60 * 60 * 1000
+"""A connection with a token ends with the token (KIP-368), which brokers look at only if this is set."""
 SCRAM: Final = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
@@ -54,6 +64,8 @@ class Security:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._authority = _authority(self.ca_file, self._folder / "ca.key")
         _write_once(self._folder / "node.pem", lambda: self._issued(NODE, HOST))
+        _write_once(self.issuer_key_file, _issuer_key)
+        _write_once(self._jwks_file, self._jwks)
         for user in USERS:
             _write_once(self.password_file(user), lambda: secrets.token_urlsafe(24).encode())
 
@@ -61,6 +73,15 @@ class Security:
     def ca_file(self) -> Path:
         """What a client has to trust."""
         return self._folder / "ca.pem"
+
+    @property
+    def issuer_key_file(self) -> Path:
+        """The private key (RSA) that signs tokens; no issuer runs here."""
+        return self._folder / "issuer.key"
+
+    @property
+    def _jwks_file(self) -> Path:
+        return self._folder / "jwks.json"
 
     def password_file(self, user: str) -> Path:
         """Return where the password of one of `USERS` stands."""
@@ -90,7 +111,13 @@ class Security:
             for user in USERS
         ]
 
-    def secured(self, properties: dict[str, str], scram_port: int, plain_port: int) -> dict[str, str]:
+    def jvm_options(self) -> list[str]:
+        """Return what a node needs on its command line: Kafka reads keys from nowhere else by default."""
+        return [f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={self._jwks_file.as_uri()}"]
+
+    def secured(
+        self, properties: dict[str, str], *, scram_port: int, plain_port: int, token_port: int
+    ) -> dict[str, str]:
         """Turn security on in a node's settings.
 
         Parameters
@@ -100,6 +127,8 @@ class Security:
             the nodes use themselves.
         scram_port, plain_port
             Where clients come that have a password.
+        token_port
+            Where clients come that have a token.
 
         References
         ----------
@@ -107,11 +136,12 @@ class Security:
         """
         modules = "org.apache.kafka.common.security"
         known = "".join(f' user_{user}="{self.password_file(user).read_text()}"' for user in USERS)
-        added = f"SCRAM://{HOST}:{scram_port},PLAIN://{HOST}:{plain_port}"
+        added = f"SCRAM://{HOST}:{scram_port},PLAIN://{HOST}:{plain_port},TOKEN://{HOST}:{token_port}"
+        oauth = "listener.name.token.oauthbearer"
         return properties | {
             "listeners": f"{properties['listeners']},{added}",
             "advertised.listeners": f"{properties['advertised.listeners']},{added}",
-            "listener.security.protocol.map": "CLIENT:SSL,CONTROLLER:SSL,SCRAM:SASL_SSL,PLAIN:SASL_SSL",
+            "listener.security.protocol.map": "CLIENT:SSL,CONTROLLER:SSL,SCRAM:SASL_SSL,PLAIN:SASL_SSL,TOKEN:SASL_SSL",
             "listener.name.client.ssl.client.auth": "required",
             "listener.name.controller.ssl.client.auth": "required",
             "ssl.keystore.type": "PEM",
@@ -126,6 +156,16 @@ class Security:
             },
             "listener.name.plain.sasl.enabled.mechanisms": "PLAIN",
             "listener.name.plain.plain.sasl.jaas.config": f"{modules}.plain.PlainLoginModule required{known};",
+            "listener.name.token.sasl.enabled.mechanisms": "OAUTHBEARER",
+            f"{oauth}.sasl.jaas.config": f"{modules}.oauthbearer.OAuthBearerLoginModule required;",
+            f"{oauth}.sasl.server.callback.handler.class": (
+                f"{modules}.oauthbearer.OAuthBearerValidatorCallbackHandler"
+            ),
+            f"{oauth}.sasl.oauthbearer.jwks.endpoint.url": self._jwks_file.as_uri(),
+            f"{oauth}.sasl.oauthbearer.expected.issuer": ISSUER,
+            f"{oauth}.sasl.oauthbearer.expected.audience": AUDIENCE,
+            f"{oauth}.sasl.oauthbearer.clock.skew.seconds": "0",
+            f"{oauth}.connections.max.reauth.ms": str(LONGEST_SESSION_MS),
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": f"User:{NODE};User:{ADMIN}",
         }
@@ -140,6 +180,32 @@ class Security:
             serialization.NoEncryption(),
         )
         return b"".join([key, *(each.bytes() for each in issued.cert_chain_pems)])
+
+    def _jwks(self) -> bytes:
+        """Write the issuer's public key as a JSON Web Key Set (RFC 7517)."""
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415  # as in `_authority`
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415  # as above
+
+        key = load_pem_private_key(self.issuer_key_file.read_bytes(), password=None)
+        assert isinstance(key, RSAPrivateKey)  # noqa: S101  # made below
+        public = key.public_key().public_numbers()
+        parts = {name: _base64url(number) for name, number in (("n", public.n), ("e", public.e))}
+        entry = {"kty": "RSA", "alg": "RS256", "use": "sig", "kid": KEY_ID, **parts}
+        return json.dumps({"keys": [entry]}).encode()
+
+
+def _issuer_key() -> bytes:
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415  # as in `_authority`
+    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415  # as above
+
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _base64url(number: int) -> str:
+    raw = number.to_bytes((number.bit_length() + 7) // 8)
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _authority(certificate: Path, key: Path) -> trustme.CA:

@@ -104,7 +104,12 @@ async def _reached(settings: Settings) -> AsyncIterator[tuple[AIOKafkaAdminClien
                 why = f"no broker has answered at {servers} for {settings.kafka.wait_s:g} s (DIGITS_KAFKA__WAIT_S)"
                 raise Fatal(f"{why}: {describe(error)}") from error
             if not told:
-                log.warning("no broker answers", servers=servers, then=f"trying for {settings.kafka.wait_s:g} s")
+                log.warning(
+                    "no broker answers",
+                    servers=servers,
+                    why=describe(error),
+                    then=f"trying for {settings.kafka.wait_s:g} s",
+                )
                 told = True
             await asyncio.sleep(RETRY_PAUSE_S)
         else:

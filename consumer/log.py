@@ -38,7 +38,8 @@ def configure(settings: LogSettings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            # `contract` logs by Python's own means, since producers do not configure structlog.
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(allow=("why", "then", "files"))],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _escape, renderer],
         )
     )
@@ -47,6 +48,7 @@ def configure(settings: LogSettings) -> None:
     logging.getLogger("aiokafka").setLevel(logging.DEBUG if level == logging.DEBUG else logging.CRITICAL)
     # To whoever debugs it would log all that it sends, passwords too.
     logging.getLogger("aiokafka.conn").setLevel(logging.CRITICAL)
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # as above: what it signs, and with which signature
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
 

@@ -41,7 +41,7 @@ START_TIMEOUT_S: Final = 300
 work for each worker, and more on a busy machine."""
 LOOKS_PER_TIMEOUT: Final = 10
 """How often, within one item's timeout, the service looks whether the worker has moved."""
-NOT_FOR_WORKERS: Final = ("DIGITS_KAFKA", "OTEL_")
+NOT_FOR_WORKERS: Final = ("DIGITS_KAFKA", "OTEL_", "AWS_")
 """Variables that begin so, in capitals or not, may hold secrets; workers read what strangers send."""
 ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -25,6 +25,7 @@ from aiokafka.protocol.admin import SaslHandShakeRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from contract.line import LineSettings, SaslMechanism, SecurityProtocol
+from contract.tokens import TokenRefusedError, TokenUnavailableError
 
 Address = tuple[str, int]
 
@@ -48,6 +49,10 @@ class NobodyError(KafkaConnectionError):  # type: ignore[misc]  # aiokafka ships
 
 class AdvertisedError(NobodyError):
     """A broker answers, but nobody is where it says that brokers are to be reached."""
+
+
+class NoTokenError(NobodyError):
+    """There is no token for now, so that no broker lets us in."""
 
 
 class RefusedError(Exception):
@@ -101,6 +106,10 @@ async def _meet(line: LineSettings, host: str, port: int) -> list[Address]:
     try:
         async with _connection(host, port, **line.security_options()) as connection:
             metadata = await connection.send(MetadataRequest([]))
+    except TokenRefusedError as error:
+        raise RefusedError(str(error)) from error
+    except TokenUnavailableError as error:
+        raise NoTokenError(str(error)) from error
     except (KafkaError, OSError) as error:
         refusal = await _refusal(line, (host, port), error)
         if refusal is not None:
@@ -126,6 +135,10 @@ async def _refusal(line: LineSettings, at: Address, error: Exception) -> str | N
 
 async def _dismissal(line: LineSettings, at: Address, where: str, error: KafkaError) -> str:
     """Say what a broker has against our user."""
+    if isinstance(error, SaslAuthenticationFailed) and line.brings_token:
+        return (
+            f"{where} refuses our token: {error.args[0]}; the broker's log says why (issuer, audience, scope, clock?)"
+        )
     if isinstance(error, SaslAuthenticationFailed):
         return (
             f"{where} refuses user {line.sasl_username!r}: user or password is wrong "
@@ -133,7 +146,8 @@ async def _dismissal(line: LineSettings, at: Address, where: str, error: KafkaEr
         )
     if isinstance(error, UnsupportedSaslMechanismError):
         offered = ", ".join(await _mechanisms(line, at)) or "others"
-        return f"{where} does not take {line.sasl_mechanism}, but {offered} (DIGITS_KAFKA__SASL_MECHANISM)"
+        ours = line.sasl_mechanism.on_the_line if line.sasl_mechanism else None
+        return f"{where} does not take {ours}, but {offered} (DIGITS_KAFKA__SASL_MECHANISM)"
     fitting = SecurityProtocol.SSL if line.is_encrypted else SecurityProtocol.PLAINTEXT
     return f"{where} asks for no user at this port: set DIGITS_KAFKA__SECURITY_PROTOCOL={fitting}"
 

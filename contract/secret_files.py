@@ -35,8 +35,10 @@ def secret(value: SecretStr | None, path: Path | None, name: str) -> str | None:
     return text
 
 
-def trusting(ca_file: Path | None) -> ssl.SSLContext:
+def trusting(ca_file: Path | None, name: str = "SSL_CA_FILE") -> ssl.SSLContext:
     """Return a client's context that trusts the authorities of a file, and no others; without one the system's.
+
+    `name` is the file's setting.
 
     Raises
     ------
@@ -44,11 +46,11 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext:
         The file cannot be read, or holds no certificate.
     """
     if ca_file is not None:
-        _read(ca_file, "SSL_CA_FILE")
+        _read(ca_file, name)
     try:
         return ssl.create_default_context(cafile=ca_file)
     except ssl.SSLError as error:
-        raise UnusableError(f"SSL_CA_FILE='{ca_file}' holds no certificate in PEM") from error
+        raise UnusableError(f"{name}='{ca_file}' holds no certificate in PEM") from error
 
 
 def show_certificate(context: ssl.SSLContext, certificate: Path, key: Path | None, password: str | None) -> None:
@@ -85,7 +87,12 @@ def show_certificate(context: ssl.SSLContext, certificate: Path, key: Path | Non
 
 def shown(name: str, value: object) -> str:
     """Return a setting's value as it may be told: someone may have put the secret itself where its file belongs."""
-    return MASK if "PASSWORD" in name or "-----BEGIN" in str(value) else f"'{value}'"
+    return MASK if is_secret(name) or "-----BEGIN" in str(value) else f"'{value}'"
+
+
+def is_secret(name: str) -> bool:
+    """Return whether a setting holds a secret, or names the file of one."""
+    return "PASSWORD" in name or "SECRET" in name
 
 
 def _read(path: Path, name: str) -> bytes:

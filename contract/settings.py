@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract.line import LineSettings
-from contract.secret_files import MASK
+from contract.secret_files import MASK, is_secret
 from contract.topics import TopicSettings
 
 PREFIX: Final = "DIGITS_"
@@ -143,7 +143,7 @@ def _explain(kind: type[BaseSettings], line: Any) -> str:
 
 def _shown(name: str, field: FieldInfo, value: object) -> str:
     types = (field.annotation, *getattr(field.annotation, "__args__", ()))
-    if SecretStr in types or "PASSWORD" in name or isinstance(value, dict):  # a dict: of variables that nobody knows
+    if SecretStr in types or is_secret(name) or isinstance(value, dict):  # a dict: of variables that nobody knows
         return MASK
     # As in user:password@host:9092; a password may itself hold commas and @.
     before, _, host = str(value).rpartition("@")

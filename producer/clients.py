@@ -24,7 +24,7 @@ from aiokafka.errors import (
 
 from contract.batches import read_untrusted
 from contract.closing import closed
-from contract.contact import AdvertisedError, RefusedError, meet_brokers
+from contract.contact import AdvertisedError, NoTokenError, RefusedError, meet_brokers
 from contract.settings import KafkaSettings
 from producer.errors import KafkaProblem
 
@@ -137,7 +137,7 @@ def _named(error: KafkaError) -> str:
 
 
 def _explain(error: KafkaError) -> str:
-    if isinstance(error, AdvertisedError):
+    if isinstance(error, AdvertisedError | NoTokenError):
         return str(error)
     if isinstance(error, KafkaConnectionError):
         return "no broker answers there"

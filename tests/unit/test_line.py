@@ -23,6 +23,13 @@ USER = {
     "SASL_USERNAME": "service",
     "SASL_PASSWORD": SECRET,
 }
+OIDC = {
+    "SECURITY_PROTOCOL": "SASL_SSL",
+    "SASL_MECHANISM": "OAUTHBEARER",
+    "SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL": "https://issuer.example/token",
+    "SASL_OAUTHBEARER_CLIENT_ID": "digits",
+    "SASL_OAUTHBEARER_CLIENT_SECRET": SECRET,
+}
 
 
 @pytest.fixture
@@ -52,7 +59,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, values: dict[str, str], files: Pat
 
 def test_a_user_and_a_password_become_the_clients_options(monkeypatch: pytest.MonkeyPatch, files: Path) -> None:
     options = settings(monkeypatch, USER | {"SSL_CA_FILE": "@/ca.pem"}, files).kafka.client_options()
-    context = options.pop("ssl_context")
+    context = options.pop("ssl_context").current
     assert options == {
         "bootstrap_servers": ["localhost:9092"],
         "security_protocol": "SASL_SSL",
@@ -66,7 +73,8 @@ def test_a_user_and_a_password_become_the_clients_options(monkeypatch: pytest.Mo
 
 def test_without_a_check_of_the_name_the_authority_is_checked_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     options = settings(monkeypatch, USER | {"SSL_CHECK_HOSTNAME": "false"}).kafka.client_options()
-    assert (options["ssl_context"].verify_mode, options["ssl_context"].check_hostname) == (ssl.CERT_REQUIRED, False)
+    context = options["ssl_context"].current
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, False)
 
 
 def test_a_password_may_stand_in_a_file_and_an_empty_variable_is_none(
@@ -119,10 +127,46 @@ OURS = TLS | {"SSL_CERTIFICATE_FILE": "@/certificate.pem"}
         (
             {"SECURITY_PROTOCOL": "SASL_SSL"},
             (
-                "SECURITY_PROTOCOL=SASL_SSL needs SASL_MECHANISM: SCRAM-SHA-512, SCRAM-SHA-256, PLAIN; "
-                "SECURITY_PROTOCOL=SASL_SSL needs SASL_USERNAME; "
-                "SECURITY_PROTOCOL=SASL_SSL needs SASL_PASSWORD_FILE, or SASL_PASSWORD"
+                "SECURITY_PROTOCOL=SASL_SSL needs SASL_MECHANISM: "
+                "SCRAM-SHA-512, SCRAM-SHA-256, PLAIN, OAUTHBEARER, AWS_MSK_IAM"
             ),
+        ),
+        (
+            {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "PLAIN"},
+            "SASL_MECHANISM=PLAIN needs SASL_USERNAME; SASL_MECHANISM=PLAIN needs SASL_PASSWORD_FILE, or SASL_PASSWORD",
+        ),
+        (
+            {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "OAUTHBEARER", "SASL_USERNAME": "me"},
+            (
+                "SASL_MECHANISM=OAUTHBEARER needs SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL; "
+                "SASL_MECHANISM=OAUTHBEARER needs SASL_OAUTHBEARER_CLIENT_ID; "
+                "SASL_MECHANISM=OAUTHBEARER needs "
+                "SASL_OAUTHBEARER_CLIENT_SECRET_FILE, or SASL_OAUTHBEARER_CLIENT_SECRET; "
+                "SASL_USERNAME='me' has no effect with SASL_MECHANISM=OAUTHBEARER"
+            ),
+        ),
+        (
+            OIDC | {"SASL_OAUTHBEARER_CLIENT_SECRET_FILE": f"/{SECRET}"},
+            "SASL_OAUTHBEARER_CLIENT_SECRET and SASL_OAUTHBEARER_CLIENT_SECRET_FILE are both set: set one of them",
+        ),
+        (
+            OIDC | {"SASL_OAUTHBEARER_CLIENT_SECRET": "", "SASL_OAUTHBEARER_CLIENT_SECRET_FILE": f"/{SECRET}"},
+            "SASL_OAUTHBEARER_CLIENT_SECRET_FILE=******** cannot be read: No such file or directory",
+        ),
+        (
+            OIDC | {"SASL_OAUTHBEARER_CA_FILE": "@/none"},
+            "SASL_OAUTHBEARER_CA_FILE='@/none' cannot be read: No such file or directory",
+        ),
+        (
+            USER | {"SASL_OAUTHBEARER_CLIENT_SECRET": SECRET, "SASL_OAUTHBEARER_SCOPE": "kafka"},
+            (
+                "SASL_OAUTHBEARER_CLIENT_SECRET=******** has no effect with SASL_MECHANISM=SCRAM-SHA-512; "
+                "SASL_OAUTHBEARER_SCOPE='kafka' has no effect with SASL_MECHANISM=SCRAM-SHA-512"
+            ),
+        ),
+        (
+            {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "AWS_MSK_IAM"},
+            "SASL_MECHANISM=AWS_MSK_IAM needs SASL_AWS_REGION",
         ),
         (
             USER | {"SASL_PASSWORD_FILE": "@/password"},
@@ -179,6 +223,50 @@ def test_what_does_not_fit_together_is_told_with_what_would_be_right(
     assert str(caught.value) == f"DIGITS_KAFKA__…: {complaint.replace('@', str(files))}"
     assert SECRET not in str(caught.value)
     assert SECRET not in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("TOKEN_ENDPOINT_URL", "http://issuer.example/token", "must be https: the client's secret would go over"),
+        ("TOKEN_ENDPOINT_URL", "issuer.example/token", "must be https://HOST/PATH"),
+        ("PARAMETERS", "audience", "must be NAME=VALUE, comma-separated"),
+        ("EXTENSIONS", "logicalCluster=,x=1", "must be NAME=VALUE, comma-separated"),
+    ],
+)
+def test_a_wrong_setting_for_tokens_is_shown_with_what_would_be_right(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, complaint: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings(monkeypatch, OIDC | {f"SASL_OAUTHBEARER_{name}": value})
+    assert str(caught.value).startswith(f"DIGITS_KAFKA__SASL_OAUTHBEARER_{name}={value!r}: {complaint}")
+
+
+def test_a_password_in_the_address_of_the_token_endpoint_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(SettingsError, match="without a user and a password") as caught:
+        settings(monkeypatch, OIDC | {"SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL": f"https://me:{SECRET}@/"}, Path("@issuer"))
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "[::1]"])
+def test_a_token_endpoint_on_loopback_needs_no_tls(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    settings(monkeypatch, OIDC | {"SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL": f"http://{host}:8080/token"})
+
+
+def test_all_clients_share_one_provider_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    kafka = settings(monkeypatch, OIDC | {"SASL_OAUTHBEARER_EXTENSIONS": "logicalCluster=lkc-1, pool=p"}).kafka
+    options = kafka.client_options()
+    assert options["sasl_mechanism"] == "OAUTHBEARER"
+    assert options["sasl_oauth_token_provider"] is kafka.client_options()["sasl_oauth_token_provider"]
+    assert options["sasl_oauth_token_provider"].extensions() == {"logicalCluster": "lkc-1", "pool": "p"}
+
+
+@pytest.mark.parametrize("servers", ["a:9092, b:9092 ,", " a:9092,b:9092 ", "a:9092,\n  b:9092\n"])
+def test_blanks_in_the_list_of_brokers_do_not_count(monkeypatch: pytest.MonkeyPatch, servers: str) -> None:
+    kafka = settings(monkeypatch, {"BOOTSTRAP_SERVERS": servers}).kafka
+    assert kafka.client_options()["bootstrap_servers"] == ["a:9092", "b:9092"]
 
 
 def test_a_mechanism_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
