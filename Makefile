@@ -53,7 +53,7 @@ card: .venv/.bench  ## Evaluate the shipped model and write its card (needs MNIS
 	@.venv/bin/digit-engine card --mnist $(MNIST) $(ARGS)
 
 audit-dependencies: .venv/.audit  ## Look for known vulnerabilities of the pinned dependencies (asks PyPI)
-	@.venv/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/run.txt -r requirements/otel.txt
+	@.venv/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/run.txt -r requirements/otel.txt -r requirements/msk-iam.txt
 
 pins:  ## Pin the dependencies anew (needs uv)
 	@requirements/compile

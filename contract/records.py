@@ -95,7 +95,13 @@ class Result(_Record):
     item: Item
     status: Status
     digit: Annotated[int | None, Field(ge=0, le=9)]
-    confidence: Annotated[Probability | None, Field(description="Calibrated probability that `digit` is right.")]
+    confidence: Annotated[
+        Probability | None,
+        Field(
+            description="Calibrated probability that `digit` is right: of all recognised digits that are answered with "
+            "0.9, nine in ten are right."
+        ),
+    ]
     probabilities: Annotated[
         list[Probability] | None,
         Field(min_length=10, max_length=10, description="Of the digits 0 to 9, rounded to 4 decimals."),

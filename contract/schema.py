@@ -10,6 +10,8 @@ from contract.errors import ErrorCode
 from contract.records import Reason, Result, Status
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+SCHEMA_ID: Final = "urn:digitstream:result:1"
+"""Names the schema, wherever it is stored; its number is that of the field `schema`."""
 ANSWER: Final = ("digit", "confidence", "probabilities")
 """The fields that are null exactly when `error` is set."""
 
@@ -21,7 +23,7 @@ def result_schema() -> dict[str, Any]:
     fields are allowed, and so are unknown codes: both may be added.
     """
     schema, definitions = result_definitions("#/$defs/{model}")
-    return {"$schema": DIALECT, **schema, "$defs": definitions}
+    return {"$schema": DIALECT, "$id": SCHEMA_ID, **schema, "$defs": definitions}
 
 
 def result_definitions(ref_template: str) -> tuple[dict[str, Any], dict[str, Any]]:
