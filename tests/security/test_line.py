@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from aiokafka import AIOKafkaProducer
 
 from broker import Cluster
 from broker.security import ADMIN, Security
@@ -27,6 +29,7 @@ from tests.harness.broker import Broker
 from tests.harness.images import drawn_digits
 from tests.harness.processes import environment_of, workers_of
 from tests.harness.service import START_DEADLINE_S, running_service, starting_service
+from tests.harness.waiting import eventually
 
 PREFIX = "DIGITS_KAFKA__"
 WRONG = "not the password"
@@ -220,6 +223,28 @@ async def test_a_wrong_password_ends_the_service_and_the_producer_at_once(place:
     ended = await producer.run(secure_broker, "watch", stdin=None, **environment)
     where = f"{servers} (DIGITS_KAFKA__BOOTSTRAP_SERVERS)"
     assert (ended.exit_code, ended.err) == (Exit.KAFKA, f"digit-producer: cannot reach Kafka at {where}: {sentence}\n")
+
+
+async def test_a_client_that_connects_again_comes_by_its_replaced_certificate(
+    place: Place, secure_broker: Broker, tmp_path: Path
+) -> None:
+    certificate = tmp_path / "certificate.pem"
+    shutil.copy(place.security.certificate_file("without-rights"), certificate)
+    kafka = line(place.by_certificate(SSL_CERTIFICATE_FILE=str(certificate)))
+    async with AIOKafkaProducer(**kafka.client_options()) as client:
+
+        async def seen() -> set[str]:
+            for connection in list(client.client._conns.values()):  # as a broker that restarts would
+                connection.close()
+            await client.client.force_metadata_update()
+            return set(client.client.cluster.topics())
+
+        client.client.add_topic(secure_broker.topics.requests)
+        assert await seen() == set()
+        shutil.copy(place.security.certificate_file(ADMIN), certificate)
+        await eventually(seen, lambda topics: topics == {secure_broker.topics.requests})
+        certificate.write_text("nothing of use")
+        assert await seen() == {secure_broker.topics.requests}, "a replacement that is no certificate is not taken"
 
 
 async def test_without_a_check_of_the_name_another_one_will_do(place: Place) -> None:
