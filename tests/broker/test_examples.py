@@ -28,7 +28,7 @@ EXAMPLES: Final = {
     for language in ("Python", "Go", "Node", "Java", "kcat")
 }
 RUN_S: Final = 60.0
-FETCH_S: Final = 180.0
+FETCH_S: Final = 400.0
 """Generous: the first run on a machine fetches and compiles a client."""
 
 
@@ -109,6 +109,7 @@ async def test_the_example_in_python_sends_and_reads(broker: Broker, folder: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("service")
 async def test_the_example_in_go_sends_and_reads(broker: Broker, folder: Path) -> None:
     go = installed("go")
@@ -122,6 +123,7 @@ async def test_the_example_in_go_sends_and_reads(broker: Broker, folder: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("service")
 async def test_the_example_in_node_sends_and_reads(broker: Broker, folder: Path) -> None:
     node, npm = installed("node"), installed("npm")
@@ -133,6 +135,7 @@ async def test_the_example_in_node_sends_and_reads(broker: Broker, folder: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("service")
 async def test_the_example_in_java_sends_and_reads(broker: Broker, folder: Path) -> None:
     java = installed("java")
