@@ -59,7 +59,8 @@ CMD ["digit-consumer", "run"]
 # Last, so that another revision shares every layer but what has changed.
 ARG PYTHON_IMAGE
 ARG VERSION=0.1.0
-ARG REVISION=unknown
+ARG REVISION=
+ENV DIGITSTREAM_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="Digitstream" \
       org.opencontainers.image.description="Reads images of handwritten digits from Kafka, publishes calibrated predictions exactly once." \
       org.opencontainers.image.licenses="MIT" \

@@ -12,18 +12,20 @@ import typer
 from broker.cluster import Cluster, running_broker
 from broker.errors import BrokerError
 from broker.security import ADMIN, USERS, Security
+from release.option import version_option
 
 EXIT_STOPPED: Final = 0
 """Ended by SIGINT or SIGTERM."""
 EXIT_FAILED: Final = 1
 """Could not start, or a node ended by itself."""
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 @app.callback()
-def broker() -> None:
+def broker(*, version: Annotated[bool, version_option("digit-broker")] = False) -> None:
     """Run a real Apache Kafka on this machine: for development, tests and demonstrations."""
+    del version  # it has ended the program
 
 
 @app.command()

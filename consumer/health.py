@@ -24,6 +24,7 @@ from consumer.metrics import Metrics
 from consumer.settings import Settings
 from consumer.workers import Workers
 from engine.model_files import ModelInfo
+from release import revision, version
 
 log = structlog.get_logger()
 
@@ -92,6 +93,8 @@ class Health:
         lanes = list(self.lanes.current.values()) if self.lanes else []
         partitions = [self._partition(lane) for lane in lanes]
         return {
+            "version": version(),
+            "revision": revision(),
             "state": self.state,
             "ready": not self.not_ready(),
             "not_ready": self.not_ready(),

@@ -12,6 +12,7 @@ from consumer.processes import WorkerProcesses
 from contract.errors import ErrorCode
 from contract.records import Status
 from engine.model_files import ModelInfo
+from release import revision, version
 
 NOT_STARTED: Final = "not-started"
 """Why a worker was replaced, beside the error codes of those that died: it ended before it was ready."""
@@ -120,6 +121,8 @@ class Metrics:
             registry=registry,
         )
         self._model = Info("digits_model", "The model that the workers serve.", registry=registry)
+        build = Info("digits_build", "The release that runs: version and git revision.", registry=registry)
+        build.info({"version": version(), "revision": revision()})
         ProcessCollector(registry=registry)  # of the service's own process; its workers are not in it
         self.processes = WorkerProcesses()
         registry.register(self.processes)

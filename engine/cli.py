@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from engine.classify import classify
 from engine.commands import benchmark, card, evaluate, import_sklearn, train
+from release.option import version_option
 
 main = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="Read images of handwritten digits; train, evaluate and measure the model that does it.",
 )
 main.command()(classify)
 main.command()(evaluate)
@@ -19,3 +21,9 @@ main.command()(benchmark)
 main.command()(train)
 main.command()(card)
 main.command("import-sklearn")(import_sklearn)
+
+
+@main.callback()
+def common(*, version: Annotated[bool, version_option("digit-engine")] = False) -> None:
+    """Read images of handwritten digits; train, evaluate and measure the model that does it."""
+    del version  # it has ended the program
