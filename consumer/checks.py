@@ -19,21 +19,18 @@ from consumer.errors import Fatal, describe
 from consumer.questions import ask
 from consumer.rights import check_rights, check_sight, warn_of_unread_results
 from consumer.settings import Settings
-from consumer.transactions import BATCH_BYTES
 from contract.contact import RefusedError, meet_brokers
-from contract.topics import DEAD_LETTER_OVERHEAD_BYTES
+from contract.topics import BROKER_DEFAULTS, TopicFound, misfits
 
 log = structlog.get_logger()
 
 RETRY_PAUSE_S: Final = 0.5
 REQUEST_TIMEOUT_S: Final = 10.0
-BATCH_OVERHEAD_BYTES: Final = 1024
 END_TRANSACTION: Final = 26
 """Key of the request EndTxn."""
 END_TRANSACTION_OF_KAFKA_4: Final = 5
 """Its newest version since Kafka 4.0 (KIP-890)."""
-BROKER_DEFAULT_RECORD_BYTES: Final = 1_048_588
-"""Kafka's default of max.message.bytes, assumed where it may not be read."""
+OLD_BROKER: Final = "exactly once is only tested with, and claimed for, 4.0 on"
 
 
 async def check_cluster(settings: Settings) -> int:
@@ -49,35 +46,61 @@ async def check_cluster(settings: Settings) -> int:
     Fatal
         No broker answered in time, one refused us, or a topic or a right is missing.
     """
-    async with _reached(settings) as (admin, found):
-        for connection in admin._client._conns.values():  # noqa: SLF001  # nothing public tells what a broker can do
-            _warn_of_old_broker(connection._versions)  # noqa: SLF001  # as above
-        topics = settings.topics
-        missing = [name for name in (topics.requests, topics.predictions, topics.dead_letter) if name not in found]
-        if missing:
-            await check_sight(admin, settings, missing)
-            raise Fatal(
-                f"no topic {', '.join(missing)} on {settings.kafka.bootstrap_servers}; topics are not created here"
-            )
-        for name in (topics.predictions, topics.dead_letter):
-            if len(found[name]) != len(found[topics.requests]):
-                log.warning(
-                    "partition counts differ",
-                    requests=len(found[topics.requests]),
-                    **{name.replace(".", "_"): len(found[name])},
-                    then="results go to the partition of the request modulo the count",
-                )
+    topics = settings.topics
+    async with reached(settings) as (admin, listed):
+        if is_old_broker(admin):
+            log.warning("broker is older than Kafka 4.0", then=OLD_BROKER)
+        found = await found_topics(admin, settings, listed)
         await check_rights(admin, settings)
         await warn_of_unread_results(admin, settings)
-        configs = await _configs(admin, list(found.keys() & {topics.requests, topics.predictions, topics.dead_letter}))
-    for name, config in configs.items():
-        _warn_of_misfits(name, config, replicas=len(found[name][0]["replicas"]), settings=settings)
-    limit = configs.get(topics.dead_letter, {}).get("max.message.bytes")
-    return int(limit) if limit else BROKER_DEFAULT_RECORD_BYTES
+    for misfit in misfits(topics, found, record_bytes=settings.limits.record_bytes):
+        log.warning(
+            "topic does not fit",
+            topic=misfit.topic,
+            setting=misfit.setting,
+            found=misfit.found,
+            wanted=misfit.wanted,
+            then=misfit.otherwise,
+        )
+    return int((found[topics.dead_letter].config or {}).get("max.message.bytes", BROKER_DEFAULTS["max.message.bytes"]))
+
+
+async def found_topics(
+    admin: AIOKafkaAdminClient, settings: Settings, listed: Mapping[str, list[dict[str, Any]]]
+) -> dict[str, TopicFound]:
+    """Describe our three topics.
+
+    Parameters
+    ----------
+    admin, settings
+        Where, and which.
+    listed
+        The partitions of all topics that may be seen, by name.
+
+    Raises
+    ------
+    Fatal
+        One is missing, or may not be seen.
+    """
+    names = list(settings.topics.by_role.values())
+    missing = [name for name in names if name not in listed]
+    if missing:
+        await check_sight(admin, settings, missing)
+        raise Fatal(f"no topic {', '.join(missing)} on {settings.kafka.bootstrap_servers}; topics are not created here")
+    configs = await _configs(admin, names)
+    return {name: TopicFound(len(listed[name]), len(listed[name][0]["replicas"]), configs.get(name)) for name in names}
+
+
+def is_old_broker(admin: AIOKafkaAdminClient) -> bool:
+    """Say whether a broker does not know the transactions of Kafka 4.0; it names versions of requests, not its own."""
+    return any(
+        connection._versions.get(END_TRANSACTION, (0, 0))[1] < END_TRANSACTION_OF_KAFKA_4  # noqa: SLF001  # as below
+        for connection in admin._client._conns.values()  # noqa: SLF001  # nothing public says what a broker can do
+    )
 
 
 @contextlib.asynccontextmanager
-async def _reached(settings: Settings) -> AsyncIterator[tuple[AIOKafkaAdminClient, dict[str, list[dict[str, Any]]]]]:
+async def reached(settings: Settings) -> AsyncIterator[tuple[AIOKafkaAdminClient, dict[str, list[dict[str, Any]]]]]:
     """Keep trying until a broker tells all topics with their partitions, or the time is over.
 
     A client that has started has met one broker, and may well ask another one, which is down.
@@ -136,41 +159,3 @@ async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, di
             else:
                 configs[name] = {entry[0]: entry[1] for entry in entries}
     return configs
-
-
-def _warn_of_old_broker(versions: Mapping[int, tuple[int, int]]) -> None:
-    """Warn unless a broker knows the transactions of Kafka 4.0; it tells versions of requests, but not its own."""
-    if versions.get(END_TRANSACTION, (0, 0))[1] < END_TRANSACTION_OF_KAFKA_4:
-        log.warning("broker is older than Kafka 4.0", then="exactly once is only tested with, and claimed for, 4.0 on")
-
-
-def _warn_of_misfits(name: str, config: dict[str, str], *, replicas: int, settings: Settings) -> None:
-    topics = settings.topics
-    record_bytes = settings.limits.record_bytes
-    max_message_bytes = int(config.get("max.message.bytes", BROKER_DEFAULT_RECORD_BYTES))
-    if "compact" in config.get("cleanup.policy", ""):
-        log.warning("topic is compacted", topic=name, then="records of equal keys disappear; set cleanup.policy=delete")
-    if replicas >= 3 and int(config.get("min.insync.replicas", 1)) < 2:  # noqa: PLR2004  # the usual three and two
-        log.warning(
-            "min.insync.replicas is 1", topic=name, then="one broker's disk may lose what was acknowledged; set 2"
-        )
-    if name == topics.requests and config.get("compression.type") != "uncompressed":
-        log.warning(
-            "requests topic takes compressed batches",
-            topic=name,
-            then="the client inflates them without a limit; set compression.type=uncompressed",
-        )
-    if name != topics.requests and max_message_bytes < BATCH_BYTES + BATCH_OVERHEAD_BYTES:
-        log.warning(
-            "topic takes less than a batch of results",
-            topic=name,
-            max_message_bytes=max_message_bytes,
-            then=f"under load it would refuse them, and the service end; set at least {BATCH_BYTES * 2}",
-        )
-    if name == topics.dead_letter and max_message_bytes < record_bytes + DEAD_LETTER_OVERHEAD_BYTES:
-        log.warning(
-            "dead-letter topic takes less than a request may have",
-            topic=name,
-            max_message_bytes=max_message_bytes,
-            then="larger dead letters go without their bytes",
-        )

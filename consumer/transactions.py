@@ -39,11 +39,10 @@ from consumer.outgoing import OutgoingRecord
 from consumer.rights import denial, transactional_id
 from consumer.settings import Settings
 from contract.closing import closed, hung_up
+from contract.topics import RESULTS_BATCH_BYTES
 
 log = structlog.get_logger()
 
-BATCH_BYTES: Final = 512 * 1024
-"""A record batch; below the broker's default limit of 1 MiB. A larger record goes alone."""
 RETRY_BACKOFF_MS: Final = 20
 """Coordinators refuse for some milliseconds while they write the last transaction's markers; the default of 100 ms
 would be most of the latency."""
@@ -99,7 +98,7 @@ class PartitionProducer:
             **options | {"bootstrap_servers": list(servers) or options["bootstrap_servers"]},
             transactional_id=transactional_id(settings, partition.partition),
             transaction_timeout_ms=settings.kafka.transaction_timeout_ms,
-            max_batch_size=BATCH_BYTES,
+            max_batch_size=RESULTS_BATCH_BYTES,
             retry_backoff_ms=RETRY_BACKOFF_MS,
             # A dead letter may be as large as a request; the topic's own limit decides, checked at the start.
             max_request_size=2**31 - 1,

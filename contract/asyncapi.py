@@ -83,6 +83,7 @@ class _PlainDumper(yaml.SafeDumper):
 def _channel(topics: TopicSettings, name: str, message: str, description: str) -> dict[str, Any]:
     configs: dict[str, Any] = dict(topics.creation_configs()[name])
     configs["max.message.bytes"] = int(configs["max.message.bytes"])
+    configs["cleanup.policy"] = [configs["cleanup.policy"]]  # the binding wants a list
     return {
         "address": name,
         "description": description,

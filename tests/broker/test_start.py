@@ -156,8 +156,15 @@ async def test_topic_settings_that_do_not_fit_are_warnings_and_results_go_modulo
             for partition in range(5):
                 await broker.send([*drawn_digits(2), b"no image"], partition=partition, key=b"a key")
             await eventually(lambda: service.metric("digits_records_total"), lambda done: done == 15)
-            warned = {event["event"] for event in service.events if event["level"] == "warning"}
-        assert warned == {"topic is compacted", "requests topic takes compressed batches", "partition counts differ"}
+            warned = [event for event in service.events if event["level"] == "warning"]
+        assert {event["event"] for event in warned} == {"topic does not fit"}
+        misfits = {(event["topic"].split("-")[0], event["setting"]) for event in warned}
+        assert misfits == {
+            ("requests", "cleanup.policy"),
+            ("requests", "compression.type"),
+            ("predictions", "partition count"),
+            ("dead", "partition count"),
+        }
         results = await broker.read(broker.topics.predictions)
         letters = await broker.dead_letters()
     assert [record.partition for record in results] == [0] * 6 + [1] * 6 + [2] * 3
