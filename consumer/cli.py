@@ -1,43 +1,50 @@
 """``digit-consumer``: runs the service.
 
-Exit codes: 0 ended as asked (SIGTERM, SIGINT), 1 fatal, 2 a wrong setting, 130 forced by a second signal.
+Exit codes: 0 ended as asked (SIGTERM, SIGINT), 1 fatal, 2 a wrong setting, 130 forced by a second signal. Of check: 0
+all fits, 1 something does not, 2 a wrong setting or model.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from typing import Annotated, Final
+from typing import Annotated, Final, NoReturn
 
 import structlog
 import typer
 import uvloop
 
+from consumer import check as checks
 from consumer import service
 from consumer.errors import Fatal, WrongSetting
 from consumer.log import configure
 from consumer.pinned import PinnedModel
 from consumer.reference import as_environment, as_markdown
 from consumer.settings import Settings
+from contract.options import with_kafka_options
 from contract.settings import SettingsError, load
 from engine.model_files import ModelError
+from release.option import version_option
 
 EXIT_FATAL: Final = 1
 EXIT_SETTINGS: Final = 2
 
 log = structlog.get_logger()
 main = typer.Typer(
-    help="Reads images from Kafka and publishes a prediction for each, exactly once.",
-    epilog=__doc__.splitlines()[2] if __doc__ else None,
+    epilog=" ".join(__doc__.splitlines()[2:]) if __doc__ else None,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
-@main.command()
+@main.callback()
+def common(*, version: Annotated[bool, version_option("digit-consumer")] = False) -> None:
+    """Reads images from Kafka and publishes a prediction for each, exactly once."""
+    del version  # it has ended the program
+
+
 def run() -> None:
-    """Run the service until SIGTERM or SIGINT; it is set up by environment variables DIGITS_… alone."""
+    """Run the service until SIGTERM or SIGINT; it is set up by variables DIGITS_…."""
     settings = _settings()
     model = _model(settings)
     configure(settings.log)
@@ -49,7 +56,17 @@ def run() -> None:
         sys.exit(EXIT_SETTINGS if isinstance(fatal, WrongSetting) else EXIT_FATAL)
 
 
-@main.command()
+def check() -> None:
+    """Look at settings, model, brokers, topics and rights, line by line, without joining the group.
+
+    Ends with 0 if all fits, with 1 if the service would not start or would warn, with 2 if a setting or the model
+    cannot be used.
+    """
+    settings = _settings()
+    configure(settings.log)
+    sys.exit(uvloop.run(checks.check(settings)))
+
+
 def settings(
     *,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the defaults as docs/settings.md.")] = False,
@@ -63,8 +80,12 @@ def _settings() -> Settings:
     try:
         return load(Settings, owns_prefix=True)
     except SettingsError as error:
-        typer.echo(str(error), err=True)
-        sys.exit(EXIT_SETTINGS)
+        _refuse(error)
+
+
+def _refuse(error: SettingsError) -> NoReturn:
+    typer.echo(str(error), err=True)
+    sys.exit(EXIT_SETTINGS)
 
 
 def _model(settings: Settings) -> PinnedModel:
@@ -74,3 +95,7 @@ def _model(settings: Settings) -> PinnedModel:
     except (ModelError, OSError) as error:
         typer.echo(str(WrongSetting("DIGITS_MODEL", settings.model, str(error))), err=True)
         sys.exit(EXIT_SETTINGS)
+
+
+for command in (run, check, settings):
+    main.command()(with_kafka_options(command, _refuse))

@@ -17,11 +17,15 @@ _HEAD: Final = """\
 
 <!-- Made by `digit-consumer settings --markdown`; a test compares. -->
 
-The service is set up by environment variables alone. A wrong or unknown one stops the start with its name and what
-would be right; the value of a wrong one is told too, unless it is a secret. `digit-consumer settings` prints those in
-effect, secrets masked. Of these the producer's commands read the topics, the group and how the brokers are reached;
-[security.md](security.md) has whole examples. `DIGITS_LIMITS__…` are upper bounds of one payload (`SIDE_MIN_PX` a lower
-one): what is beyond them is answered as failed.
+The service is set up by environment variables. A wrong or unknown one stops the start with its name and what would be
+right; the value of a wrong one is shown too, unless it is a secret. `digit-consumer settings` prints those in effect,
+secrets masked. Of these the producer's commands read the topics, the group and how the brokers are reached (`WAIT_S` is
+15 there); [security.md](security.md) has whole examples. `DIGITS_LIMITS__…` are upper bounds of one payload
+(`SIDE_MIN_PX` a lower one): what is beyond them is answered as failed.
+
+Every command that talks to Kafka takes some of them as options, too: `--bootstrap-servers`, `--wait-for-broker`
+(`WAIT_S`), and `--env-file FILE` with lines `DIGITS_…=value`. An option wins over the environment, and the environment
+over the file; a line of the file that is no setting is refused with its number.
 
 | Variable | Default | Meaning |
 | --- | --- | --- |"""

@@ -42,6 +42,7 @@ from consumer.watch import watched
 from consumer.workers import Workers
 from contract.batches import read_untrusted
 from contract.closing import closed, hung_up
+from release import revision, version
 
 if TYPE_CHECKING:
     from consumer.tracing import Traces
@@ -89,6 +90,7 @@ class _Stopped(Exception):  # noqa: N818  # not an error: asked to end before it
 
 
 async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event) -> None:
+    log.info("starting", version=version(), revision=revision())
     if settings.kafka.on_lost_offset is OnLostOffset.FAIL:
         log.warning("old value of a setting", setting="DIGITS_KAFKA__ON_LOST_OFFSET=fail", then="taken as park")
     metrics = Metrics()
@@ -155,8 +157,9 @@ async def _drain(lanes: Lanes, deadline_s: float) -> None:
         await lanes.on_partitions_revoked(list(lanes.current))
 
 
-def _workers(settings: Settings, model: PinnedModel, metrics: Metrics, budget: Budget) -> Workers:
-    spec = WorkerSpec(
+def worker_spec(settings: Settings, model: PinnedModel) -> WorkerSpec:
+    """Return what every worker is started with."""
+    return WorkerSpec(
         model=model,
         limits=asdict(settings.limits),
         results_bytes=settings.echo.results_bytes,
@@ -164,7 +167,12 @@ def _workers(settings: Settings, model: PinnedModel, metrics: Metrics, budget: B
         item_timeout_s=settings.item_timeout_s,
         record_timeout_s=settings.record_timeout_s,
     )
-    return Workers(spec, settings.pacing, count=settings.workers, metrics=metrics, budget=budget)
+
+
+def _workers(settings: Settings, model: PinnedModel, metrics: Metrics, budget: Budget) -> Workers:
+    return Workers(
+        worker_spec(settings, model), settings.pacing, count=settings.workers, metrics=metrics, budget=budget
+    )
 
 
 @contextlib.asynccontextmanager

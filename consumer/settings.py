@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from contract.batches import HEADERS_READ, OWN_HEADERS
+from contract.headers import ECHOED_BYTES
 from contract.settings import ClientSettings, KafkaSettings
 from engine.limits import Limits
 from models import default_model
@@ -171,7 +172,7 @@ class EchoSettings(BaseModel):
 
     key_bytes: int = Field(default=4096, ge=0, le=MIB, description="A record with a longer key is answered as failed.")
     header_bytes: int = Field(
-        default=1024,
+        default=ECHOED_BYTES,
         ge=0,
         le=MIB,
         description="A record with a longer echoed header or file name is answered as failed.",

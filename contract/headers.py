@@ -20,6 +20,9 @@ FILENAME: Final = "filename"
 ECHOED: Final = (REQUEST_ID, CORRELATION_ID, TRACEPARENT)
 """Come back as headers of every result."""
 
+ECHOED_BYTES: Final = 1024
+"""Of one that is echoed, by default: DIGITS_ECHO__HEADER_BYTES of the service."""
+
 # On dead letters. The first of them opens the block that the service appends.
 ORIGIN_TOPIC: Final = "origin-topic"
 ORIGIN_PARTITION: Final = "origin-partition"

@@ -35,6 +35,7 @@ class KafkaSettings(LineSettings):
     """The connection: ``DIGITS_KAFKA__…``."""
 
     group_id: Annotated[str, Field(min_length=1, description="Consumer group of the service.")] = "digitstream"
+    wait_s: Annotated[float, Field(ge=0, description="How long to keep trying to reach the brokers at the start.")] = 15
 
 
 class ClientSettings(BaseSettings):

@@ -188,6 +188,7 @@ def test_variables_lists_all_in_the_order_of_definition() -> None:
         "DIGITS_KAFKA__SSL_KEY_PASSWORD_FILE",
         "DIGITS_KAFKA__SSL_CHECK_HOSTNAME",
         "DIGITS_KAFKA__GROUP_ID",
+        "DIGITS_KAFKA__WAIT_S",
         "DIGITS_TOPICS__REQUESTS",
         "DIGITS_TOPICS__PREDICTIONS",
         "DIGITS_TOPICS__DEAD_LETTER",
