@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from engine.classifier import Classifier
 from engine.console import EXIT_UNREAD, JsonOption, ModelOption, unusable
-from engine.files import list_files, read_groups
+from engine.errors import in_utf8, printable
+from engine.files import STANDARD_INPUT, list_files, read_groups
 from engine.limits import Limits
 from engine.model_files import ModelError
 from engine.reader import Outcome, Reader
@@ -21,18 +22,23 @@ from models import default_model
 
 
 def classify(
-    paths: Annotated[list[Path], typer.Argument(help="Images, zip archives of images, folders of either.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Images, zip archives of images, folders of either; - is standard input.")
+    ],
     *,
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read the digits in images: a table, or with --json one line an image.
+    r"""Read the digits in images: a table, or with --json one line an image.
 
     Exit code 0 only if every image was recognised; 1 if one failed or is unsure; 2 if a path or the model cannot be
-    used.
+    used. In the names of --json, a byte that is not UTF-8 is written as \xff; in the table, so is every character that
+    a terminal would not show as it is.
     """
+    if paths.count(STANDARD_INPUT) > 1:
+        raise typer.BadParameter("standard input (-) can be read once only")
     limits = Limits()
-    table = Table("image", "status", "digit", "confidence", "why")
+    table = Table(Column("image", overflow="fold"), "status", "digit", "confidence", "why")
     all_recognised = True
     try:
         files = list_files(paths)
@@ -44,7 +50,7 @@ def classify(
                     result = _result(path, outcome)
                     all_recognised &= result["status"] == "recognised"
                     if as_json:
-                        typer.echo(msgspec.json.encode(result))
+                        typer.echo(json.dumps(result))  # in ASCII: a terminal may show it
                     else:
                         table.add_row(*_row(result))
     except (OSError, ModelError) as error:
@@ -59,7 +65,7 @@ def _result(path: Path, outcome: Outcome) -> dict[str, Any]:
     """Describe one image as the service's results do."""
     reading, error = outcome.reading, outcome.error
     return {
-        "name": str(path) if outcome.name is None else f"{path}/{outcome.name}",
+        "name": in_utf8(str(path)) if outcome.name is None else f"{in_utf8(str(path))}/{outcome.name}",
         "status": reading.status if reading else "failed",
         "digit": reading.digit if reading else None,
         "confidence": reading.confidence if reading else None,
@@ -73,4 +79,4 @@ def _row(result: dict[str, Any]) -> list[str]:
     why = result["error"]["message"] if result["error"] else result["reason"] or ""
     confidence = "" if result["confidence"] is None else f"{result['confidence']:.4f}"
     digit = "" if result["digit"] is None else str(result["digit"])
-    return [escape(result["name"]), result["status"], digit, confidence, escape(why)]
+    return [escape(printable(result["name"])), result["status"], digit, confidence, escape(printable(why))]

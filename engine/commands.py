@@ -72,8 +72,8 @@ def benchmark(
 
     The first run trains that SVC on all digits, which takes some minutes.
     """
+    from engine.training.benchmark import TITLES, steps
     from engine.training.benchmark import benchmark as measure
-    from engine.training.benchmark import steps
     from engine.training.data import DataError, read_mnist
 
     try:
@@ -89,7 +89,7 @@ def benchmark(
         return
     stages = figures.pop("us_per_image")
     for key, value in figures.items():
-        typer.echo(f"{key:26}{value}")
+        typer.echo(f"{TITLES[key]:34}{value:,}")
     table = Table("µs an image", *next(iter(stages.values())))
     for name, costs in stages.items():
         table.add_row(name, *(str(cost) for cost in costs.values()))
@@ -210,13 +210,15 @@ def import_sklearn(
 
 def _print_figures(figures: dict[str, Any]) -> None:
     """Show the figures and the confusion matrix as tables."""
+    from engine.training.measure import TITLES
+
     console = Console()
     table = Table("figure", "value", "95 % interval")
-    for key, value in figures.items():
-        if key == "confusion" or key.endswith("_interval"):
-            continue
-        interval = figures.get(f"{key}_interval")
-        table.add_row(key, str(value), f"{interval[0]} to {interval[1]}" if interval else "")
+    for key, title in TITLES.items():
+        value, interval = figures[key], figures.get(f"{key}_interval")
+        unit = " %" if "_pct" in key else ""
+        shown = "none" if value is None else f"{value:,}{unit}"
+        table.add_row(title, shown, f"{interval[0]} to {interval[1]}{unit}" if interval else "")
     console.print(table)
     confusion = Table("shown \\ read", *(str(digit) for digit in range(10)))
     for digit, row in enumerate(figures["confusion"]):

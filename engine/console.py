@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from engine.errors import printable
+
 EXIT_UNREAD = 1  # an image failed or is unsure
 EXIT_UNUSABLE = 2  # a path, the model or the data cannot be used
 
@@ -24,7 +26,7 @@ complaints = Console(stderr=True)
 
 def unusable(error: Exception) -> typer.Exit:
     """Say in one line what cannot be used."""
-    complaints.print(f"[red]digit-engine:[/red] {escape(str(error))}", soft_wrap=True)
+    complaints.print(f"[red]digit-engine:[/red] {escape(printable(str(error)))}", soft_wrap=True)
     return typer.Exit(EXIT_UNUSABLE)
 
 

@@ -204,6 +204,11 @@ def printable(text: str, *, keep: str = "") -> str:
     )
 
 
+def in_utf8(name: str) -> str:
+    r"""Return a file's name as text that any encoder takes: a byte that is not UTF-8 becomes ``\xff``."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def unforeseen(doing: str, cause: Exception) -> EngineError:
     """Say that something failed as nobody expected, or for want of memory; an `EngineError` speaks for itself.
 

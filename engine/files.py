@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from engine.limits import Limits
 
+STANDARD_INPUT = Path("-")
+"""A file of that name is reached by its absolute path."""
 _GROUP_FILES = 256
 _GROUP_BYTES = 32 << 20
 
@@ -21,7 +25,9 @@ def list_files(paths: Sequence[Path]) -> list[Path]:
     """
     files: list[Path] = []
     for path in paths:
-        if path.is_dir():
+        if path == STANDARD_INPUT:
+            files.append(path)
+        elif path.is_dir():
             inside = (file for file in path.rglob("*") if file.is_file())
             files += sorted(file for file in inside if not _is_hidden(file.relative_to(path)))
         elif path.exists():
@@ -42,7 +48,7 @@ def read_groups(files: Sequence[Path], limits: Limits) -> Iterator[list[tuple[Pa
     group: list[tuple[Path, bytes]] = []
     size = 0
     for path in files:
-        with path.open("rb") as file:
+        with contextlib.nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else path.open("rb") as file:
             payload = file.read(limits.record_bytes + 1)
         group.append((path, payload))
         size += len(payload)

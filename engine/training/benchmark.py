@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +34,13 @@ from engine.training.data import Labelled
 from engine.training.pool import png
 
 BATCHES: Final = (1, 32, 256)
+
+TITLES: Final[Mapping[str, str]] = {
+    "images_per_s_core": "images/s on one core",
+    "plain_chain_images_per_s": "images/s of the plain chain",
+    "times_plain_chain": "times the plain chain",
+}
+"""How tables for people name the figures of `benchmark`."""
 
 _ROUNDS = 5
 _SMALL, _LARGE, _PLAIN = 2_560, 40, 100  # images a round

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from engine.classifier import Classifier
-from engine.training.measure import Judged
+from engine.training.measure import TITLES, Judged
 from engine.training.plots import draw_all
 from engine.training.trial import Trial
 
@@ -152,24 +152,10 @@ def _thresholds(about: Mapping[str, Any]) -> str:
 def _clean_rows(judged: Judged) -> list[list[str]]:
     figures = judged.figures()
     return [
-        ["digits", f"{figures['n']:,}", ""],
-        ["error", _percent(figures["error_pct"]), _interval(figures["error_pct_interval"])],
-        [
-            "calibration error (15 bins of equally many)",
-            _percent(figures["ece_pct"]),
-            _interval(figures["ece_pct_interval"]),
-        ],
-        [
-            "error at 99 % coverage",
-            _percent(figures["error_at_99_coverage_pct"]),
-            _interval(figures["error_at_99_coverage_pct_interval"]),
-        ],
-        ["unsure", _percent(figures["unsure_pct"]), _interval(figures["unsure_pct_interval"])],
-        [
-            "error among the recognised",
-            _percent(figures["error_pct_recognised"]),
-            _interval(figures["error_pct_recognised_interval"]),
-        ],
+        [title, f"{figures[key]:,}", ""]
+        if key == "n"
+        else [title, _percent(figures[key]), _interval(figures[f"{key}_interval"])]
+        for key, title in TITLES.items()
     ]
 
 

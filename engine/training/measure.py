@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,16 @@ from engine.svm import DIGITS, Floats
 
 BINS: Final = 15
 """Of the calibration error: equally many digits in each."""
+
+TITLES: Final[Mapping[str, str]] = {
+    "n": "digits",
+    "error_pct": "error",
+    "ece_pct": f"calibration error ({BINS} bins of equally many)",
+    "error_at_99_coverage_pct": "error at 99 % coverage",
+    "unsure_pct": "unsure",
+    "error_pct_recognised": "error among the recognised",
+}
+"""How tables for people name the figures of `Judged.figures`, in this order."""
 
 _Z_95 = 1.959964
 _COVERAGE = 0.99

@@ -42,7 +42,10 @@ def _panel(title: str, x: str, y: str, size: tuple[float, float] = (5, 3.6)) -> 
 
 
 def _reliability(trial: Trial) -> Figure:
-    """Confidence against share of right readings, both as distance from 1 on logarithmic axes: all is near 1."""
+    """Confidence against share of right readings, both as distance from 1 on logarithmic axes: all is near 1.
+
+    A bin without a wrong reading has no place on such an axis: an arrow hangs from the end of its interval.
+    """
     figure, axes = _panel("Reliability", "1 - confidence", "share read wrongly")
     bins = reliability(trial.clean.confidence, ~trial.clean.wrong)
     per_bin = round(len(trial.clean.labels) / len(bins))
@@ -50,10 +53,16 @@ def _reliability(trial: Trial) -> Figure:
     for _, confidence, right in bins:
         low, high = interval_pct(round((1 - right) * per_bin), per_bin) or (0.0, 100.0)
         at = max(1 - confidence, least)
+        if right == 1:
+            axes.plot(at, high / 100, "v", color=_PALE, label="none wrong: at most")
+            continue
         axes.plot([at, at], [max(low / 100, least), max(high / 100, least)], color=_PALE, linewidth=3)
-        axes.plot(at, max(1 - right, least), "o", color=_INK)
+        axes.plot(at, 1 - right, "o", color=_INK, label="share, with its 95 % interval")
     axes.plot([least, 1], [least, 1], "--", color="grey", linewidth=1)
     axes.set(xscale="log", yscale="log", xlim=(least / 1.5, 1.2), ylim=(least / 1.5, 1.2))
+    handles, labels = axes.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    axes.legend(once.values(), once.keys(), fontsize=7)
     return figure
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from engine.classifier import Classifier
 from engine.svm import DIGITS, Decision
+from engine.training import plots
 from engine.training.card import write_card
 from engine.training.measure import Judged
 from engine.training.trial import Trial
@@ -89,3 +90,11 @@ def test_machines_find_the_same_figures_as_json(folder: Path, trial: Trial) -> N
 
 def test_a_card_without_speed_says_nothing_about_it(folder: Path, trial: Trial) -> None:
     assert "## Speed" not in write_card(Classifier.load(folder), trial, None, folder).read_text()
+
+
+def test_a_bin_without_a_wrong_reading_does_not_lie_on_the_floor(trial: Trial) -> None:
+    (axes,) = plots._reliability(trial).axes
+    floor = axes.get_ylim()[0] * 1.5
+    marks = [(line.get_marker(), np.ravel(line.get_ydata())[0]) for line in axes.lines if line.get_marker() != "None"]
+    assert {mark for mark, _ in marks} == {"o", "v"}
+    assert all(height > floor for _, height in marks)

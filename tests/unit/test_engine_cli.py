@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,50 @@ def test_a_damaged_model_stops_with_a_sentence(tmp_path: Path) -> None:
     assert "sha256" in result.stderr
 
 
+NASTY = os.fsdecode(b"\xff\x1b[2J\xc2\x9b31m \xe2\x80\xaegnp\n7.png")
+
+
+@pytest.fixture
+def nasty(tmp_path: Path) -> Path:
+    """A picture whose name is not UTF-8 and would repaint a terminal."""
+    return Path(shutil.copy(DATA / "digits/7_50021.png", tmp_path / NASTY))
+
+
+def test_a_name_that_is_not_utf_8_loses_no_line_of_json(nasty: Path) -> None:
+    result = run("classify", nasty, DIGITS[0], "--json")
+    assert result.exit_code == 0, result.output
+    assert all(line.isascii() and line.isprintable() for line in result.stdout.splitlines())
+    first, second = lines(result)
+    assert first["name"] == f"{nasty.parent}/\\xff\x1b[2J\x9b31m \u202egnp\n7.png"
+    assert (first["digit"], second["name"]) == (7, str(DIGITS[0]))
+
+
+def test_names_of_files_and_entries_do_nothing_to_a_terminal(nasty: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(DIGITS[0], "\x1b]0;owned\x07\x9b2J.png")
+    shown = run("classify", nasty, tmp_path / "a.zip")
+    assert shown.exit_code == 0, shown.output
+    assert all(line.isprintable() for line in shown.stdout.splitlines())
+    assert "owned" in shown.stdout
+
+
+def test_a_complaint_about_a_name_does_nothing_to_a_terminal() -> None:
+    shown = run("classify", NASTY)
+    assert shown.exit_code == 2
+    assert shown.stderr.removesuffix("\n").isprintable()
+
+
+@pytest.mark.parametrize("path", [DIGITS[0], DATA / "digits.zip"], ids=["image", "archive"])
+def test_classify_reads_standard_input(path: Path) -> None:
+    result = CliRunner().invoke(main, ["classify", "-", "--json"], input=path.read_bytes())
+    assert result.exit_code in {0, 1}
+    assert [line["name"].partition("/")[0] for line in lines(result)] == ["-"] * (20 if path.suffix == ".zip" else 1)
+
+
+def test_standard_input_is_read_once_only() -> None:
+    assert run("classify", "-", "-").exit_code == 2
+
+
 def labelled(folder: Path) -> Path:
     for path in DIGITS:
         (folder / path.name[0]).mkdir(exist_ok=True)
@@ -87,6 +133,13 @@ def test_evaluate_reads_a_folder_of_labels(tmp_path: Path) -> None:
     assert figures["error_pct"] == 0
     assert {"ece_pct", "error_at_99_coverage_pct", "unsure_pct", "error_pct_recognised"} <= set(figures)
     assert sum(map(sum, figures["confusion"])) == len(DIGITS)
+
+
+def test_the_tables_of_evaluate_are_in_words_and_percent(tmp_path: Path) -> None:
+    shown = run("evaluate", labelled(tmp_path)).stdout
+    assert "calibration error" in shown
+    assert "_pct" not in shown
+    assert "0.0 %" in shown
 
 
 def test_evaluate_counts_a_picture_that_cannot_be_read_as_wrong(tmp_path: Path) -> None:
