@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from contract.options import with_kafka_options
 from contract.settings import ClientSettings, variables
-from producer.commands import audit, create_topics, dead_letters, replay, schema, send, watch
+from producer.commands import audit, create_topics, dead_letters, replay, schema, send, status, watch
+from producer.commands.shared import refuse
 from producer.errors import Exit
+from release.option import version_option
 
 EPILOG = "\n".join(
     (
@@ -29,27 +32,32 @@ app = typer.Typer(
     help="Sends images of digits to the service, follows its results, looks after what failed.",
     epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command(epilog=create_topics.EXAMPLES)(create_topics.create_topics)
-app.command(epilog=send.EXAMPLES)(send.send)
-app.command(epilog=watch.EXAMPLES)(watch.watch)
-app.command(epilog=dead_letters.EXAMPLES)(dead_letters.dead_letters)
-app.command(epilog=replay.EXAMPLES)(replay.replay)
-app.command(epilog=audit.EXAMPLES)(audit.audit)
-app.command(epilog=schema.EXAMPLES)(schema.schema)
+for command, examples in (
+    (create_topics.create_topics, create_topics.EXAMPLES),
+    (send.send, send.EXAMPLES),
+    (watch.watch, watch.EXAMPLES),
+    (status.status, status.EXAMPLES),
+    (dead_letters.dead_letters, dead_letters.EXAMPLES),
+    (replay.replay, replay.EXAMPLES),
+    (audit.audit, audit.EXAMPLES),
+):
+    app.command(epilog=examples)(with_kafka_options(command, refuse))
+app.command(epilog=schema.EXAMPLES)(schema.schema)  # talks to nobody
 
 
 @app.callback()
 def common(
     *,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the Kafka client logs, too.")] = False,
+    version: Annotated[bool, version_option("digit-producer")] = False,
 ) -> None:
     """Decide what becomes of the Kafka client's log.
 
-    Without a word, Python would print its warnings between the lines of a command.
+    Without this, Python would print its warnings between the lines of a command.
     """
+    del version  # it has ended the program
     logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -24,12 +25,15 @@ from aiokafka.errors import (
 
 from contract.batches import read_untrusted
 from contract.closing import closed
-from contract.contact import AdvertisedError, NoTokenError, RefusedError, meet_brokers
+from contract.contact import AdvertisedError, NobodyError, NoTokenError, RefusedError, meet_brokers
 from contract.settings import KafkaSettings
+from producer.display import complain
 from producer.errors import KafkaProblem
 
 CONNECT_S: Final = 15.0
 """How long reaching the brokers may take."""
+MEETING_PAUSE_S: Final = 0.5
+"""Between attempts to reach a broker that is starting."""
 ANSWER_S: Final = 30.0
 """How long one step may take: a leader that moves is found again well within it."""
 STOP_S: Final = 5.0
@@ -67,9 +71,25 @@ async def within(doing: str, seconds: float = ANSWER_S) -> AsyncIterator[None]:
 
 
 async def meet(kafka: KafkaSettings) -> None:
-    """Find out whether the brokers let us in: a client would only try again and again."""
-    async with within(f"reach Kafka at {_where(kafka)}", CONNECT_S):
-        await meet_brokers(kafka)
+    """Find out whether the brokers let us in: a client would only try again and again.
+
+    A broker that is starting is waited for, for `KafkaSettings.wait_s`; one that refuses us is not.
+    """
+    deadline_s = time.monotonic() + kafka.wait_s
+    waits = False
+    async with within(f"reach Kafka at {_where(kafka)}", kafka.wait_s + CONNECT_S):
+        while True:
+            try:
+                return await meet_brokers(kafka)
+            except NobodyError:
+                if time.monotonic() + MEETING_PAUSE_S > deadline_s:
+                    raise
+                if not waits:
+                    complain(
+                        f"no broker answers at {kafka.bootstrap_servers} yet: waiting up to {kafka.wait_s:g} s for one"
+                    )
+                    waits = True
+            await asyncio.sleep(MEETING_PAUSE_S)
 
 
 @contextlib.asynccontextmanager

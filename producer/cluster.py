@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import difflib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
+    GroupIdNotFound,
     GroupLoadInProgressError,
     KafkaConnectionError,
     NodeNotReadyError,
@@ -24,7 +27,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.commit import OffsetFetchRequest
 
 from contract.settings import KafkaSettings
-from contract.topics import TopicSettings
+from contract.topics import TopicFound, TopicSettings
 from producer.clients import meet, opened, within
 from producer.errors import KafkaProblem
 
@@ -43,12 +46,35 @@ _COORDINATOR_MOVES: Final = (
 """Another broker takes the group's offsets over, or is about to have loaded them: it is over in seconds."""
 
 
-class Cluster:
-    """What is there. Owner: whoever opened it with `look_around`."""
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An instance of the service, or another reader in its group."""
 
-    def __init__(self, admin: AIOKafkaAdminClient, counts: Mapping[str, int], where: str) -> None:
+    member_id: str
+    client_id: str
+    host: str
+    partitions: frozenset[TopicPartition]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group as its coordinator describes it."""
+
+    state: str
+    """In Kafka's words: Stable, PreparingRebalance, CompletingRebalance, Empty, Dead."""
+    members: Sequence[Member]
+
+    def owner(self, partition: TopicPartition) -> Member | None:
+        """Return the member that a partition is assigned to."""
+        return next((member for member in self.members if partition in member.partitions), None)
+
+
+class Cluster:
+    """What is there. Owner: the task that opened it with `look_around`."""
+
+    def __init__(self, admin: AIOKafkaAdminClient, listed: Mapping[str, Sequence[Any]], where: str) -> None:
         self._admin = admin
-        self._counts = counts
+        self._listed = listed
         self._where = where
 
     def partitions(self, topics: TopicSettings, role: str) -> list[TopicPartition]:
@@ -60,14 +86,18 @@ class Cluster:
             There is no such topic.
         """
         name = getattr(topics, role)
-        if name not in self._counts:
-            near = difflib.get_close_matches(name, self._counts, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(self._counts)) or 'none'}"
+        if name not in self._listed:
+            near = difflib.get_close_matches(name, self._listed, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(self._listed)) or 'none'}"
             variable = f"DIGITS_TOPICS__{role.upper()}"
             raise KafkaProblem(
                 f"there is no topic {name!r} ({variable}) at {self._where} that this user may see (ACL); {hint}"
             )
-        return [TopicPartition(name, number) for number in range(self._counts[name])]
+        return [TopicPartition(name, number) for number in range(len(self._listed[name]))]
+
+    def partition_count(self, topic: str) -> int:
+        """Return how many partitions a topic has; 0 if there is no such topic that this user may see."""
+        return len(self._listed.get(topic, ()))
 
     async def max_message_bytes(self, topic: str) -> int | None:
         """Return the largest record batch the topic takes, None if this user may not know."""
@@ -82,6 +112,23 @@ class Cluster:
                         return int(value)
         return None
 
+    async def topics_found(self, topics: TopicSettings) -> dict[str, TopicFound]:
+        """Describe those of our topics that exist, by name."""
+        names = [name for name in topics.by_role.values() if name in self._listed]
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        configs: dict[str, dict[str, str]] = {}
+        async with within("read the settings of the topics"):
+            for response in await self._admin.describe_configs(resources) if names else ():
+                configs |= {
+                    name: {key: value for key, value, *_ in entries}
+                    for error, _message, _kind, name, entries in response.resources
+                    if not error  # this user may not read them
+                }
+        return {
+            name: TopicFound(len(self._listed[name]), len(self._listed[name][0]["replicas"]), configs.get(name))
+            for name in names
+        }
+
     async def create_topics(
         self, configs: Mapping[str, Mapping[str, str]], *, partitions: int, replicas: int
     ) -> list[str]:
@@ -95,7 +142,7 @@ class Cluster:
         missing = [
             NewTopic(name, partitions, replicas, topic_configs=dict(settings))
             for name, settings in configs.items()
-            if name not in self._counts
+            if name not in self._listed
         ]
         async with within("create topics"):
             answer = await self._admin.create_topics(missing)
@@ -110,6 +157,21 @@ class Cluster:
             while True:
                 try:
                     return await self._committed_now(group)
+                except _COORDINATOR_MOVES:
+                    await asyncio.sleep(RETRY_PAUSE_S)
+
+    async def group(self, name: str) -> Group:
+        """Describe a consumer group; one that does not exist is dead and has no members."""
+        async with within(f"read the members of group {name!r}"):
+            while True:
+                try:
+                    (answer,) = await self._admin.describe_consumer_groups([name])
+                    ((error, _, state, _, _, members, *_),) = answer.groups
+                    if error:
+                        raise for_code(error)(name)
+                    return Group(state, [_member(*member) for member in members])
+                except GroupIdNotFound:
+                    return Group("Dead", [])
                 except _COORDINATOR_MOVES:
                     await asyncio.sleep(RETRY_PAUSE_S)
 
@@ -142,5 +204,12 @@ async def look_around(kafka: KafkaSettings) -> AsyncIterator[Cluster]:
     async with opened(kafka, admin, admin.close):
         async with within("read the list of topics"):
             topics: list[dict[str, Any]] = await admin.describe_topics()
-        counts = {topic["topic"]: len(topic["partitions"]) for topic in topics if not topic["is_internal"]}
-        yield Cluster(admin, counts, kafka.bootstrap_servers)
+        listed = {topic["topic"]: topic["partitions"] for topic in topics if not topic["is_internal"]}
+        yield Cluster(admin, listed, kafka.bootstrap_servers)
+
+
+def _member(member_id: str, client_id: str, host: str, _: bytes, assigned: bytes) -> Member:
+    """Read a member as the coordinator describes it; while the group rebalances nothing is assigned."""
+    assignment = ConsumerProtocol.ASSIGNMENT.decode(assigned).assignment if assigned else []
+    partitions = frozenset(TopicPartition(topic, number) for topic, numbers in assignment for number in numbers)
+    return Member(member_id, client_id, host.removeprefix("/"), partitions)

@@ -19,21 +19,16 @@ from rich.table import Table
 from rich.text import Text
 
 from contract.records import Result, Status
+from engine.errors import printable
 
 STYLES: Final[Mapping[str, str]] = {Status.RECOGNISED: "green", Status.UNSURE: "yellow", Status.FAILED: "red"}
 WIDE: Final = 200
 """Columns for a table that goes to a file or a pipe: wide enough not to break ordinary names."""
 
 
-def clean(text: str) -> str:
-    """Escape every character that is not printable, as Python would write it in a literal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
 def complain(message: str) -> None:
-    """Print a message, line by line, on standard error."""
-    for line in message.splitlines():
-        typer.echo(f"digit-producer: {clean(line)}", err=True)
+    """Print a message as one line on standard error: a name with a line break in it cannot forge a second one."""
+    typer.echo(f"digit-producer: {printable(message)}", err=True)
 
 
 def json_line(record: Mapping[str, Any]) -> str:
@@ -48,17 +43,22 @@ def print_json(record: Mapping[str, Any]) -> None:
 
 def print_line(text: Text) -> None:
     """Print one line on standard output, never folded."""
-    _stdout().print(text, soft_wrap=True)
+    stdout().print(text, soft_wrap=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
+    """Lay out a table; in cells that are not `Text`, what is not printable is escaped."""
+    laid_out = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        laid_out.add_column(column, overflow="fold")
+    for row in rows:
+        laid_out.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row))
+    return laid_out
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-    """Print a table on standard output; cells that are not `Text` are cleaned."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(clean(cell)) for cell in row))
-    _stdout().print(table)
+    """Print a table on standard output."""
+    stdout().print(table(columns, rows))
 
 
 def status(result: Result) -> Text:
@@ -87,7 +87,8 @@ def progress() -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _stdout() -> Console:
+def stdout() -> Console:
+    """Return standard output as a console that takes nothing for markup; wide where it is no terminal."""
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = WIDE

@@ -23,11 +23,11 @@ class Exit(IntEnum):
         return member
 
     OK = 0, "All is done. With send --wait: every image was recognised."
-    NOT_ALL_WELL = 1, "An image is unsure or failed, or the audit found a fault, or nothing to compare with."
+    NOT_ALL_WELL = 1, "An image is unsure or failed; audit found a fault or nothing; create-topics --check a misfit."
     USAGE = 2, "A wrong option, path or setting; nothing was sent."
     KAFKA = 3, "Kafka is out of reach, lacks a topic, refuses, or does not answer."
     UNANSWERED = 4, "Sent, but results were missing when the time was up."
-    INTERRUPTED = 130, "Stopped by Ctrl-C (watch ends with 0)."
+    INTERRUPTED = 130, "Stopped by Ctrl-C (watch and status --watch end with 0)."
 
 
 class ProducerError(Exception):

@@ -55,8 +55,18 @@ class Request:
         return self.complete and all(result.status is Status.RECOGNISED for result in self.results.values())
 
 
-def requests_for(sources: Sequence[Source], repeat: int) -> list[Request]:
-    """Make one request of each source, `repeat` times the whole list; ids are random (UUID 4)."""
+def requests_for(sources: Sequence[Source], repeat: int, request_id: str | None = None) -> list[Request]:
+    """Make one request of each source, `repeat` times the whole list; ids are random (UUID 4) unless one is given.
+
+    Raises
+    ------
+    UsageProblem
+        One id is given for several requests: their results could not be told apart.
+    """
+    if request_id is not None:
+        if len(sources) * repeat > 1:
+            raise UsageProblem(f"--request-id is for one record; these are {len(sources) * repeat:,}")
+        return [Request(source, request_id) for source in sources]
     return [Request(source, str(uuid.uuid4())) for _ in range(repeat) for source in sources]
 
 
@@ -187,6 +197,8 @@ async def wait_for_results(
             if isinstance(result, NoResult) or result.request_id not in open_requests:
                 continue
             request = open_requests[result.request_id]
+            if (result.source.partition, result.source.offset) != (request.partition, request.offset):
+                continue  # of another request that was given the same id
             request.results[result.item.index] = result
             if request.complete:
                 del open_requests[result.request_id]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from engine.errors import in_utf8
 from producer.errors import UsageProblem
 
 STANDARD_INPUT: Final = "-"
@@ -33,7 +34,7 @@ class Source:
     """One record to be: a file, or standard input if `path` is None."""
 
     label: str
-    """As the caller knows it; may contain anything a file name may."""
+    """As the caller knows it; may contain any character, and what is not UTF-8 escaped."""
     path: Path | None
     size_bytes: int | None
     """As the file system tells it; None if only reading will tell."""
@@ -92,7 +93,7 @@ def _find_one(given: str) -> list[Source]:
     except OSError as error:
         raise UsageProblem(f"cannot read {given!r}: {error.strerror}") from error
     if not stat.S_ISDIR(status.st_mode):
-        return [Source(given, path, status.st_size if stat.S_ISREG(status.st_mode) else None)]
+        return [Source(in_utf8(given), path, status.st_size if stat.S_ISREG(status.st_mode) else None)]
     found = list(_walk(path))
     if not found:
         raise UsageProblem(f"there is no file in folder {given!r}")
@@ -105,7 +106,7 @@ def _walk(folder: Path) -> Iterator[Source]:
         for name in sorted(files):
             path = Path(place, name)
             if not name.startswith(".") and path.is_file():
-                yield Source(str(path), path, path.stat().st_size)
+                yield Source(in_utf8(str(path)), path, path.stat().st_size)
 
 
 def _refuse(error: OSError) -> None:

@@ -21,6 +21,7 @@ from producer.commands.selecting import (
     Until,
     cells,
     chosen_filter,
+    refuse_impossible,
 )
 from producer.commands.shared import AsJson, load_settings, run
 from producer.dead_letters import Filter, Found, Stranger, read_letters, save
@@ -53,6 +54,7 @@ def dead_letters(
 
 async def _dead_letters(settings: ClientSettings, which: Filter, save_to: Path | None, *, as_json: bool) -> Exit:
     async with look_around(settings.kafka) as cluster:
+        await refuse_impossible(settings, cluster, which)
         partitions = cluster.partitions(settings.topics, "dead_letter")
         now = await spans(settings.kafka, partitions, open_transactions=False)
     rows = []

@@ -22,6 +22,7 @@ from producer.commands.selecting import (
     Until,
     cells,
     chosen_filter,
+    refuse_impossible,
 )
 from producer.commands.shared import AsJson, load_settings, run
 from producer.errors import Exit
@@ -64,12 +65,14 @@ def replay(
 
 async def _preview(settings: ClientSettings, plan: Plan, *, as_json: bool) -> Exit:
     rows = []
-    async with look_around(settings.kafka) as cluster, contextlib.aclosing(preview(settings, cluster, plan)) as some:
-        async for chosen in some:  # of each no more is kept than is shown: its bytes may be many
-            if as_json:
-                display.print_json(_line(chosen, None))
-            else:
-                rows.append((*cells(chosen.found), chosen.obstacle or "would be sent"))
+    async with look_around(settings.kafka) as cluster:
+        await refuse_impossible(settings, cluster, plan.which)
+        async with contextlib.aclosing(preview(settings, cluster, plan)) as some:
+            async for chosen in some:  # of each no more is kept than is shown: its bytes may be many
+                if as_json:
+                    display.print_json(_line(chosen, None))
+                else:
+                    rows.append((*cells(chosen.found), chosen.obstacle or "would be sent"))
     if not as_json:
         display.print_table((*COLUMNS, "replay"), rows)
     return Exit.OK
@@ -79,6 +82,7 @@ async def _replay(settings: ClientSettings, plan: Plan, *, as_json: bool) -> Exi
     fates: collections.Counter[str] = collections.Counter()
 
     async with look_around(settings.kafka) as cluster:
+        await refuse_impossible(settings, cluster, plan.which)
         with display.progress() as bar:
             task = bar.add_task("sent again", total=plan.limit)
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import typer
+from aiokafka import TopicPartition
 
 from contract import headers
 from contract.errors import ErrorCode
+from contract.settings import ClientSettings
+from producer.cluster import Cluster
 from producer.dead_letters import Filter, Found
+from producer.errors import UsageProblem
+from producer.logs import spans
 
 COLUMNS: Final = ("failed at", "result id", "code", "name", "bytes", "attempt")
 
 Code = Annotated[
-    list[str] | None,
+    list[ErrorCode] | None,
     typer.Option(metavar="CODE", help=f"Error code, such as {ErrorCode.WORKER_CRASHED}; may be given several times."),
 ]
 Since = Annotated[str | None, typer.Option(metavar="TIME", help="Failed at or after, such as 2026-01-31T12:00Z.")]
@@ -26,7 +32,7 @@ Offset = Annotated[int | None, typer.Option(min=0, help="Offset of the request."
 
 def chosen_filter(
     *,
-    code: list[str] | None,
+    code: Sequence[ErrorCode] | None,
     since: str | None,
     until: str | None,
     topic: str | None,
@@ -41,13 +47,39 @@ def chosen_filter(
         A time is none.
     """
     return Filter(
-        codes=tuple(code or ()),
+        codes=tuple(each.value for each in code or ()),
         since_ms=_epoch_ms(since, "--since"),
         until_ms=_epoch_ms(until, "--until"),
         topic=topic,
         partition=partition,
         offset=offset,
     )
+
+
+async def refuse_impossible(settings: ClientSettings, cluster: Cluster, which: Filter) -> None:
+    """Refuse the place of a request that does not exist: such a filter takes nothing, and looks as if all were well.
+
+    Raises
+    ------
+    UsageProblem
+        There is no such topic, no such partition of it, or its log does not reach to the offset.
+    """
+    if (which.topic, which.partition, which.offset) == (None, None, None):
+        return
+    topic = which.topic or settings.topics.requests
+    count = cluster.partition_count(topic)
+    if which.topic is not None and not count:
+        raise UsageProblem(f"--topic {topic}: there is no such topic that this user may see")
+    if not count:  # only the dead letters may be seen: there is nothing to compare with
+        return
+    if which.partition is not None and which.partition >= count:
+        raise UsageProblem(f"--partition {which.partition}: topic {topic!r} has the partitions 0 to {count - 1}")
+    if which.offset is not None:
+        numbers = range(count) if which.partition is None else [which.partition]
+        places = [TopicPartition(topic, number) for number in numbers]
+        end = max(span.end for span in (await spans(settings.kafka, places, open_transactions=True)).values())
+        if which.offset >= end:
+            raise UsageProblem(f"--offset {which.offset}: the next record there will have offset {end}")
 
 
 def cells(found: Found) -> tuple[str, ...]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.text import Text
 
+from contract import headers
+from contract.headers import ECHOED_BYTES
 from contract.records import Result
 from contract.settings import ClientSettings
+from engine.errors import in_utf8
 from producer import display
 from producer.clients import open_producer
 from producer.cluster import look_around
@@ -26,6 +30,10 @@ Examples:
   digit-producer send photos/ --key customer-7 --wait --json
   convert drawing.svg png:- | digit-producer send - --wait"""
 
+NAMED: Final = 10
+"""Of the records that are not answered, so many are named."""
+HINTS: Final = {headers.REQUEST_ID: ": --request-id gives your own"}
+
 
 def send(
     paths: Annotated[
@@ -37,6 +45,10 @@ def send(
     header: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A further header; may be given several times.")
     ] = None,
+    request_id: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Your own id, for one record alone; without it each has a random one."),
+    ] = None,
     repeat: Annotated[int, typer.Option(min=1, help="Send everything so many times.")] = 1,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the results and print them.")] = False,
     timeout_s: Annotated[float, typer.Option(min=0, help="With --wait: how long, after the last was sent.")] = 60,
@@ -45,8 +57,9 @@ def send(
     """Send images and archives, each file as one record, as it is."""
     options = SendOptions(
         paths=paths,
-        key=None if key is None else key.encode(),
+        key=None if key is None else os.fsencode(key),  # as it was given, also if it is not UTF-8
         extra_headers=_headers(header or []),
+        request_id=None if request_id is None else _own_id(request_id),
         repeat=repeat,
         wait=wait,
         timeout_s=timeout_s,
@@ -62,6 +75,7 @@ class SendOptions:
     paths: Sequence[str]
     key: bytes | None
     extra_headers: Sequence[tuple[str, bytes]]
+    request_id: str | None
     repeat: int
     wait: bool
     timeout_s: float
@@ -69,7 +83,7 @@ class SendOptions:
 
 
 async def _send(settings: ClientSettings, options: SendOptions) -> Exit:
-    requests = requests_for(find(options.paths), options.repeat)
+    requests = requests_for(find(options.paths), options.repeat, options.request_id)
     topics = settings.topics
     async with look_around(settings.kafka) as cluster:
         cluster.partitions(topics, "requests")
@@ -92,12 +106,33 @@ async def _send(settings: ClientSettings, options: SendOptions) -> Exit:
 
 def _headers(given: list[str]) -> list[tuple[str, bytes]]:
     pairs = [item.partition("=") for item in given]
-    for name, equals, _ in pairs:
+    for name, equals, value in pairs:
         if not name or not equals:
             raise typer.BadParameter("a header is NAME=VALUE", param_hint="--header")
+        if not _is_utf8(name + value):
+            raise typer.BadParameter("a header is UTF-8", param_hint="--header")
         if name in OWN_HEADERS:
-            raise typer.BadParameter(f"{name} is set for each file by itself", param_hint="--header")
+            raise typer.BadParameter(
+                f"{name} is set for each file by itself{HINTS.get(name, '')}", param_hint="--header"
+            )
     return [(name, value.encode()) for name, _, value in pairs]
+
+
+def _own_id(given: str) -> str:
+    """Refuse what no request's id can be: an empty one counts as none, and headers are UTF-8."""
+    if not _is_utf8(given):
+        raise typer.BadParameter("it is not UTF-8", param_hint="--request-id")
+    size_bytes = len(given.encode())
+    if not 0 < size_bytes <= ECHOED_BYTES:
+        raise typer.BadParameter(
+            f"it has {size_bytes:,} bytes; from 1 to {ECHOED_BYTES:,} are answered (DIGITS_ECHO__HEADER_BYTES)",
+            param_hint="--request-id",
+        )
+    return given
+
+
+def _is_utf8(argument: str) -> bool:
+    return in_utf8(argument) == argument
 
 
 async def _put(settings: ClientSettings, envelope: Envelope, requests: Sequence[Request]) -> None:
@@ -128,7 +163,7 @@ def _report_results(requests: Sequence[Request], options: SendOptions) -> Exit:
     if options.as_json:
         for name, result in _named_results(requests):
             display.print_json({"name": name, **result.model_dump(mode="json", by_alias=True)})
-    else:
+    elif any(request.results for request in requests):
         rows = [
             (name, *display.verdict(result), display.status(result), display.why(result))
             for name, result in _named_results(requests)
@@ -137,11 +172,23 @@ def _report_results(requests: Sequence[Request], options: SendOptions) -> Exit:
     unanswered = [request for request in requests if not request.complete]
     if unanswered:
         display.complain(
-            f"{len(unanswered)} of {len(requests)} records had not all their results within {options.timeout_s:g} s, "
-            f"the first of them {unanswered[0].source.label!r}: is digit-consumer running?"
+            f"{len(unanswered)} of {len(requests)} records had not all their results within {options.timeout_s:g} s: "
+            f"{_listed(unanswered)}: is digit-consumer running?"
         )
         return Exit.UNANSWERED
     return Exit.OK if all(request.recognised for request in requests) else Exit.NOT_ALL_WELL
+
+
+def _listed(unanswered: Sequence[Request]) -> str:
+    """Name the first records that lack results, with how many they have."""
+    names = [f"{request.source.label!r} ({_answered(request)})" for request in unanswered[:NAMED]]
+    more = len(unanswered) - len(names)
+    return ", ".join([*names, *([f"and {more:,} more"] if more else [])])
+
+
+def _answered(request: Request) -> str:
+    first = next(iter(request.results.values()), None)
+    return "no result" if first is None else f"{len(request.results):,} of {first.item.count:,} results"
 
 
 def _named_results(requests: Sequence[Request]) -> Iterator[tuple[str, Result]]:

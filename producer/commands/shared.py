@@ -21,8 +21,14 @@ def load_settings() -> ClientSettings:
     try:
         return settings.load(ClientSettings, owns_prefix=False)
     except SettingsError as error:
-        display.complain(str(error))
-        raise typer.Exit(Exit.USAGE) from error
+        refuse(error)
+
+
+def refuse(error: SettingsError) -> NoReturn:
+    """Report what is wrong with the settings, line by line, and leave."""
+    for line in str(error).splitlines():
+        display.complain(line)
+    raise typer.Exit(Exit.USAGE) from error
 
 
 def run(command: Coroutine[Any, Any, Exit], *, interrupted: Exit = Exit.INTERRUPTED) -> NoReturn:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from contract.records import Result
 from contract.settings import ClientSettings
+from engine.errors import printable
 from producer import display
 from producer.cluster import look_around
 from producer.commands.shared import AsJson, load_settings, run
@@ -54,11 +55,11 @@ def _show(result: Result | NoResult, *, as_json: bool) -> None:
         display.print_json(result.model_dump(mode="json", by_alias=True))
     else:
         digit, confidence = display.verdict(result)
-        name = display.clean(result.item.name or "")
+        name = printable(result.item.name or "")
         display.print_line(
             Text.assemble(
-                f"{display.clean(result.result_id):<36} {digit:>1} {confidence:>6} ",
+                f"{printable(result.result_id):<36} {digit:>1} {confidence:>6} ",
                 display.status(result),
-                f"{'':<{11 - len(result.status)}}{name}  {display.clean(display.why(result))}".rstrip(),
+                f"{'':<{11 - len(result.status)}}{name}  {printable(display.why(result))}".rstrip(),
             )
         )

@@ -33,7 +33,7 @@ SERVICE = documented("### The service")
 READ_RESULTS = documented("\nThe service reads its own results")
 SETTINGS = documented("\nOne more right is worth giving.")
 KEDA = documented("### KEDA")
-COMMANDS = {name: documented(f"\n`{name}`") for name in ("send", "watch", "dead-letters", "replay", "audit")}
+COMMANDS = {name: documented(f"\n`{name}`") for name in ("send", "watch", "dead-letters", "replay", "audit", "status")}
 CREATE_TOPICS = documented("\n`create-topics`")
 EVERY = pytest.mark.parametrize("missing", SERVICE, ids=str)
 BY_ALL_MEANS = pytest.mark.parametrize("user", ["certificate", "password"], indirect=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import yaml
 from typer.main import get_group
 from typer.testing import CliRunner
 
+from contract.errors import ErrorCode
 from contract.schema import EXAMPLES
 from contract.settings import ClientSettings, variables
 from producer.cli import app
@@ -72,6 +74,27 @@ def test_a_header_that_cannot_be_is_refused(header: str) -> None:
     assert "--header" in ended.stderr
 
 
+@pytest.mark.parametrize("request_id", ["", "x" * 1025, "é" * 513, os.fsdecode(b"\xff")])
+def test_an_id_that_the_contract_does_not_take_is_refused(request_id: str) -> None:
+    ended = runner.invoke(app, ["send", __file__, "--request-id", request_id])
+    assert ended.exit_code == Exit.USAGE
+    assert "--request-id" in ended.stderr
+
+
+@pytest.mark.parametrize("more", [[__file__], ["--repeat", "2"]])
+def test_an_id_is_for_one_record_alone(more: list[str]) -> None:
+    ended = runner.invoke(app, ["send", __file__, *more, "--request-id", "order-7"])
+    assert ended.exit_code == Exit.USAGE
+    assert ended.stderr == "digit-producer: --request-id is for one record; these are 2\n"
+
+
+@pytest.mark.parametrize("command", ["replay", "dead-letters"])
+def test_a_code_that_does_not_exist_is_refused_with_those_that_do(command: str) -> None:
+    ended = runner.invoke(app, [command, "--code", "nonsense"])
+    assert ended.exit_code == Exit.USAGE
+    assert all(code in "".join(ended.stderr.split()) for code in ErrorCode)
+
+
 @pytest.mark.parametrize("option", ["--since", "--until"])
 def test_a_time_that_is_none_is_refused(option: str) -> None:
     ended = runner.invoke(app, ["replay", option, "yesterday"])
@@ -93,12 +116,14 @@ def test_a_time_is_utc_unless_it_says_otherwise(text: str, epoch_ms: int) -> Non
     assert which.since_ms == epoch_ms
 
 
-@pytest.mark.parametrize("arguments", [["send", __file__], ["watch"], ["dead-letters"], ["replay"], ["audit"]])
+@pytest.mark.parametrize(
+    "arguments", [["send", __file__], ["watch"], ["dead-letters"], ["replay"], ["audit"], ["status"]]
+)
 def test_a_broker_that_is_not_there_is_one_line_and_exit_code_3(arguments: list[str]) -> None:
     # As a process: what libraries print or log at the end counts too.
     ended = subprocess.run(
         [sys.executable, "-m", "producer", *arguments],
-        env={"DIGITS_KAFKA__BOOTSTRAP_SERVERS": NOBODY},
+        env={"DIGITS_KAFKA__BOOTSTRAP_SERVERS": NOBODY, "DIGITS_KAFKA__WAIT_S": "0"},
         capture_output=True,
         text=True,
         timeout=60,

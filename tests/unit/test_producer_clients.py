@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from aiokafka.errors import (
@@ -14,6 +15,9 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from contract.contact import NobodyError, RefusedError
+from contract.settings import KafkaSettings
+from producer import clients
 from producer.clients import within
 from producer.errors import Exit, KafkaProblem
 
@@ -58,3 +62,50 @@ async def test_an_interruption_stays_one() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_broker_that_is_starting_is_waited_for_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = iter([NobodyError("nobody"), NobodyError("nobody"), None])
+
+    async def meeting(_: object) -> None:
+        if (error := next(answers)) is not None:
+            raise error
+
+    monkeypatch.setattr(clients, "meet_brokers", meeting)
+    monkeypatch.setattr(clients, "MEETING_PAUSE_S", 0.01)
+    await clients.meet(KafkaSettings(wait_s=60))
+    assert (
+        capsys.readouterr().err
+        == "digit-producer: no broker answers at localhost:9092 yet: waiting up to 60 s for one\n"
+    )
+    assert next(answers, "all asked") == "all asked"
+
+
+async def test_a_broker_that_does_not_come_is_waited_for_no_longer_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    async def meeting(_: object) -> None:
+        asked.append(time.monotonic())
+        raise NobodyError("nobody")
+
+    monkeypatch.setattr(clients, "meet_brokers", meeting)
+    monkeypatch.setattr(clients, "MEETING_PAUSE_S", 0.05)
+    with pytest.raises(KafkaProblem, match="no broker answers there"):
+        await clients.meet(KafkaSettings(wait_s=0.2))
+    assert len(asked) > 1
+    assert asked[-1] - asked[0] <= 0.2
+
+
+async def test_a_broker_that_refuses_us_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    async def meeting(_: object) -> None:
+        asked.append(1)
+        raise RefusedError("the password is wrong")
+
+    monkeypatch.setattr(clients, "meet_brokers", meeting)
+    with pytest.raises(KafkaProblem, match="the password is wrong"):
+        await clients.meet(KafkaSettings(wait_s=60))
+    assert asked == [1]

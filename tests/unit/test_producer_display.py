@@ -14,13 +14,6 @@ from producer import display
 NASTY = "\x1b[2J\x07[red]x[/red]\n\r\x9b31m\u202egnp.exe\u2028\udcff\x7f:smile: é数"
 
 
-@given(st.text(st.characters()))
-def test_clean_text_is_printable_and_keeps_what_was_printable(text: str) -> None:
-    cleaned = display.clean(text)
-    assert cleaned.isprintable()
-    assert not text.isprintable() or cleaned == text
-
-
 def test_a_table_shows_nasty_names_escaped_and_takes_nothing_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
     display.print_table(["name", "status"], [(NASTY, Text("failed", style="red"))])
     out = capsys.readouterr().out
@@ -28,9 +21,9 @@ def test_a_table_shows_nasty_names_escaped_and_takes_nothing_for_markup(capsys: 
     assert r"\x1b[2J\x07[red]x[/red]\n\r\x9b31m\u202egnp.exe\u2028\udcff\x7f:smile: é数" in out
 
 
-def test_a_complaint_is_clean_and_says_who_complains(capsys: pytest.CaptureFixture[str]) -> None:
-    display.complain("first\x1b[2J\nsecond")
-    assert capsys.readouterr().err == "digit-producer: first\\x1b[2J\ndigit-producer: second\n"
+def test_a_complaint_is_one_clean_line_that_says_who_complains(capsys: pytest.CaptureFixture[str]) -> None:
+    display.complain("first\x1b[2J\ndigit-producer: forged")
+    assert capsys.readouterr().err == "digit-producer: first\\x1b[2J\\ndigit-producer: forged\n"
 
 
 @given(name=st.text(st.characters()))
