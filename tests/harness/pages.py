@@ -25,3 +25,12 @@ def links(text: str) -> list[str]:
 def code(text: str) -> list[str]:
     """Give what stands in a document as code: between backticks, and in blocks."""
     return [*_FENCED.findall(text), *_SPAN.findall(_FENCED.sub("", text))]
+
+
+def shell_block(text: str, heading: str) -> str:
+    """Give the first block for a shell below a heading."""
+    _, found, below = text.partition(f"## {heading}\n")
+    assert found, f"there is no heading {heading!r}"
+    block = re.search(r"^```sh\n(.*?)^```", below, re.MULTILINE | re.DOTALL)
+    assert block is not None, f"there is no block for a shell below {heading!r}"
+    return block.group(1)
