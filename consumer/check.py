@@ -12,11 +12,11 @@ from typing import Final
 import typer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from consumer.checks import OLD_BROKER, found_topics, is_old_broker, reached
+from consumer.checks import OLD_BROKER, UNREAD_RESULTS, found_topics, is_old_broker, reached
 from consumer.errors import Fatal, WrongSetting
 from consumer.pinned import PinnedModel
 from consumer.process import WorkerNotStarted, WorkerProcess
-from consumer.rights import check_rights, transactional_id
+from consumer.rights import check_rights, transactional_id, unread_results
 from consumer.service import worker_spec
 from consumer.settings import Settings
 from contract.settings import PREFIX
@@ -111,5 +111,7 @@ async def _check_rights(admin: AIOKafkaAdminClient, settings: Settings, findings
     except Fatal as error:
         findings.misfit("rights", str(error))
         return
+    if why := await unread_results(admin, settings):
+        findings.misfit("rights", f"{why}: {UNREAD_RESULTS}")
     ids = transactional_id(settings, 0).rpartition(".")[0]
     findings.fits("rights", f"topics, group {settings.kafka.group_id} and transactional ids {ids}.… may be used")

@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 
 from consumer.errors import Fatal, describe
 from consumer.questions import ask
-from consumer.rights import check_rights, check_sight, warn_of_unread_results
+from consumer.rights import check_rights, check_sight, unread_results
 from consumer.settings import Settings
 from contract.contact import RefusedError, meet_brokers
 from contract.topics import BROKER_DEFAULTS, TopicFound, misfits
@@ -30,6 +30,9 @@ END_TRANSACTION: Final = 26
 """Key of the request EndTxn."""
 END_TRANSACTION_OF_KAFKA_4: Final = 5
 """Its newest version since Kafka 4.0 (KIP-890)."""
+UNREAD_RESULTS: Final = (
+    "a partition in which the group has no offset, but results, will not start (DIGITS_KAFKA__AUTO_OFFSET_RESET)"
+)
 OLD_BROKER: Final = "exactly once is only tested with, and claimed for, 4.0 on"
 
 
@@ -52,7 +55,8 @@ async def check_cluster(settings: Settings) -> int:
             log.warning("broker is older than Kafka 4.0", then=OLD_BROKER)
         found = await found_topics(admin, settings, listed)
         await check_rights(admin, settings)
-        await warn_of_unread_results(admin, settings)
+        if why := await unread_results(admin, settings):
+            log.warning("results may not be read", why=why, then=UNREAD_RESULTS)
     for misfit in misfits(topics, found, record_bytes=settings.limits.record_bytes):
         log.warning(
             "topic does not fit",

@@ -77,21 +77,15 @@ async def check_rights(admin: AIOKafkaAdminClient, settings: Settings) -> None:
     )
 
 
-async def warn_of_unread_results(admin: AIOKafkaAdminClient, settings: Settings) -> None:
-    """Warn if results may not be read: only a group that has lost its offsets, or is new, would need it."""
+async def unread_results(admin: AIOKafkaAdminClient, settings: Settings) -> str | None:
+    """Say why results may not be read, None if they may, or need not be: only a group without offsets would need it."""
     if settings.kafka.auto_offset_reset is not AutoOffsetReset.AFTER_RESULTS:
-        return
+        return None
     topic, group = settings.topics.predictions, settings.kafka.group_id
     step = TxnOffsetCommitRequest(transactional_id(settings, 0), group, -1, -1, [(topic, [(NOWHERE, 0, "")])])
     answer = await _asked(admin, step)
-    for _, [(_, code)] in answer.errors:
-        if missing := denial(for_code(code)(topic), topic_right="Read"):
-            log.warning(
-                "results may not be read",
-                why=missing,
-                then="a partition in which the group has no offset, but results, will not start "
-                "(DIGITS_KAFKA__AUTO_OFFSET_RESET)",
-            )
+    denials = (denial(for_code(code)(topic), topic_right="Read") for _, [(_, code)] in answer.errors)
+    return next(filter(None, denials), None)
 
 
 def denial(error: BaseException, *, topic_right: str = "Write") -> str | None:
