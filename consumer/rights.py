@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
@@ -23,8 +22,6 @@ from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, TxnOffsetCo
 from consumer.errors import Fatal, describe
 from consumer.questions import ask
 from consumer.settings import AutoOffsetReset, Settings
-
-log = structlog.get_logger()
 
 NOWHERE: Final = 2**31 - 1
 """A partition that no topic has."""
