@@ -85,9 +85,7 @@ async def meet(kafka: KafkaSettings) -> None:
                 if time.monotonic() + MEETING_PAUSE_S > deadline_s:
                     raise
                 if not waits:
-                    complain(
-                        f"no broker answers at {kafka.bootstrap_servers} yet: waiting up to {kafka.wait_s:g} s for one"
-                    )
+                    complain(f"cannot reach Kafka at {kafka.bootstrap_servers} yet: waiting up to {kafka.wait_s:g} s")
                     waits = True
             await asyncio.sleep(MEETING_PAUSE_S)
 
