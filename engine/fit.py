@@ -52,7 +52,7 @@ def _fit(planes: Planes, boxes: NDArray[np.int64], digits: NDArray[np.float32]) 
         if bottom == 0:
             continue
         top, left = max(0, top - _SOFT_PX), max(0, left - _SOFT_PX)
-        strokes = plane_of(planes, index)[top : bottom + _SOFT_PX, left : right + _SOFT_PX]
+        strokes = _cut_out(plane_of(planes, index), top, left, bottom + _SOFT_PX, right + _SOFT_PX)
         middle_y, middle_x = _centre_of_mass(strokes)
         scale = BOX_PX / max(boxes[index, 2] - boxes[index, 0], boxes[index, 3] - boxes[index, 1])
         if abs(scale - 1) <= _AS_IT_IS:
@@ -62,6 +62,17 @@ def _fit(planes: Planes, boxes: NDArray[np.int64], digits: NDArray[np.float32]) 
             _shrink(strokes, scale, middle_y, middle_x, digits[index])
         else:
             _enlarge(strokes, scale, middle_y, middle_x, digits[index])
+
+
+@compiled
+def _cut_out(plane: NDArray[np.float32], top: int, left: int, bottom: int, right: int) -> NDArray[np.float32]:
+    """Copy a box of a plane, as far as it lies within."""
+    height, width = min(bottom, plane.shape[0]) - top, min(right, plane.shape[1]) - left
+    box = np.empty((height, width), np.float32)
+    for y in range(height):
+        for x in range(width):
+            box[y, x] = plane[top + y, left + x]
+    return box
 
 
 @compiled
@@ -94,11 +105,14 @@ def _shrink(
 ) -> None:
     height, width = strokes.shape
     rows, columns = (
-        _areas(SIDE_PX, _MIDDLE, height, middle_y, 1 / scale),
-        _areas(SIDE_PX, _MIDDLE, width, middle_x, 1 / scale),
+        _areas(len(digit), _MIDDLE, height, middle_y, 1 / scale),
+        _areas(len(digit), _MIDDLE, width, middle_x, 1 / scale),
     )
     _resample(strokes, rows, columns, digit)
-    peak = max(np.float32(1e-6), digit.max())  # a thin stroke covers no pixel whole
+    peak = np.float32(1e-6)  # a thin stroke covers no pixel whole
+    for y in range(SIDE_PX):
+        for x in range(SIDE_PX):
+            peak = max(peak, digit[y, x])
     for y in range(SIDE_PX):
         for x in range(SIDE_PX):
             digit[y, x] /= peak
@@ -111,11 +125,14 @@ def _enlarge(
     height, width = strokes.shape
     rows, columns = _cubics(height, middle_y, scale), _cubics(width, middle_x, scale)
     seen_rows, seen_columns = (
-        _areas(height, middle_y, SIDE_PX, _MIDDLE, scale),
-        _areas(width, middle_x, SIDE_PX, _MIDDLE, scale),
+        _areas(height, middle_y, len(digit), _MIDDLE, scale),
+        _areas(width, middle_x, len(digit), _MIDDLE, scale),
     )
-    missing = strokes.copy()
-    step = np.empty_like(digit)
+    missing = np.empty((height, width), np.float32)
+    for y in range(height):
+        for x in range(width):
+            missing[y, x] = strokes[y, x]
+    step = np.empty((SIDE_PX, SIDE_PX), np.float32)
     relaxation = np.float32(1)
     for _ in range(1 + _BACK_PROJECTIONS):
         _resample(missing, rows, columns, step)

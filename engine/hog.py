@@ -115,7 +115,9 @@ def _describe(digits: Floats, features: Floats) -> None:
     columns = np.zeros((SIDE_PX, _NODES * _OPEN_BINS), np.float32)
     pooled = np.zeros(FEATURES // BINS * _OPEN_BINS, np.float32)
     for i in range(len(digits)):
-        wide[:, _MARGIN_PX : _MARGIN_PX + SIDE_PX] = digits[i]
+        for y in range(SIDE_PX):
+            for x in range(SIDE_PX):
+                wide[y, _MARGIN_PX + x] = digits[i, y, x]
         if _upright(wide, row_mass, row_moment, upright):
             _pool_down(upright, row_mass, columns)
             _pool_across(columns, pooled)

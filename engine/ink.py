@@ -85,12 +85,14 @@ def _blur(relief: NDArray[np.float32]) -> None:
             here = relief[y, x]
             relief[y, x] = half * here + quarter * (before + relief[y, min(x + 1, width - 1)])
             before = here
-    above = relief[0].copy()
+    above = np.empty(width, np.float32)
+    for x in range(width):
+        above[x] = relief[0, x]
     for y in range(height):
-        below = relief[min(y + 1, height - 1)]
+        below = min(y + 1, height - 1)
         for x in range(width):
             here = relief[y, x]
-            relief[y, x] = half * here + quarter * (above[x] + below[x])
+            relief[y, x] = half * here + quarter * (above[x] + relief[below, x])
             above[x] = here
 
 
@@ -112,8 +114,11 @@ def _full_height(values: NDArray[np.float32], counts: NDArray[np.int32]) -> int:
     for at in range(values.size):
         if values[at] > 0:
             counts[min(int(values[at] + np.float32(0.5)), _HEIGHTS - 1)] += 1
-    top = _count_down(counts, _TOP_PIXELS)
-    return _count_down(counts, max(1, int(_FULL_SHARE * counts[top // 2 :].sum())))
+    top = _count_down(counts, np.int64(_TOP_PIXELS))
+    high = 0
+    for height in range(top // 2, _HEIGHTS):
+        high += counts[height]
+    return _count_down(counts, max(1, int(_FULL_SHARE * high)))
 
 
 @compiled

@@ -63,7 +63,7 @@ def _choose_level(plane: NDArray[np.float32], counts: NDArray[np.int32], sheet: 
     values = plane.reshape(-1)
     for at in range(values.size):
         counts[int(values[at] + np.float32(0.5)) + 1] += 1
-    first = _peak(counts, 0, 0)
+    first = _peak(counts, np.int64(0), np.int64(0))
     second = _peak(counts, first - _PEAK_LEVELS, first + _PEAK_LEVELS)
     most, other = _near(counts, first), _near(counts, second)
     if most < _EVEN_SHARE * plane.size:
@@ -121,13 +121,26 @@ def _find_sheet(plane: NDArray[np.float32], inner: float, outer: float, sheet: N
             is_inner = (plane[y, x] > middle) == (inner > outer)
             rows[y] += is_inner
             columns[x] += is_inner
-    filled_rows, filled_columns = np.flatnonzero(rows), np.flatnonzero(columns)
-    top, bottom = filled_rows[0], filled_rows[-1] + 1
-    left, right = filled_columns[0], filled_columns[-1] + 1
+    top, bottom = _extent(rows)
+    left, right = _extent(columns)
     across, along = _SIDE_FILLED * (right - left), _SIDE_FILLED * (bottom - top)
     if min(rows[top], rows[bottom - 1]) < across or min(columns[left], columns[right - 1]) < along:
         return False
-    if rows.sum() < _SHEET_FILLED * (bottom - top) * (right - left):
+    filled = 0
+    for y in range(height):
+        filled += rows[y]
+    if filled < _SHEET_FILLED * (bottom - top) * (right - left):
         return False
     sheet[0], sheet[1], sheet[2], sheet[3] = top, left, bottom, right
     return True
+
+
+@compiled
+def _extent(counts: NDArray[np.int64]) -> tuple[int, int]:
+    """Give the first place that is not 0, and the one after the last; there is one."""
+    first, last = 0, len(counts)
+    while counts[first] == 0:
+        first += 1
+    while counts[last - 1] == 0:
+        last -= 1
+    return first, last

@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 
 from engine.compiled import compiled
 from engine.components import Components
-from engine.planes import Planes, plane_of
+from engine.planes import Planes
+
+Floats = NDArray[np.float32]
 
 _INK = np.float32(0.3)  # as for components
 _SIDE_MIN_PX = 20  # in smaller pictures a digit's own bar runs from edge to edge
@@ -55,132 +57,117 @@ def erase_lines(ink: Planes, components: Components) -> NDArray[np.float32]:
         Part of each picture's ink that was erased.
     """
     erased = np.zeros(len(ink.sides), np.float32)
-    _erase(ink, components.boxes, components.starts, erased)
+    spanned = np.zeros(len(ink.sides), np.bool_)
+    _find_spanned(ink.sides, components.boxes, components.starts, spanned)
+    for index in np.flatnonzero(spanned):
+        plane = ink.values[ink.starts[index] : ink.starts[index + 1]].reshape(ink.sides[index])
+        cleared = _cleared(plane, components.boxes[components.starts[index] : components.starts[index + 1]])
+        before, after = _mass(plane), _mass(cleared)
+        if after > _LEFT_OVER * plane.size:
+            erased[index] = 1 - after / before
+            plane[:] = cleared
     return erased
 
 
+def _cleared(ink: Floats, parts: NDArray[np.int32]) -> Floats:
+    cleared = ink.copy()
+    for box in parts:
+        _erase_frame(cleared, box)
+    for _ in range(4):
+        _erase_band(cleared)
+        _erase_across(cleared)
+        cleared = _turned(cleared)  # from all four sides
+    return cleared
+
+
+def _turned(ink: Floats) -> Floats:
+    """Turn by a quarter."""
+    return np.ascontiguousarray(ink.T[::-1])
+
+
+def _mass(ink: Floats) -> float:
+    return float(ink[ink > _INK].sum())
+
+
 @compiled
-def _erase(planes: Planes, boxes: NDArray[np.int32], starts: NDArray[np.int64], erased: NDArray[np.float32]) -> None:
-    for index in range(len(erased)):
-        height, width = planes.sides[index]
-        first, last = starts[index], starts[index + 1]
-        if min(height, width) < _SIDE_MIN_PX or not _spans(boxes, first, last, planes.sides[index]):
+def _find_spanned(
+    sides: NDArray[np.int64], boxes: NDArray[np.int32], starts: NDArray[np.int64], spanned: NDArray[np.bool_]
+) -> None:
+    """Mark where a component runs from edge to edge, or is large enough for a frame."""
+    for index in range(len(spanned)):
+        height, width = sides[index, 0], sides[index, 1]
+        if min(height, width) < _SIDE_MIN_PX:
             continue
-        ink = plane_of(planes, index)
-        parts = boxes[first:last]
-        cleared = ink.copy()
-        _erase_frames(cleared, parts)
-        for _ in range(4):
-            _erase_band(cleared)
-            _erase_across(cleared)
-            cleared = np.ascontiguousarray(cleared.T[::-1])  # a quarter turn: from all four sides
-        before, after = _mass(ink), _mass(cleared)
-        if after > _LEFT_OVER * ink.size:
-            erased[index] = 1 - after / before
-            ink[:, :] = cleared
+        for part in range(starts[index], starts[index + 1]):
+            top, left, bottom, right = boxes[part, 0], boxes[part, 1], boxes[part, 2], boxes[part, 3]
+            across = left <= 1 and right >= width - 1
+            along = top <= 1 and bottom >= height - 1
+            if across or along or (bottom - top > _FRAME_SIZE * height and right - left > _FRAME_SIZE * width):
+                spanned[index] = True
 
 
-@compiled
-def _mass(ink: NDArray[np.float32]) -> float:
-    mass = np.float32(0)
-    values = ink.reshape(-1)
-    for at in range(values.size):
-        mass += values[at] if values[at] > _INK else np.float32(0)
-    return float(mass)
+def _erase_frame(ink: Floats, box: NDArray[np.int32]) -> None:
+    """Erase the lines along the sides of a component, if it is large and has three of them at least."""
+    top, left, bottom, right = (int(edge) for edge in box)
+    if bottom - top <= _FRAME_SIZE * ink.shape[0] or right - left <= _FRAME_SIZE * ink.shape[1]:
+        return
+    inner = ink[top:bottom, left:right]
+    sides = 0
+    for _ in range(4):
+        inner = _turned(inner)
+        sides += _side_thickness(inner) > 0
+    if sides < _FRAME_SIDES:
+        return
+    for _ in range(4):
+        inner = _turned(inner)
+        starts, ends = _first_runs(inner)
+        ends[(ends <= starts) | (ends > starts + _FRAME_ROUGH * _side_thickness(inner) + 1)] = -1
+        rows = np.arange(len(inner))[:, None]
+        inner[(rows >= starts) & (rows <= ends)] = 0
+    ink[top:bottom, left:right] = inner
 
 
-@compiled
-def _spans(boxes: NDArray[np.int32], first: int, last: int, sides: NDArray[np.int64]) -> bool:
-    """Tell whether a component runs from edge to edge, or is large enough for a frame."""
-    height, width = sides
-    for part in range(first, last):
-        top, left, bottom, right = boxes[part, 0], boxes[part, 1], boxes[part, 2], boxes[part, 3]
-        across = left <= 1 and right >= width - 1
-        along = top <= 1 and bottom >= height - 1
-        if across or along or (bottom - top > _FRAME_SIZE * height and right - left > _FRAME_SIZE * width):
-            return True
-    return False
-
-
-@compiled
-def _erase_frames(ink: NDArray[np.float32], parts: NDArray[np.int32]) -> None:
-    height, width = ink.shape
-    for part in range(len(parts)):
-        top, left, bottom, right = parts[part]
-        if bottom - top <= _FRAME_SIZE * height or right - left <= _FRAME_SIZE * width:
-            continue
-        inner = ink[top:bottom, left:right].copy()
-        sides = 0
-        for _ in range(4):
-            inner = np.ascontiguousarray(inner.T[::-1])
-            sides += _side_thickness(inner) > 0
-        if sides < _FRAME_SIDES:
-            continue
-        for _ in range(4):
-            inner = np.ascontiguousarray(inner.T[::-1])
-            thickness = _side_thickness(inner)
-            for x in range(inner.shape[1]):
-                start, end = _first_run(inner, x)
-                if start < end <= start + _FRAME_ROUGH * thickness + 1:
-                    inner[start : end + 1, x] = 0
-        ink[top:bottom, left:right] = inner
-
-
-@compiled
-def _side_thickness(ink: NDArray[np.float32]) -> float:
+def _side_thickness(ink: Floats) -> float:
     """Give the thickness of the line along the top, or -1 if there is none."""
+    starts, ends = _first_runs(ink)
+    thickness = float(np.median(ends - starts))
+    seen = np.count_nonzero(ends > starts)
+    return thickness if seen >= _FRAME_SEEN * ink.shape[1] and thickness < _FRAME_THICK * ink.shape[0] else -1.0
+
+
+def _first_runs(ink: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find the run that a frame could have in each column; it is empty if there is none near the top."""
+    dark = ink > _INK
+    near = dark[: max(2, int(_FRAME_ASKEW * len(ink)))]
+    starts = near.argmax(axis=0)
+    beyond = ~dark & (np.arange(len(ink))[:, None] > starts)
+    ends = np.where(beyond.any(axis=0), beyond.argmax(axis=0), len(ink))
+    ends[~near.any(axis=0)] = 0
+    return starts, ends
+
+
+def _erase_band(ink: Floats) -> None:
     height, width = ink.shape
-    lengths = np.empty(width)
-    seen = 0
-    for x in range(width):
-        start, end = _first_run(ink, x)
-        lengths[x] = end - start
-        seen += end > start
-    thickness = float(np.median(lengths))
-    return thickness if seen >= _FRAME_SEEN * width and thickness < _FRAME_THICK * height else -1.0
-
-
-@compiled
-def _first_run(ink: NDArray[np.float32], x: int) -> tuple[int, int]:
-    """Find the run that a frame could have in this column; it is empty if there is none near the top."""
-    reach = max(2, int(_FRAME_ASKEW * ink.shape[0]))
-    for start in range(reach):
-        if ink[start, x] > _INK:
-            return start, _run_end(ink, start, x)
-    return 0, 0
-
-
-@compiled
-def _run_end(ink: NDArray[np.float32], y: int, x: int) -> int:
-    """Give the row below the run that starts here (this row itself, if there is no ink)."""
-    while y < ink.shape[0] and ink[y, x] > _INK:
-        y += 1
-    return y
-
-
-@compiled
-def _erase_band(ink: NDArray[np.float32]) -> None:
-    height, width = ink.shape
-    ends = np.empty(width, np.int64)
-    for x in range(width):
-        ends[x] = _run_end(ink, 0, x)
+    dark = ink > _INK
+    if 2 * np.count_nonzero(dark[0]) < width:  # most columns have no run at the edge
+        return
+    ends = np.where(dark.all(axis=0), height, (~dark).argmax(axis=0))
     thickness = np.median(ends)
     if not 0 < thickness <= _BAND_THICK * height or (np.abs(ends - thickness) <= 1).mean() < _BAND_EVEN:
         return
-    for x in range(width):
-        if ends[x] <= thickness + 1:
-            ink[: ends[x] + 1, x] = 0
+    ends[ends > thickness + 1] = -1
+    ink[np.arange(height)[:, None] <= ends] = 0
 
 
 @compiled
-def _erase_across(ink: NDArray[np.float32]) -> None:
+def _erase_across(ink: Floats) -> None:
     """Follow each thin run at the left edge to the right edge; erase it where no stroke crosses."""
     height, width = ink.shape
     thick = max(2, int(_LINE_THICK * height))
     found = np.zeros((width, 2), np.int64)
-    y = 0
+    y = np.int64(0)
     while y < height:
-        end = _run_end(ink, y, 0)
+        end = _run_end(ink, y, np.int64(0))
         if 0 < end - y <= thick and _follow(ink, y, end, found):
             for x in range(width):
                 if found[x, 1] > 0:
@@ -189,7 +176,7 @@ def _erase_across(ink: NDArray[np.float32]) -> None:
 
 
 @compiled
-def _follow(ink: NDArray[np.float32], top: int, bottom: int, found: NDArray[np.int64]) -> bool:
+def _follow(ink: Floats, top: int, bottom: int, found: NDArray[np.int64]) -> bool:
     """Follow a line from its run in column 0; fill `found` with its run in each column where nothing crosses it.
 
     Returns
@@ -201,7 +188,7 @@ def _follow(ink: NDArray[np.float32], top: int, bottom: int, found: NDArray[np.i
     found[:, :] = 0
     at = (top + bottom - 1) / 2
     thickness = float(bottom - top)
-    level = ink[top:bottom, 0].mean()
+    level = _mean(ink, top, bottom, np.int64(0))
     slope = 0.0
     hits = 0
     gaps = 0
@@ -217,7 +204,7 @@ def _follow(ink: NDArray[np.float32], top: int, bottom: int, found: NDArray[np.i
             while top > 0 and ink[top - 1, x] > _INK:
                 top -= 1
             bottom = _run_end(ink, row, x)
-            here = ink[top:bottom, x].mean()
+            here = _mean(ink, top, bottom, x)
             # A line that is not quite level is a px thicker where it steps from row to row.
             rough = 1 if abs(slope) > _LINE_LEVEL else 0
             if bottom - top <= math.ceil(thickness) + rough and here <= level + _LINE_DARKER:
@@ -233,9 +220,26 @@ def _follow(ink: NDArray[np.float32], top: int, bottom: int, found: NDArray[np.i
 
 
 @compiled
-def _nearest_ink(ink: NDArray[np.float32], row: int, x: int) -> int:
+def _nearest_ink(ink: Floats, row: int, x: int) -> int:
     """Give this row, or a neighbour, if there is ink; else -1."""
     for near in (row, row - 1, row + 1):
         if 0 <= near < ink.shape[0] and ink[near, x] > _INK:
             return near
     return -1
+
+
+@compiled
+def _run_end(ink: Floats, y: int, x: int) -> int:
+    """Give the row below the run that starts here (this row itself, if there is no ink)."""
+    while y < ink.shape[0] and ink[y, x] > _INK:
+        y += 1
+    return y
+
+
+@compiled
+def _mean(ink: Floats, top: int, bottom: int, x: int) -> float:
+    """Average a run."""
+    total = np.float32(0)
+    for y in range(top, bottom):
+        total += ink[y, x]
+    return float(total) / (bottom - top)

@@ -8,6 +8,7 @@ References
 ----------
 .. [1] P. W. Holland, R. E. Welsch, "Robust regression using iteratively reweighted least-squares", Communications in
        Statistics A6 (9), 1977: the Cauchy weight, squared here to let go of ink altogether.
+.. [2] C. A. R. Hoare, "Algorithm 65: FIND", Communications of the ACM 4 (7), 1961.
 """
 
 from __future__ import annotations
@@ -81,8 +82,7 @@ def _remove_paper(
 @compiled
 def _subtract_surface(plane: NDArray[np.float32], relief: NDArray[np.float32], black: float) -> float:
     height, width = plane.shape
-    across = np.linspace(-1, 1, width).astype(np.float32)
-    down = np.linspace(-1, 1, height).astype(np.float32)
+    across, down = _axis(width), _axis(height)
     surface, unevenness = _fit(*_sample(plane, across, down))
     skew = np.float32(0)
     for y in range(height):
@@ -94,6 +94,16 @@ def _subtract_surface(plane: NDArray[np.float32], relief: NDArray[np.float32], b
     surface[0] -= black  # from here on it is the light that the paper reflects
     _even_out(relief, surface, (across, down), float(skew))
     return unevenness
+
+
+@compiled
+def _axis(count: int) -> NDArray[np.float32]:
+    """Give `count` places, evenly from -1 to 1."""
+    places = np.empty(count, np.float32)
+    step = 2.0 / max(1, count - 1)
+    for at in range(count):
+        places[at] = -1.0 + at * step
+    return places
 
 
 @compiled
@@ -164,12 +174,18 @@ def _extremes(
 def _fit(basis: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Give the surface, and the range of its values at the samples."""
     surface = np.zeros(_TERMS)
-    surface[0] = np.median(target)
-    paper = np.full(len(target), surface[0])
+    paper, away = np.empty(len(target)), np.empty(len(target))
+    for sample in range(len(target)):
+        away[sample] = target[sample]
+    surface[0] = _median(away)
+    for sample in range(len(target)):
+        paper[sample] = surface[0]
     normal = np.empty((_TERMS, _TERMS + 1))
     for turn in range(_ROUNDS):
         terms = _PLANE_TERMS if turn < _PLANE_ROUNDS else _TERMS
-        far = max(1.0, _FAR * np.median(np.abs(target - paper)))
+        for sample in range(len(target)):
+            away[sample] = abs(target[sample] - paper[sample])
+        far = max(1.0, _FAR * _median(away))
         normal[:, :] = 0
         for sample in range(len(target)):
             off = (target[sample] - paper[sample]) / far
@@ -184,7 +200,36 @@ def _fit(basis: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[NDArr
             paper[sample] = 0
             for term in range(terms):
                 paper[sample] += basis[sample, term] * surface[term]
-    return surface, paper.max() - paper.min()
+    least = most = paper[0]
+    for sample in range(len(target)):
+        least, most = min(least, paper[sample]), max(most, paper[sample])
+    return surface, most - least
+
+
+@compiled
+def _median(values: NDArray[np.float64]) -> float:
+    """Give the median, after Hoare's FIND [2]_; the values are in another order afterwards."""
+    middle = len(values) // 2
+    low, high = 0, len(values) - 1
+    while low < high:
+        pivot = values[middle]
+        left, right = low, high
+        while left <= right:
+            while values[left] < pivot:
+                left += 1
+            while pivot < values[right]:
+                right -= 1
+            if left <= right:
+                values[left], values[right] = values[right], values[left]
+                left += 1
+                right -= 1
+        low, high = left if right < middle else low, right if middle < left else high
+    if len(values) % 2 == 1:
+        return values[middle]
+    below = values[0]
+    for at in range(1, middle):
+        below = max(below, values[at])
+    return (below + values[middle]) / 2
 
 
 @compiled

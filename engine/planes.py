@@ -9,6 +9,7 @@ A plane has no polarity and no fixed scale yet: it is a grey picture of 0 to 255
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -149,17 +150,22 @@ def _project(picture: NDArray[np.uint8], plane: NDArray[np.float32]) -> float:
 def _strongest_mix(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Find the first eigenvector of the covariance of gradients, by power iteration; its weights' sizes add up to 1."""
     covariance = _gradient_covariance(picture)
-    mix = np.array([1.0, 1.01, 0.99])  # near grey; no likely covariance has exactly this as another eigenvector
+    mix, turned = np.empty(3), np.empty(3)
+    mix[0], mix[1], mix[2] = 1.0, 1.01, 0.99  # near grey; no likely covariance has just this as another eigenvector
     for _ in range(50):
-        turned = np.zeros(3)
         for row in range(3):
+            turned[row] = 0.0
             for column in range(3):
                 turned[row] += covariance[row, column] * mix[column]
-        length = np.sqrt((turned * turned).sum())
+        length = math.sqrt(turned[0] * turned[0] + turned[1] * turned[1] + turned[2] * turned[2])
         if length == 0.0:
             break
-        mix = turned / length
-    weights: NDArray[np.float32] = (mix / np.abs(mix).sum()).astype(np.float32)
+        for channel in range(3):
+            mix[channel] = turned[channel] / length
+    size = abs(mix[0]) + abs(mix[1]) + abs(mix[2])
+    weights = np.empty(3, np.float32)
+    for channel in range(3):
+        weights[channel] = mix[channel] / size
     return weights
 
 

@@ -71,8 +71,9 @@ def _keep_strokes(
 
 @compiled
 def _choose(parts: NDArray[np.int32], masses: NDArray[np.float32], runs: NDArray[np.int32]) -> NDArray[np.bool_]:
-    kept = np.ones(len(parts), np.bool_)
+    kept = np.empty(len(parts), np.bool_)
     if len(parts) == 1:
+        kept[0] = True
         return kept
     main = _main(parts, masses, runs)
     for part in range(len(parts)):
@@ -97,7 +98,7 @@ def _choose(parts: NDArray[np.int32], masses: NDArray[np.float32], runs: NDArray
 @compiled
 def _main(parts: NDArray[np.int32], masses: NDArray[np.float32], runs: NDArray[np.int32]) -> int:
     """Find the largest component, or the largest that is enclosed by it."""
-    largest = int(masses.argmax())
+    largest = _largest(masses)
     inner = -1
     for part in range(len(parts)):
         if (
@@ -110,6 +111,16 @@ def _main(parts: NDArray[np.int32], masses: NDArray[np.float32], runs: NDArray[n
 
 
 @compiled
+def _largest(masses: NDArray[np.float32]) -> int:
+    """Find the first of the largest; there is one at least."""
+    largest = 0
+    for part in range(1, len(masses)):
+        if masses[part] > masses[largest]:
+            largest = part
+    return largest
+
+
+@compiled
 def _encloses(parts: NDArray[np.int32], runs: NDArray[np.int32], outer: int, inner: int) -> bool:
     """Tell whether one component is far larger than another and met on all four ways out of its middle."""
     top, left, bottom, right = parts[inner]
@@ -119,15 +130,17 @@ def _encloses(parts: NDArray[np.int32], runs: NDArray[np.int32], outer: int, inn
     if min(outer_bottom - outer_top, outer_right - outer_left) < _FRAMED_SIZE * max(bottom - top, right - left):
         return False
     y, x = (top + bottom) // 2, (left + right) // 2
-    met = np.zeros(4, np.bool_)
+    to_left = to_right = above = below = False
     for run in range(len(runs)):
         if runs[run, PART] != outer:
             continue
         if runs[run, ROW] == y:
-            met[0 if runs[run, RIGHT] <= x else 1] = True
+            to_left = to_left or runs[run, RIGHT] <= x
+            to_right = to_right or runs[run, RIGHT] > x
         if runs[run, LEFT] <= x < runs[run, RIGHT]:
-            met[2 if runs[run, ROW] < y else 3] = True
-    return bool(met.all())
+            above = above or runs[run, ROW] < y
+            below = below or runs[run, ROW] >= y
+    return bool(to_left and to_right and above and below)
 
 
 @compiled
@@ -170,8 +183,10 @@ def _enclose(parts: NDArray[np.int32], kept: NDArray[np.bool_], box: NDArray[np.
 
 @compiled
 def _weigh(masses: NDArray[np.float32], kept: NDArray[np.bool_], facts: NDArray[np.float32]) -> None:
-    largest = masses.argmax()
-    total = masses.sum()
+    largest = _largest(masses)
+    total = np.float32(0)
+    for part in range(len(masses)):
+        total += masses[part]
     for part in range(len(masses)):
         share = masses[part] / masses[largest]
         facts[0] = min(_COUNTED_MAX, facts[0] + (share >= _KEEP_MASS))
