@@ -1,6 +1,7 @@
 # Every target sets up .venv in this checkout by itself and runs from there.
 PYTHON := .venv/bin/python
-INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check
+SHOWN := python3 requirements/shown.py
+INSTALL = $(SHOWN) 'pip installs $(or $(1),$<)' $(PYTHON) -m pip install --quiet --disable-pip-version-check
 COMPOSE = REVISION=$$(git describe --always --dirty) docker compose
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-compose lint image up down bench fuzz chaos train card audit-dependencies pins clean
@@ -50,7 +51,7 @@ train: .venv/.bench  ## Train the model from MNIST=DIR
 	@.venv/bin/digit-engine train --mnist $(MNIST) $(ARGS)
 
 card: .venv/.bench  ## Evaluate the shipped model and write its card (needs MNIST=DIR)
-	@.venv/bin/digit-engine card --mnist $(MNIST) $(ARGS)
+	@.venv/bin/digit-engine card --overwrite --mnist $(MNIST) $(ARGS)
 
 audit-dependencies: .venv/.audit  ## Look for known vulnerabilities of the pinned dependencies (asks PyPI)
 	@.venv/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/run.txt -r requirements/otel.txt -r requirements/msk-iam.txt
@@ -63,9 +64,9 @@ clean:  ## Remove what the targets made
 
 .venv/.base: requirements/build.txt requirements/run.txt pyproject.toml
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "digitstream needs Python 3.11 or newer as python3")'
-	@python3 -m venv .venv
+	@$(SHOWN) 'making .venv' python3 -m venv .venv
 	@$(INSTALL) --require-hashes -r requirements/build.txt
-	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@$(call INSTALL,digitstream) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/.%: requirements/%.txt .venv/.base

@@ -16,6 +16,8 @@ from release.option import version_option
 
 EXIT_STOPPED: Final = 0
 """Ended by SIGINT or SIGTERM."""
+EXIT_INTERRUPTED: Final = 130
+"""As before, but while it was starting."""
 EXIT_FAILED: Final = 1
 """Could not start, or a node ended by itself."""
 
@@ -51,6 +53,7 @@ def run(
     Example: digit-broker run --port 9092 --data-dir ./kafka
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    ready = False
     try:
         with running_broker(nodes=nodes, port=port, data_dir=data_dir, secure=secure) as cluster:
             if cluster.security:
@@ -60,12 +63,13 @@ def run(
             typer.echo(
                 f"Kafka is ready, its logs are in {cluster.folder}/node-*/server.log; Ctrl-C stops it.", err=True
             )
+            ready = True
             cluster.wait()
     except BrokerError as error:
         typer.echo(f"digit-broker: {error}", err=True)
         raise typer.Exit(EXIT_FAILED) from error
     except KeyboardInterrupt:
-        raise typer.Exit(EXIT_STOPPED) from None
+        raise typer.Exit(EXIT_STOPPED if ready else EXIT_INTERRUPTED) from None
 
 
 def _access(cluster: Cluster, security: Security) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from broker.errors import BrokerError, PortTakenError
 from broker.folder import cluster_id, locked
 from broker.node import Node
-from broker.ports import free_ports
+from broker.ports import free_ports, refuse_taken
 from broker.probe import HOST, live_brokers
 from broker.properties import copies, server_properties, through_relay
 from broker.security import Security
@@ -108,6 +108,8 @@ class Cluster:
         BrokerError
             With the reason, and with what the log says if there is one.
         """
+        if self._port is not None:
+            refuse_taken(self._port)
         lock = self._held.enter_context(locked(self.folder))
         for node in self.nodes:
             node.keeps_open = (lock.fileno(),)  # a node may outlive us by a moment, and needs its folder then

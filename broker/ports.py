@@ -7,13 +7,31 @@ import random
 import socket
 from typing import Final
 
-from broker.errors import BrokerError
+from broker.errors import BrokerError, PortTakenError
 from broker.probe import HOST
 
 PORTS: Final = range(20_000, 32_000)
 """Below the ports that systems give to outgoing connections (Linux: from 32768). From that range a
 client that keeps calling a stopped server is in the end given the very port it calls, connects to
 itself, and the server cannot come back."""
+
+
+def refuse_taken(port: int) -> None:
+    """Find out before anything is started whether a port can be had.
+
+    Raises
+    ------
+    PortTakenError
+        Another program listens there, or this user may not.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise PortTakenError(
+                f"port {port} on {HOST} cannot be used ({error.strerror}): choose another one by --port"
+            ) from error
 
 
 def free_ports(count: int, *, avoid: int | None = None) -> list[int]:

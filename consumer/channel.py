@@ -103,6 +103,15 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
     """A worker's first frame: the model is loaded, its canaries came out as recorded."""
 
 
+class Compiling(msgspec.Struct, frozen=True, tag=True):
+    """Before `Ready`, while the engine's loops are compiled."""
+
+    done: int
+    total: int
+    not_kept: str | None = None
+    """Why the next process will have to compile again; None if it need not."""
+
+
 class Refusal(msgspec.Struct, frozen=True, tag=True):
     """Instead of `Ready`: why this worker cannot serve, in one sentence."""
 
@@ -132,7 +141,7 @@ ANSWERS: Final = msgspec.msgpack.Decoder(Answers)
 START: Final = msgspec.msgpack.Decoder(Start)
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-GREETING: Final = msgspec.msgpack.Decoder(Ready | Refusal)
+GREETING: Final = msgspec.msgpack.Decoder(Ready | Refusal | Compiling)
 
 
 def frame(message: object) -> bytearray:

@@ -70,9 +70,10 @@ class Health:
 
     def not_ready(self) -> list[str]:
         """Name what is missing until records are answered here."""
+        compiling = self.workers.compiling if self.workers else None
+        reasons = [f"compiling, once: {compiling.done} of {compiling.total}"] if compiling else []
         if self.state != "running" or self.lanes is None or self.workers is None:
-            return [f"the service is {self.state}"]
-        reasons = []
+            return [f"the service is {self.state}", *reasons]
         if self.cluster_trouble:
             reasons.append(self.cluster_trouble)
         if not self.lanes.joined:

@@ -21,6 +21,7 @@ from consumer.channel import (
     LENGTH,
     START_FRAME_BYTES,
     Answers,
+    Compiling,
     FrameTooLongError,
     Note,
     Ready,
@@ -139,8 +140,15 @@ class WorkerProcess:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def started(cls, spec: WorkerSpec) -> AsyncIterator[WorkerProcess]:
+    async def started(cls, spec: WorkerSpec, on_compiling: Callable[[Compiling], None]) -> AsyncIterator[WorkerProcess]:
         """Start a worker, greet it, and end it on the way out.
+
+        Parameters
+        ----------
+        spec
+            What it is started with.
+        on_compiling
+            Called again and again before it is ready, if it has to compile the engine's loops.
 
         Raises
         ------
@@ -152,13 +160,15 @@ class WorkerProcess:
         """
         async with contextlib.AsyncExitStack() as stack:
             try:
-                worker = await cls._start(spec, stack)
+                worker = await cls._start(spec, stack, on_compiling)
             except OSError as error:
                 raise WorkerNotStarted(f"a worker cannot be started: {error}") from error
             yield worker
 
     @classmethod
-    async def _start(cls, spec: WorkerSpec, stack: contextlib.AsyncExitStack) -> WorkerProcess:
+    async def _start(
+        cls, spec: WorkerSpec, stack: contextlib.AsyncExitStack, on_compiling: Callable[[Compiling], None]
+    ) -> WorkerProcess:
         """Start a worker and greet it; the stack undoes all that was done, also where this fails half-way."""
         note_file = stack.enter_context(writable("digitstream-note", Note.SIZE_BYTES))
         note = mmap.mmap(note_file.fileno(), Note.SIZE_BYTES)
@@ -170,7 +180,7 @@ class WorkerProcess:
         reader, writer = await asyncio.open_connection(sock=ours, limit=READ_BUFFER_BYTES)
         stack.callback(writer.close)
         worker = cls(process, reader, writer, Note(memoryview(note)), spec)
-        await worker._greet()
+        await worker._greet(on_compiling)
         return worker
 
     @property
@@ -242,7 +252,7 @@ class WorkerProcess:
             where = "on many items of its batch at once" if together else "before its batch"
         return WorkerDied(f"worker {self._process.pid} {how} {where}", code, position, together=together)
 
-    async def _greet(self) -> None:
+    async def _greet(self, on_compiling: Callable[[Compiling], None]) -> None:
         spec = self._spec
         start = Start(
             str(spec.model.folder),
@@ -255,7 +265,8 @@ class WorkerProcess:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 self._writer.write(frame(start))
-                greeting: Ready | Refusal = GREETING.decode(await self._receive(START_FRAME_BYTES))
+                while isinstance(greeting := await self._greeting(), Compiling):
+                    on_compiling(greeting)
         except TimeoutError as error:  # before OSError, of which it is a kind
             raise WorkerNotStarted(f"worker {self._process.pid} was not ready in {START_TIMEOUT_S} s") from error
         except (asyncio.IncompleteReadError, OSError) as error:
@@ -264,6 +275,10 @@ class WorkerProcess:
             raise WorkerNotStarted(f"worker {self._process.pid} sent no greeting: {error}") from error
         if isinstance(greeting, Refusal):
             raise WrongSetting("DIGITS_MODEL", spec.model.folder, greeting.why)
+
+    async def _greeting(self) -> Ready | Refusal | Compiling:
+        greeting: Ready | Refusal | Compiling = GREETING.decode(await self._receive(START_FRAME_BYTES))
+        return greeting
 
     async def _receive(self, most_bytes: int) -> bytes:
         header = await self._reader.readexactly(LENGTH.size)

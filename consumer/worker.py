@@ -37,6 +37,7 @@ from consumer.channel import (
     WHOLE_RECORD,
     Answer,
     Answers,
+    Compiling,
     DeadLetter,
     FrameTooLongError,
     Note,
@@ -53,6 +54,7 @@ from contract import records
 from contract.errors import ErrorCode
 from contract.records import SCHEMA_VERSION, Status
 from engine.classifier import Classifier, Reading
+from engine.compiled import watching, why_not_kept
 from engine.errors import EngineError
 from engine.limits import Limits
 from engine.model_files import ModelError, ModelFiles
@@ -222,13 +224,14 @@ def main() -> None:
     # The service has ended, or does not speak as it should: so do we.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError, FrameTooLongError):
         start = START.decode(_receive(channel, START_FRAME_BYTES))
-        try:
-            classifier = Classifier.load_files(_model_files(start, arguments.model))
-        except ModelError as error:
-            channel.sendall(frame(Refusal(str(error))))
-            return
-        reader = Reader(classifier, Limits(**start.limits))
-        reader.warm_up()
+        with watching(lambda done, total: channel.sendall(frame(Compiling(done, total, why_not_kept())))):
+            try:
+                classifier = Classifier.load_files(_model_files(start, arguments.model))
+            except ModelError as error:
+                channel.sendall(frame(Refusal(str(error))))
+                return
+            reader = Reader(classifier, Limits(**start.limits))
+            reader.warm_up()
         _close_the_door(start.memory_bytes)
         _close_the_mouth()
         info = classifier.info

@@ -8,13 +8,14 @@ whole when an idle worker is killed, the standard library's when any is.)
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import Final
 
 import structlog
 
 from consumer.budget import Budget
-from consumer.channel import Answer, Answers, Task
+from consumer.channel import Answer, Answers, Compiling, Task
 from consumer.errors import Fatal
 from consumer.metrics import NOT_STARTED, Metrics
 from consumer.process import WorkerDied, WorkerNotStarted, WorkerProcess, WorkerSpec
@@ -29,11 +30,14 @@ FAILED_STARTS: Final = 3
 START_PAUSE_S: Final = 0.5
 """After a failed start: what it lacked (memory, a file descriptor) may be there again."""
 
+COMPILING_LOG_S: Final = 2.0
+"""At most one line in so many seconds says how far compiling is."""
+
 
 class Workers:
     """All worker processes. Owner: the task ``workers``; each belongs to a task ``worker N``.
 
-    `Pool` submits; health reads `running`, `pids` and `moved_at_s`, nothing else.
+    `Pool` submits; health reads `running`, `pids`, `compiling` and `moved_at_s`, nothing else.
     """
 
     def __init__(
@@ -47,6 +51,10 @@ class Workers:
         self._changed = asyncio.Event()
         self._idle = 0
         self._all_ready = asyncio.Event()
+        self._one_ready = asyncio.Event()
+        self._logged_compiling_s = -math.inf
+        self.compiling: Compiling | None = None
+        """How far it is; None where nothing is being compiled."""
         self.pids: set[int] = set()
         """Of the workers that run."""
 
@@ -92,10 +100,14 @@ class Workers:
         return await job.answers
 
     async def _keep_worker(self, number: int) -> None:
+        if number:
+            await (
+                self._one_ready.wait()
+            )  # the first compiles, if need be; the others find the machine code in the cache
         failed_starts = 0
         while True:
             try:
-                async with WorkerProcess.started(self._spec) as worker:
+                async with WorkerProcess.started(self._spec, self._on_compiling) as worker:
                     failed_starts = 0
                     await self._serve(worker)
             except WorkerDied as death:
@@ -116,6 +128,8 @@ class Workers:
 
     async def _serve(self, worker: WorkerProcess) -> None:
         self.pids.add(worker.pid)
+        self.compiling = None
+        self._one_ready.set()
         if self.running == self._count:
             self._all_ready.set()
         try:
@@ -174,6 +188,14 @@ class Workers:
                 each.cancel()
             if waiting:
                 await asyncio.wait(waiting)  # the channel has one reader at a time
+
+    def _on_compiling(self, compiling: Compiling) -> None:
+        if self.compiling is None and compiling.not_kept is not None:
+            log.warning("machine code not kept", why=compiling.not_kept, then="each process compiles again")
+        self.compiling = compiling
+        if time.monotonic() - self._logged_compiling_s > COMPILING_LOG_S:
+            self._logged_compiling_s = time.monotonic()
+            log.info("compiling, once", done=compiling.done, total=compiling.total)
 
 
 def _handed_over(batch: Batch, part: Answers) -> list[Job]:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from engine.classifier import Classifier
-from engine.console import EXIT_UNREAD, JsonOption, ModelOption, unusable
+from engine.console import EXIT_UNREAD, JsonOption, ModelOption, compiling_shown, unusable
 from engine.errors import in_utf8, printable
 from engine.files import STANDARD_INPUT, list_files, read_groups
 from engine.limits import Limits
@@ -42,7 +42,9 @@ def classify(
     all_recognised = True
     try:
         files = list_files(paths)
-        reader = Reader(Classifier.load(model or default_model()), limits)
+        with compiling_shown():
+            reader = Reader(Classifier.load(model or default_model()), limits)
+            reader.warm_up()
         for group in read_groups(files, limits):
             outcomes = reader.read([payload for _, payload in group])
             for (path, _), of_payload in zip(group, outcomes, strict=True):

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.classifier import Classifier
-from engine.console import JsonOption, ModelOption, progress_bars, unusable
-from engine.model_files import ModelError
+from engine.console import JsonOption, ModelOption, OverwriteOption, needs_training, progress_bars, unusable
+from engine.model_files import MANIFEST, ModelError
 from models import default_model
 
 WORK = Path(".digitstream/training")
@@ -35,8 +35,9 @@ def evaluate(
 
     Percentages with 95 % intervals; the calibration error is over 15 bins of equally many digits.
     """
-    from engine.training.data import DataError, list_folder, read_idx
-    from engine.training.evaluate import judge_digits, judge_pictures
+    with needs_training():
+        from engine.training.data import DataError, list_folder, read_idx
+        from engine.training.evaluate import judge_digits, judge_pictures
 
     if (images is None) != (labels is None) or (folder is None) == (images is None):
         raise typer.BadParameter("give either a folder, or both --images and --labels")
@@ -72,9 +73,10 @@ def benchmark(
 
     The first run trains that SVC on all digits, which takes some minutes.
     """
-    from engine.training.benchmark import TITLES, steps
-    from engine.training.benchmark import benchmark as measure
-    from engine.training.data import DataError, read_mnist
+    with needs_training():
+        from engine.training.benchmark import TITLES, steps
+        from engine.training.benchmark import benchmark as measure
+        from engine.training.data import DataError, read_mnist
 
     try:
         classifier = Classifier.load(model or default_model())
@@ -102,34 +104,44 @@ def train(
     ],
     *,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write the model to.", show_default="the shipped one")
+        Path | None, typer.Option(help="Folder to write the model to.", show_default="models/NAME-VERSION")
     ] = None,
+    overwrite: OverwriteOption = False,
     work: Annotated[Path, typer.Option(help="Where finished stages are kept: a second run goes on from there.")] = WORK,
     digits: Annotated[int | None, typer.Option(help="Train on the first so many digits only, to try things.")] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the digits.")] = 70,
     seed: Annotated[int, typer.Option(help="Decides everything that is random.")] = 0,
-    version: Annotated[str, typer.Option(help="Of the model, for its manifest.")] = "1.0.0",
+    name: Annotated[str, typer.Option(help="Of the model, in every result.")] = "digits",
+    version: Annotated[
+        str | None, typer.Option(help="Of the model, in every result.", show_default="the highest so far, counted up")
+    ] = None,
 ) -> None:
     """Train the model: the same digits and options give the same predictions.
 
-    The last sixth of the digits is never learned from; the figures in the manifest are measured on it.
+    The last sixth of the digits is never learned from; the figures in the manifest are measured on it. A model that is
+    there is left as it is: the new one gets a folder of its own.
     """
-    from engine.training.data import DataError
-    from engine.training.learn import Plan
-    from engine.training.sources import read_training_digits
-    from engine.training.train import Settings
-    from engine.training.train import train as train_model
-    from engine.training.typefaces import TypefacesMissingError, require
+    with needs_training():
+        from engine.training.data import DataError
+        from engine.training.learn import Plan
+        from engine.training.naming import model_folder, next_version, refuse_to_overwrite
+        from engine.training.sources import read_training_digits
+        from engine.training.train import Settings
+        from engine.training.train import train as train_model
+        from engine.training.typefaces import TypefacesMissingError, require
 
     try:
+        version = version or next_version(name, default_model())
+        folder = out or model_folder(name, version)
+        refuse_to_overwrite(folder / MANIFEST, overwrite=overwrite)
         require("train")
         data = read_training_digits(mnist).part(slice(0, digits))
-        settings = Settings(version=version, plan=Plan(epochs=epochs, seed=seed))
+        settings = Settings(name=name, version=version, plan=Plan(epochs=epochs, seed=seed))
         with progress_bars() as bars:
-            trained = train_model(data, settings, out or default_model(), work, bars)
+            trained = train_model(data, settings, folder, work, bars)
     except (OSError, ModelError, DataError, TypefacesMissingError) as error:
         raise unusable(error) from error
-    typer.echo(f"{trained.info.name} {trained.info.version}, sha256 {trained.info.sha256}")
+    typer.echo(f"{folder}: {trained.info.name} {trained.info.version}, sha256 {trained.info.sha256}")
     typer.echo(msgspec.json.format(msgspec.json.encode(trained.manifest["held_out"]), indent=2))
 
 
@@ -137,21 +149,26 @@ def card(
     mnist: MnistOption,
     *,
     model: ModelOption = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write the card to.", show_default="the model's")] = None,
+    overwrite: OverwriteOption = False,
     disturbed: Annotated[int, typer.Option(help="Digits that are disturbed in each way.")] = 3_000,
     foreign: Annotated[int, typer.Option(help="Pictures without a digit, of each kind.")] = 1_000,
     speed: Annotated[bool, typer.Option(help="Measure the speed too (the first time trains the plain chain).")] = True,
     work: Annotated[Path, typer.Option(help="Where the plain chain's machine is kept.")] = WORK,
 ) -> None:
     """Measure a trained model on the digits it has not learned from; write its card and pictures."""
-    from engine.training import benchmark as speedometer
-    from engine.training.card import write_card
-    from engine.training.data import DataError, read_mnist
-    from engine.training.train import split
-    from engine.training.trial import run_trial, steps
-    from engine.training.typefaces import TypefacesMissingError, require
+    with needs_training():
+        from engine.training import benchmark as speedometer
+        from engine.training.card import CARD, write_card
+        from engine.training.data import DataError, read_mnist
+        from engine.training.naming import refuse_to_overwrite
+        from engine.training.train import split
+        from engine.training.trial import run_trial, steps
+        from engine.training.typefaces import TypefacesMissingError, require
 
     folder = model or default_model()
     try:
+        refuse_to_overwrite((out or folder) / CARD, overwrite=overwrite)
         require("test")
         classifier = Classifier.load(folder)
         data = read_mnist(mnist)
@@ -165,7 +182,7 @@ def card(
             clock = bars.add_task("speed", total=speedometer.steps(), note="")
             kept = work / "plain-chain.joblib"
             costs = speedometer.benchmark(classifier, data, kept, lambda: bars.advance(clock))
-    typer.echo(write_card(classifier, trial, costs, folder))
+    typer.echo(write_card(classifier, trial, costs, out or folder))
 
 
 def import_sklearn(
@@ -175,6 +192,7 @@ def import_sklearn(
         bool, typer.Option("--i-trust-this-file", help="Unpickling runs code from the file: say that you trust it.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder to write the model to.")] = Path("imported-model"),
+    overwrite: OverwriteOption = False,
     name: Annotated[str, typer.Option(help="Name of the model in every result.")] = "imported-svc",
     version: Annotated[str, typer.Option(help="Its version.")] = "1",
     orientations: Annotated[int, typer.Option(help="HOG: directions.")] = 9,
@@ -192,14 +210,17 @@ def import_sklearn(
     ] = False,
 ) -> None:
     """Turn a scikit-learn SVC over scikit-image's HOG into a model that can be served without pickle."""
-    from engine.blockhog import BlockHog
-    from engine.svc import Frame
-    from engine.training.sklearn_import import Naming, SklearnError
-    from engine.training.sklearn_import import import_sklearn as convert
+    with needs_training():
+        from engine.blockhog import BlockHog
+        from engine.svc import Frame
+        from engine.training.naming import refuse_to_overwrite
+        from engine.training.sklearn_import import Naming, SklearnError
+        from engine.training.sklearn_import import import_sklearn as convert
 
     if not trusted:
         raise unusable(PermissionError(f"unpickling {pickled} runs code from it; add --i-trust-this-file if you do"))
     try:
+        refuse_to_overwrite(out / MANIFEST, overwrite=overwrite)
         hog = BlockHog(orientations, pixels_per_cell, cells_per_block, block_norm, transform_sqrt)
         frame = Frame(side_px, not dark_ink, white, canvas)
         made = convert(pickled, out, frame, hog, Naming(name, version))

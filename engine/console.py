@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from engine.compiled import watching, why_not_kept
 from engine.errors import printable
+
+_SIGN_S = 2.0
 
 EXIT_UNREAD = 1  # an image failed or is unsure
 EXIT_UNUSABLE = 2  # a path, the model or the data cannot be used
@@ -24,10 +31,44 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machine
 complaints = Console(stderr=True)
 
 
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+_OF_TRAINING = frozenset({"joblib", "matplotlib", "scipy", "skimage", "sklearn", "threadpoolctl"})
+
+
+@contextlib.contextmanager
+def needs_training() -> Iterator[None]:
+    """Import within this what only training needs: where it is not installed, say what to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _OF_TRAINING:
+            raise
+        raise unusable(
+            ImportError(f"this command needs {error.name}, which is not installed: pip install 'digitstream[train]'")
+        ) from error
+
+
 def unusable(error: Exception) -> typer.Exit:
     """Say in one line what cannot be used."""
     complaints.print(f"[red]digit-engine:[/red] {escape(printable(str(error)))}", soft_wrap=True)
     return typer.Exit(EXIT_UNUSABLE)
+
+
+@contextlib.contextmanager
+def compiling_shown() -> Iterator[None]:
+    """Say on standard error, every few seconds, how far compiling is, if anything must be compiled within this."""
+    said_s = -math.inf
+
+    def say(done: int, total: int) -> None:
+        nonlocal said_s
+        if time.monotonic() - said_s > _SIGN_S:
+            said_s = time.monotonic()
+            kept = "" if why_not_kept() is None else " (again at each start: no cache folder can be written)"
+            complaints.print(f"compiling, once{kept}: {done} of {total}", soft_wrap=True, highlight=False)
+
+    with watching(say):
+        yield
 
 
 def progress_bars() -> Progress:

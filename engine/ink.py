@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.compiled import compiled
+from engine.compiled import ZERO, compiled
 from engine.planes import Planes, plane_of
 
 _HEIGHTS = 512  # of the relief in grey levels: the paper may reach beyond black and white
@@ -114,7 +114,7 @@ def _full_height(values: NDArray[np.float32], counts: NDArray[np.int32]) -> int:
     for at in range(values.size):
         if values[at] > 0:
             counts[min(int(values[at] + np.float32(0.5)), _HEIGHTS - 1)] += 1
-    top = _count_down(counts, np.int64(_TOP_PIXELS))
+    top = _count_down(counts, ZERO + _TOP_PIXELS)
     high = 0
     for height in range(top // 2, _HEIGHTS):
         high += counts[height]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.compiled import compiled
+from engine.compiled import ZERO, compiled
 from engine.planes import Planes, plane_of
 
 UNEVEN = -1.0
@@ -63,7 +63,7 @@ def _choose_level(plane: NDArray[np.float32], counts: NDArray[np.int32], sheet: 
     values = plane.reshape(-1)
     for at in range(values.size):
         counts[int(values[at] + np.float32(0.5)) + 1] += 1
-    first = _peak(counts, np.int64(0), np.int64(0))
+    first = _peak(counts, ZERO, ZERO)
     second = _peak(counts, first - _PEAK_LEVELS, first + _PEAK_LEVELS)
     most, other = _near(counts, first), _near(counts, second)
     if most < _EVEN_SHARE * plane.size:

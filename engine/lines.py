@@ -20,7 +20,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.compiled import compiled
+from engine.compiled import ZERO, compiled
 from engine.components import Components
 from engine.planes import Planes
 
@@ -165,9 +165,9 @@ def _erase_across(ink: Floats) -> None:
     height, width = ink.shape
     thick = max(2, int(_LINE_THICK * height))
     found = np.zeros((width, 2), np.int64)
-    y = np.int64(0)
+    y = ZERO
     while y < height:
-        end = _run_end(ink, y, np.int64(0))
+        end = _run_end(ink, y, ZERO)
         if 0 < end - y <= thick and _follow(ink, y, end, found):
             for x in range(width):
                 if found[x, 1] > 0:
@@ -188,7 +188,7 @@ def _follow(ink: Floats, top: int, bottom: int, found: NDArray[np.int64]) -> boo
     found[:, :] = 0
     at = (top + bottom - 1) / 2
     thickness = float(bottom - top)
-    level = _mean(ink, top, bottom, np.int64(0))
+    level = _mean(ink, top, bottom, ZERO)
     slope = 0.0
     hits = 0
     gaps = 0

@@ -200,10 +200,15 @@ def _fit(basis: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[NDArr
             paper[sample] = 0
             for term in range(terms):
                 paper[sample] += basis[sample, term] * surface[term]
-    least = most = paper[0]
-    for sample in range(len(target)):
-        least, most = min(least, paper[sample]), max(most, paper[sample])
-    return surface, most - least
+    return surface, _range(paper)
+
+
+@compiled
+def _range(values: NDArray[np.float64]) -> float:
+    least = most = values[0]
+    for value in values:
+        least, most = min(least, value), max(most, value)
+    return float(most - least)
 
 
 @compiled
@@ -225,11 +230,11 @@ def _median(values: NDArray[np.float64]) -> float:
                 right -= 1
         low, high = left if right < middle else low, right if middle < left else high
     if len(values) % 2 == 1:
-        return values[middle]
+        return float(values[middle])
     below = values[0]
     for at in range(1, middle):
         below = max(below, values[at])
-    return (below + values[middle]) / 2
+    return float((below + values[middle]) / 2)
 
 
 @compiled

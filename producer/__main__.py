@@ -1,5 +1,18 @@
-"""``python -m producer`` is ``digit-producer``."""
+"""``digit-producer``, and the same as ``python -m producer``."""
 
-from producer.cli import main
+from __future__ import annotations
 
-main()
+import signal
+
+
+def main() -> None:
+    """Import the command line and run it: Ctrl-C ends the program without a traceback from its first moment."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # also where it was ignored, as in the background of a script
+    from producer.cli import app  # noqa: PLC0415  # the signal comes first
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    app()
+
+
+if __name__ == "__main__":
+    main()

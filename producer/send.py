@@ -191,7 +191,7 @@ async def wait_for_results(
         Hears of each request once it is complete.
     """
     deadline_s = time.monotonic() + timeout_s
-    open_requests = {request.request_id: request for request in requests}
+    open_requests = {request.request_id: request for request in requests if not request.complete}
     while open_requests and (left_s := deadline_s - time.monotonic()) > 0:
         for result in await results.next_batch(poll_ms=min(500, int(left_s * 1000) + 1)):
             if isinstance(result, NoResult) or result.request_id not in open_requests:

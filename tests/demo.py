@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -21,12 +23,20 @@ from rich.console import Console
 from rich.table import Table
 
 from broker import BrokerError, Cluster, running_broker
+from broker.jars import jars
+from contract.settings import KafkaSettings
+from producer.clients import meet
+from producer.errors import KafkaProblem
 from tests.harness.broker import Broker, RunningElsewhere, fresh_topics
-from tests.harness.service import ServiceEndedError, running_service
+from tests.harness.service import START_DEADLINE_S, Service, ServiceEndedError, starting_service
+from tests.harness.waiting import eventually
+from tests.signs import signs
 
 DATA: Final = Path(__file__).parent / "data"
 SENT: Final = (DATA / "digits", DATA / "digits.zip", DATA / "photo_7.jpg", DATA / "no_digit.png", DATA / "damaged.png")
 ANSWER_DEADLINE_S: Final = 60
+EXIT_FAILED: Final = 1
+EXIT_INTERRUPTED: Final = 130
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
@@ -45,6 +55,11 @@ def outcome(result: Mapping[str, Any]) -> str:
     return str(result["digit"] if result["reason"] is None else result["reason"])
 
 
+def say(text: str) -> None:
+    """Show a line as it is."""
+    console.print(text, markup=False, highlight=False)
+
+
 async def send(broker: Broker) -> list[dict[str, Any]]:
     """Send everything and return the results, one for each image."""
     command = (sys.executable, "-m", "producer", "send", *map(str, SENT), "--wait", "--json")
@@ -54,7 +69,8 @@ async def send(broker: Broker) -> list[dict[str, Any]]:
         stdout=asyncio.subprocess.PIPE,
         env=os.environ | broker.environment,
     )
-    output, _ = await process.communicate()
+    with signs(say, "waiting for the results"):
+        output, _ = await process.communicate()
     return [json.loads(line) for line in output.splitlines()]
 
 
@@ -78,10 +94,15 @@ def show(results: list[dict[str, Any]]) -> bool:
 def cluster() -> Iterator[Cluster | RunningElsewhere]:
     """Start a broker, or take the one that is named."""
     named = os.environ.get("DIGITS_KAFKA__BOOTSTRAP_SERVERS")
-    if named:
-        yield RunningElsewhere(named)
-        return
-    with running_broker() as own:
+    with contextlib.ExitStack() as stack:
+        if named:
+            asyncio.run(meet(KafkaSettings(bootstrap_servers=named)))
+            yield RunningElsewhere(named)
+            return
+        with signs(say, "Kafka's jars come through Maven, once"):
+            jars()
+        with signs(say, "Kafka starts"):
+            own = stack.enter_context(running_broker())
         yield own
 
 
@@ -94,26 +115,53 @@ async def topics(cluster: Cluster | RunningElsewhere) -> AsyncIterator[Broker]:
             await broker.admin.delete_topics(list(broker.topics.model_dump().values()))
 
 
-async def demo() -> bool:
+async def ready(service: Service) -> None:
+    """Wait for the service, and show what it waits for itself."""
+    why = "it starts"
+
+    async def look() -> bool:
+        nonlocal why
+        is_ready = await service.is_ready()
+        if not is_ready:
+            why = (await service.get("/readyz"))[1].strip().removeprefix("not ready: ")
+        return is_ready
+
+    with signs(say, lambda: f"waiting for the service: {why}"):
+        await eventually(look, deadline_s=START_DEADLINE_S)
+
+
+async def demo(running: Cluster | RunningElsewhere) -> bool:
     """Run it all; return whether every result is as expected."""
-    started_s = time.monotonic()
-    with cluster() as running:
-        console.print(f"Kafka answers at {running.bootstrap_servers}.")
-        async with topics(running) as broker, running_service(broker) as service:
-            model = (await service.health())["model"]
-            console.print(f"The service is ready: model {model['name']} {model['version']}, 2 workers.")
-            results = await send(broker)
-            console.print("Sent: a folder of digits, a zip, a photo, a picture without a digit, a damaged file.")
-            as_expected = show(results) and len(results) > len(SENT)
-            letters = len(await broker.dead_letters())
-            console.print(f"Dead letters: {letters} (the damaged file, with its bytes and the reason).")
-    console.print(f"Done in {time.monotonic() - started_s:.0f} s.")
+    async with topics(running) as broker, starting_service(broker) as service:
+        await ready(service)
+        model = (await service.health())["model"]
+        console.print(f"The service is ready: model {model['name']} {model['version']}, 2 workers.")
+        results = await send(broker)
+        console.print("Sent: a folder of digits, a zip, a photo, a picture without a digit, a damaged file.")
+        as_expected = show(results) and len(results) > len(SENT)
+        letters = len(await broker.dead_letters())
+        console.print(f"Dead letters: {letters} (the damaged file, with its bytes and the reason).")
     return as_expected and letters == 1
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Run it; return the exit code. The broker starts outside of the event loop, where Ctrl-C reaches it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where it was ignored, as in a script's background
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    started_s = time.monotonic()
     try:
-        sys.exit(0 if asyncio.run(demo()) else 1)
-    except (BrokerError, ServiceEndedError) as error:
-        console.print(f"[red]demo: {error}", style="red")
-        sys.exit(1)
+        with cluster() as running:
+            console.print(f"Kafka answers at {running.bootstrap_servers}.")
+            as_expected = asyncio.run(demo(running))
+    except (BrokerError, KafkaProblem, ServiceEndedError) as error:
+        console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        console.print("demo: interrupted; nothing is left running")
+        return EXIT_INTERRUPTED
+    console.print(f"Done in {time.monotonic() - started_s:.0f} s.")
+    return 0 if as_expected else EXIT_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

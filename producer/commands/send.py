@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -17,12 +18,15 @@ from contract.settings import ClientSettings
 from engine.errors import in_utf8
 from producer import display
 from producer.clients import open_producer
-from producer.cluster import look_around
+from producer.cluster import Cluster, look_around
 from producer.commands.shared import AsJson, load_settings, run
-from producer.errors import Exit
-from producer.results import open_results
+from producer.errors import Exit, KafkaProblem
+from producer.results import Results, open_results
 from producer.send import OWN_HEADERS, Envelope, Request, Sender, requests_for, wait_for_results
 from producer.sources import find
+
+SIGN_S: Final = 3.0
+"""So often a line says what is waited for."""
 
 EXAMPLES = """\
 Examples:
@@ -52,6 +56,9 @@ def send(
     repeat: Annotated[int, typer.Option(min=1, help="Send everything so many times.")] = 1,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the results and print them.")] = False,
     timeout_s: Annotated[float, typer.Option(min=0, help="With --wait: how long, after the last was sent.")] = 60,
+    ready_timeout_s: Annotated[
+        float, typer.Option(min=0, help="With --wait: how long digit-consumer may take to start, before that.")
+    ] = 120,
     as_json: AsJson = False,
 ) -> None:
     """Send images and archives, each file as one record, as it is."""
@@ -63,6 +70,7 @@ def send(
         repeat=repeat,
         wait=wait,
         timeout_s=timeout_s,
+        ready_timeout_s=ready_timeout_s,
         as_json=as_json,
     )
     run(_send(load_settings(), options))
@@ -79,6 +87,7 @@ class SendOptions:
     repeat: int
     wait: bool
     timeout_s: float
+    ready_timeout_s: float
     as_json: bool
 
 
@@ -100,8 +109,42 @@ async def _send(settings: ClientSettings, options: SendOptions) -> Exit:
         await _put(settings, envelope, requests)
         with display.progress() as bar:
             task = bar.add_task("answered", total=len(requests))
-            await wait_for_results(results, requests, options.timeout_s, lambda _: bar.advance(task))
+
+            def answered(_: Request) -> None:
+                bar.advance(task)
+
+            await _wait_for_the_service(settings, results, requests, options.ready_timeout_s, answered)
+            await wait_for_results(results, requests, options.timeout_s, answered)
     return _report_results(requests, options)
+
+
+async def _wait_for_the_service(
+    settings: ClientSettings,
+    results: Results,
+    requests: Sequence[Request],
+    timeout_s: float,
+    answered: Callable[[Request], None],
+) -> None:
+    """Return once the group has a member, a result has come, or the time is up; say meanwhile what is waited for."""
+    group, started_s = settings.kafka.group_id, time.monotonic()
+    async with look_around(settings.kafka) as cluster:
+        while not any(request.results for request in requests) and not await _has_member(cluster, group):
+            passed_s = time.monotonic() - started_s
+            if passed_s >= timeout_s:
+                return
+            display.complain(
+                f"waiting for digit-consumer: group {group!r} has no member yet (its first start compiles for "
+                f"a minute) … {passed_s:.0f} s"
+            )
+            await wait_for_results(results, requests, min(SIGN_S, timeout_s - passed_s), answered)
+
+
+async def _has_member(cluster: Cluster, group: str) -> bool:
+    """Say whether a group has a member; where this user may not know (ACL), the answer alone is waited for."""
+    try:
+        return bool((await cluster.group(group)).members)
+    except KafkaProblem:
+        return True
 
 
 def _headers(given: list[str]) -> list[tuple[str, bytes]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -99,3 +100,15 @@ def test_a_fetch_that_failed_says_why_and_is_tried_again(programs: Path) -> None
     for _ in range(2):
         with pytest.raises(BrokerError, match="no route to host"):
             jars()
+
+
+def test_a_taken_port_is_named_in_one_line_before_java_starts(programs: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        outcome = run("--port", str(port))
+    assert outcome.exit_code == 1
+    assert outcome.stderr == (
+        f"digit-broker: port {port} on 127.0.0.1 cannot be used (Address already in use): "
+        "choose another one by --port\n"
+    )
+    assert not programs.exists(), "there is no java here, and none was looked for"

@@ -15,6 +15,7 @@ from consumer.channel import (
     TASKS,
     Answer,
     Answers,
+    Compiling,
     DeadLetter,
     Note,
     Ready,
@@ -60,8 +61,8 @@ def test_answers_come_out_as_they_went_in() -> None:
     assert ANSWERS.decode(body(frame(answers))) == answers
 
 
-@pytest.mark.parametrize("greeting", [Ready(), Refusal("the model is damaged")])
-def test_a_worker_greets_or_refuses(greeting: Ready | Refusal) -> None:
+@pytest.mark.parametrize("greeting", [Ready(), Refusal("the model is damaged"), Compiling(3, 70)])
+def test_a_worker_greets_or_refuses(greeting: Ready | Refusal | Compiling) -> None:
     assert GREETING.decode(body(frame(greeting))) == greeting
     start = Start("models/digits", b"{}", {"pixels": 1}, 2**24, 2**30, 60)
     assert START.decode(body(frame(start))) == start

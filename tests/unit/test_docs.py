@@ -16,7 +16,7 @@ WITH_FOLDER = re.compile(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/(?:[\w.-]+/)*[\w
 ALONE = re.compile(r"[\w-]+\.(?:md|py|ya?ml)")
 PLACES = [ROOT.glob("*"), *((ROOT / folder).rglob("*") for folder in FOLDERS)]
 NAMES = {path.name for place in PLACES for path in place if ALONE.fullmatch(path.name)}
-MADE_BY_READERS = {"models/mine"}
+MADE_BY_READERS = {"models/NAME-VERSION", "models/mine"}
 DEFINED = {
     name
     for module in (ROOT / "tests").rglob("test_*.py")

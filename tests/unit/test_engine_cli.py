@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from engine.cli import main
+from engine.training.naming import model_folder, next_version
 from models import default_model
 
 DATA = Path(__file__).parent.parent / "data"
@@ -168,3 +170,47 @@ def test_reading_digits_imports_nothing_that_only_training_needs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_classify_says_on_standard_error_how_far_compiling_is(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "engine", "classify", str(DIGITS[0])]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    first, second = (
+        subprocess.run(command, capture_output=True, text=True, check=True, env=environment) for _ in range(2)
+    )
+    assert re.match(r"compiling, once: 0 of \d+\n", first.stderr)
+    assert second.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["train", "card", "benchmark"])
+def test_a_command_whose_extra_is_missing_names_it_in_one_line(command: str, tmp_path: Path) -> None:
+    blocked = "dict.fromkeys(['joblib', 'matplotlib', 'scipy', 'skimage', 'sklearn', 'threadpoolctl'])"
+    program = f"import sys; sys.modules.update({blocked}); "
+    program += f"from engine.cli import main; main({[command, '--mnist', str(tmp_path)]})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 2
+    assert "pip install 'digitstream[train]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_import_sklearn_leaves_a_model_that_is_there(tmp_path: Path) -> None:
+    shutil.copytree(default_model(), tmp_path / "model")
+    before = (tmp_path / "model" / "manifest.json").read_bytes()
+    result = run("import-sklearn", tmp_path / "svm.pkl", "--i-trust-this-file", "--out", tmp_path / "model")
+    assert result.exit_code == 2
+    assert "add --overwrite" in result.stderr
+    assert (tmp_path / "model" / "manifest.json").read_bytes() == before
+
+
+def test_a_new_model_is_counted_up_from_the_highest_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert next_version("digits", default_model()) == "1.0.1"
+    assert next_version("mine", default_model()) == "1.0.0"
+    for version in ("1.0.9", "1.0.10"):
+        model_folder("digits", version).mkdir(parents=True)
+        manifest = {"name": "digits", "version": version}
+        (model_folder("digits", version) / "manifest.json").write_text(json.dumps(manifest))
+    assert next_version("digits", default_model()) == "1.0.11"

@@ -62,7 +62,7 @@ async def test_a_worker_that_does_not_greet_in_time_has_not_started(
     monkeypatch.setattr(process, "_spawn", speaking())
     monkeypatch.setattr(process, "START_TIMEOUT_S", 0.1)
     with pytest.raises(WorkerNotStarted, match=r"was not ready in 0\.1 s"):
-        async with WorkerProcess.started(spec):
+        async with WorkerProcess.started(spec, lambda _: None):
             pytest.fail("it started")
 
 
@@ -71,7 +71,7 @@ async def test_a_worker_whose_greeting_is_too_long_has_not_started(
 ) -> None:
     monkeypatch.setattr(process, "_spawn", speaking(LONG))
     with pytest.raises(WorkerNotStarted, match="sent no greeting: a frame of 4,294,967,295 bytes"):
-        async with WorkerProcess.started(spec):
+        async with WorkerProcess.started(spec, lambda _: None):
             pytest.fail("it started")
 
 
@@ -79,7 +79,7 @@ async def test_a_worker_whose_answer_is_longer_than_its_memory_has_died(
     monkeypatch: pytest.MonkeyPatch, spec: WorkerSpec
 ) -> None:
     monkeypatch.setattr(process, "_spawn", speaking(bytes(frame(Ready())), LONG))
-    async with WorkerProcess.started(spec) as worker:
+    async with WorkerProcess.started(spec, lambda _: None) as worker:
         with pytest.raises(WorkerDied, match="sent a frame of 4,294,967,295 bytes") as caught:
             await worker.answer([Task(b"", "requests", 0, 0, 0, 0, None, None)], lambda: None)
     assert caught.value.code is ErrorCode.WORKER_CRASHED
@@ -94,5 +94,5 @@ async def test_what_the_machine_lacks_for_a_worker_is_a_start_that_failed(
 
     monkeypatch.setattr(lacks, fail)
     with pytest.raises(WorkerNotStarted, match=r"a worker cannot be started: \[Errno 24\] Too many open files"):
-        async with WorkerProcess.started(spec):
+        async with WorkerProcess.started(spec, lambda _: None):
             pytest.fail("it started")

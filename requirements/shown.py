@@ -1,0 +1,40 @@
+"""Runs a command that says nothing by itself, with a sign of life every few seconds.
+
+``python3 requirements/shown.py WHAT COMMAND …``: WHAT says what the command does. The exit code is the command's.
+Nothing but the standard library is there yet.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+SIGN_S = 3.0
+INTERRUPTED = 130
+
+
+def main(what: str, command: list[str]) -> int:
+    """Run the command to its end and return its exit code."""
+    started_s = time.monotonic()
+    try:
+        signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        )  # also where it was ignored, as in a script's background
+        print(what, file=sys.stderr, flush=True)
+        with subprocess.Popen(command, start_new_session=True) as running:
+            try:
+                while True:
+                    try:
+                        return running.wait(SIGN_S)
+                    except subprocess.TimeoutExpired:
+                        print(f"{what} … {time.monotonic() - started_s:.0f} s", file=sys.stderr, flush=True)
+            finally:
+                running.terminate()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
