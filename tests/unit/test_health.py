@@ -13,6 +13,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from broker.ports import free_ports
+from consumer.channel import Compiling
 from consumer.errors import Fatal
 from consumer.health import STUCK_MARGIN_S, Health, serving
 from consumer.lanes import Lanes
@@ -58,6 +59,7 @@ class LanesState:
 class WorkersState:
     running: int = 2
     pids: frozenset[int] = frozenset()
+    compiling: Compiling | None = None
     moved_s: float = 0.0
     moved_by_partition_s: dict[int, float] = field(default_factory=dict)
 
@@ -308,3 +310,9 @@ async def test_the_server_listens_on_the_address_that_is_set_and_on_no_other() -
             assert answer.status == 200
         with pytest.raises(aiohttp.ClientConnectionError):
             await http.get(f"http://127.0.0.1:{port}/livez")
+
+
+def test_while_the_engine_is_compiled_it_says_how_far_it_is() -> None:
+    starting = health(state="starting", workers=WorkersState(running=0, compiling=Compiling(12, 37)))
+    assert starting.not_ready() == ["the service is starting", "compiling, once: 12 of 37"]
+    assert starting.report()["not_ready"] == starting.not_ready()
