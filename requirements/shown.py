@@ -32,6 +32,7 @@ def main(what: str, command: list[str]) -> int:
                         print(f"{what} … {time.monotonic() - started_s:.0f} s", file=sys.stderr, flush=True)
             finally:
                 running.terminate()
+                print(f"{what}: {time.monotonic() - started_s:.0f} s", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         return INTERRUPTED
 

@@ -13,7 +13,7 @@ SIGN_S: Final = 3.0
 
 @contextlib.contextmanager
 def signs(say: Callable[[str], None], what: str | Callable[[], str], every_s: float = SIGN_S) -> Iterator[None]:
-    """Say every few seconds what is waited for, and for how long already.
+    """Say at once and then every few seconds what is waited for, and for how long already.
 
     Parameters
     ----------
@@ -24,6 +24,7 @@ def signs(say: Callable[[str], None], what: str | Callable[[], str], every_s: fl
     every_s
         Between two lines.
     """
+    say(what if isinstance(what, str) else what())
     done = threading.Event()
     started_s = time.monotonic()
 
