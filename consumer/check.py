@@ -12,6 +12,7 @@ from typing import Final
 import typer
 from aiokafka.admin import AIOKafkaAdminClient
 
+from consumer.channel import Compiling
 from consumer.checks import OLD_BROKER, UNREAD_RESULTS, found_topics, is_old_broker, reached
 from consumer.errors import Fatal, WrongSetting
 from consumer.pinned import PinnedModel
@@ -81,7 +82,7 @@ async def _check_model(settings: Settings, findings: Findings) -> None:
     """Have a worker load the model: it does with it what it does for the service, known digits included."""
     try:
         with contextlib.closing(PinnedModel.read(settings.model)) as model:
-            async with WorkerProcess.started(worker_spec(settings, model)):
+            async with WorkerProcess.started(worker_spec(settings, model), _say_compiling):
                 info = model.info
                 findings.fits("model", f"{info.name} {info.version}, sha256 {info.sha256}: reads its known digits")
     except (ModelError, OSError) as error:
@@ -90,6 +91,10 @@ async def _check_model(settings: Settings, findings: Findings) -> None:
         findings.misfit("model", str(error), exit_code=WRONG_SETTING)
     except WorkerNotStarted as error:
         findings.misfit("model", f"not looked at: {error}")
+
+
+def _say_compiling(compiling: Compiling) -> None:
+    typer.echo(f"compiling, once: {compiling.done} of {compiling.total}", err=True)
 
 
 async def _check_topics(

@@ -8,7 +8,6 @@ whole when an idle worker is killed, the standard library's when any is.)
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from typing import Final
 
@@ -30,9 +29,6 @@ FAILED_STARTS: Final = 3
 START_PAUSE_S: Final = 0.5
 """After a failed start: what it lacked (memory, a file descriptor) may be there again."""
 
-COMPILING_LOG_S: Final = 2.0
-"""At most one line in so many seconds says how far compiling is."""
-
 
 class Workers:
     """All worker processes. Owner: the task ``workers``; each belongs to a task ``worker N``.
@@ -52,7 +48,6 @@ class Workers:
         self._idle = 0
         self._all_ready = asyncio.Event()
         self._one_ready = asyncio.Event()
-        self._logged_compiling_s = -math.inf
         self.compiling: Compiling | None = None
         """How far it is; None where nothing is being compiled."""
         self.pids: set[int] = set()
@@ -193,9 +188,7 @@ class Workers:
         if self.compiling is None and compiling.not_kept is not None:
             log.warning("machine code not kept", why=compiling.not_kept, then="each process compiles again")
         self.compiling = compiling
-        if time.monotonic() - self._logged_compiling_s > COMPILING_LOG_S:
-            self._logged_compiling_s = time.monotonic()
-            log.info("compiling, once", done=compiling.done, total=compiling.total)
+        log.info("compiling, once", done=compiling.done, total=compiling.total)
 
 
 def _handed_over(batch: Batch, part: Answers) -> list[Job]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
@@ -18,6 +20,9 @@ ZERO: Final = cast("int", np.int64(0))
 
 _functions: Final[list[Any]] = []
 _not_kept: Final[list[str]] = []
+
+SIGN_S: Final = 2.0
+"""While functions are compiled, it is reported so often how many are."""
 
 OnCompiling = Callable[[int, int], None]
 """Called with how many functions are compiled, and of how many, while they are being compiled."""
@@ -58,7 +63,7 @@ def why_not_kept() -> str | None:
 
 @contextlib.contextmanager
 def watching(on_compiling: OnCompiling) -> Iterator[None]:
-    """Report what is compiled within this; nothing is reported where all comes from the cache."""
+    """Report every few seconds what is compiled within this; nothing is reported where all comes from the cache."""
     listener = _Listener(on_compiling)
     event.register("numba:compile", listener)
     try:
@@ -70,8 +75,12 @@ def watching(on_compiling: OnCompiling) -> Iterator[None]:
 class _Listener(event.Listener):  # type: ignore[misc]  # numba has no types
     def __init__(self, on_compiling: OnCompiling) -> None:
         self._on_compiling = on_compiling
+        self._reported_s = -math.inf
 
     def on_start(self, _: Any) -> None:
+        if time.monotonic() - self._reported_s < SIGN_S:
+            return
+        self._reported_s = time.monotonic()
         done = sum(1 for function in _functions if function.signatures)
         self._on_compiling(done, len(_functions))
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from engine.compiled import watching, why_not_kept
 from engine.errors import printable
-
-_SIGN_S = 2.0
 
 EXIT_UNREAD = 1  # an image failed or is unsure
 EXIT_UNUSABLE = 2  # a path, the model or the data cannot be used
@@ -58,14 +54,10 @@ def unusable(error: Exception) -> typer.Exit:
 @contextlib.contextmanager
 def compiling_shown() -> Iterator[None]:
     """Say on standard error, every few seconds, how far compiling is, if anything must be compiled within this."""
-    said_s = -math.inf
 
     def say(done: int, total: int) -> None:
-        nonlocal said_s
-        if time.monotonic() - said_s > _SIGN_S:
-            said_s = time.monotonic()
-            kept = "" if why_not_kept() is None else " (again at each start: no cache folder can be written)"
-            complaints.print(f"compiling, once{kept}: {done} of {total}", soft_wrap=True, highlight=False)
+        kept = "" if why_not_kept() is None else " (again at each start: no cache folder can be written)"
+        complaints.print(f"compiling, once{kept}: {done} of {total}", soft_wrap=True, highlight=False)
 
     with watching(say):
         yield
