@@ -140,7 +140,9 @@ class WorkerProcess:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def started(cls, spec: WorkerSpec, on_compiling: Callable[[Compiling], None]) -> AsyncIterator[WorkerProcess]:
+    async def started(
+        cls, spec: WorkerSpec, on_compiling: Callable[[Compiling], None], may_load: asyncio.Event | None = None
+    ) -> AsyncIterator[WorkerProcess]:
         """Start a worker, greet it, and end it on the way out.
 
         Parameters
@@ -149,6 +151,8 @@ class WorkerProcess:
             What it is started with.
         on_compiling
             Called again and again before it is ready, if it has to compile the engine's loops.
+        may_load
+            The worker starts at once, but loads the model, and compiles, only when this is set.
 
         Raises
         ------
@@ -160,16 +164,17 @@ class WorkerProcess:
         """
         async with contextlib.AsyncExitStack() as stack:
             try:
-                worker = await cls._start(spec, stack, on_compiling)
+                worker = await cls._start(spec, stack)
+                if may_load is not None:
+                    await may_load.wait()
+                await worker.greet(on_compiling)
             except OSError as error:
                 raise WorkerNotStarted(f"a worker cannot be started: {error}") from error
             yield worker
 
     @classmethod
-    async def _start(
-        cls, spec: WorkerSpec, stack: contextlib.AsyncExitStack, on_compiling: Callable[[Compiling], None]
-    ) -> WorkerProcess:
-        """Start a worker and greet it; the stack undoes all that was done, also where this fails half-way."""
+    async def _start(cls, spec: WorkerSpec, stack: contextlib.AsyncExitStack) -> WorkerProcess:
+        """Start a worker; the stack undoes all that was done, also where this fails half-way."""
         note_file = stack.enter_context(writable("digitstream-note", Note.SIZE_BYTES))
         note = mmap.mmap(note_file.fileno(), Note.SIZE_BYTES)
         ours, theirs = socket.socketpair()
@@ -179,9 +184,7 @@ class WorkerProcess:
         stack.push_async_callback(_end, process)
         reader, writer = await asyncio.open_connection(sock=ours, limit=READ_BUFFER_BYTES)
         stack.callback(writer.close)
-        worker = cls(process, reader, writer, Note(memoryview(note)), spec)
-        await worker._greet(on_compiling)
-        return worker
+        return cls(process, reader, writer, Note(memoryview(note)), spec)
 
     @property
     def pid(self) -> int:
@@ -252,7 +255,16 @@ class WorkerProcess:
             where = "on many items of its batch at once" if together else "before its batch"
         return WorkerDied(f"worker {self._process.pid} {how} {where}", code, position, together=together)
 
-    async def _greet(self, on_compiling: Callable[[Compiling], None]) -> None:
+    async def greet(self, on_compiling: Callable[[Compiling], None]) -> None:
+        """Have the worker load the model, and wait until it is ready; `started` does this.
+
+        Raises
+        ------
+        WorkerNotStarted
+            It ended, or was not ready in time.
+        WrongSetting
+            It refuses the model.
+        """
         spec = self._spec
         start = Start(
             str(spec.model.folder),

@@ -95,14 +95,12 @@ class Workers:
         return await job.answers
 
     async def _keep_worker(self, number: int) -> None:
-        if number:
-            await (
-                self._one_ready.wait()
-            )  # the first compiles, if need be; the others find the machine code in the cache
+        # The first worker compiles, if need be; the others find the machine code in the cache.
+        may_load = self._one_ready if number else None
         failed_starts = 0
         while True:
             try:
-                async with WorkerProcess.started(self._spec, self._on_compiling) as worker:
+                async with WorkerProcess.started(self._spec, self._on_compiling, may_load) as worker:
                     failed_starts = 0
                     await self._serve(worker)
             except WorkerDied as death:

@@ -59,9 +59,11 @@ def test_every_wrong_line_of_a_file_is_named_and_no_value_is_shown(tmp_path: Pat
 @pytest.mark.parametrize("content", [None, b"DIGITS_MODEL=\xff\n"], ids=["missing", "not UTF-8"])
 @pytest.mark.parametrize(
     ("program", "command"),
-    [(producer, command) for command in ("create-topics", "watch", "status", "dead-letters", "replay", "audit")]
-    + [(consumer, command) for command in ("run", "check", "settings")],
-    ids=str,
+    [
+        *(pytest.param(producer, each, id=each) for each in ("create-topics", "watch", "status")),
+        *(pytest.param(producer, each, id=each) for each in ("dead-letters", "replay", "audit")),
+        *(pytest.param(consumer, each, id=each) for each in ("run", "check", "settings")),
+    ],
 )
 def test_every_command_that_talks_to_kafka_refuses_a_file_that_cannot_be_used(
     program: object, command: str, content: bytes | None, tmp_path: Path

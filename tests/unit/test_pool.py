@@ -41,7 +41,7 @@ class ScriptedWorker:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def started(cls, _: WorkerSpec, _on_compiling: object) -> AsyncIterator[ScriptedWorker]:
+    async def started(cls, _: WorkerSpec, *_more: object) -> AsyncIterator[ScriptedWorker]:
         yield cls()
 
     @property
@@ -322,7 +322,7 @@ async def test_workers_that_do_not_start_end_the_service_after_three_attempts(
     attempts = []
 
     @contextlib.asynccontextmanager
-    async def not_started(spec: WorkerSpec, _on_compiling: object) -> AsyncIterator[ScriptedWorker]:
+    async def not_started(spec: WorkerSpec, *_more: object) -> AsyncIterator[ScriptedWorker]:
         attempts.append(spec)
         raise WorkerNotStarted("it ended before it was ready")
         yield
