@@ -56,6 +56,7 @@ def run(
     ready = False
     try:
         with running_broker(nodes=nodes, port=port, data_dir=data_dir, secure=secure) as cluster:
+            ready = True  # before anyone reads the address and may end it
             if cluster.security:
                 for line in _access(cluster, cluster.security):
                     typer.echo(line, err=True)
@@ -63,7 +64,6 @@ def run(
             typer.echo(
                 f"Kafka is ready, its logs are in {cluster.folder}/node-*/server.log; Ctrl-C stops it.", err=True
             )
-            ready = True
             cluster.wait()
     except BrokerError as error:
         typer.echo(f"digit-broker: {error}", err=True)

@@ -99,7 +99,7 @@ def cluster() -> Iterator[Cluster | RunningElsewhere]:
             asyncio.run(meet(KafkaSettings(bootstrap_servers=named)))
             yield RunningElsewhere(named)
             return
-        with signs(say, "Kafka's jars come through Maven, once"):
+        with signs(say, "looking for Kafka's jars, which Maven fetches once"):
             jars()
         with signs(say, "Kafka starts"):
             own = stack.enter_context(running_broker())

@@ -104,7 +104,7 @@ def test_a_folder_of_one_node_is_not_taken_for_a_cluster_of_three(tmp_path: Path
 def test_a_port_asked_for_that_is_taken_is_an_error_that_names_it(cluster: Cluster) -> None:
     port = cluster.nodes[0].port
     with (
-        pytest.raises(BrokerError, match=rf"port {port} on 127.0.0.1 cannot be used \\(Address already in use\\)"),
+        pytest.raises(BrokerError, match=rf"port {port} on 127.0.0.1 cannot be used \(Address already in use\)"),
         running_broker(port=port),
     ):
         pass
