@@ -62,14 +62,14 @@ async def reset_offset(
             "then set the group's offset (kafka-consumer-groups.sh --reset-offsets) or another value",
             None,
         )
-    if not requests or way is AutoOffsetReset.EARLIEST:
-        start = Start(requests.start, f"AUTO_OFFSET_RESET={way}" if requests else "the log is empty", is_known=False)
-    elif way is AutoOffsetReset.LATEST:
+    if way is AutoOffsetReset.LATEST:  # to be committed also where the log is empty: what comes next is to be answered
         start = Start(requests.stop, f"AUTO_OFFSET_RESET={way}", is_known=True)
+    elif not requests or way is AutoOffsetReset.EARLIEST:
+        start = Start(requests.start, f"AUTO_OFFSET_RESET={way}" if requests else "the log is empty", is_known=False)
     else:
         start = await _find_start(consumer, partition, requests, results, settings)
-    by_choice = bool(requests) and way is not AutoOffsetReset.AFTER_RESULTS
-    write = log.warning if start.is_known or by_choice else log.info
+    may_skip_or_repeat = bool(requests) and (start.is_known or way is not AutoOffsetReset.AFTER_RESULTS)
+    write = log.warning if may_skip_or_repeat else log.info
     write(
         "no committed offset",
         partition=name,
