@@ -28,6 +28,8 @@ LATEST: Final = -1
 """What stands for the end of the log, where a time could."""
 NO_REPLICA: Final = -1
 """We are a client."""
+NO_LEADER: Final = -1
+"""What the cluster's answer has in the place of a broker."""
 
 
 async def look_at_ends(consumer: AIOKafkaConsumer) -> None:
@@ -40,14 +42,35 @@ async def look_at_ends(consumer: AIOKafkaConsumer) -> None:
         await asyncio.sleep(LOOK_INTERVAL_S)
         by_leader: defaultdict[int, list[TopicPartition]] = defaultdict(list)
         for partition in consumer.assignment():
-            leader = consumer._client.cluster.leader_for_partition(partition)  # noqa: SLF001  # nothing public tells
-            if leader is not None and leader >= 0:
+            leader = _leader_of(consumer, partition)
+            if leader is not None:
                 by_leader[leader].append(partition)
-        await asyncio.gather(*(_look(consumer, *each) for each in by_leader.items()))
+        if by_leader:
+            # Taken with its partitions: the next one, which may come before a question is asked, may lack some of them.
+            assignment = consumer._subscription.subscription.assignment  # noqa: SLF001  # nothing public tells
+            await asyncio.gather(*(_look(consumer, assignment, *each) for each in by_leader.items()))
 
 
-async def _look(consumer: AIOKafkaConsumer, leader: int, partitions: list[TopicPartition]) -> None:
-    assignment = consumer._subscription.subscription.assignment  # noqa: SLF001  # as above
+async def log_end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
+    """Return where a log ends, transactions that are open included; None if no leader says so now.
+
+    `end_offsets` of a consumer that reads what is committed gives the end of what may be read.
+
+    Raises
+    ------
+    KafkaError
+        The leader does not answer.
+    """
+    leader = _leader_of(consumer, partition)
+    return None if leader is None else (await _ends(consumer, leader, [partition], READ_UNCOMMITTED)).get(partition)
+
+
+def _leader_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
+    leader: int | None = consumer._client.cluster.leader_for_partition(partition)  # noqa: SLF001  # nothing public tells
+    return None if leader == NO_LEADER else leader
+
+
+async def _look(consumer: AIOKafkaConsumer, assignment: Any, leader: int, partitions: list[TopicPartition]) -> None:
     before_ms = {partition: assignment.state_value(partition).timestamp for partition in partitions}
     try:
         async with asyncio.timeout(LOOK_TIMEOUT_S):

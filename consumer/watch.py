@@ -23,7 +23,7 @@ from aiokafka.errors import (
     KafkaError,
 )
 
-from consumer.ends import look_at_ends
+from consumer.ends import NO_LEADER, look_at_ends
 from consumer.errors import Fatal, describe
 from consumer.health import Health
 from consumer.rights import denial
@@ -37,8 +37,6 @@ LOOK_TIMEOUT_S: Final = 5.0
 POLL_MS: Final = 1_000
 NOBODY: Final = TopicPartition("", 0)
 """A partition that no one is ever assigned."""
-NO_LEADER: Final = -1
-"""What the cluster's answer has in the place of a broker."""
 FINAL: Final = (InconsistentGroupProtocolError, InvalidGroupIdError, InvalidSessionTimeoutError)
 """With these a group refuses whoever would join; it would again."""
 LOOKS_UNTIL_STRANGERS: Final = 5
