@@ -9,6 +9,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from consumer.ends import log_end
 from consumer.errors import Fatal, Lost, describe
 from consumer.group import committed_offset
 from consumer.rights import denial
@@ -116,4 +117,8 @@ async def _look(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[
     committed = await committed_offset(consumer, partition)
     begin = (await consumer.beginning_offsets([partition]))[partition]
     end = (await consumer.end_offsets([partition]))[partition]
+    if committed is not None and committed > end:
+        # That was the end of what may be read. An offset among records of an open transaction, where an operator's
+        # reset to the end of the log puts it, is in the log, too.
+        end = max(end, await log_end(consumer, partition) or end)
     return committed, begin, end

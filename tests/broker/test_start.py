@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewPartitions
 from aiokafka.client import AIOKafkaClient
 from structlog.testing import capture_logs
@@ -24,6 +24,7 @@ from broker.ports import free_ports
 from broker.probe import HOST
 from consumer import service
 from consumer.checks import check_cluster
+from consumer.fetch import Fetcher
 from consumer.position import OffsetLost, repaired, start_offset
 from consumer.settings import OnLostOffset, Settings
 from models import default_model
@@ -239,6 +240,29 @@ async def test_an_offset_beyond_the_end_of_the_log_is_looked_at_again_and_then_i
         await broker.commit(3, partition=0)
         async with asyncio.timeout(DEADLINE_S):
             await repairing
+
+
+async def test_an_offset_among_the_records_of_an_open_transaction_is_not_lost(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tp = TopicPartition(broker.topics.requests, 0)
+    await broker.send(drawn_digits(1), partition=0)
+    for name, value in broker.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("consumer.position.SECOND_LOOK_PAUSE_S", 0)
+    upstream = AIOKafkaProducer(**broker.cluster.client_options, transactional_id=f"upstream-{broker.group_id}")
+    async with service._consumer(Settings(), asyncio.Event()) as consumer, upstream:
+        consumer.assign([tp])
+        async with upstream.transaction():
+            await upstream.send_and_wait(tp.topic, b"passed over", partition=0)
+            await upstream.send_and_wait(tp.topic, b"not yet", partition=0)
+            await broker.commit(2, partition=0)  # as an operator's reset to the end of the log does
+            offset = await start_offset(consumer, tp, OnLostOffset.PARK)
+            assert offset == 2
+            fetcher = Fetcher(consumer, tp, offset)
+            assert (await fetcher.take(10), fetcher.offset) == ([], 2)
+        (record,) = await eventually(lambda: fetcher.take(10))
+        assert (record.offset, record.value) == (2, b"not yet")
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
