@@ -335,3 +335,33 @@ async def test_workers_that_do_not_start_end_the_service_after_three_attempts(
     assert str(leaves(caught.value)[0]) == "worker processes do not start: it ended before it was ready"
     assert len(attempts) == 3
     assert batches == []
+
+
+async def test_workers_that_wait_for_the_first_to_compile_start_although_that_dies_meanwhile(
+    batches: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_attempts, loaded, waiting = 0, 0, 0
+
+    @contextlib.asynccontextmanager
+    async def started(
+        _: WorkerSpec, _on_compiling: object, may_load: asyncio.Event | None
+    ) -> AsyncIterator[ScriptedWorker]:
+        nonlocal first_attempts, loaded, waiting
+        if may_load is None:
+            await eventually(lambda: waiting == 2)
+            first_attempts += 1
+            if first_attempts < 3:
+                raise WorkerNotStarted("it was killed while it compiled")
+        else:
+            waiting += 1
+            await may_load.wait()
+            assert loaded, "it compiles beside the first"
+        loaded += 1
+        yield ScriptedWorker()
+
+    monkeypatch.setattr(ScriptedWorker, "started", started)
+    monkeypatch.setattr("consumer.workers.START_PAUSE_S", 0)
+    async with running(workers=3) as pool:
+        assert failed(await pool.classify(batch("good"))) == {}
+    assert (first_attempts, loaded) == (3, 3)
+    assert batches == [[0]]
