@@ -129,14 +129,15 @@ async def _wait_for_the_service(
     group, started_s = settings.kafka.group_id, time.monotonic()
     async with look_around(settings.kafka) as cluster:
         while not any(request.results for request in requests) and not await _has_member(cluster, group):
-            passed_s = time.monotonic() - started_s
-            if passed_s >= timeout_s:
+            left_s = started_s + timeout_s - time.monotonic()
+            if left_s <= 0:
                 return
-            display.complain(
-                f"waiting for digit-consumer: group {group!r} has no member yet (its first start compiles for "
-                f"a minute) … {passed_s:.0f} s"
-            )
-            await wait_for_results(results, requests, min(SIGN_S, timeout_s - passed_s), answered)
+            await wait_for_results(results, requests, min(SIGN_S, left_s), answered)
+            if not any(request.results for request in requests):
+                display.complain(
+                    f"waiting for digit-consumer: group {group!r} has no member yet (its first start compiles for "
+                    f"a minute) … {time.monotonic() - started_s:.0f} s"
+                )
 
 
 async def _has_member(cluster: Cluster, group: str) -> bool:
