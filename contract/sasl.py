@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import cached_property
@@ -20,6 +21,7 @@ from contract.tokens import TokenProvider
 _Value = TypeVar("_Value")
 Optional = Annotated[_Value | None, BeforeValidator(lambda value: None if value == "" else value)]  # not 0, not False
 """An empty variable is one that is not set, as compose files have it."""
+_SERVER: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s,:@/]+):\d+")
 
 
 class SecurityProtocol(StrEnum):
@@ -56,6 +58,12 @@ def _without_blanks(servers: object) -> object:
     if not isinstance(servers, str):
         return servers
     return ",".join(each.strip() for each in servers.strip().removesuffix(",").split(","))
+
+
+def _servers(servers: str) -> str:
+    if not all(_SERVER.fullmatch(each) for each in servers.split(",")):
+        raise ValueError("each broker must be HOST:PORT, such as kafka.example:9092")
+    return servers
 
 
 def _token_endpoint(url: str) -> str:
@@ -97,10 +105,8 @@ class SaslSettings(BaseModel):
     bootstrap_servers: Annotated[
         str,
         BeforeValidator(_without_blanks),
-        Field(
-            pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s,:@/]+):\d+(,(\[[0-9a-fA-F:.]+\]|[^\s,:@/]+):\d+)*$",
-            description="host:port of brokers, comma-separated.",
-        ),
+        AfterValidator(_servers),
+        Field(description="host:port of brokers, comma-separated."),
     ] = "localhost:9092"
     security_protocol: SecurityProtocol = Field(
         default=SecurityProtocol.PLAINTEXT,

@@ -58,13 +58,14 @@ def test_bootstrap_servers_that_are_none_are_shown_with_what_would_be_right(
 ) -> None:
     monkeypatch.setenv("DIGITS_KAFKA__BOOTSTRAP_SERVERS", servers)
     assert complaint().startswith(f"DIGITS_KAFKA__BOOTSTRAP_SERVERS={servers!r}: ")
+    assert "each broker must be HOST:PORT, such as kafka.example:9092" in complaint()
     assert complaint().endswith("(host:port of brokers, comma-separated.)")
 
 
 @pytest.mark.parametrize("name", ["a topic", "", "digits/requests", "x" * 250])
 def test_a_name_that_kafka_refuses_is_refused_here(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("DIGITS_TOPICS__REQUESTS", name)
-    assert complaint().startswith(f"DIGITS_TOPICS__REQUESTS={name!r}: ")
+    assert complaint().startswith(f"DIGITS_TOPICS__REQUESTS={name!r}: a topic's name has 1 to 249 of ")
 
 
 def test_one_topic_for_two_purposes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
