@@ -33,7 +33,9 @@ def broker(*, version: Annotated[bool, version_option("digit-broker")] = False) 
 @app.command()
 def run(
     *,
-    port: Annotated[int | None, typer.Option(help="Port of the first node; by default a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="Port of the first node; by default a free one.")
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Keep topics and records here; by default they go when the broker ends.")
     ] = None,

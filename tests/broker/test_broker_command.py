@@ -112,3 +112,10 @@ def test_a_taken_port_is_named_in_one_line_before_java_starts(programs: Path) ->
         "choose another one by --port\n"
     )
     assert not programs.exists(), "there is no java here, and none was looked for"
+
+
+@pytest.mark.parametrize("port", ["0", "65536"])
+def test_a_port_that_cannot_exist_is_refused_with_its_option(port: str) -> None:
+    outcome = run("--port", port)
+    assert outcome.exit_code == 2
+    assert "Invalid value for '--port'" in outcome.stderr
