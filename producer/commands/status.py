@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Group, RenderableType
@@ -17,6 +19,8 @@ from producer.commands.shared import AsJson, load_settings, run
 from producer.errors import Exit
 from producer.status import Look, Row, looking, rows
 
+_STATES: Final = {"Dead": "the brokers do not know it"}
+"""In our words, where Kafka's mislead: a group that has never been, or is forgotten, is called dead."""
 EXAMPLES = """\
 Examples:
   digit-producer status
@@ -45,17 +49,27 @@ def status(
 async def _status(settings: ClientSettings, *, watch: bool, interval_s: float, as_json: bool) -> Exit:
     async with looking(settings) as look:
         before = await look()
-        with Live(console=display.stdout(), auto_refresh=False) as screen:
+        with _shown(settings, watch=watch, as_json=as_json) as show:
             while True:
                 await asyncio.sleep(interval_s)
                 now = await look()
-                if as_json:
-                    display.print_json(_record(settings, now, before))
-                else:
-                    screen.update(_tables(settings, now, before), refresh=True)
+                show(now, before)
                 if not watch:
                     return Exit.OK
                 before = now
+
+
+@contextlib.contextmanager
+def _shown(settings: ClientSettings, *, watch: bool, as_json: bool) -> Iterator[Callable[[Look, Look], None]]:
+    """Give what shows two looks: a line of JSON, tables, or on a terminal tables that replace those before."""
+    console = display.stdout()
+    if as_json:
+        yield lambda now, before: display.print_json(_record(settings, now, before))
+    elif watch and console.is_terminal:
+        with Live(console=console, auto_refresh=False) as screen:
+            yield lambda now, before: screen.update(_tables(settings, now, before), refresh=True)
+    else:
+        yield lambda now, before: console.print(_tables(settings, now, before))
 
 
 def _record(settings: ClientSettings, now: Look, before: Look) -> dict[str, Any]:
@@ -74,14 +88,14 @@ def _record(settings: ClientSettings, now: Look, before: Look) -> dict[str, Any]
 
 
 def _tables(settings: ClientSettings, now: Look, before: Look) -> RenderableType:
-    found = rows(now, before)
+    found, state = rows(now, before), now.group.state
     members = [
         (str(number), member.member_id, member.client_id, member.host, str(len(member.partitions)))
         for number, member in enumerate(now.group.members, 1)
     ]
     numbers = {member.member_id: str(number) for number, member in enumerate(now.group.members, 1)}
     return Group(
-        Text(f"group {settings.kafka.group_id} ({now.group.state}) on {settings.topics.requests}"),
+        Text(f"group {settings.kafka.group_id} ({_STATES.get(state, state)}) on {settings.topics.requests}"),
         display.table(
             ("partition", "log start", "committed", "end", "lag", "written/s", "answered/s", "member"),
             [*(_cells(row, numbers) for row in found), _total(found)],

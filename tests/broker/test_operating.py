@@ -111,7 +111,8 @@ async def test_status_of_a_group_that_has_never_been_says_that_nobody_works(brok
     await broker.send(drawn_digits(2), partition=0)
     status = await run(broker, "status", "--interval-s", "0.2")
     assert status.exit_code == Exit.OK
-    assert "the group has no members" in status.out
+    assert "(the brokers do not know it)" in status.out
+    assert status.out.endswith("the group has no members: no service runs\n")
     (shown,) = (await run(broker, "status", "--json", "--interval-s", "0.2")).lines
     assert (shown["partitions"][0]["committed"], shown["partitions"][0]["lag"]) == (None, 2)
 
