@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from tests.compose.stack import LONG_S, NAME, ROOT, Stack, all_answered_once, docker, inspect, progress
-from tests.demo import SENT, expected, outcome
+from tests.demo.run import SENT, expected, outcome
 from tests.harness.broker import Broker
 from tests.harness.producer import run
 from tests.harness.waiting import eventually

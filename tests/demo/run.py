@@ -32,7 +32,7 @@ from tests.harness.service import START_DEADLINE_S, Service, ServiceEndedError, 
 from tests.harness.waiting import eventually
 from tests.signs import signs
 
-DATA: Final = Path(__file__).parent / "data"
+DATA: Final = Path(__file__).parents[1] / "data"
 SENT: Final = (DATA / "digits", DATA / "digits.zip", DATA / "photo_7.jpg", DATA / "no_digit.png", DATA / "damaged.png")
 ANSWER_DEADLINE_S: Final = 60
 EXIT_FAILED: Final = 1
@@ -161,7 +161,3 @@ def main() -> int:
         return EXIT_INTERRUPTED
     console.print(f"Done in {time.monotonic() - started_s:.0f} s.")
     return 0 if as_expected else EXIT_FAILED
-
-
-if __name__ == "__main__":
-    sys.exit(main())
