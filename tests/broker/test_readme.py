@@ -57,6 +57,7 @@ async def test_the_block_that_runs_the_service_works_when_it_is_pasted_whole() -
         | {
             "DIGITS_KAFKA__BOOTSTRAP_SERVERS": f"localhost:{kafka_port}",
             "DIGITS_HEALTH__PORT": str(health_port),
+            "DIGITS_KAFKA__WAIT_S": "120",  # on a busy machine Java starts for longer than the producer waits by itself
         },
     )
     output, _ = await process.communicate(script.encode())
