@@ -172,6 +172,8 @@ def test_reading_digits_imports_nothing_that_only_training_needs() -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # all loops are compiled
 def test_classify_says_on_standard_error_how_far_compiling_is(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "engine", "classify", str(DIGITS[0])]
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
