@@ -19,12 +19,16 @@ def main(what: str, command: list[str]) -> int:
     """Run the command to its end and return its exit code."""
     started_s = time.monotonic()
     try:
-        signal.signal(
-            signal.SIGINT, signal.default_int_handler
-        )  # also where it was ignored, as in a script's background
+        interrupts: list[int] = []
+        # Noted until the command runs: an interrupt in the middle of its start would leave it behind.
+        signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
         print(what, file=sys.stderr, flush=True)
         with subprocess.Popen(command, start_new_session=True) as running:
             try:
+                # Also where it was ignored, as in the background of a script.
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                if interrupts:
+                    return INTERRUPTED
                 while True:
                     try:
                         return running.wait(SIGN_S)

@@ -49,7 +49,8 @@ def record(command: Sequence[str]) -> Generator[Piece, None, int]:
     started_s = time.monotonic()
     pid, terminal = pty.fork()
     if pid == 0:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        for each in (signal.SIGINT, signal.SIGHUP):  # also where they were ignored, as under nohup
+            signal.signal(each, signal.SIG_DFL)
         try:
             os.execvp(command[0], list(command))  # noqa: S606  # no shell is the point
         except OSError as error:
