@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT: dict[str, Any] = PYPROJECT["project"]
 VERSION: str = PROJECT["version"]
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 DEPLOY = ROOT / "deploy"
@@ -30,6 +31,12 @@ def test_the_metadata_of_the_package_is_complete() -> None:
     command = [sys.executable, "-m", "pyroma", "--directory", "--min", "9", str(ROOT)]
     rated = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert rated.returncode == 0, rated.stdout + rated.stderr
+
+
+def test_the_image_is_built_of_every_package_of_the_wheel() -> None:
+    taken = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    packages = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert {f"!{package}" for package in packages} <= set(taken)
 
 
 @pytest.mark.parametrize("path", RENDERED_TAGS, ids=lambda path: path.parent.name)
