@@ -56,6 +56,7 @@ def line(environment: dict[str, str]) -> LineSettings:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # every token has to expire
 async def test_a_service_goes_on_while_its_tokens_expire(
     secure_broker: Broker, issuer: Issuer, by_token: dict[str, str]
 ) -> None:
