@@ -90,7 +90,7 @@ class _Stopped(Exception):  # noqa: N818  # not an error: asked to end before it
 
 
 async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event) -> None:
-    log.info("starting", version=version(), revision=revision())
+    log.info("service starting", version=version(), revision=revision())
     if settings.kafka.on_lost_offset is OnLostOffset.FAIL:
         log.warning("old value of a setting", setting="DIGITS_KAFKA__ON_LOST_OFFSET=fail", then="taken as park")
     metrics = Metrics()

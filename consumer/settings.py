@@ -138,7 +138,7 @@ class PacingSettings(BaseModel):
 
     transactions_per_s: float = Field(
         default=200,
-        ge=0.1,
+        ge=1,
         le=10_000,
         description="Ceiling for the whole instance; above it each lane's interval stretches.",
     )

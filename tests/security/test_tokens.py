@@ -72,7 +72,9 @@ async def test_a_service_goes_on_while_its_tokens_expire(
         assert await service.wait() == 0
     results = await secure_broker.results()
     assert sorted((each.source.partition, each.source.offset) for each in results) == sorted(sent)
-    assert warnings == []
+    # A session that ends while a commit is under way costs the lane that commit, which it repeats from its offset.
+    lost = [event for event in warnings if event["event"] == "lane lost" and "closed" in event["why"]]
+    assert warnings == lost
 
 
 async def test_a_producer_comes_by_a_token(secure_broker: Broker, by_token: dict[str, str]) -> None:
