@@ -30,7 +30,7 @@ COPY engine /source/engine
 COPY models /source/models
 RUN ln -s /source/* "$(/opt/digitstream/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 RUN NUMBA_CPU_NAME=generic NUMBA_CACHE_DIR=/compiled /opt/digitstream/bin/python -c "\
-from engine.classifier import Classifier; from engine.limits import Limits; from engine.reader import Reader; \
+from engine.model.classifier import Classifier; from engine.limits import Limits; from engine.reader import Reader; \
 from models import default_model; Reader(Classifier.load(default_model()), Limits()).warm_up()"
 
 FROM packages
@@ -52,7 +52,7 @@ WORKDIR /tmp
 EXPOSE 8080
 # Ready, not merely alive: `docker compose up --wait` then returns when images are answered.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=1s --retries=3 \
-    CMD ["python", "-P", "-m", "consumer.probe"]
+    CMD ["python", "-P", "-m", "consumer.observe.healthcheck"]
 ENTRYPOINT ["/opt/digitstream/start"]
 CMD ["digit-consumer", "run"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.training.data import Labelled, read_mnist
+from engine.training.data.labelled import Labelled, read_mnist
 
 
 def read_pixels(mnist: Path) -> tuple[NDArray[np.uint8], Labelled]:

@@ -11,12 +11,12 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from consumer.channel import Answer, Task
-from consumer.hand import Chunk, Classified
-from consumer.metrics import Metrics
-from consumer.requests import Request
+from consumer.observe.metrics import Metrics
+from consumer.observe.tracing import Traces
+from consumer.partitions.in_flight import Chunk, Classified
+from consumer.partitions.requests import Request
 from consumer.settings import Settings, TracingSettings
-from consumer.tracing import Traces
+from consumer.workers.protocol import Answer, Task
 from contract.traceparent import TraceParent
 
 RECORDS: Final = 20_000

@@ -14,17 +14,17 @@ import structlog
 import typer
 import uvloop
 
-from consumer import check as checks
 from consumer import service
-from consumer.errors import Fatal, WrongSetting
-from consumer.log import configure
-from consumer.pinned import PinnedModel
+from consumer.observe.logs import configure
 from consumer.reference import as_environment, as_markdown
 from consumer.settings import Settings
-from contract.options import with_kafka_options
-from contract.settings import SettingsError, load
-from engine.model_files import ModelError
+from consumer.startup import check as checks
+from consumer.workers.pinned_model import PinnedModel
+from engine.model.files import ModelError
 from release.option import version_option
+from transport.errors import Fatal, WrongSetting
+from transport.settings.cli_options import with_kafka_options
+from transport.settings.kafka import SettingsError, load
 
 EXIT_FATAL: Final = 1
 EXIT_SETTINGS: Final = 2

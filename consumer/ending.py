@@ -7,15 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from contract.closing import CANCEL_S
+from transport.shutdown import CANCEL_S, LEAVE_TIMEOUT_S, STOP_TIMEOUT_S
 
 REVOKE_TIMEOUT_S: Final = 2.0
 """For transactions that have begun when a partition is revoked, or when the drain is over its deadline: the whole group
 waits."""
-STOP_TIMEOUT_S: Final = 2.0
-"""For each step of a producer's stop. The producers of all lanes stop at the same time."""
-LEAVE_TIMEOUT_S: Final = 5.0
-"""For the consumer to leave the group, and again for its connections to close."""
 FAREWELL_S: Final = 1.0
 """For idle workers to end. All are waited for at the same time."""
 HEALTH_S: Final = 1.0

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from consumer.settings import Settings
-from contract.settings import DELIMITER, PREFIX, variables
+from transport.settings.kafka import DELIMITER, PREFIX, variables
 
 _KIB: Final = 1024
 _HEAD: Final = """\

@@ -18,43 +18,31 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
-from aiokafka import AIOKafkaConsumer
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import KafkaError
 
-from consumer.budget import Budget
-from consumer.checks import check_cluster
-from consumer.ending import LEAVE_TIMEOUT_S
-from consumer.errors import Fatal, describe, leaves
-from consumer.group import Membership
-from consumer.health import Health, serving
-from consumer.lane import Equipment
-from consumer.lanes import Lanes
-from consumer.log import pass_over_leftovers
-from consumer.metadata import MAX_AGE_MS, temper
-from consumer.metrics import Metrics
-from consumer.pacer import Pacer
-from consumer.pinned import PinnedModel
-from consumer.pool import CANARY, Pool
-from consumer.process import WorkerSpec
+from consumer.memory_budget import Budget
+from consumer.observe.health import Health, serving
+from consumer.observe.logs import pass_over_leftovers
+from consumer.observe.metrics import Metrics
+from consumer.partitions.assignment import Lanes
+from consumer.partitions.lane import Equipment
+from consumer.partitions.pacer import Pacer
 from consumer.settings import OnLostOffset, Settings
-from consumer.watch import watched
-from consumer.workers import Workers
-from contract.batches import read_untrusted
-from contract.closing import closed, hung_up
+from consumer.startup.checks import check_cluster
+from consumer.workers.pinned_model import PinnedModel
+from consumer.workers.pool import Workers
+from consumer.workers.process import WorkerSpec
+from consumer.workers.quarantine import CANARY, Pool
 from release import revision, version
+from transport.errors import Fatal, leaves
+from transport.group_clients import opened_member
+from transport.membership import Membership
+from transport.watch import watched
 
 if TYPE_CHECKING:
-    from consumer.tracing import Traces
+    from consumer.observe.tracing import Traces
 
 log = structlog.get_logger()
 
-FETCH_MAX_WAIT_MS: Final = 100
-"""A partition that becomes free while a fetch is under way waits for its end: with the default of 500 ms that is
-most of the latency."""
-PARTITION_FETCH_BYTES: Final = 1024 * 1024
-"""Per fetch; a larger record still comes, alone."""
-FETCH_BYTES: Final = 16 * 1024 * 1024
 FORCED_EXIT: Final = 130
 
 _T = TypeVar("_T")
@@ -103,7 +91,7 @@ async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event
             with contextlib.suppress(_Stopped):  # within the task group, which would wrap it
                 dead_letter_bytes = await _unless(stopping, check_cluster(settings))
                 await _unless(stopping, workers.ready())
-                async with _consumer(settings, stopping) as consumer:
+                async with opened_member(settings, lambda start: _unless(stopping, start)) as consumer:
                     equipment = Equipment(
                         settings,
                         consumer,
@@ -117,7 +105,7 @@ async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event
                     )
                     lanes = health.lanes = Lanes(equipment, group)
                     health.consumer = consumer
-                    async with watched(consumer, health, group):
+                    async with watched(consumer, settings.topics, health.report_cluster, group):
                         consumer.subscribe([settings.topics.requests], listener=lanes)
                         health.state = "running"
                         log.info("running", topic=settings.topics.requests, group=settings.kafka.group_id)
@@ -136,7 +124,7 @@ async def _traced(settings: Settings, metrics: Metrics) -> AsyncIterator[Traces 
         yield None
         return
     try:
-        from consumer.tracing import traces  # noqa: PLC0415  # needs an optional extra
+        from consumer.observe.tracing import traces  # noqa: PLC0415  # needs an optional extra
     except ImportError as error:
         raise Fatal(
             f"DIGITS_TRACING__RECORDS_PER_S is set, but tracing is not installed ({error}): "
@@ -173,39 +161,6 @@ def _workers(settings: Settings, model: PinnedModel, metrics: Metrics, budget: B
     return Workers(
         worker_spec(settings, model), settings.pacing, count=settings.workers, metrics=metrics, budget=budget
     )
-
-
-@contextlib.asynccontextmanager
-async def _consumer(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[AIOKafkaConsumer]:
-    read_untrusted()
-    consumer = AIOKafkaConsumer(
-        **settings.kafka.client_options(),
-        group_id=settings.kafka.group_id,
-        enable_auto_commit=False,  # offsets are committed with the results, in the lanes' transactions
-        auto_offset_reset="none",  # where to start is decided by the lane alone, see consumer.position
-        isolation_level="read_committed",  # what an upstream transaction aborted is not answered
-        partition_assignment_strategy=(RoundRobinPartitionAssignor,),
-        session_timeout_ms=settings.kafka.session_timeout_ms,
-        heartbeat_interval_ms=settings.kafka.session_timeout_ms // 5,
-        rebalance_timeout_ms=settings.kafka.session_timeout_ms,
-        # Below the session: a heartbeat to a broker that hangs is given up while another coordinator still knows us.
-        # To join may take longer, while the group waits for a member; then it is asked again, and nothing is lost.
-        request_timeout_ms=settings.kafka.request_timeout_ms,
-        metadata_max_age_ms=MAX_AGE_MS,
-        fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
-        max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
-        fetch_max_bytes=FETCH_BYTES,
-    )
-    temper(consumer._client, settings.kafka.request_timeout_ms, settings.topics.names)  # noqa: SLF001  # it takes no client from outside
-    try:
-        try:
-            await _unless(stopping, consumer.start())
-        except KafkaError as error:
-            raise Fatal(f"the consumer does not start: {describe(error)}") from error
-        yield consumer
-    finally:
-        if not await closed(consumer.stop, LEAVE_TIMEOUT_S):  # our session times out by itself
-            await hung_up(consumer._client, LEAVE_TIMEOUT_S)  # noqa: SLF001  # what stop() does last
 
 
 async def _unless(stopping: asyncio.Event, starting: Awaitable[_T]) -> _T:

@@ -9,11 +9,11 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from contract.batches import HEADERS_READ, OWN_HEADERS
 from contract.headers import ECHOED_BYTES
-from contract.settings import ClientSettings, KafkaSettings
 from engine.limits import Limits
 from models import default_model
+from transport.reading.record_batch import HEADERS_READ, OWN_HEADERS
+from transport.settings.kafka import GroupKafkaSettings, GroupSettings
 
 RECEIVED_SHARE: Final = 4
 """Of a worker's memory, at most, may be what it takes at once: that takes twice its bytes, before its images take
@@ -41,8 +41,8 @@ class AutoOffsetReset(StrEnum):
     NONE = "none"
 
 
-class ServiceKafkaSettings(KafkaSettings):
-    """``DIGITS_KAFKA__…``: the connection, and how the service uses it."""
+class ServiceKafkaSettings(GroupKafkaSettings):
+    """``DIGITS_KAFKA__…``: the connection, the membership in the group, and where to start."""
 
     on_lost_offset: OnLostOffset = Field(
         default=OnLostOffset.PARK,
@@ -59,36 +59,6 @@ class ServiceKafkaSettings(KafkaSettings):
     wait_s: float = Field(
         default=60, gt=0, le=DAY_S, description="How long to keep trying to reach the brokers at the start."
     )
-    session_timeout_ms: int = Field(
-        default=10_000,
-        ge=6_000,
-        le=1_800_000,
-        description="The group waits so long for a silent member before others take over.",
-    )
-    transaction_timeout_ms: int = Field(
-        default=10_000, ge=1_000, le=900_000, description="The broker aborts a transaction that is open for longer."
-    )
-
-    request_timeout_ms: int = Field(
-        default=5_000,
-        ge=1_000,
-        le=1_800_000,
-        description="A broker that is silent for longer is taken to hang; below the session.",
-    )
-
-    @model_validator(mode="after")
-    def _a_request_ends_before_the_session(self) -> ServiceKafkaSettings:
-        # A member whose coordinator hangs would otherwise be put out of the group before it looks for the next one.
-        if self.request_timeout_ms >= self.session_timeout_ms:
-            raise ValueError("request_timeout_ms must be below session_timeout_ms")
-        return self
-
-    @model_validator(mode="after")
-    def _a_transaction_ends_before_the_session(self) -> ServiceKafkaSettings:
-        # A new owner would otherwise have to wait for, or fence, transactions of a member long gone.
-        if self.transaction_timeout_ms > self.session_timeout_ms:
-            raise ValueError("transaction_timeout_ms must not be above session_timeout_ms")
-        return self
 
 
 class HealthSettings(BaseModel):
@@ -199,7 +169,7 @@ class EchoSettings(BaseModel):
     )
 
 
-class Settings(ClientSettings):
+class Settings(GroupSettings):
     """All settings of ``digit-consumer run``."""
 
     model_config = SettingsConfigDict(extra="forbid")

@@ -1,1 +1,1 @@
-"""What both sides of the topics share: records, headers, error codes, topics, connection settings."""
+"""What travels on the topics: records, headers, error codes, dead letters, and the topics themselves."""

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from engine.classify import classify
-from engine.commands import benchmark, card, evaluate, import_sklearn, train
+from engine.commands.classify import classify
+from engine.commands.modelling import benchmark, card, evaluate, import_sklearn, train
 from release.option import version_option
 
 main = typer.Typer(

@@ -18,11 +18,11 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from engine.classifier import Classifier, Reading
+from engine.codecs.decode import Admit, Picture, decode
+from engine.codecs.payload import Item, Payload, open_payload
 from engine.errors import ArchiveTooCostly, EngineError, unforeseen
 from engine.limits import Limits
-from engine.payload import Item, Payload, open_payload
-from engine.picture import Admit, Picture, decode
+from engine.model.classifier import Classifier, Reading
 from engine.progress import BEGINNING, Progress
 
 _CHUNK = 256

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from contract.options import with_kafka_options
-from contract.settings import ClientSettings, variables
 from producer.commands import audit, create_topics, dead_letters, replay, schema, send, status, watch
 from producer.commands.shared import refuse
 from producer.errors import Exit
 from release.option import version_option
+from transport.settings.cli_options import with_kafka_options
+from transport.settings.kafka import ClientSettings, variables
 
 EPILOG = "\n".join(
     (

@@ -40,9 +40,3 @@ class UsageProblem(ProducerError):  # noqa: N818  # it may be the caller's, a fi
     """What was asked for makes no sense here."""
 
     exit_code = Exit.USAGE
-
-
-class KafkaProblem(ProducerError):  # noqa: N818  # as above
-    """Kafka does not do what was asked; says what that was and, where known, what would help."""
-
-    exit_code = Exit.KAFKA

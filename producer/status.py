@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
-from contract.settings import ClientSettings
-from producer.clients import open_reader, within
-from producer.cluster import Group, Member, look_around
-from producer.logs import Span
+from producer.display import complain
+from transport.admin.cluster import Group, Member, look_around
+from transport.clients import open_reader, within
+from transport.reading.log_reader import Span
+from transport.settings.kafka import ClientSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,10 @@ async def looking(settings: ClientSettings) -> AsyncIterator[Callable[[], Awaita
         Kafka cannot be reached, or there is no topic of requests.
     """
     kafka = settings.kafka
-    async with look_around(kafka) as cluster, open_reader(kafka, isolation_level="read_uncommitted") as reader:
+    async with (
+        look_around(kafka, complain) as cluster,
+        open_reader(kafka, isolation_level="read_uncommitted") as reader,
+    ):
         requests = cluster.partitions(settings.topics, "requests")
 
         async def look() -> Look:

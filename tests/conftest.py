@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,6 +14,10 @@ from broker import Cluster, NotInstalledError, running_broker
 from tests.harness.broker import Broker, fresh_topics
 
 COMPOSE = Path(__file__).parent / "compose"
+
+# In the background of a shell SIGINT is ignored, and children inherit that: no test could interrupt what it started.
+if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from engine.hog import FEATURES, hog
-from engine.svm import Floats
+from engine.model.hog import FEATURES, hog
+from engine.model.svm import Floats
 
 _PART = 1_000
 
@@ -23,7 +23,7 @@ def in_parts(work: Callable[[slice], object], count: int) -> None:
 
 
 def describe(digits: Floats) -> Floats:
-    """Compute `engine.hog.hog` of (n, 28, 28) digits on all cores."""
+    """Compute `engine.model.hog.hog` of (n, 28, 28) digits on all cores."""
     features = np.empty((len(digits), FEATURES), np.float32)
 
     def fill(part: slice) -> None:

@@ -6,14 +6,15 @@ from dataclasses import asdict
 
 from rich.text import Text
 
-from contract.settings import ClientSettings
 from producer import display
-from producer.audit import audit as audit_topics
-from producer.cluster import look_around
+from producer.audit.report import Report
+from producer.audit.run import audit as audit_topics
+from producer.audit.scope import survey
 from producer.commands.shared import AsJson, load_settings, run
+from producer.display import complain
 from producer.errors import Exit
-from producer.report import Report
-from producer.scope import survey
+from transport.admin.cluster import look_around
+from transport.settings.kafka import ClientSettings
 
 EXAMPLES = """\
 Examples:
@@ -46,7 +47,7 @@ def audit(*, as_json: AsJson = False) -> None:
 
 
 async def _audit(settings: ClientSettings, *, as_json: bool) -> Exit:
-    async with look_around(settings.kafka) as cluster:
+    async with look_around(settings.kafka, complain) as cluster:
         scope = await survey(settings, cluster)
     with display.progress() as bar:
         task = bar.add_task("read", total=scope.offsets)

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from contract.settings import ClientSettings
 from contract.topics import MAX_RECORD_BYTES, TopicFound, misfits
 from producer import display
-from producer.cluster import look_around
 from producer.commands.shared import load_settings, run
+from producer.display import complain
 from producer.errors import Exit
+from transport.admin.cluster import look_around
+from transport.settings.kafka import ClientSettings
 
 EXAMPLES = """\
 Examples:
@@ -45,17 +46,19 @@ def create_topics(
 
 async def _create_topics(settings: ClientSettings, *, partitions: int, replicas: int) -> Exit:
     configs = settings.topics.creation_configs(replicas=replicas)
-    async with look_around(settings.kafka) as cluster:
+    async with look_around(settings.kafka, complain) as cluster:
         created = await cluster.create_topics(configs, partitions=partitions, replicas=replicas)
     for name in configs:
         display.print_line(Text(f"{name}: {'created' if name in created else 'exists, left as it is'}"))
-    async with look_around(settings.kafka) as cluster:  # again: those that are new have to fit the others, too
+    async with look_around(
+        settings.kafka, complain
+    ) as cluster:  # again: those that are new have to fit the others, too
         _complain_of_misfits(settings, await cluster.topics_found(settings.topics))
     return Exit.OK
 
 
 async def _check(settings: ClientSettings) -> Exit:
-    async with look_around(settings.kafka) as cluster:
+    async with look_around(settings.kafka, complain) as cluster:
         found = await cluster.topics_found(settings.topics)
     for name in settings.topics.by_role.values():
         display.print_line(Text(f"{name}: {'exists' if name in found else 'is missing'}"))

@@ -8,9 +8,7 @@ from typing import Annotated
 
 import typer
 
-from contract.settings import ClientSettings
 from producer import display
-from producer.cluster import look_around
 from producer.commands.selecting import (
     COLUMNS,
     Code,
@@ -24,9 +22,12 @@ from producer.commands.selecting import (
     refuse_impossible,
 )
 from producer.commands.shared import AsJson, load_settings, run
-from producer.dead_letters import Filter, Found, Stranger, read_letters, save
+from producer.display import complain
 from producer.errors import Exit
-from producer.logs import spans
+from producer.replay.dead_letters import Filter, Found, Stranger, read_letters, save
+from transport.admin.cluster import look_around
+from transport.reading.log_reader import spans
+from transport.settings.kafka import ClientSettings
 
 EXAMPLES = """\
 Examples:
@@ -53,7 +54,7 @@ def dead_letters(
 
 
 async def _dead_letters(settings: ClientSettings, which: Filter, save_to: Path | None, *, as_json: bool) -> Exit:
-    async with look_around(settings.kafka) as cluster:
+    async with look_around(settings.kafka, complain) as cluster:
         await refuse_impossible(settings, cluster, which)
         partitions = cluster.partitions(settings.topics, "dead_letter")
         now = await spans(settings.kafka, partitions, open_transactions=False)

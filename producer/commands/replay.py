@@ -9,9 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from contract.settings import ClientSettings
 from producer import display
-from producer.cluster import look_around
 from producer.commands.selecting import (
     COLUMNS,
     Code,
@@ -25,9 +23,12 @@ from producer.commands.selecting import (
     refuse_impossible,
 )
 from producer.commands.shared import AsJson, load_settings, run
+from producer.display import complain
 from producer.errors import Exit
-from producer.replay import replay as send_again
-from producer.selection import Chosen, Plan, preview
+from producer.replay.resend import replay as send_again
+from producer.replay.selection import Chosen, Plan, preview
+from transport.admin.cluster import look_around
+from transport.settings.kafka import ClientSettings
 
 EXAMPLES = """\
 Examples:
@@ -65,7 +66,7 @@ def replay(
 
 async def _preview(settings: ClientSettings, plan: Plan, *, as_json: bool) -> Exit:
     rows = []
-    async with look_around(settings.kafka) as cluster:
+    async with look_around(settings.kafka, complain) as cluster:
         await refuse_impossible(settings, cluster, plan.which)
         async with contextlib.aclosing(preview(settings, cluster, plan)) as some:
             async for chosen in some:  # of each no more is kept than is shown: its bytes may be many
@@ -81,7 +82,7 @@ async def _preview(settings: ClientSettings, plan: Plan, *, as_json: bool) -> Ex
 async def _replay(settings: ClientSettings, plan: Plan, *, as_json: bool) -> Exit:
     fates: collections.Counter[str] = collections.Counter()
 
-    async with look_around(settings.kafka) as cluster:
+    async with look_around(settings.kafka, complain) as cluster:
         await refuse_impossible(settings, cluster, plan.which)
         with display.progress() as bar:
             task = bar.add_task("sent again", total=plan.limit)

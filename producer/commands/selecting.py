@@ -11,11 +11,11 @@ from aiokafka import TopicPartition
 
 from contract import headers
 from contract.errors import ErrorCode
-from contract.settings import ClientSettings
-from producer.cluster import Cluster
-from producer.dead_letters import Filter, Found
 from producer.errors import UsageProblem
-from producer.logs import spans
+from producer.replay.dead_letters import Filter, Found
+from transport.admin.cluster import Cluster
+from transport.reading.log_reader import spans
+from transport.settings.kafka import ClientSettings
 
 COLUMNS: Final = ("failed at", "result id", "code", "name", "bytes", "attempt")
 

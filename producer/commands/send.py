@@ -14,16 +14,18 @@ from rich.text import Text
 from contract import headers
 from contract.headers import ECHOED_BYTES
 from contract.records import Result
-from contract.settings import ClientSettings
 from engine.errors import in_utf8
 from producer import display
-from producer.clients import open_producer
-from producer.cluster import Cluster, look_around
 from producer.commands.shared import AsJson, load_settings, run
-from producer.errors import Exit, KafkaProblem
-from producer.results import Results, open_results
-from producer.send import OWN_HEADERS, Envelope, Request, Sender, requests_for, wait_for_results
-from producer.sources import find
+from producer.display import complain
+from producer.errors import Exit
+from producer.send.results import Results, open_results
+from producer.send.sender import OWN_HEADERS, Envelope, Request, Sender, requests_for, wait_for_results
+from producer.send.sources import find
+from transport.admin.cluster import Cluster, look_around
+from transport.clients import open_producer
+from transport.errors import KafkaProblem
+from transport.settings.kafka import ClientSettings
 
 SIGN_S: Final = 3.0
 """So often a line says what is waited for."""
@@ -94,7 +96,7 @@ class SendOptions:
 async def _send(settings: ClientSettings, options: SendOptions) -> Exit:
     requests = requests_for(find(options.paths), options.repeat, options.request_id)
     topics = settings.topics
-    async with look_around(settings.kafka) as cluster:
+    async with look_around(settings.kafka, complain) as cluster:
         cluster.partitions(topics, "requests")
         predictions = cluster.partitions(topics, "predictions") if options.wait else []
         limit_bytes = await cluster.max_message_bytes(topics.requests)
@@ -127,7 +129,7 @@ async def _wait_for_the_service(
 ) -> None:
     """Return once the group has a member, a result has come, or the time is up; say meanwhile what is waited for."""
     group, started_s = settings.kafka.group_id, time.monotonic()
-    async with look_around(settings.kafka) as cluster:
+    async with look_around(settings.kafka, complain) as cluster:
         while not any(request.results for request in requests) and not await _has_member(cluster, group):
             left_s = started_s + timeout_s - time.monotonic()
             if left_s <= 0:

@@ -8,10 +8,11 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from contract import settings
-from contract.settings import ClientSettings, SettingsError
 from producer import display
 from producer.errors import Exit, ProducerError
+from transport.errors import KafkaProblem
+from transport.settings import kafka as settings
+from transport.settings.kafka import ClientSettings, SettingsError
 
 AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON each, for machines.")]
 
@@ -38,6 +39,9 @@ def run(command: Coroutine[Any, Any, Exit], *, interrupted: Exit = Exit.INTERRUP
     except ProducerError as error:
         display.complain(str(error))
         code = error.exit_code
+    except KafkaProblem as error:
+        display.complain(str(error))
+        code = Exit.KAFKA
     except KeyboardInterrupt:
         code = interrupted
     raise typer.Exit(code)

@@ -13,11 +13,11 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from contract.settings import ClientSettings
 from producer import display
 from producer.commands.shared import AsJson, load_settings, run
 from producer.errors import Exit
 from producer.status import Look, Row, looking, rows
+from transport.settings.kafka import ClientSettings
 
 _STATES: Final = {"Dead": "the brokers do not know it"}
 """In our words, where Kafka's mislead: a group that has never been, or is forgotten, is called dead."""

@@ -8,13 +8,14 @@ import typer
 from rich.text import Text
 
 from contract.records import Result
-from contract.settings import ClientSettings
 from engine.errors import printable
 from producer import display
-from producer.cluster import look_around
 from producer.commands.shared import AsJson, load_settings, run
+from producer.display import complain
 from producer.errors import Exit
-from producer.results import NoResult, open_results
+from producer.send.results import NoResult, open_results
+from transport.admin.cluster import look_around
+from transport.settings.kafka import ClientSettings
 
 EXAMPLES = """\
 Examples:
@@ -36,7 +37,7 @@ def watch(
 
 
 async def _watch(settings: ClientSettings, *, from_beginning: bool, count: int | None, as_json: bool) -> Exit:
-    async with look_around(settings.kafka) as cluster:
+    async with look_around(settings.kafka, complain) as cluster:
         predictions = cluster.partitions(settings.topics, "predictions")
     async with open_results(settings.kafka, predictions, from_beginning=from_beginning) as results:
         display.complain(f"following {settings.topics.predictions}, {len(predictions)} partitions; Ctrl-C ends it")

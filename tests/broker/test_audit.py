@@ -14,23 +14,24 @@ from aiokafka.admin import NewPartitions, RecordsToDelete
 
 from broker import Cluster
 from contract import headers
-from contract.batches import Unreadable
-from contract.settings import ClientSettings, KafkaSettings
 from contract.topics import CLOCK_TOLERANCE_MS
-from producer.audit import audit as audit_topics
-from producer.clients import open_reader
-from producer.cluster import look_around
+from producer.audit.merge import Merge
+from producer.audit.report import Report
+from producer.audit.run import audit as audit_topics
+from producer.audit.scope import survey
+from producer.display import complain
 from producer.errors import Exit
-from producer.logs import Span, read_spans, spans
-from producer.merge import Merge
-from producer.report import Report
-from producer.scope import survey
 from tests.harness.answers import Answer, Outgoing, answer, publish
 from tests.harness.batches import UNREADABLE, Raw, send_batch
 from tests.harness.broker import Broker, fresh_topics
 from tests.harness.images import drawn_digits
 from tests.harness.producer import Ended, command, ended, run
 from tests.harness.waiting import eventually
+from transport.admin.cluster import look_around
+from transport.clients import open_reader
+from transport.reading.log_reader import Span, read_spans, spans
+from transport.reading.record_batch import Unreadable
+from transport.settings.kafka import ClientSettings, KafkaSettings
 
 CLEAN = {"missing": 0, "duplicated": 0, "out_of_order": 0, "inconsistent": 0}
 ZIP = ("recognised", "failed", "unsure")
@@ -299,7 +300,7 @@ async def reports(cluster: Cluster) -> tuple[str, list[Report]]:
 
 
 async def audit_in_pairs(settings: ClientSettings) -> list[Report]:
-    async with look_around(settings.kafka) as found:
+    async with look_around(settings.kafka, complain) as found:
         scope = await survey(settings, found)
     families = scope.families()
     reports = []
@@ -398,7 +399,7 @@ async def test_an_offset_that_is_committed_first_during_an_audit_is_no_fault(bro
     worlds = await build(broker, [0, 1])
     await worlds[0].publish()
     settings = settings_of(broker)
-    async with look_around(settings.kafka) as found:
+    async with look_around(settings.kafka, complain) as found:
         scope = await survey(settings, found)
     await worlds[1].publish()
     late = await spans(settings.kafka, [*scope.predictions, *scope.letters], open_transactions=True)

@@ -19,16 +19,16 @@ from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.produce import ProduceRequest
 
 from broker.probe import HOST
-from consumer import service, transactions
-from consumer.log import pass_over_leftovers
-from consumer.outgoing import OutgoingRecord
+from consumer.observe.logs import pass_over_leftovers
 from consumer.settings import Settings
-from consumer.transactions import PartitionProducer
-from contract.closing import closed, hung_up
-from contract.settings import KafkaSettings
-from producer.clients import open_reader
 from tests.harness.broker import Broker
 from tests.harness.waiting import DEADLINE_S, eventually
+from transport import transactions
+from transport.clients import open_reader
+from transport.group_clients import opened_member
+from transport.settings.kafka import KafkaSettings
+from transport.shutdown import closed, hung_up
+from transport.transactions import OutgoingRecord, PartitionProducer
 
 
 def leave_a_fetch_waiting(consumer: AIOKafkaConsumer) -> None:
@@ -41,7 +41,7 @@ async def test_a_consumer_that_closes_while_a_fetch_waits_to_be_repeated_does_no
 ) -> None:
     for name, value in broker.environment.items():
         monkeypatch.setenv(name, value)
-    async with service._consumer(Settings(), asyncio.Event()) as of_service:
+    async with opened_member(Settings()) as of_service:
         leave_a_fetch_waiting(of_service)
     async with open_reader(KafkaSettings(bootstrap_servers=broker.cluster.bootstrap_servers)) as of_producer:
         leave_a_fetch_waiting(of_producer)

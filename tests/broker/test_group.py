@@ -8,12 +8,12 @@ import pytest
 from aiokafka import TopicPartition
 
 from broker import Cluster
-from consumer import service
-from consumer.group import committed_offset
 from consumer.settings import Settings
 from tests.harness.answers import publish
 from tests.harness.broker import fresh_topics
 from tests.harness.waiting import DEADLINE_S
+from transport.group_clients import opened_member
+from transport.membership import committed_offset
 
 
 async def test_a_partition_is_not_begun_anew_when_another_broker_has_become_the_groups_coordinator(
@@ -26,7 +26,7 @@ async def test_a_partition_is_not_begun_anew_when_another_broker_has_become_the_
             monkeypatch.setenv(name, value)
         async with (
             asyncio.timeout(DEADLINE_S),
-            service._consumer(Settings(), asyncio.Event()) as consumer,
+            opened_member(Settings()) as consumer,
         ):
             coordinator = consumer._coordinator
             await coordinator.ensure_coordinator_known()

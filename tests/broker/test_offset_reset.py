@@ -12,11 +12,10 @@ from aiokafka.admin import NewPartitions, RecordsToDelete
 from structlog.testing import capture_logs
 
 from broker import Cluster
-from consumer import results_log, service
-from consumer.after_results import Start
-from consumer.errors import Lost
-from consumer.position import OffsetLost
-from consumer.reset import reset_offset
+from consumer.partitions import results_log
+from consumer.partitions.after_results import Start
+from consumer.partitions.position import OffsetLost
+from consumer.partitions.reset import reset_offset
 from consumer.settings import Settings
 from producer.errors import Exit
 from tests.harness.answers import Outgoing, answer, open_transaction, publish
@@ -25,6 +24,8 @@ from tests.harness.images import drawn_digits
 from tests.harness.producer import run
 from tests.harness.service import Service, running_service
 from tests.harness.waiting import eventually
+from transport.errors import Lost
+from transport.group_clients import opened_member
 
 ANSWERED, WAITING = 5_000, 500
 REQUESTS = 10
@@ -98,7 +99,7 @@ async def results_of(broker: Broker, count: int, statuses: Iterable[str] = ("uns
 async def reset(broker: Broker, results: int = 0) -> tuple[Start, dict[str, Any]]:
     """Decide where partition 0 starts; return this and what is logged."""
     source = TopicPartition(broker.topics.requests, 0)
-    async with service._consumer(Settings(), asyncio.Event()) as consumer:
+    async with opened_member(Settings()) as consumer:
         with capture_logs() as said:
             start = await reset_offset(consumer, source, TopicPartition(broker.topics.predictions, results), Settings())
     (event,) = [event for event in said if event["event"] == "no committed offset"]
@@ -158,7 +159,7 @@ async def test_results_in_a_transaction_that_is_open_are_waited_for(
     await publish(answered, await results_of(answered, 2))
     async with open_transaction(answered, await results_of(answered, 6)) as somebody:
         with monkeypatch.context() as patch:
-            patch.setattr("consumer.reset.ABORT_INTERVAL_S", -9.5)
+            patch.setattr("consumer.partitions.reset.ABORT_INTERVAL_S", -9.5)
             with pytest.raises(Lost, match=r"a transaction in .* hides the results from offset 3 on"):
                 await reset(answered)
         waiting = asyncio.create_task(reset(answered))
@@ -193,7 +194,7 @@ async def test_with_none_a_partition_without_an_offset_is_left_to_an_operator(
 async def test_a_result_that_lies_among_too_many_others_is_given_up_in_one_sentence(
     answered: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consumer.reset.SEARCH_S", -1)
+    monkeypatch.setattr("consumer.partitions.reset.SEARCH_S", -1)
     await publish(answered, await results_of(answered, 4))
     with pytest.raises(OffsetLost, match="AUTO_OFFSET_RESET=earliest answers everything again"):
         await reset(answered)

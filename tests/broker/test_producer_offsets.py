@@ -6,10 +6,11 @@ import pytest
 from aiokafka import TopicPartition
 
 from broker import Cluster
-from contract.settings import KafkaSettings
-from producer.cluster import look_around
+from producer.display import complain
 from tests.harness.answers import publish
 from tests.harness.broker import fresh_topics
+from transport.admin.cluster import look_around
+from transport.settings.kafka import KafkaSettings
 
 
 async def test_offsets_are_asked_for_again_where_another_broker_has_become_the_groups_coordinator(
@@ -19,7 +20,7 @@ async def test_offsets_are_asked_for_again_where_another_broker_has_become_the_g
         await broker.send([b"x"])
         await publish(broker, [], committed={0: 1})
         kafka = KafkaSettings(bootstrap_servers=broker.cluster.bootstrap_servers, group_id=broker.group_id)
-        async with look_around(kafka) as cluster:
+        async with look_around(kafka, complain) as cluster:
             find = cluster._admin.find_coordinator
             asked: list[int] = []
 

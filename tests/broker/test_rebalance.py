@@ -11,23 +11,23 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from consumer import service
-from consumer.budget import Budget
-from consumer.errors import Lost
-from consumer.group import Membership
-from consumer.lane import Equipment, Lane
-from consumer.lanes import Lanes
-from consumer.metrics import Metrics
-from consumer.outgoing import OutgoingRecord
-from consumer.pacer import Pacer
-from consumer.pinned import PinnedModel
-from consumer.pool import CANARY, Pool
-from consumer.position import start_offset
+from consumer.memory_budget import Budget
+from consumer.observe.metrics import Metrics
+from consumer.partitions.assignment import Lanes
+from consumer.partitions.lane import Equipment, Lane
+from consumer.partitions.pacer import Pacer
+from consumer.partitions.position import start_offset
 from consumer.settings import Settings
-from consumer.transactions import PartitionProducer
+from consumer.workers.pinned_model import PinnedModel
+from consumer.workers.quarantine import CANARY, Pool
 from contract.records import result_id
 from tests.harness.broker import Broker, Position
 from tests.harness.images import drawn_digits
 from tests.harness.waiting import eventually
+from transport.errors import Lost
+from transport.group_clients import opened_member
+from transport.membership import Membership
+from transport.transactions import OutgoingRecord, PartitionProducer
 
 DEAD_LETTER_BYTES = 1024 * 1024
 
@@ -63,7 +63,7 @@ async def member(settings: Settings, broker: Broker) -> AsyncIterator[Member]:
         workers = service._workers(settings, model, metrics, budget)
         working = group.create_task(workers.run())
         await workers.ready()
-        async with service._consumer(settings, asyncio.Event()) as consumer:
+        async with opened_member(settings) as consumer:
             equipment = Equipment(
                 settings,
                 consumer,
@@ -149,7 +149,7 @@ async def test_an_owner_that_wakes_after_a_takeover_commits_nothing(broker: Brok
         return {target: [OutgoingRecord(None, owner, [])]}
 
     async with (
-        service._consumer(settings, asyncio.Event()) as consumer,
+        opened_member(settings) as consumer,
         PartitionProducer.fencing(tp, settings) as old,
     ):
         await old.commit(claim(b"old owner, offset 2"), 2)

@@ -14,16 +14,16 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ProducerFenced
 
 from contract import headers
-from contract.settings import ClientSettings, KafkaSettings
 from contract.topics import MAX_RECORD_BYTES
-from producer.dead_letters import Filter
 from producer.errors import Exit
-from producer.selection import Plan
+from producer.replay.dead_letters import Filter
+from producer.replay.selection import Plan
 from tests.harness.answers import Outgoing, answer, publish
 from tests.harness.broker import Broker
 from tests.harness.images import drawn_digits
 from tests.harness.producer import command, ended, run
 from tests.harness.waiting import eventually
+from transport.settings.kafka import ClientSettings, KafkaSettings
 
 
 async def fail(broker: Broker, count: int, *, partition: int | None = None) -> None:

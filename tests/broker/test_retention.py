@@ -14,16 +14,16 @@ from aiokafka.protocol.commit import OffsetCommitRequest
 
 from broker import Cluster, running_broker
 from contract import headers
-from contract.settings import ClientSettings, KafkaSettings
-from producer.dead_letters import Filter
 from producer.errors import Exit
-from producer.selection import Plan
+from producer.replay.dead_letters import Filter
+from producer.replay.selection import Plan
 from tests.harness.answers import answer, publish
 from tests.harness.broker import Broker, Position, fresh_topics, position
 from tests.harness.images import drawn_digits
 from tests.harness.producer import run
 from tests.harness.service import START_DEADLINE_S, Service, running_service, starting_service
 from tests.harness.waiting import eventually
+from transport.settings.kafka import ClientSettings, KafkaSettings
 
 pytestmark = pytest.mark.slow
 

@@ -22,11 +22,9 @@ from structlog.testing import capture_logs
 from broker import Cluster, running_broker
 from broker.ports import free_ports
 from broker.probe import HOST
-from consumer import service
-from consumer.checks import check_cluster
-from consumer.fetch import Fetcher
-from consumer.position import OffsetLost, repaired, start_offset
+from consumer.partitions.position import OffsetLost, repaired, start_offset
 from consumer.settings import OnLostOffset, Settings
+from consumer.startup.checks import check_cluster
 from models import default_model
 from tests.harness.broker import Broker, fresh_topics, position
 from tests.harness.files import hostile_packages
@@ -34,6 +32,8 @@ from tests.harness.images import drawn_digits
 from tests.harness.processes import is_alive, workers_of
 from tests.harness.service import START_DEADLINE_S, Service, running_service, starting_service
 from tests.harness.waiting import DEADLINE_S, eventually
+from transport.group_clients import opened_member
+from transport.reading.fetching import Fetcher
 
 WAIT_S = 2
 
@@ -221,15 +221,15 @@ async def test_an_offset_beyond_the_end_of_the_log_is_looked_at_again_and_then_i
     await broker.commit(5, partition=0)
     for name, value in broker.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("consumer.position.SECOND_LOOK_PAUSE_S", 0)
-    monkeypatch.setattr("consumer.position.PARKED_LOOK_S", 0.1)
-    async with service._consumer(Settings(), asyncio.Event()) as consumer:
+    monkeypatch.setattr("consumer.partitions.position.SECOND_LOOK_PAUSE_S", 0)
+    monkeypatch.setattr("consumer.partitions.position.PARKED_LOOK_S", 0.1)
+    async with opened_member(Settings()) as consumer:
         with pytest.raises(
             OffsetLost, match=f"the committed offset 5 of {tp.topic}/0 is not in the log, which ends at 3;"
         ):
             await start_offset(consumer, tp, OnLostOffset.PARK)
         assert await start_offset(consumer, tp, OnLostOffset.EARLIEST) == 0
-        monkeypatch.setattr("consumer.position.SECOND_LOOK_PAUSE_S", 0.2)
+        monkeypatch.setattr("consumer.partitions.position.SECOND_LOOK_PAUSE_S", 0.2)
         starting = asyncio.create_task(start_offset(consumer, tp, OnLostOffset.PARK))
         await broker.send(drawn_digits(3), partition=0)  # as if its new leader had only now heard of them
         assert await starting == 5
@@ -249,9 +249,9 @@ async def test_an_offset_among_the_records_of_an_open_transaction_is_not_lost(
     await broker.send(drawn_digits(1), partition=0)
     for name, value in broker.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("consumer.position.SECOND_LOOK_PAUSE_S", 0)
+    monkeypatch.setattr("consumer.partitions.position.SECOND_LOOK_PAUSE_S", 0)
     upstream = AIOKafkaProducer(**broker.cluster.client_options, transactional_id=f"upstream-{broker.group_id}")
-    async with service._consumer(Settings(), asyncio.Event()) as consumer, upstream:
+    async with opened_member(Settings()) as consumer, upstream:
         consumer.assign([tp])
         async with upstream.transaction():
             await upstream.send_and_wait(tp.topic, b"passed over", partition=0)

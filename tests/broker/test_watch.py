@@ -19,16 +19,18 @@ from aiokafka.structs import BrokerMetadata
 from broker import Cluster, running_broker
 from broker.ports import free_ports
 from broker.probe import HOST
-from consumer import ends, metadata, service, watch
-from consumer.errors import Fatal
-from consumer.fetch import Fetcher
-from consumer.health import Health
-from consumer.metrics import Metrics
+from consumer.observe.health import Health
+from consumer.observe.metrics import Metrics
 from consumer.settings import Settings
-from consumer.transactions import PartitionProducer
 from tests.harness.broker import Broker, fresh_topics
 from tests.harness.images import drawn_digits
 from tests.harness.waiting import DEADLINE_S, eventually
+from transport import metadata, watch
+from transport.errors import Fatal
+from transport.group_clients import opened_member
+from transport.reading import log_ends as ends
+from transport.reading.fetching import Fetcher
+from transport.transactions import PartitionProducer
 
 
 @pytest.fixture
@@ -43,12 +45,12 @@ async def test_brokers_that_have_all_moved_are_found_by_the_settings(
 ) -> None:
     monkeypatch.setattr(watch, "LOOK_INTERVAL_S", 0.1)
     health = Health(settings, Metrics())
-    async with service._consumer(settings, asyncio.Event()) as consumer:
+    async with opened_member(settings) as consumer:
         client = consumer._client
         for connection in client._conns.values():
             connection.close()
         client.cluster._brokers = {7: BrokerMetadata(7, HOST, free_ports(1)[0], None)}  # all that it has heard of last
-        looking = asyncio.create_task(watch.look_after(consumer, health))
+        looking = asyncio.create_task(watch.look_after(consumer, health.settings.topics, health.report_cluster))
         try:
             await eventually(lambda: health.cluster_trouble.startswith("no broker answers"))
             await eventually(lambda: not health.cluster_trouble)
@@ -64,7 +66,7 @@ async def test_a_broker_that_hangs_does_not_hold_up_what_the_others_know(
 ) -> None:
     monkeypatch.setattr("random.shuffle", lambda nodes: nodes.sort(reverse=True))  # the one that hangs first
     with socket.create_server((HOST, 0)) as hanging:
-        async with service._consumer(settings, asyncio.Event()) as consumer:
+        async with opened_member(settings) as consumer:
             client = consumer._client
             client.cluster._brokers[7] = BrokerMetadata(7, HOST, hanging.getsockname()[1], None)
             begun_s = time.monotonic()
@@ -74,7 +76,7 @@ async def test_a_broker_that_hangs_does_not_hold_up_what_the_others_know(
 
 
 async def test_a_client_that_wants_to_know_at_once_asks_ten_times_a_second(settings: Settings) -> None:
-    async with service._consumer(settings, asyncio.Event()) as consumer:
+    async with opened_member(settings) as consumer:
         begun_s = time.monotonic()
         for _ in range(6):  # as it does without end while a partition has no leader
             assert await consumer._client.force_metadata_update()
@@ -94,7 +96,7 @@ async def test_a_broker_that_is_not_the_leader_any_more_is_asked_again_after_pau
 
     monkeypatch.setattr(AIOKafkaClient, "send", counted)
     moved = TopicPartition(broker.topics.requests, broker.partitions)  # which the broker refuses, since it has no such
-    async with service._consumer(settings, asyncio.Event()) as consumer:
+    async with opened_member(settings) as consumer:
         (node,) = [each.nodeId for each in consumer._client.cluster.brokers()]
         monkeypatch.setattr(consumer._client.cluster, "leader_for_partition", lambda _: node)
         consumer.assign([moved])
@@ -109,7 +111,7 @@ async def test_the_ends_of_logs_are_known_although_no_fetch_comes_back(
     monkeypatch.setattr(ends, "LOOK_INTERVAL_S", 0.1)
     tp = TopicPartition(broker.topics.requests, 0)
     upstream = AIOKafkaProducer(**broker.cluster.client_options, transactional_id=f"upstream-{broker.group_id}")
-    async with service._consumer(settings, asyncio.Event()) as consumer, upstream:
+    async with opened_member(settings) as consumer, upstream:
         monkeypatch.setattr(consumer._fetcher, "_proc_fetch_request", lambda *_: asyncio.Event().wait())
         consumer.assign([tp])
         fetcher = Fetcher(consumer, tp, 0)
@@ -144,7 +146,7 @@ async def test_topics_that_are_deleted_while_it_runs_stay_away_even_where_the_br
         settings, health = Settings(), Health(Settings(), Metrics())
         tp = TopicPartition(broker.topics.requests, 0)
         async with (
-            service._consumer(settings, asyncio.Event()) as consumer,
+            opened_member(settings) as consumer,
             PartitionProducer.fencing(tp, settings) as producer,
         ):
             clients = [consumer._client, producer._producer.client]
@@ -152,7 +154,7 @@ async def test_topics_that_are_deleted_while_it_runs_stay_away_even_where_the_br
                 assert await client.force_metadata_update()
                 assert client.cluster.topics() == set(broker.topics.names), "all topics were asked for"
             await broker.admin.delete_topics(list(broker.topics.names))
-            looking = asyncio.create_task(watch.look_after(consumer, health))
+            looking = asyncio.create_task(watch.look_after(consumer, health.settings.topics, health.report_cluster))
             try:
                 await eventually(lambda: health.cluster_trouble.startswith("topics are gone: "))
             finally:
@@ -170,7 +172,7 @@ async def test_a_client_that_fetches_no_more_ends_the_service(broker: Broker, se
     def fails(_: object) -> None:
         raise RuntimeError("forced")
 
-    async with service._consumer(settings, asyncio.Event()) as consumer, asyncio.timeout(DEADLINE_S):
+    async with opened_member(settings) as consumer, asyncio.timeout(DEADLINE_S):
         consumer._fetcher._get_actions_per_node = fails
         consumer.subscribe([broker.topics.requests])
         with pytest.raises(Fatal, match=r"the client fetches no more: KafkaError: .*Unexpected error"):
@@ -185,7 +187,7 @@ async def test_a_client_whose_heartbeats_have_ended_joins_anew(
     async def fails() -> bool:
         raise UnknownError("forced")
 
-    async with service._consumer(settings, asyncio.Event()) as consumer:
+    async with opened_member(settings) as consumer:
         consumer.subscribe([broker.topics.requests])
         coordinator = consumer._coordinator
         staying = asyncio.create_task(watch.stay_in_group(consumer))
@@ -213,7 +215,7 @@ async def test_a_group_that_refuses_us_for_good_ends_the_service(broker: Broker,
         group_id=broker.group_id,
         partition_assignment_strategy=(RangePartitionAssignor,),
     )
-    async with strangers, service._consumer(settings, asyncio.Event()) as consumer, asyncio.timeout(DEADLINE_S):
+    async with strangers, opened_member(settings) as consumer, asyncio.timeout(DEADLINE_S):
         consumer.subscribe([broker.topics.requests])
         with pytest.raises(Fatal, match=r"the group does not take us: .*InconsistentGroupProtocol"):
             await watch.stay_in_group(consumer)

@@ -16,10 +16,10 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from contract.settings import KafkaSettings
-from producer.clients import open_reader, start_at
-from producer.errors import KafkaProblem
 from tests.harness.broker import Position
+from transport.clients import open_reader, start_at
+from transport.errors import KafkaProblem
+from transport.settings.kafka import KafkaSettings
 
 OFFENDERS: Final = 20
 """How many faults are kept."""

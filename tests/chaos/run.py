@@ -23,9 +23,6 @@ from typing import Any, Final
 from broker import Cluster, running_broker
 from broker.ports import free_ports
 from broker.probe import HOST
-from consumer.errors import describe, leaves
-from contract.settings import KafkaSettings
-from producer.clients import open_producer
 from tests.chaos.brokers import open_view
 from tests.chaos.faults import Faults
 from tests.chaos.instances import Instance, three_instances
@@ -39,6 +36,9 @@ from tests.harness.broker import Broker, fresh_topics
 from tests.harness.producer import command, ended
 from tests.harness.relay import relaying
 from tests.harness.waiting import eventually
+from transport.clients import open_producer
+from transport.errors import describe, leaves
+from transport.settings.kafka import KafkaSettings
 
 PARTITIONS: Final = 8
 STALL_S: Final = 240.0

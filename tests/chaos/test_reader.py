@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiokafka import ConsumerRecord
 
-from contract.settings import KafkaSettings
 from tests.chaos.reader import Reader
 from tests.harness.broker import Position
+from transport.settings.kafka import KafkaSettings
 
 
 def shown(*results: tuple[int, int, int]) -> Reader:

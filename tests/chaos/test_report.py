@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from contract.settings import KafkaSettings
 from tests.chaos import picture, report
 from tests.chaos import run as run_module
 from tests.chaos.load import Load, Sent
@@ -21,6 +20,7 @@ from tests.chaos.run import Options, Run, StalledError
 from tests.chaos.story import Story, Struck
 from tests.harness.broker import Position
 from tests.harness.waiting import eventually
+from transport.settings.kafka import KafkaSettings
 
 CLEAN = {
     "requests": 2,

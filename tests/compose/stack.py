@@ -24,11 +24,11 @@ os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # its reaper is one more im
 from testcontainers.compose import DockerCompose
 
 from broker.ports import free_ports
-from contract.settings import ClientSettings
 from tests.harness.broker import Broker, RunningElsewhere, existing_topics
 from tests.harness.images import drawn_digits, zipped
 from tests.harness.producer import run
 from tests.harness.waiting import eventually
+from transport.settings.kafka import ClientSettings
 
 ROOT: Final = Path(__file__).parents[2]
 NAME: Final = f"digitstream-test-{zlib.crc32(bytes(ROOT)):08x}"

@@ -20,7 +20,7 @@ LABELS: Final = "org.opencontainers.image."
 KILL_A_WORKER: Final = """
 import os, pathlib, signal
 for process in pathlib.Path("/proc").glob("[0-9]*"):
-    if b"consumer.worker" in (process / "cmdline").read_bytes():
+    if b"consumer.workers.worker" in (process / "cmdline").read_bytes():
         os.kill(int(process.name), signal.SIGKILL)
         break
 """

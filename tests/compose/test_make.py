@@ -16,8 +16,8 @@ import pytest
 import trustme
 
 from consumer.settings import Settings
-from contract.settings import load
 from tests.compose.stack import NAME, ROOT, CommandFailedError, Stack, docker, remove
+from transport.settings.kafka import load
 
 OURS: Final = f"{NAME}-make"
 PORT: Final = 9092
@@ -112,8 +112,8 @@ async def test_make_image_puts_in_what_tracing_needs_where_it_is_asked_to(stack:
     try:
         await command(image, "make", "image", REQUIREMENTS="otel")
         inside = ("run", "--rm", "--network=none", "--read-only", "--tmpfs=/tmp", image)
-        await docker(*inside, "python", "-c", "import consumer.tracing")
+        await docker(*inside, "python", "-c", "import consumer.observe.tracing")
         with pytest.raises(CommandFailedError, match="opentelemetry"):  # and only there
-            await docker(*inside[:-1], NAME, "python", "-c", "import consumer.tracing")
+            await docker(*inside[:-1], NAME, "python", "-c", "import consumer.observe.tracing")
     finally:
         await docker("image", "rm", "--force", image)

@@ -22,7 +22,7 @@ NOT_READY: Final = "not ready: "
 
 async def probe(container: str) -> str:
     """Ask an instance whether it is ready, from within: also where its network is gone."""
-    return await docker("exec", container, "sh", "-c", "python -P -m consumer.probe || true")
+    return await docker("exec", container, "sh", "-c", "python -P -m consumer.observe.healthcheck || true")
 
 
 async def test_digits_archives_and_damaged_files_sent_from_the_host_come_back_as_expected(broker: Broker) -> None:

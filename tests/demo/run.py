@@ -24,13 +24,14 @@ from rich.table import Table
 
 from broker import BrokerError, Cluster, running_broker
 from broker.jars import jars
-from contract.settings import KafkaSettings
-from producer.clients import meet
-from producer.errors import KafkaProblem
+from producer.display import complain
 from tests.harness.broker import Broker, RunningElsewhere, fresh_topics
 from tests.harness.service import START_DEADLINE_S, Service, ServiceEndedError, starting_service
 from tests.harness.waiting import eventually
 from tests.signs import signs
+from transport.clients import meet
+from transport.errors import KafkaProblem
+from transport.settings.kafka import KafkaSettings
 
 DATA: Final = Path(__file__).parents[1] / "data"
 SENT: Final = (DATA / "digits", DATA / "digits.zip", DATA / "photo_7.jpg", DATA / "no_digit.png", DATA / "damaged.png")
@@ -96,7 +97,7 @@ def cluster() -> Iterator[Cluster | RunningElsewhere]:
     named = os.environ.get("DIGITS_KAFKA__BOOTSTRAP_SERVERS")
     with contextlib.ExitStack() as stack:
         if named:
-            asyncio.run(meet(KafkaSettings(bootstrap_servers=named)))
+            asyncio.run(meet(KafkaSettings(bootstrap_servers=named), complain))
             yield RunningElsewhere(named)
             return
         with signs(say, "looking for Kafka's jars, which Maven fetches once"):

@@ -9,14 +9,14 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from consumer.budget import Budget
-from consumer.channel import Answer, Task
-from consumer.metrics import Metrics
-from consumer.pinned import PinnedModel
-from consumer.pool import CANARY, Pool
-from consumer.process import WorkerSpec
+from consumer.memory_budget import Budget
+from consumer.observe.metrics import Metrics
 from consumer.settings import EchoSettings, PacingSettings, Settings
-from consumer.workers import Workers
+from consumer.workers.pinned_model import PinnedModel
+from consumer.workers.pool import Workers
+from consumer.workers.process import WorkerSpec
+from consumer.workers.protocol import Answer, Task
+from consumer.workers.quarantine import CANARY, Pool
 from contract.records import Result, read_result
 from engine.limits import Limits
 from models import default_model

@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from consumer.errors import Fatal, WrongSetting, leaves
 from contract.records import Result, read_result
-from engine.model import load
-from engine.model_files import ARRAYS, MANIFEST
+from engine.model.files import ARRAYS, MANIFEST
+from engine.model.store import load
 from models import default_model
 from tests.fault.pools import WORKERS, RunningPool, running_pool
 from tests.harness import poison
@@ -27,6 +26,7 @@ from tests.harness.images import drawn_digits, zipped
 from tests.harness.poison import poisoned, poisoned_workers
 from tests.harness.processes import memory_bytes, resource_limits, workers_of
 from tests.harness.waiting import eventually
+from transport.errors import Fatal, WrongSetting, leaves
 
 TIMEOUT_S = 2.0
 MEMORY_BYTES = 256 * 1024 * 1024

@@ -13,14 +13,14 @@ import cv2
 import msgspec
 
 import engine
-from consumer.channel import Answer, Note, Task
 from consumer.settings import EchoSettings, Settings
-from consumer.worker import Answerer
+from consumer.workers.protocol import Answer, Note, Task
+from consumer.workers.worker import Answerer
 from contract.errors import ErrorCode
 from contract.records import read_result
-from engine.classifier import Classifier
 from engine.errors import RAISED_AT, EngineError
 from engine.limits import Limits
+from engine.model.classifier import Classifier
 from engine.progress import Progress
 from engine.reader import Outcome, Reader
 from models import default_model

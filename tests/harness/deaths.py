@@ -22,7 +22,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.producer.sender import EndTxnHandler
 
-from consumer.lane import Lane
+from consumer.partitions.lane import Lane
 from tests.harness.service import Service
 
 _FOLDER: Final = str(Path(__file__).with_name("mortal"))

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from engine.training.typefaces import missing_packages
+from engine.training.data.typefaces import missing_packages
 
 with_typefaces: Final = pytest.mark.skipif(
     bool(missing_packages("train") or missing_packages("test")), reason="only training needs the typefaces"

@@ -17,11 +17,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from engine import picture, reader
-from engine.canvas import Canvas
-from engine.classifier import Classifier
+from engine import reader
+from engine.canvas.pipeline import Canvas
+from engine.codecs import decode as picture
+from engine.codecs.decode import Admit, Picture
 from engine.limits import Limits
-from engine.picture import Admit, Picture
+from engine.model.classifier import Classifier
 from tests.harness.images import drawn_digits
 
 PYTHONPATH: Final = str(Path(__file__).with_name("poisoned"))

@@ -26,7 +26,7 @@ def workers_of(parent: int) -> list[int]:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
                 pid = int(process.name)
                 command = (process / "cmdline").read_bytes()
-                if int(_stat(pid)[_PARENT]) == parent and b"consumer.worker" in command and is_alive(pid):
+                if int(_stat(pid)[_PARENT]) == parent and b"consumer.workers.worker" in command and is_alive(pid):
                     found.append(pid)
     return sorted(found)
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.errors import ErrorCode
+from engine.codecs.payload import Payload, open_payload
 from engine.errors import EngineError
 from engine.limits import Limits
-from engine.payload import Payload, open_payload
 from tests.hostile.case import SEVEN
 from tests.hostile.zips import DEFLATED, STORED, UTF8, Entry, archive
 

@@ -8,12 +8,12 @@ from aiokafka import ConsumerRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.channel import Answer, Note
-from consumer.channel import DeadLetter as Failed
-from consumer.outgoing import Room, dead_letters
-from consumer.requests import from_record
+from consumer.partitions.outgoing import Room, dead_letters
+from consumer.partitions.requests import from_record
 from consumer.settings import EchoSettings
-from consumer.worker import Answerer
+from consumer.workers.protocol import Answer, Note
+from consumer.workers.protocol import DeadLetter as Failed
+from consumer.workers.worker import Answerer
 from contract import headers
 from contract.dead_letters import DeadLetter
 from contract.errors import ErrorCode

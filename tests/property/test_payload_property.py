@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from engine.canvas import normalise
+from engine.canvas.pipeline import normalise
+from engine.codecs.decode import Picture, decode
+from engine.codecs.payload import open_payload
 from engine.errors import EngineError
 from engine.limits import Limits
-from engine.payload import open_payload
-from engine.picture import Picture, decode
 
 LIMITS = Limits(
     record_bytes=200_000, image_bytes=100_000, pixels=100_000, entry_bytes=100_000, inflated_bytes=500_000, entries=50

@@ -18,11 +18,8 @@ from aiokafka import AIOKafkaProducer
 
 from broker import Cluster
 from broker.security import ADMIN, Security
-from consumer.checks import check_cluster
-from consumer.errors import Fatal
 from consumer.settings import Settings
-from contract.contact import AdvertisedError, NobodyError, RefusedError, meet_brokers
-from contract.line import LineSettings
+from consumer.startup.checks import check_cluster
 from producer.errors import Exit
 from tests.harness import producer
 from tests.harness.broker import Broker
@@ -30,6 +27,9 @@ from tests.harness.images import drawn_digits
 from tests.harness.processes import environment_of, workers_of
 from tests.harness.service import START_DEADLINE_S, running_service, starting_service
 from tests.harness.waiting import eventually
+from transport.admin.reachability import AdvertisedError, NobodyError, RefusedError, meet_brokers
+from transport.errors import Fatal
+from transport.settings.connection import LineSettings
 
 PREFIX = "DIGITS_KAFKA__"
 WRONG = "not the password"
@@ -265,7 +265,7 @@ async def test_a_broker_that_names_an_address_where_nobody_is_is_told_apart(
     async def named(*_: object) -> list[tuple[str, int]]:
         return [("127.0.0.1", 1)]
 
-    monkeypatch.setattr("contract.contact._first_answer", named)  # as a broker in a container often does
+    monkeypatch.setattr("transport.admin.reachability._first_answer", named)  # as a broker in a container often does
     with pytest.raises(AdvertisedError, match=r"wants to be reached at 127\.0\.0\.1:1 \(advertised\.listeners\)"):
         await meet_brokers(LineSettings(bootstrap_servers=place.plaintext.bootstrap_servers))
 

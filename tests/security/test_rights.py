@@ -15,10 +15,8 @@ from typer.testing import CliRunner, Result
 
 from broker import Cluster
 from broker.security import ADMIN
-from consumer.checks import check_cluster
-from consumer.errors import Fatal
 from consumer.settings import Settings
-from contract.settings import ClientSettings
+from consumer.startup.checks import check_cluster
 from producer.cli import app
 from producer.errors import Exit
 from tests.harness.answers import answer, publish
@@ -28,6 +26,8 @@ from tests.harness.rights import Right, allow, documented, take_away
 from tests.harness.service import START_DEADLINE_S, Service, running_service, starting_service
 from tests.harness.waiting import eventually
 from tests.security.conftest import User
+from transport.errors import Fatal
+from transport.settings.kafka import ClientSettings
 
 SERVICE = documented("### The service")
 READ_RESULTS = documented("\nThe service reads its own results")

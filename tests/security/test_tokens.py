@@ -11,8 +11,6 @@ import pytest
 
 from broker import Cluster
 from broker.security import ADMIN
-from contract.contact import NobodyError, NoTokenError, RefusedError, meet_brokers
-from contract.line import LineSettings
 from producer.errors import Exit
 from tests.harness import producer
 from tests.harness.broker import Broker
@@ -20,6 +18,8 @@ from tests.harness.images import drawn_digits
 from tests.harness.issuer import SECRET, Issuer, running_issuer
 from tests.harness.service import running_service
 from tests.harness.waiting import eventually
+from transport.admin.reachability import NobodyError, NoTokenError, RefusedError, meet_brokers
+from transport.settings.connection import LineSettings
 
 PREFIX: Final = "DIGITS_KAFKA__"
 SHORT_S: Final = 3

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import modules
 from tests.harness.pages import anchors, code, links
 
 ROOT = Path(__file__).parents[2]
@@ -53,3 +54,8 @@ def test_every_file_that_a_page_names_exists(page: Path) -> None:
 def test_the_promises_about_delivery_name_their_tests() -> None:
     named = re.findall(r"`(test_\w+)`", (ROOT / "docs/delivery.md").read_text(encoding="utf-8"))
     assert len(named) > 20
+
+
+def test_the_architecture_lists_every_folder_and_module() -> None:
+    _, kept, _ = modules.split(modules.PAGE.read_text(encoding="utf-8"))
+    assert kept.strip() == modules.table().strip(), "run `python -m tests.harness.modules`"

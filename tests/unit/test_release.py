@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 from broker.cli import app as broker
 from consumer.cli import main as consumer
-from consumer.health import Health
-from consumer.metrics import Metrics
+from consumer.observe.health import Health
+from consumer.observe.metrics import Metrics
 from consumer.settings import Settings
 from engine.cli import main as engine
-from engine.model_files import ModelInfo
+from engine.model.files import ModelInfo
 from producer.cli import app as producer
 
 PROGRAMS = {"digit-broker": broker, "digit-consumer": consumer, "digit-engine": engine, "digit-producer": producer}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-if "consumer.worker" in sys.orig_argv:
+if "consumer.workers.worker" in sys.orig_argv:
     sys.path.insert(0, str(Path(__file__).parents[3]))
 
     from tests.harness import poison

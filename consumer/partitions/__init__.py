@@ -1,0 +1,1 @@
+"""One lane for each assigned partition: from fetch to commit."""

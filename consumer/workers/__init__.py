@@ -1,0 +1,1 @@
+"""The worker processes: scheduled, watched, replaced."""

@@ -1,0 +1,210 @@
+"""The workers: the processes that do the batches of `consumer.workers.scheduler`.
+
+Every worker has a socket of its own, so that one that is killed in the middle of a frame leaves the others untouched,
+and its end is an end-of-file at once. (Pools whose workers share a pipe cannot promise this: `pebble` 5.2 breaks as a
+whole when an idle worker is killed, the standard library's when any is.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+import structlog
+
+from consumer.memory_budget import Budget
+from consumer.observe.metrics import NOT_STARTED, Metrics
+from consumer.settings import PacingSettings
+from consumer.workers.process import WorkerDied, WorkerNotStarted, WorkerProcess, WorkerSpec
+from consumer.workers.protocol import Answer, Answers, Compiling, Task
+from consumer.workers.scheduler import DEATH_S, QUICK_S, Batch, Job, Turns
+from contract.errors import ErrorCode
+from transport.errors import Fatal
+
+log = structlog.get_logger()
+
+FAILED_STARTS: Final = 3
+"""Fresh workers in a row that may fail to start before the service gives up."""
+START_PAUSE_S: Final = 0.5
+"""After a failed start: what it lacked (memory, a file descriptor) may be there again."""
+
+
+class Workers:
+    """All worker processes. Owner: the task ``workers``; each belongs to a task ``worker N``.
+
+    `Pool` submits; health reads `running`, `pids`, `compiling` and `moved_at_s`, nothing else.
+    """
+
+    def __init__(
+        self, spec: WorkerSpec, pacing: PacingSettings, *, count: int, metrics: Metrics, budget: Budget
+    ) -> None:
+        self._spec = spec
+        self._count = count
+        self._metrics = metrics
+        self._budget = budget
+        self._turns = Turns(pacing)
+        self._changed = asyncio.Event()
+        self._idle = 0
+        self._all_ready = asyncio.Event()
+        self._one_ready = asyncio.Event()
+        self.compiling: Compiling | None = None
+        """How far it is; None where nothing is being compiled."""
+        self.pids: set[int] = set()
+        """Of the workers that run."""
+
+    def moved_at_s(self, partition: int) -> float:
+        """When workers last got on with a partition's records, or with those before which these must wait."""
+        return self._turns.moved_at_s(partition, self._spec.item_timeout_s, fit=self._budget.answers_fit)
+
+    async def ready(self) -> None:
+        """Wait until all workers have started, with the model loaded."""
+        await self._all_ready.wait()
+
+    async def run(self) -> None:
+        """Keep the workers running until cancelled.
+
+        Raises
+        ------
+        Fatal
+            They do not start: a fault of the service, not of the records.
+        """
+        self._budget.when_answers_fit = self._changed.set
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._count):
+                group.create_task(self._keep_worker(number), name=f"worker {number}")
+
+    async def submit(self, tasks: list[Task], *, again: bool) -> list[Answer]:
+        """Have a batch answered, in order. A cancelled caller's batch is dropped, unless a worker has it.
+
+        Parameters
+        ----------
+        tasks
+            Of one partition.
+        again
+            True if the batch has ended a worker before.
+
+        Raises
+        ------
+        WorkerDied
+            While it had this batch, or one that it had taken together with it.
+        """
+        job = Job(tasks, asyncio.get_running_loop().create_future(), again)
+        self._turns.put(job)
+        self._changed.set()
+        return await job.answers
+
+    async def _keep_worker(self, number: int) -> None:
+        # The first worker compiles, if need be; the others find the machine code in the cache.
+        may_load = self._one_ready if number else None
+        failed_starts = 0
+        while True:
+            try:
+                async with WorkerProcess.started(self._spec, self._on_compiling, may_load) as worker:
+                    failed_starts = 0
+                    await self._serve(worker)
+            except WorkerDied as death:
+                log.warning("worker died", worker=number, why=str(death), then="a fresh one takes its place")
+                self._metrics.pool_restarts.labels(str(death.code)).inc()
+            except WorkerNotStarted as error:
+                failed_starts += 1
+                log.warning("worker not started", worker=number, why=str(error), attempt=failed_starts)
+                if failed_starts == FAILED_STARTS:
+                    raise Fatal(f"worker processes do not start: {error}") from error
+                self._metrics.pool_restarts.labels(NOT_STARTED).inc()
+                await asyncio.sleep(START_PAUSE_S)
+
+    @property
+    def running(self) -> int:
+        """How many workers are ready for batches, or have one."""
+        return len(self.pids)
+
+    async def _serve(self, worker: WorkerProcess) -> None:
+        self.pids.add(worker.pid)
+        self.compiling = None
+        self._one_ready.set()
+        if self.running == self._count:
+            self._all_ready.set()
+        try:
+            while True:
+                batch = await self._next_batch(worker)
+                answers = await self._answered(worker, batch)
+                self._metrics.observe_worker(answers.timings)
+                self._turns.put_back(_handed_over(batch, answers))
+                self._changed.set()
+        finally:
+            self.pids.remove(worker.pid)
+
+    async def _answered(self, worker: WorkerProcess, batch: Batch) -> Answers:
+        begun_s, cost_s = time.monotonic(), None
+        try:
+            answers = await worker.answer(batch.tasks, lambda: self._turns.moves(batch))
+            cost_s = answers.timings.cpu_s
+        except WorkerDied as death:
+            begin = 0
+            for job in batch.jobs:
+                job.fail(death, begin)
+                begin += len(job.rest)
+            raise
+        else:
+            return answers
+        finally:
+            self._turns.settle(batch, min(DEATH_S, time.monotonic() - begun_s) if cost_s is None else cost_s)
+
+    async def _next_batch(self, worker: WorkerProcess) -> Batch:
+        """Wait for this worker's turn.
+
+        Raises
+        ------
+        WorkerDied
+            It ended meanwhile.
+        """
+        ended = changed = None
+        self._idle += 1
+        try:
+            while True:
+                self._changed.clear()  # all who wait look again when it is set
+                batch = self._turns.take(free=self._idle - 1, fit=self._budget.answers_fit)
+                if batch is not None:
+                    return batch
+                ended = ended or asyncio.ensure_future(worker.ended_idle())
+                changed = changed if changed and not changed.done() else asyncio.ensure_future(self._changed.wait())
+                # Jobs that wait although a worker is free: after a while it is no longer kept, and nothing tells.
+                patience_s = QUICK_S if self._turns.are_wanted else None
+                await asyncio.wait({changed, ended}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+                if ended.done():
+                    raise WorkerDied("a worker ended while it had nothing to do", ErrorCode.WORKER_CRASHED, None)
+        finally:
+            self._idle -= 1
+            waiting = {each for each in (ended, changed) if each is not None}
+            for each in waiting:
+                each.cancel()
+            if waiting:
+                await asyncio.wait(waiting)  # the channel has one reader at a time
+
+    def _on_compiling(self, compiling: Compiling) -> None:
+        if self.compiling is None and compiling.not_kept is not None:
+            log.warning("machine code not kept", why=compiling.not_kept, then="each process compiles again")
+        self.compiling = compiling
+        log.info("compiling, once", done=compiling.done, total=compiling.total)
+
+
+def _handed_over(batch: Batch, part: Answers) -> list[Job]:
+    """Give each job of a batch its own answers; return those that are not finished.
+
+    Raises
+    ------
+    Fatal
+        There are more answers than tasks, or none, or fewer without a reason.
+    """
+    left = list(part.answers)
+    if not 0 < len(left) <= len(batch.tasks):
+        raise Fatal(f"{len(batch.tasks)} records went to a worker, {len(left)} answers came back")
+    unfinished = []
+    for job in batch.jobs:
+        own, left = left[: len(job.rest)], left[len(job.rest) :]
+        if own:
+            job.take(own, None if left else part.unfinished)
+        if job.rest:
+            unfinished.append(job)
+    return unfinished

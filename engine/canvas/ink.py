@@ -1,0 +1,143 @@
+"""Relief over the paper to ink: 0 where there is paper, 1 where there is full ink.
+
+polarity  ink is the side of the paper that is rarer and further away
+smooth    noisy pictures are blurred until the noise is small beside the ink
+contrast  full ink becomes 1; what lies within the paper's own noise becomes 0
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.canvas.planes import Planes, plane_of
+from engine.compiled import ZERO, compiled
+
+_HEIGHTS = 512  # of the relief in grey levels: the paper may reach beyond black and white
+_TOP_PIXELS = 4  # of the highest pixels the last is certainly ink
+_FULL_SHARE = 0.25  # of the pixels over half of that height are as high as full ink, or higher
+_NOISY = 0.08  # of the contrast: noisier reliefs are smoothed
+_SMOOTHINGS = 3
+_NOISE_FLOOR = 2.0  # times the paper's standard deviation: below it nothing is ink
+_PAPER = 0.25  # of full ink: what is nearer to the paper than that is paper
+
+
+def find_ink(relief: Planes, levels: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Turn a relief into ink, in place.
+
+    Parameters
+    ----------
+    relief
+        From `engine.canvas.background.remove_paper`; afterwards 0 is paper and 1 is ink.
+    levels : (n,) float32
+        From `engine.canvas.levelling.find_levels`: even paper is not smoothed.
+
+    Returns
+    -------
+    contrast : (n,) float32
+        Height of full ink over the paper, in grey levels.
+    noise : (n,) float32
+        Standard deviation of the paper, in grey levels, after smoothing.
+    """
+    contrast = np.zeros(len(relief.sides), np.float32)
+    noise = np.zeros(len(relief.sides), np.float32)
+    _find_ink(relief, levels, contrast, noise)
+    return contrast, noise
+
+
+@compiled
+def _find_ink(
+    reliefs: Planes, levels: NDArray[np.float32], contrast: NDArray[np.float32], noise: NDArray[np.float32]
+) -> None:
+    counts = np.empty(_HEIGHTS, np.int32)
+    for index in range(len(contrast)):
+        relief = plane_of(reliefs, index)
+        values = relief.reshape(-1)
+        _turn_to_ink(values)
+        full, rough = _measure(values, counts)
+        for _ in range(_SMOOTHINGS if levels[index] < 0 else 0):
+            if rough > _NOISY * full:
+                _blur(relief)
+                full, rough = _measure(values, counts)
+        contrast[index], noise[index] = full, rough
+        floor = np.float32(_NOISE_FLOOR * rough)
+        gain = 1 / max(np.float32(1), np.float32(full) - floor) if full >= 1 else np.float32(0)
+        for at in range(values.size):
+            values[at] = min(np.float32(1), max(np.float32(0), (values[at] - floor) * gain))
+
+
+@compiled
+def _measure(values: NDArray[np.float32], counts: NDArray[np.int32]) -> tuple[int, float]:
+    full = _full_height(values, counts)
+    return full, _paper_noise(values, np.float32(_PAPER * full))
+
+
+@compiled
+def _blur(relief: NDArray[np.float32]) -> None:
+    """Average with the neighbours, 1 2 1 along rows and columns; the rim is its own neighbour."""
+    height, width = relief.shape
+    half, quarter = np.float32(0.5), np.float32(0.25)
+    for y in range(height):
+        before = relief[y, 0]
+        for x in range(width):
+            here = relief[y, x]
+            relief[y, x] = half * here + quarter * (before + relief[y, min(x + 1, width - 1)])
+            before = here
+    above = np.empty(width, np.float32)
+    for x in range(width):
+        above[x] = relief[0, x]
+    for y in range(height):
+        below = min(y + 1, height - 1)
+        for x in range(width):
+            here = relief[y, x]
+            relief[y, x] = half * here + quarter * (above[x] + relief[below, x])
+            above[x] = here
+
+
+@compiled
+def _turn_to_ink(values: NDArray[np.float32]) -> None:
+    """Make ink positive: the side with the larger cubes."""
+    skew = np.float32(0)
+    for at in range(values.size):
+        skew += values[at] * values[at] * values[at]
+    if skew < 0:
+        for at in range(values.size):
+            values[at] = -values[at]
+
+
+@compiled
+def _full_height(values: NDArray[np.float32], counts: NDArray[np.int32]) -> int:
+    """Give the height that a quarter of the ink reaches, ink being what is over half of the highest pixels."""
+    counts[:] = 0
+    for at in range(values.size):
+        if values[at] > 0:
+            counts[min(int(values[at] + np.float32(0.5)), _HEIGHTS - 1)] += 1
+    top = _count_down(counts, ZERO + _TOP_PIXELS)
+    high = 0
+    for height in range(top // 2, _HEIGHTS):
+        high += counts[height]
+    return _count_down(counts, max(1, int(_FULL_SHARE * high)))
+
+
+@compiled
+def _count_down(counts: NDArray[np.int32], wanted: int) -> int:
+    level = len(counts) - 1
+    while level > 0 and wanted > counts[level]:
+        wanted -= counts[level]
+        level -= 1
+    return level
+
+
+@compiled
+def _paper_noise(values: NDArray[np.float32], limit: np.float32) -> float:
+    """Read the paper's standard deviation from its far side, where there is no ink's soft edge."""
+    squares = np.float32(0)
+    paper = 0
+    for at in range(values.size):
+        below = min(np.float32(0), values[at])
+        near = abs(values[at]) < limit
+        paper += near
+        squares += below * below if near else np.float32(0)
+    return math.sqrt(2 * squares / max(1, paper))

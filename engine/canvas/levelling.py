@@ -1,0 +1,146 @@
+"""Even paper: the grey level that most of the picture has, and where the sheet of that level lies.
+
+Screens, scans and drawings have such a level; photographs do not, and are left to `engine.canvas.background`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.canvas.planes import Planes, plane_of
+from engine.compiled import ZERO, compiled
+
+UNEVEN = -1.0
+"""In place of a level: the paper has none."""
+
+_LEVELS = 256
+_CERTAIN_SHARE = 0.8  # of the pixels lie on one level (+-1): no other can be a rival
+_EVEN_SHARE = 0.2  # of the pixels at least
+_PEAK_LEVELS = 32  # two levels nearer than this are one
+_RIVAL = 0.6  # times as frequent as the most frequent level: that could be the paper as well
+_RIM_FRAME = 0.8  # of the rim more on one level than on the other: that level may be a frame
+_SIDE_FILLED = 0.9  # of each side of its box is paper, if a sheet lies on something else
+_SHEET_FILLED = 0.5  # of the box is paper: else it is a frame drawn on the paper
+
+
+def find_levels(planes: Planes) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Find even paper.
+
+    Returns
+    -------
+    levels : (n,) float32
+        The paper's grey level; `UNEVEN` if no level is frequent enough.
+    sheets : (n, 4) int64
+        Top, left, bottom, right of the paper (the last two exclusive): what lies around it is neither paper nor ink.
+    """
+    levels = np.empty(len(planes.sides), np.float32)
+    sheets = np.zeros((len(planes.sides), 4), np.int64)
+    sheets[:, 2:] = planes.sides
+    _find_levels(planes, levels, sheets)
+    return levels, sheets
+
+
+@compiled
+def _find_levels(planes: Planes, levels: NDArray[np.float32], sheets: NDArray[np.int64]) -> None:
+    counts = np.empty(_LEVELS + 2, np.int32)
+    for index in range(len(levels)):
+        plane = plane_of(planes, index)
+        values = plane.reshape(-1)
+        corner = values[0]
+        same = 0
+        for at in range(values.size):
+            same += abs(values[at] - corner) <= 1
+        if same >= _CERTAIN_SHARE * values.size:
+            levels[index] = corner
+        else:
+            levels[index] = _choose_level(plane, counts, sheets[index])
+
+
+@compiled
+def _choose_level(plane: NDArray[np.float32], counts: NDArray[np.int32], sheet: NDArray[np.int64]) -> float:
+    counts[:] = 0
+    values = plane.reshape(-1)
+    for at in range(values.size):
+        counts[int(values[at] + np.float32(0.5)) + 1] += 1
+    first = _peak(counts, ZERO, ZERO)
+    second = _peak(counts, first - _PEAK_LEVELS, first + _PEAK_LEVELS)
+    most, other = _near(counts, first), _near(counts, second)
+    if most < _EVEN_SHARE * plane.size:
+        return UNEVEN
+    if other < _EVEN_SHARE * plane.size:
+        return float(first - 1)
+    # Two levels share the picture: paper is the one along the rim, unless that is a frame around a sheet of the other.
+    rim = _rim_balance(plane, first - 1, second - 1)
+    if abs(rim) >= _RIM_FRAME:
+        outer, inner = (first - 1, second - 1) if rim > 0 else (second - 1, first - 1)
+        if _find_sheet(plane, inner, outer, sheet):
+            return float(inner)
+    if other >= _RIVAL * most and rim < 0:
+        return float(second - 1)
+    return float(first - 1)
+
+
+@compiled
+def _peak(counts: NDArray[np.int32], below: int, above: int) -> int:
+    """Find the most frequent level outside the given span; all numbers are one more than the level."""
+    best = 0
+    for level in range(1, _LEVELS + 1):
+        if not below < level < above and (best == 0 or counts[level] > counts[best]):
+            best = level
+    return best
+
+
+@compiled
+def _near(counts: NDArray[np.int32], level: int) -> int:
+    return int(counts[level - 1] + counts[level] + counts[level + 1])
+
+
+@compiled
+def _rim_balance(plane: NDArray[np.float32], one: float, other: float) -> float:
+    """Give the part of the rim that is nearer to one level, less the part that is nearer to the other."""
+    height, width = plane.shape
+    middle = (one + other) / 2
+    balance = 0
+    count = 0
+    for y in range(height):
+        for x in range(0, width, 1 if y in (0, height - 1) else max(1, width - 1)):
+            balance += 1 if (plane[y, x] > middle) == (one > middle) else -1
+            count += 1
+    return balance / count
+
+
+@compiled
+def _find_sheet(plane: NDArray[np.float32], inner: float, outer: float, sheet: NDArray[np.int64]) -> bool:
+    """Enclose what is nearer to the inner level: a sheet of paper, if it fills its box and all four sides of it."""
+    height, width = plane.shape
+    rows, columns = np.zeros(height, np.int64), np.zeros(width, np.int64)
+    middle = (inner + outer) / 2
+    for y in range(height):
+        for x in range(width):
+            is_inner = (plane[y, x] > middle) == (inner > outer)
+            rows[y] += is_inner
+            columns[x] += is_inner
+    top, bottom = _extent(rows)
+    left, right = _extent(columns)
+    across, along = _SIDE_FILLED * (right - left), _SIDE_FILLED * (bottom - top)
+    if min(rows[top], rows[bottom - 1]) < across or min(columns[left], columns[right - 1]) < along:
+        return False
+    filled = 0
+    for y in range(height):
+        filled += rows[y]
+    if filled < _SHEET_FILLED * (bottom - top) * (right - left):
+        return False
+    sheet[0], sheet[1], sheet[2], sheet[3] = top, left, bottom, right
+    return True
+
+
+@compiled
+def _extent(counts: NDArray[np.int64]) -> tuple[int, int]:
+    """Give the first place that is not 0, and the one after the last; there is one."""
+    first, last = 0, len(counts)
+    while counts[first] == 0:
+        first += 1
+    while counts[last - 1] == 0:
+        last -= 1
+    return first, last

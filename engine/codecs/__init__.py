@@ -1,0 +1,1 @@
+"""Encoded bytes to pixels: formats, archives and decoders, each within the limits."""

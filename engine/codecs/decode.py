@@ -1,0 +1,283 @@
+"""Encoded bytes to pixels as they are meant to be seen, within the limits.
+
+walk    the headers (of PNG and JPEG all of the file) are read first; too large, too small, cut short end here
+decode  small grey PNG here; PNG, JPEG and WebP by OpenCV, which is two to five times as fast; all else by Pillow
+see     palette expanded, 16 bit scaled to 8, EXIF rotation undone; alpha is kept
+
+Of an animation this is the first frame. Each decoder is only ever handed the format that the first bytes name: what
+else the libraries can read is never reached.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, TiffImagePlugin, TiffTags
+
+from engine.codecs import exif, gif, jpeg, png, tiff, webp
+from engine.codecs import grey_png as grey
+from engine.codecs.formats import Format, image_format
+from engine.errors import (
+    DamagedImage,
+    DecodesTooLarge,
+    EmptyRecord,
+    EngineError,
+    ImageTooLarge,
+    ImageTooSmall,
+    OutOfMemory,
+    SideTooLong,
+    TooManyPixels,
+    UnknownFormat,
+)
+from engine.limits import Limits
+
+cv2.utils.logging.setLogLevel(
+    cv2.utils.logging.LOG_LEVEL_SILENT
+)  # what is wrong with a picture is told by our error, not on standard error
+cv2.setNumThreads(1)  # a worker has one core, and a pool of threads does not survive its fork
+
+_BYTE_BITS = 8
+_RGB_CHANNELS = 3
+_PIXEL_BYTES: Final = 4
+"""Of a pixel in any format but PNG and JPEG, whose headers tell: most decoders make four channels of whatever it is."""
+_PART_COST_BYTES: Final = 200
+"""To walk past one part of a file takes as long as to decode so many bytes."""
+_SMALLEST_PART_BYTES: Final[Mapping[str, int]] = MappingProxyType({"PNG": 12, "JPEG": 8, "WEBP": 16, "GIF": 64})
+"""So many bytes of a file may be one part; or two, or many pieces, which are passed as quickly as one of PNG."""
+_PIECE_COST_BYTES: Final = 2_000
+"""The same for each tag, strip and tile of a TIFF file, at which Pillow works in Python."""
+_CODE_GROUP_COST_BYTES: Final = 800
+"""The same for each group of prefix codes of a WebP file."""
+_BMP_SIZE, _BMP_SIZE_AT = struct.Struct("<2i"), 18
+_BMP_COMPRESSION_AT: Final = 30
+_BMP_RUN_LENGTHS: Final = (b"\x01\0\0\0", b"\x02\0\0\0")
+_STRIP_PIXELS: Final = 1_000_000
+"""Converted at once. Not so many rows: of a wide picture a few are all of it."""
+_MODES = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "PA": "RGBA", "La": "LA"}
+_ALPHA = {"L": "LA", "RGB": "RGBA"}
+
+
+Admit = Callable[[int], None]
+"""Told how many bytes a decoder is about to hold; raises an `EngineError` if they are too many."""
+
+
+class Picture(NamedTuple):
+    """Pixels of one picture: (h, w) grey, (h, w, 2) grey and alpha, (h, w, 3) RGB or (h, w, 4) RGBA, uint8."""
+
+    pixels: NDArray[np.uint8]
+
+
+def _anything(_decoded_bytes: int) -> None:
+    """Stand in for `admit`."""
+
+
+def decode(data: bytes, limits: Limits, admit: Admit = _anything) -> Picture:
+    """Decode one image.
+
+    Parameters
+    ----------
+    data, limits
+        The file, and what it may cost.
+    admit
+        Told what the file may cost, in bytes to decode: first for walking through its parts, by its size alone, then
+        for its pixels. It may raise an `EngineError`: then no more is done.
+
+    Raises
+    ------
+    EngineError
+        What is wrong with it; all but `DamagedImage` and `OutOfMemory` before a pixel is decoded.
+    """
+    kind = image_format(data)
+    if kind is None:
+        raise (
+            UnknownFormat("The bytes are of no accepted image format.") if data else EmptyRecord("There are no bytes.")
+        )
+    if len(data) > limits.image_bytes:
+        raise ImageTooLarge(f"The image has {len(data):,} bytes; at most {limits.image_bytes:,} are allowed.")
+    if kind in _SMALLEST_PART_BYTES:
+        admit(min(limits.parts, len(data) // _SMALLEST_PART_BYTES[kind]) * _PART_COST_BYTES)
+    try:
+        pixels = _DECODERS[kind](data, limits, admit)
+    except EngineError:
+        raise
+    except MemoryError as error:
+        raise OutOfMemory("There is not enough memory to decode the image.") from error
+    except Exception as error:  # of damaged files decoders raise whatever it comes to: OverflowError, KeyError, ...
+        if getattr(error, "code", None) == cv2.Error.StsNoMem:  # OpenCV's MemoryError
+            raise OutOfMemory("There is not enough memory to decode the image.") from error
+        raise DamagedImage(f"The {kind} file cannot be decoded: it is damaged.") from error
+    # Of one layout, whatever a decoder gives and a rotation leaves: the compiled loops are made for that one.
+    return Picture(pixels if pixels.flags.carray else pixels.copy())
+
+
+def _decode_png(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+    found = png.walk(data, limits)
+    header = found.header
+    _check_size(header.width, header.height, header.pixel_bytes, limits, admit)
+    is_grey = header.colour_type == png.GREY
+    if found.has_transparent_colour and is_grey:
+        return _decode_by_pillow(found.data, "PNG", limits, _anything)  # OpenCV forgets the transparent colour
+    pixels = None
+    if is_grey and header.depth == _BYTE_BITS and not header.interlace and header.width * header.height <= grey.MOST_PX:
+        pixels = grey.decode(found.deflated, header.width, header.height)
+    if pixels is None:
+        pixels = _decode_by_opencv(found.data, cv2.IMREAD_UNCHANGED)
+    return exif.turn_upright(pixels, found.orientation)
+
+
+def _decode_jpeg(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+    found = jpeg.walk(data, limits)
+    _check_size(found.width, found.height, found.pixel_bytes, limits, admit)
+    if found.channels not in (1, _RGB_CHANNELS):
+        # OpenCV shows CMYK in wrong colours. Pillow would read what EXIF holds, value by value.
+        pixels = _decode_by_pillow(jpeg.bare(data, found), "JPEG", limits, _anything)
+    else:
+        pixels = _decode_by_opencv(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    return exif.turn_upright(pixels, found.orientation)
+
+
+def _decode_webp(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+    found = webp.walk(data, limits)
+    _check_size(found.width, found.height, _PIXEL_BYTES, limits, admit)
+    admit(found.code_groups * _CODE_GROUP_COST_BYTES)
+    return exif.turn_upright(_decode_by_opencv(data, cv2.IMREAD_UNCHANGED), found.orientation)
+
+
+def _decode_bmp(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+    if data[_BMP_COMPRESSION_AT : _BMP_COMPRESSION_AT + 4] not in _BMP_RUN_LENGTHS:
+        return _decode_by_pillow(data, "BMP", limits, admit)
+    # Pillow goes through a packed file byte by byte, in Python.
+    width, height = _BMP_SIZE.unpack_from(data, _BMP_SIZE_AT)
+    _check_size(abs(width), abs(height), _PIXEL_BYTES, limits, admit)
+    return _decode_by_opencv(data, cv2.IMREAD_UNCHANGED)
+
+
+def _decode_by_opencv(data: bytes, flags: int) -> NDArray[np.uint8]:
+    pixels: NDArray[np.uint8] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if pixels is None:
+        raise DamagedImage("The image's pixels cannot be decoded: it is damaged, or takes more memory than there is.")
+    if pixels.dtype == np.uint16:
+        pixels = _high_bytes(pixels)
+    if pixels.ndim == 3:  # noqa: PLR2004  # height, width, channels
+        order = cv2.COLOR_BGR2RGB if pixels.shape[2] == _RGB_CHANNELS else cv2.COLOR_BGRA2RGBA
+        cv2.cvtColor(pixels, order, dst=pixels)
+    return pixels
+
+
+def _decode_gif(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+    gif.walk(data, limits)
+    return _decode_by_pillow(data, "GIF", limits, admit)
+
+
+def _decode_tiff(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+    admit(tiff.walk(data, limits) * _PIECE_COST_BYTES)
+    return _decode_by_pillow(data, "TIFF", limits, admit)
+
+
+def _decode_by_pillow(data: bytes, kind: Format, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+    # Pillow warns of odd metadata, at which nobody looks, and of many pixels, which have a limit of ours.
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            image: Image.Image = Image.open(io.BytesIO(data), formats=[kind])
+        except Image.DecompressionBombError as error:
+            raise TooManyPixels("The image has more pixels than the limit.") from error
+        _check_size(*image.size, _PIXEL_BYTES, limits, admit)
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            pixels = image.size[0] * image.size[1]
+            admit(max(0, tiff.check(data, image.tag_v2, limits) - pixels * _PIXEL_BYTES))  # what is not in the picture
+            tags = image.getexif()
+            for pointer in TiffTags.TAGS_V2_GROUPS:  # Pillow would read the directories there, value by value
+                if pointer in tags:
+                    del tags[pointer]
+        image.load()
+        held = image.getexif().get(exif.ORIENTATION, exif.UPRIGHT) if kind == "TIFF" else exif.UPRIGHT
+        return exif.turn_upright(_eight_bit(image), held)
+
+
+_DECODERS: Final[Mapping[Format, Callable[[bytes, Limits, Admit], NDArray[np.uint8]]]] = MappingProxyType(
+    {
+        "PNG": _decode_png,
+        "JPEG": _decode_jpeg,
+        "WEBP": _decode_webp,
+        "BMP": _decode_bmp,
+        "GIF": _decode_gif,
+        "TIFF": _decode_tiff,
+    }
+)
+
+
+def _eight_bit(image: Image.Image) -> NDArray[np.uint8]:
+    """Bring any of Pillow's modes to L, LA, RGB or RGBA, a strip at a time: Pillow copies what it converts."""
+    mode = _MODES.get(image.mode, image.mode)
+    if "transparency" in image.info:
+        mode = _ALPHA.get(mode, mode)
+    rows = max(1, _STRIP_PIXELS // image.width)
+    strips = [(top, min(top + rows, image.height)) for top in range(0, image.height, rows)]
+    if image.mode.startswith(("I", "F")):
+        return _from_numbers(image, strips)
+    pixels = np.empty((image.height, image.width, len(mode)), np.uint8)
+    for top, end in strips:
+        strip = _strip(image, top, end)
+        converted = strip if mode == image.mode else strip.convert(mode)
+        pixels[top:end] = np.asarray(converted).reshape(end - top, image.width, len(mode))
+    return pixels[:, :, 0] if len(mode) == 1 else pixels
+
+
+def _strip(image: Image.Image, top: int, end: int) -> Image.Image:
+    return image.crop((0, top, image.width, end))
+
+
+def _from_numbers(image: Image.Image, strips: list[tuple[int, int]]) -> NDArray[np.uint8]:
+    """Scale 16 bit to 8, and long integers and floats by the picture's own range: their type has no white."""
+    first = np.asarray(_strip(image, *strips[0]))
+    if first.dtype.kind == "u":
+        deep = (np.asarray(_strip(image, *bounds)) for bounds in strips)
+        return np.concatenate([_high_bytes(values.astype(np.uint16, copy=False)) for values in deep])
+    ranges = [(numbers.min(), numbers.max()) for bounds in strips for numbers in [_finite(_strip(image, *bounds))]]
+    low, high = float(min(low for low, _ in ranges)), float(max(high for _, high in ranges))
+    return np.concatenate([_scaled(_finite(_strip(image, *bounds)), low, high) for bounds in strips])
+
+
+def _finite(strip: Image.Image) -> NDArray[np.float32]:
+    numbers: NDArray[np.float32] = np.nan_to_num(np.array(strip, np.float32), copy=False, posinf=0, neginf=0)
+    return numbers
+
+
+def _scaled(numbers: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
+    numbers -= low
+    numbers *= 255 / max(high - low, 1e-9)
+    return numbers.astype(np.uint8)
+
+
+def _high_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Scale 16 bit to 8: the high bytes, as they lie in memory."""
+    high = 1 if sys.byteorder == "little" else 0
+    return values.view(np.uint8).reshape(*values.shape, 2)[..., high].copy()
+
+
+def _check_size(width: int, height: int, pixel_bytes: int, limits: Limits, admit: Admit) -> None:
+    pixels = width * height
+    if pixels > limits.pixels:
+        raise TooManyPixels(f"The image has {width:,} x {height:,} pixels; at most {limits.pixels:,} are allowed.")
+    if max(width, height) > limits.side_max_px:
+        raise SideTooLong(
+            f"The image has {width:,} x {height:,} pixels; its sides may have at most {limits.side_max_px:,}."
+        )
+    if pixels * pixel_bytes > limits.decoded_bytes:
+        raise DecodesTooLarge(
+            f"The image decodes to {pixels * pixel_bytes:,} bytes; at most {limits.decoded_bytes:,} are allowed."
+        )
+    if min(width, height) < limits.side_min_px:
+        raise ImageTooSmall(
+            f"The image has {width:,} x {height:,} pixels; its sides must have at least {limits.side_min_px}."
+        )
+    admit(pixels * pixel_bytes)

@@ -1,0 +1,84 @@
+"""`digit-engine classify`: files to readings, with no Kafka at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from engine.commands.console import EXIT_UNREAD, JsonOption, ModelOption, compiling_shown, unusable
+from engine.commands.files import STANDARD_INPUT, list_files, read_groups
+from engine.errors import in_utf8, printable
+from engine.limits import Limits
+from engine.model.classifier import Classifier
+from engine.model.files import ModelError
+from engine.reader import Outcome, Reader
+from models import default_model
+
+
+def classify(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Images, zip archives of images, folders of either; - is standard input.")
+    ],
+    *,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    r"""Read the digits in images: a table, or with --json one line an image.
+
+    Exit code 0 only if every image was recognised; 1 if one failed or is unsure; 2 if a path or the model cannot be
+    used. In the names of --json, a byte that is not UTF-8 is written as \xff; in the table, so is every character that
+    a terminal would not show as it is.
+    """
+    if paths.count(STANDARD_INPUT) > 1:
+        raise typer.BadParameter("standard input (-) can be read once only")
+    limits = Limits()
+    table = Table(Column("image", overflow="fold"), "status", "digit", "confidence", "why")
+    all_recognised = True
+    try:
+        files = list_files(paths)
+        with compiling_shown():
+            reader = Reader(Classifier.load(model or default_model()), limits)
+            reader.warm_up()
+        for group in read_groups(files, limits):
+            outcomes = reader.read([payload for _, payload in group])
+            for (path, _), of_payload in zip(group, outcomes, strict=True):
+                for outcome in of_payload:
+                    result = _result(path, outcome)
+                    all_recognised &= result["status"] == "recognised"
+                    if as_json:
+                        typer.echo(json.dumps(result))  # in ASCII: a terminal may show it
+                    else:
+                        table.add_row(*_row(result))
+    except (OSError, ModelError) as error:
+        raise unusable(error) from error
+    if not as_json:
+        Console().print(table)
+    if not (files and all_recognised):
+        raise typer.Exit(EXIT_UNREAD)
+
+
+def _result(path: Path, outcome: Outcome) -> dict[str, Any]:
+    """Describe one image as the service's results do."""
+    reading, error = outcome.reading, outcome.error
+    return {
+        "name": in_utf8(str(path)) if outcome.name is None else f"{in_utf8(str(path))}/{outcome.name}",
+        "status": reading.status if reading else "failed",
+        "digit": reading.digit if reading else None,
+        "confidence": reading.confidence if reading else None,
+        "reason": reading.reason if reading else None,
+        "error": {"code": error.code, "message": str(error)} if error else None,
+    }
+
+
+def _row(result: dict[str, Any]) -> list[str]:
+    """Lay out one line of the table."""
+    why = result["error"]["message"] if result["error"] else result["reason"] or ""
+    confidence = "" if result["confidence"] is None else f"{result['confidence']:.4f}"
+    digit = "" if result["digit"] is None else str(result["digit"])
+    return [escape(printable(result["name"])), result["status"], digit, confidence, escape(printable(why))]

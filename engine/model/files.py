@@ -1,0 +1,120 @@
+"""The two files of a model as bytes: read once, compared with their checksum, and from then on independent of the disk.
+
+    manifest.json   what it is and how good: name, version, format, the other file's name and sha256
+    model.npz       named arrays (a zip of .npy files), which `engine.model.store` reads
+
+What is checked here needs neither numpy nor a codec, so a process that must not decode anything can do it. Everything
+that is wrong raises `ModelError`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+FORMAT: Final = 1
+KINDS: Final = ("compact", "svc")
+MANIFEST: Final = "manifest.json"
+ARRAYS: Final = "model.npz"
+
+MANIFEST_BYTES: Final = 1 << 20
+ARRAYS_BYTES: Final = 1 << 30
+"""An imported machine may have tens of thousands of support vectors."""
+
+
+class ModelError(Exception):
+    """The model cannot be used; the sentence says which file and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Who made a prediction."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """The bytes of both files. Made by `read`, or by `checked` from bytes that came another way.
+
+    Attributes
+    ----------
+    folder
+        Where they were read: for messages alone.
+    manifest_json, arrays_npz
+        The files' contents.
+    manifest
+        The manifest parsed; the fields that loading needs are there and of the right type.
+    """
+
+    folder: Path
+    manifest_json: bytes
+    arrays_npz: bytes
+    manifest: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelFiles:
+        """Read both files and check them.
+
+        Raises
+        ------
+        ModelError
+            A file is missing, too large or damaged, or this version does not know the format.
+        """
+        return cls.checked(folder, _content(folder / MANIFEST, MANIFEST_BYTES), _content(folder / ARRAYS, ARRAYS_BYTES))
+
+    @classmethod
+    def checked(cls, folder: Path, manifest_json: bytes, arrays_npz: bytes) -> ModelFiles:
+        """Check bytes that were read before.
+
+        Raises
+        ------
+        ModelError
+            As for `read`.
+        """
+        manifest = _manifest(folder / MANIFEST, manifest_json)
+        found = hashlib.sha256(arrays_npz).hexdigest()
+        if found != manifest["sha256"]:
+            raise ModelError(
+                f"{folder / ARRAYS} is damaged or is another model's: its sha256 is {found}, "
+                f"the manifest says {manifest['sha256']}"
+            )
+        return cls(folder, manifest_json, arrays_npz, manifest)
+
+    @property
+    def info(self) -> ModelInfo:
+        """Who makes the predictions."""
+        return ModelInfo(self.manifest["name"], self.manifest["version"], self.manifest["sha256"])
+
+
+def _content(path: Path, most_bytes: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(most_bytes + 1)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > most_bytes:
+        raise ModelError(f"{path} has more than {most_bytes:,} bytes, the most that is read")
+    return content
+
+
+def _manifest(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        manifest = msgspec.json.decode(content)
+    except msgspec.DecodeError as error:
+        raise ModelError(f"{path} is not JSON: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ModelError(f"{path} is not a manifest of format {FORMAT}, the one that this version reads")
+    for field in ("kind", "name", "version", "sha256"):
+        if not isinstance(manifest.get(field), str):
+            raise ModelError(f"{path} lacks the field {field}")
+    if manifest["kind"] not in KINDS:
+        raise ModelError(f"{path} describes a model of kind {manifest['kind']!r}; known are {', '.join(KINDS)}")
+    return manifest

@@ -1,0 +1,1 @@
+"""The pictures that a model learns from, and those that it is measured with."""

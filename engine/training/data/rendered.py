@@ -1,0 +1,160 @@
+"""The pool: each training digit as it looks after the service's own way through a disturbed picture.
+
+What the canvas cannot undo (a rest of a ruled line, the blur of a small scan, a box drawn too wide by noise) is thereby
+part of what the machine learns.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import cv2
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.canvas.pipeline import EVIDENCE, normalise
+from engine.codecs.decode import Picture, decode
+from engine.errors import EngineError
+from engine.limits import Limits
+from engine.model.hog import SIDE_PX
+from engine.model.svm import Floats
+from engine.training.data.disturb import DISTURBANCES, Digit
+from engine.training.data.hands import another_hand, photographed
+from engine.training.data.negatives import negatives
+from engine.training.data.typefaces import Split
+
+Kind = Callable[[Digit, np.random.Generator], bytes]
+
+_PART = 250
+_CANVAS_BATCH = 50
+
+_NAMES = ("small", "tight", "ruled", "ruled", "bordered", "shaded", "coloured", "jpeg_50")
+SLOTS: Final[tuple[tuple[Kind, ...], ...]] = (
+    (photographed,),
+    (another_hand,),
+    tuple(DISTURBANCES[name] for name in _NAMES),
+)
+"""One disturbed version of each digit for each slot, its kind drawn at random."""
+
+
+class Seen(NamedTuple):
+    """What the canvas made of n pictures, small enough to keep many."""
+
+    digits: NDArray[np.uint8]
+    """(n, 28, 28): 0 paper, 255 ink."""
+    evidence: Floats
+    """(n, e)"""
+
+
+def look(pictures: list[bytes]) -> Seen:
+    """Send encoded images through decoder and canvas; one that cannot be decoded is seen blank."""
+    limits = Limits()
+    digits = np.empty((len(pictures), SIDE_PX, SIDE_PX), np.uint8)
+    evidence = np.empty((len(pictures), len(EVIDENCE)), np.float32)
+    for first in range(0, len(pictures), _CANVAS_BATCH):
+        part = slice(first, first + _CANVAS_BATCH)
+        canvas = normalise([_decoded(data, limits) for data in pictures[part]])
+        digits[part] = np.rint(canvas.digits * 255)
+        evidence[part] = canvas.evidence
+    return Seen(digits, evidence)
+
+
+def look_everywhere(pictures: Sequence[bytes]) -> Seen:
+    """Send encoded images through decoder and canvas, on all cores."""
+    work = joblib.Parallel(n_jobs=os.cpu_count())
+    parts = work(joblib.delayed(look)(pictures[first : first + _PART]) for first in range(0, len(pictures), _PART))
+    return joined(parts)
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """Encode one picture."""
+    encoded: NDArray[np.uint8] = cv2.imencode(".png", pixels)[1]
+    return encoded.tobytes()
+
+
+def disturbed_pool(digits: NDArray[np.uint8], seed: int, advance: Callable[[], None]) -> Seen:
+    """Disturb each digit once for each slot, on all cores.
+
+    Parameters
+    ----------
+    digits : (n, 28, 28) uint8
+        0 paper, 255 ink.
+    seed
+        Decides all that is random, however many cores there are.
+    advance
+        Called whenever a part is done.
+
+    Returns
+    -------
+    seen
+        Of len(SLOTS) * n pictures: slot by slot, each in the order of the digits.
+    """
+    jobs = [
+        (slot, first, np.random.SeedSequence((seed, slot, first)))
+        for slot in range(len(SLOTS))
+        for first in range(0, len(digits), _PART)
+    ]
+    parts: list[Seen] = []
+    work = joblib.Parallel(n_jobs=os.cpu_count(), return_as="generator")
+    for part in work(
+        joblib.delayed(_disturbed)(digits[first : first + _PART], slot, source) for slot, first, source in jobs
+    ):
+        parts.append(part)
+        advance()
+    return joined(parts)
+
+
+def foreign_pool(kind: str, count: int, split: Split, digits: NDArray[np.uint8], seed: tuple[int, ...]) -> Seen:
+    """Make pictures without a digit, or with several, and see them, on all cores.
+
+    Parameters
+    ----------
+    kind
+        One of `engine.training.data.negatives.KINDS`.
+    count
+        How many pictures.
+    split
+        Those for training, or those for testing.
+    digits : (n, 28, 28) uint8
+        Of which several are put side by side.
+    seed
+        Decides all that is random, however many cores there are.
+    """
+    work = joblib.Parallel(n_jobs=os.cpu_count())
+    parts = work(
+        joblib.delayed(_foreign)(kind, min(_PART, count - first), split, digits, np.random.SeedSequence((*seed, first)))
+        for first in range(0, count, _PART)
+    )
+    return joined(parts)
+
+
+def joined(parts: Sequence[Seen]) -> Seen:
+    """Put what was seen in parts together."""
+    return Seen(np.concatenate([part.digits for part in parts]), np.concatenate([part.evidence for part in parts]))
+
+
+def parts_of(count: int) -> int:
+    """Count how often `disturbed_pool` will call `advance`."""
+    return len(SLOTS) * -(-count // _PART)
+
+
+def _disturbed(digits: NDArray[np.uint8], slot: int, source: np.random.SeedSequence) -> Seen:
+    """Disturb one part of the digits, each in one of the slot's ways."""
+    rng = np.random.default_rng(source)
+    kinds = rng.integers(0, len(SLOTS[slot]), len(digits))
+    return look([SLOTS[slot][kind](digit, rng) for kind, digit in zip(kinds, digits, strict=True)])
+
+
+def _foreign(kind: str, count: int, split: Split, digits: NDArray[np.uint8], source: np.random.SeedSequence) -> Seen:
+    """Make and see one part of the pictures without a digit."""
+    return look(negatives(kind, count, np.random.default_rng(source), split, digits))
+
+
+def _decoded(data: bytes, limits: Limits) -> Picture:
+    try:
+        return decode(data, limits)
+    except EngineError:
+        return Picture(np.zeros((SIDE_PX, SIDE_PX), np.uint8))

@@ -1,0 +1,1 @@
+"""From labelled digits to a model folder."""

@@ -1,0 +1,177 @@
+"""Fitting the compact machine: projection, centres, widths and weights together.
+
+start    directions by principal components, centres on random training digits, each voting for its own label
+descend  Adam [1]_ on the logistic loss, over fresh copies of the digits in each epoch, the step falling as a cosine
+average  the machine that is kept is a running mean of the last steps' machines [2]_
+
+The gradients are written out below; everything is float32 and a handful of matrix products a step.
+
+References
+----------
+.. [1] D. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
+.. [2] B. Polyak, A. Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J. Control 30 (1992).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.canvas.pipeline import EVIDENCE
+from engine.model.svm import DIGITS, Floats, Machine, softmax
+from engine.training.data.copies import Strength, copy
+from engine.training.data.labelled import Labelled
+from engine.training.parallel import describe
+
+Parameters = dict[str, Floats]
+
+_BATCH = 200
+_WARM_UP_STEPS = 400
+_LAST_STEP = 0.005  # of the first, where the cosine ends
+_MOMENTUM, _SMOOTHING = 0.9, 0.999
+_AVERAGED = 0.999  # weight of the past in the running mean
+_STEP = {"projection": 5e-3, "centres": 7e-3, "log_widths": 2.4e-2, "weights": 1.6e-1, "bias": 8e-2}
+_FIRST_VOTE = 10.0  # a centre's weight for its own digit, at the start
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How large the machine is and how long it learns."""
+
+    directions: int = 96
+    centres: int = 1_000
+    epochs: int = 70
+    disturbed_share: float = 0.75
+    """Disturbed digits in each epoch, as a share of the clean ones."""
+    seed: int = 0
+    strength: Strength = field(default_factory=Strength)
+
+
+def fit(data: Labelled, disturbed: Labelled, plan: Plan, progress: Callable[[int, float], None]) -> Machine:
+    """Train a machine; the eleventh column ("is a digit") stays 0.
+
+    Parameters
+    ----------
+    data
+        The training digits: each epoch sees every one of them.
+    disturbed
+        The same digits as the canvas gives them back from disturbed pictures; each epoch draws some of them.
+    plan
+        Sizes, epochs, the seed of every choice.
+    progress
+        Called after each epoch with its number (from 1) and its mean loss.
+    """
+    random = np.random.default_rng(plan.seed)
+    offset, parameters = _start(data, plan, random)
+    average = {name: value.copy() for name, value in parameters.items()}
+    drawn = min(round(plan.disturbed_share * len(data)), len(disturbed))
+    optimiser = _Adam(parameters, steps=plan.epochs * math.ceil((len(data) + drawn) / _BATCH))
+    targets = np.eye(DIGITS, dtype=np.float32)
+    for epoch in range(plan.epochs):
+        some = disturbed.part(random.choice(len(disturbed), drawn, replace=False))
+        digits, labels = np.concatenate([data.digits, some.digits]), np.concatenate([data.labels, some.labels])
+        order = random.permutation(len(labels))
+        features, labels = describe(copy(digits[order], plan.strength, random)), labels[order]
+        losses = []
+        for first in range(0, len(labels), _BATCH):
+            part = slice(first, first + _BATCH)
+            loss, gradients = _gradients(parameters, offset, features[part], targets[labels[part]])
+            optimiser.step(parameters, gradients)
+            _follow(average, parameters, optimiser.taken)
+            losses.append(loss)
+        progress(epoch + 1, float(np.mean(losses)))
+    return _machine(average, offset)
+
+
+def _start(data: Labelled, plan: Plan, random: np.random.Generator) -> tuple[Floats, Parameters]:
+    """Place the centres on training digits, in the directions in which these differ most."""
+    features = describe(data.digits)
+    _, vectors = np.linalg.eigh(np.cov(features.T))
+    projection = np.ascontiguousarray(vectors[:, ::-1][:, : plan.directions], np.float32)
+    offset = features.mean(axis=0) @ projection
+    chosen = random.choice(len(data), plan.centres, replace=len(data) < plan.centres)
+    centres = features[chosen] @ projection - offset
+    some, others = np.array_split(centres[:500], 2)
+    typical = np.median(((some[:, None] - others[None]) ** 2).sum(axis=-1))
+    weights = np.zeros((plan.centres, DIGITS), np.float32)
+    weights[np.arange(plan.centres), data.labels[chosen]] = _FIRST_VOTE
+    return offset, {
+        "projection": projection,
+        "centres": centres,
+        "log_widths": np.full(plan.centres, math.log(2 / typical), np.float32),
+        "weights": weights,
+        "bias": np.zeros(DIGITS, np.float32),
+    }
+
+
+def _machine(parameters: Parameters, offset: Floats) -> Machine:
+    """Build the machine, with an eleventh column that says nothing yet."""
+    return Machine(
+        projection=parameters["projection"],
+        offset=offset,
+        centres=parameters["centres"],
+        widths=np.exp(parameters["log_widths"]),
+        weights=np.pad(parameters["weights"], ((0, 0), (0, 1))),
+        bias=np.pad(parameters["bias"], (0, 1)),
+        evidence_weights=np.zeros(len(EVIDENCE), np.float32),
+        evidence_floor=np.zeros(len(EVIDENCE), np.float32),
+        evidence_ceiling=np.zeros(len(EVIDENCE), np.float32),
+        temperature=1.0,
+    )
+
+
+def _gradients(parameters: Parameters, offset: Floats, features: Floats, targets: Floats) -> tuple[float, Parameters]:
+    """Compute the mean logistic loss of a batch and its gradient for each parameter."""
+    projection, centres, weights = parameters["projection"], parameters["centres"], parameters["weights"]
+    widths = np.exp(parameters["log_widths"])
+    points = features @ projection - offset
+    exponents = points @ (2 * widths[:, None] * centres).T
+    exponents -= (points * points).sum(axis=1)[:, None] * widths
+    exponents -= widths * (centres * centres).sum(axis=1)
+    similarities = np.exp(exponents)
+    probabilities = softmax(similarities @ weights + parameters["bias"])
+    loss = -float(np.log(np.maximum((probabilities * targets).sum(axis=1), 1e-9)).mean())
+    by_score = (probabilities - targets) / np.float32(len(targets))
+    by_exponent = by_score @ weights.T
+    by_exponent *= similarities
+    pull = by_exponent * widths
+    by_point = 2 * (pull @ centres - points * pull.sum(axis=1)[:, None])
+    return loss, {
+        "projection": features.T @ by_point,
+        "centres": 2 * (pull.T @ points - pull.sum(axis=0)[:, None] * centres),
+        "log_widths": (by_exponent * exponents).sum(axis=0),
+        "weights": similarities.T @ by_score,
+        "bias": by_score.sum(axis=0),
+    }
+
+
+class _Adam:
+    """Adam with a step for each parameter; all of them warm up and then fall as a cosine."""
+
+    def __init__(self, parameters: Parameters, steps: int) -> None:
+        self.taken = 0
+        self._steps = steps
+        self._mean = {name: np.zeros_like(value) for name, value in parameters.items()}
+        self._square = {name: np.zeros_like(value) for name, value in parameters.items()}
+
+    def step(self, parameters: Parameters, gradients: Parameters) -> None:
+        """Move the parameters, in place."""
+        cosine = (1 + math.cos(math.pi * self.taken / self._steps)) / 2
+        rate = min(1.0, self.taken / _WARM_UP_STEPS) * (cosine * (1 - _LAST_STEP) + _LAST_STEP)
+        self.taken += 1
+        rate *= math.sqrt(1 - _SMOOTHING**self.taken) / (1 - _MOMENTUM**self.taken)
+        for name, gradient in gradients.items():
+            mean, square = self._mean[name], self._square[name]
+            mean += (1 - _MOMENTUM) * (gradient - mean)
+            square += (1 - _SMOOTHING) * (gradient * gradient - square)
+            parameters[name] -= (rate * _STEP[name]) * mean / (np.sqrt(square) + 1e-8)
+
+
+def _follow(average: Parameters, parameters: Parameters, taken: int) -> None:
+    """Move the running mean; early on it forgets faster, since the start is no good machine."""
+    share = 1 - min(_AVERAGED, (1 + taken) / (10 + taken))
+    for name, value in parameters.items():
+        average[name] += np.float32(share) * (value - average[name])

@@ -1,0 +1,193 @@
+"""From labelled digits to a model folder, in stages that are kept.
+
+split      the last sixth of the digits is never learned from: everything is chosen and measured on it
+disturb    the others as the canvas gives them back from disturbed pictures
+learn      the compact machine, on clean and disturbed digits
+reject     the eleventh machine, against pictures without a digit
+calibrate  the temperature and the two thresholds, on the split
+save       the model with its manifest, which states what the thresholds stand for
+
+The machine that was measured is the one that is saved: it has not seen the split.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import Progress
+from threadpoolctl import threadpool_limits
+
+from engine.model import compact
+from engine.model import store as model
+from engine.model.canary import canary_digits
+from engine.model.compact import machine_of
+from engine.model.store import Model, Thresholds
+from engine.model.svm import DIGITS, Floats, Machine
+from engine.training.data.disturb import DISTURBANCES, disturb
+from engine.training.data.labelled import Labelled
+from engine.training.data.negatives import KINDS
+from engine.training.data.rendered import Seen, disturbed_pool, foreign_pool, look, look_everywhere, parts_of, png
+from engine.training.fit.calibrate import fit_temperature, threshold_for_share
+from engine.training.fit.learn import Plan, fit
+from engine.training.fit.reject import EPOCHS, Examples, fit_reject
+from engine.training.fit.stages import Arrays, Stages, arrays_of, fingerprint
+from engine.training.parallel import describe
+from engine.training.report.evaluate import judge
+
+_LEARNED_PART = 5 / 6
+_UNSURE_AS_NO_DIGIT = 0.006  # of the clean digits; together with the next below the 1 % that may be unsure
+_UNSURE_AS_DOUBTFUL = 0.0025
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a training is made of, apart from the digits."""
+
+    name: str = "digits"
+    version: str = "1.0.0"
+    plan: Plan = field(default_factory=Plan)
+    disturbed: int = 20_000
+    """Digits that are disturbed, each in every slot of the pool."""
+    negatives: int = 8_000
+    """Pictures without a digit, of each kind."""
+
+    def scaled(self, digits: int) -> Settings:
+        """Shrink what cannot be larger than the number of digits to learn from."""
+        centres = min(self.plan.centres, max(2 * DIGITS, digits // 4))
+        return replace(
+            self,
+            plan=replace(self.plan, centres=centres),
+            disturbed=min(self.disturbed, digits),
+            negatives=min(self.negatives, digits),
+        )
+
+
+def split(data: Labelled) -> tuple[Labelled, Labelled]:
+    """Give the digits to learn from, and those to choose and measure by."""
+    learned = round(_LEARNED_PART * len(data))
+    return data.part(slice(0, learned)), data.part(slice(learned, None))
+
+
+def train(data: Labelled, settings: Settings, folder: Path, work: Path, bars: Progress) -> Model:
+    """Train a model and save it.
+
+    Parameters
+    ----------
+    data
+        Labelled digits; the last sixth is kept for choosing and measuring.
+    settings
+        Sizes and seeds. The same settings and digits give the same model.
+    folder
+        Where the model goes.
+    work
+        Where finished stages are kept.
+    bars
+        Show the progress.
+    """
+    learned, held_out = split(data)
+    settings = settings.scaled(len(learned))
+    stages = Stages(work)
+    seed = settings.plan.seed
+    probe = _probe()
+    origin = fingerprint(learned.digits, learned.labels, probe.digits, probe.evidence, settings.disturbed, seed)
+    # One thread for BLAS: its products are too small to share, and idle threads would spin.
+    with threadpool_limits(1, "blas"):
+        pool = stages.run("disturbed", origin, lambda: _disturb(learned, settings, bars))
+        learnt = fingerprint(origin, asdict(settings.plan))
+        machine = machine_of(stages.run("machine", learnt, lambda: _learn(learned, pool, settings.plan, bars)))
+        against = stages.run(
+            "negatives", fingerprint(origin, settings.negatives), lambda: _negatives(learned, settings, bars)
+        )
+        rejecting = fingerprint(learnt, settings.negatives)
+        rejected = stages.run("reject", rejecting, lambda: _reject(machine, learned, pool, against, bars))
+        machine = machine_of(rejected)
+        return _save(machine, held_out, settings, folder)
+
+
+def _probe() -> Seen:
+    """See a few pictures of every kind: another canvas sees them differently, and makes every kept stage stale."""
+    random = np.random.default_rng(0)
+    return look([picture for kind in DISTURBANCES for picture in disturb(kind, canary_digits(), random)])
+
+
+def _disturb(learned: Labelled, settings: Settings, bars: Progress) -> Arrays:
+    """See some of the digits disturbed, once for each slot of the pool."""
+    chosen = np.random.default_rng(settings.plan.seed).permutation(len(learned))[: settings.disturbed]
+    bar = bars.add_task("disturb", total=parts_of(len(chosen)), note="")
+    seen = disturbed_pool(_pixels(learned.part(chosen)), settings.plan.seed, lambda: bars.advance(bar))
+    labels = np.tile(learned.labels[chosen], len(seen.digits) // max(1, len(chosen)))
+    return {"digits": seen.digits, "evidence": seen.evidence, "labels": labels}
+
+
+def _learn(learned: Labelled, pool: Arrays, plan: Plan, bars: Progress) -> Arrays:
+    """Fit the ten machines."""
+    bar = bars.add_task("learn", total=plan.epochs, note="")
+
+    def progress(_: int, loss: float) -> None:
+        bars.update(bar, advance=1, note=f"loss {loss:.4f}")
+
+    machine = fit(learned, Labelled(_ink(pool["digits"]), pool["labels"]), plan, progress)
+    return arrays_of(machine)
+
+
+def _negatives(learned: Labelled, settings: Settings, bars: Progress) -> Arrays:
+    """See pictures without a digit, and with several."""
+    bar = bars.add_task("negatives", total=len(KINDS), note="")
+    pixels, seen = _pixels(learned), []
+    for number, kind in enumerate(KINDS):
+        seen.append(foreign_pool(kind, settings.negatives, "train", pixels, (settings.plan.seed, number)))
+        bars.advance(bar)
+    return {
+        "digits": np.concatenate([part.digits for part in seen]),
+        "evidence": np.concatenate([part.evidence for part in seen]),
+    }
+
+
+def _reject(machine: Machine, learned: Labelled, pool: Arrays, against: Arrays, bars: Progress) -> Arrays:
+    """Fit the eleventh machine, on clean and disturbed digits against all negatives."""
+    bar = bars.add_task("reject", total=EPOCHS, note="")
+    chosen = np.random.default_rng(0).permutation(len(learned))[: len(pool["labels"]) // 2]
+    clean = look_everywhere([png(digit) for digit in _pixels(learned.part(chosen))])
+    positive = Examples(_ink(clean.digits), clean.evidence).joined(Examples(_ink(pool["digits"]), pool["evidence"]))
+    negative = Examples(_ink(against["digits"]), against["evidence"])
+    return arrays_of(fit_reject(machine, positive, negative, lambda: bars.advance(bar)))
+
+
+def _save(machine: Machine, held_out: Labelled, settings: Settings, folder: Path) -> Model:
+    """Calibrate on the digits that were held out, save, and state in the manifest what was measured on them."""
+    seen = look_everywhere([png(digit) for digit in _pixels(held_out)])
+    features = describe(_ink(seen.digits))
+    scores = machine.scores(features)
+    machine = replace(machine, temperature=fit_temperature(scores[:, :DIGITS], held_out.labels))
+    machine = machine_of(compact.to_arrays(machine))  # what the file holds is what is measured
+    decision = machine.decide(features, seen.evidence)
+    confidence = decision.probabilities.max(axis=1)
+    thresholds = Thresholds(
+        confidence=threshold_for_share(confidence, _UNSURE_AS_DOUBTFUL),
+        digitness=threshold_for_share(decision.digitness, _UNSURE_AS_NO_DIGIT),
+    )
+    figures = judge([decision], thresholds, held_out.labels).figures()
+    about = {
+        "kind": compact.KIND,
+        "name": settings.name,
+        "version": settings.version,
+        "settings": asdict(settings),
+        "thresholds": {
+            **asdict(thresholds),
+            "coverage_pct": round(100 - figures["unsure_pct"], 4),
+            "error_pct_recognised": figures["error_pct_recognised"],
+        },
+        "held_out": figures,
+    }
+    return model.save(folder, compact.to_arrays(machine), thresholds, about)
+
+
+def _pixels(data: Labelled) -> NDArray[np.uint8]:
+    return np.rint(data.digits * 255).astype(np.uint8)
+
+
+def _ink(pixels: NDArray[np.uint8]) -> Floats:
+    return pixels.astype(np.float32) / np.float32(255)

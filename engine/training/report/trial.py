@@ -1,0 +1,138 @@
+"""Everything that the card tells about a model, measured on digits that it has not learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+
+from engine.canvas.pipeline import Canvas
+from engine.model.classifier import Classifier, doubts
+from engine.model.svm import Decision, Floats
+from engine.training.data.disturb import DISTURBANCES, disturb
+from engine.training.data.labelled import Labelled
+from engine.training.data.negatives import KINDS
+from engine.training.data.rendered import Seen, foreign_pool, look_everywhere, png
+from engine.training.report.evaluate import judge
+from engine.training.report.measure import Judged, auroc, interval_pct, resampled_interval
+
+_SEED: Final = 20_000  # training starts from small seeds: nothing that is drawn here was drawn there
+_CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What was measured."""
+
+    clean: Judged
+    pixels: NDArray[np.uint8]
+    """(n, 28, 28): the clean digits."""
+    digitness: Floats
+    """(n,): of the clean digits."""
+    robustness: dict[str, Judged]
+    """By kind of disturbance."""
+    foreign: dict[str, Decision]
+    """By kind of picture without a digit."""
+    recognised_foreign: dict[str, NDArray[np.bool_]]
+    """Which of these came out as a digit."""
+    other_format: Judged
+    """scikit-learn's 8x8 digits, of other hands: never trained on."""
+
+    def reject_figures(self) -> dict[str, dict[str, Any]]:
+        """For each kind of negative: n, AUROC against the clean digits, share that is recognised."""
+        return {
+            kind: {
+                "n": len(decision.digitness),
+                "auroc": round(auroc(self.digitness, decision.digitness), 5),
+                "auroc_interval": self._auroc_interval(decision.digitness),
+                "recognised_pct": round(100 * float(self.recognised_foreign[kind].mean()), 2),
+                "recognised_pct_interval": interval_pct(
+                    int(self.recognised_foreign[kind].sum()), len(decision.digitness)
+                ),
+            }
+            for kind, decision in self.foreign.items()
+        }
+
+    def _auroc_interval(self, foreign: Floats) -> list[float] | None:
+        """Resample the pictures without a digit: of the digits there are so many more that they hardly matter."""
+        return resampled_interval(lambda drawn: auroc(self.digitness, foreign[drawn]), len(foreign))
+
+
+def run_trial(
+    classifier: Classifier, held_out: Labelled, disturbed: int, foreign: int, advance: Callable[[], None]
+) -> Trial:
+    """Measure a model.
+
+    Parameters
+    ----------
+    classifier
+        The model.
+    held_out
+        Digits that it has not learned from.
+    disturbed
+        How many of them are disturbed in each way.
+    foreign
+        Pictures without a digit, of each kind of the set made for testing.
+    advance
+        Called after each of `steps()` steps.
+    """
+    pixels = np.rint(held_out.digits * 255).astype(np.uint8)
+    clean = _decide(classifier, look_everywhere([png(digit) for digit in pixels]))
+    advance()
+    robustness = {}
+    for number, kind in enumerate(DISTURBANCES):
+        pictures = disturb(kind, pixels[:disturbed], np.random.default_rng((_SEED, number)))
+        decisions = _decide(classifier, look_everywhere(pictures))
+        robustness[kind] = judge(decisions, classifier.thresholds, held_out.labels[:disturbed])
+        advance()
+    against = {}
+    for number, kind in enumerate(KINDS):
+        against[kind] = _joined(_decide(classifier, foreign_pool(kind, foreign, "test", pixels, (_SEED, number))))
+        advance()
+    return Trial(
+        clean=judge(clean, classifier.thresholds, held_out.labels),
+        pixels=pixels,
+        digitness=_joined(clean).digitness,
+        robustness=robustness,
+        foreign=against,
+        recognised_foreign={
+            kind: ~np.logical_or(*doubts(decision, classifier.thresholds)) for kind, decision in against.items()
+        },
+        other_format=_other_format(classifier),
+    )
+
+
+def steps() -> int:
+    """Count how often `run_trial` will call `advance`."""
+    return 1 + len(DISTURBANCES) + len(KINDS)
+
+
+def _decide(classifier: Classifier, seen: Seen) -> list[Decision]:
+    """Decide on many digits, as many at a time as the service does."""
+    return [
+        classifier.decide(
+            Canvas(
+                seen.digits[first : first + _CHUNK].astype(np.float32) / np.float32(255),
+                seen.evidence[first : first + _CHUNK],
+            )
+        )
+        for first in range(0, len(seen.digits), _CHUNK)
+    ]
+
+
+def _joined(decisions: Sequence[Decision]) -> Decision:
+    return Decision(
+        np.concatenate([decision.labels for decision in decisions]),
+        np.concatenate([decision.probabilities for decision in decisions]),
+        np.concatenate([decision.digitness for decision in decisions]),
+    )
+
+
+def _other_format(classifier: Classifier) -> Judged:
+    bunch = load_digits()
+    pictures = [png(np.rint(image * (255 / 16)).astype(np.uint8)) for image in bunch.images]
+    return judge(_decide(classifier, look_everywhere(pictures)), classifier.thresholds, bunch.target.astype(np.int64))

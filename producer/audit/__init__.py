@@ -1,0 +1,1 @@
+"""The proof that every request has its results: once, in order."""

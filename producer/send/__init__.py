@@ -1,0 +1,1 @@
+"""Files to records, and the results that come back for them."""

@@ -1,0 +1,367 @@
+"""Who is suspected, who is condemned, and when the service itself is at fault: with workers that die by the script.
+
+That real workers die as these do is the business of tests/fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Callable
+from typing import cast
+
+import msgspec
+import pytest
+
+from consumer.memory_budget import Budget
+from consumer.observe.metrics import Metrics
+from consumer.settings import PacingSettings
+from consumer.workers.pinned_model import PinnedModel
+from consumer.workers.pool import Workers
+from consumer.workers.process import WorkerDied, WorkerNotStarted, WorkerSpec
+from consumer.workers.protocol import WHOLE_RECORD, Answer, Answers, DeadLetter, Task, Timings
+from consumer.workers.quarantine import NOWHERE, Pool
+from contract.errors import ErrorCode
+from engine.limits import Limits
+from tests.harness.waiting import eventually
+from transport.errors import Fatal, leaves
+
+SPEC = WorkerSpec(cast("PinnedModel", None), dataclasses.asdict(Limits()), 0, 0, 10, 60)
+
+
+class ScriptedWorker:
+    """Does what the payloads say: an item a word, `good`, `internal`, or what ends the worker.
+
+    `late-…` does so while the batch is classified at once, unless its items go one by one.
+    """
+
+    batches: list[list[int]]
+    """The offsets of every batch that any worker was given."""
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def started(cls, _: WorkerSpec, *_more: object) -> AsyncIterator[ScriptedWorker]:
+        yield cls()
+
+    @property
+    def pid(self) -> int:
+        return id(self)
+
+    async def ended_idle(self) -> None:
+        await asyncio.Event().wait()
+
+    async def answer(self, tasks: list[Task], progressed: Callable[[], None]) -> Answers:
+        self.batches.append([task.offset for task in tasks])
+        await asyncio.sleep(0)
+        progressed()
+        together = [word for task in tasks if not task.one_by_one for word in task.payload.decode().split()]
+        if "late-crash" in together:
+            raise WorkerDied("it crashed", ErrorCode.WORKER_CRASHED, None, together=True)
+        if "late-hang" in together:
+            raise WorkerDied("it hung", ErrorCode.WORKER_TIMEOUT, None, together=True)
+        return Answers([_answer(index, task) for index, task in enumerate(tasks)], Timings(0, 0, 0))
+
+
+def _answer(index: int, task: Task) -> Answer:
+    if WHOLE_RECORD in task.condemned:
+        return Answer([b"{}"], [_letter(0, task.condemned[WHOLE_RECORD])], 0, 0, 2)
+    letters = []
+    words = task.payload.decode().split()
+    for item, word in enumerate(words):
+        if item in task.condemned:
+            letters.append(_letter(item, task.condemned[item]))
+        elif word == "internal":
+            letters.append(_letter(item, str(ErrorCode.INTERNAL_ERROR)))
+        elif word in ("crash", "late-crash"):
+            raise WorkerDied("it crashed", ErrorCode.WORKER_CRASHED, (index, item))
+        elif word in ("hang", "late-hang"):
+            raise WorkerDied("it hung", ErrorCode.WORKER_TIMEOUT, (index, item))
+        elif word == "never-begun":
+            raise WorkerDied("it ended before its batch", ErrorCode.WORKER_CRASHED, None)
+    return Answer([b"{}"] * len(words), letters, len(words) - len(letters), 0, 2 * len(words))
+
+
+def _letter(item: int, code: str) -> DeadLetter:
+    return DeadLetter(item, 1, None, code, "", True, None, None)
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    given: list[list[int]] = []
+    monkeypatch.setattr(ScriptedWorker, "batches", given, raising=False)
+    monkeypatch.setattr("consumer.workers.pool.WorkerProcess", ScriptedWorker)
+    return given
+
+
+@contextlib.asynccontextmanager
+async def running(
+    *, workers: int = 2, service_faults: int = 10, canary: str = "good", **pacing: int
+) -> AsyncIterator[Pool]:
+    kept = Workers(SPEC, PacingSettings(**pacing), count=workers, metrics=Metrics(), budget=Budget(1024 * 1024))
+    keeping = asyncio.create_task(kept.run())
+    await kept.ready()
+    try:
+        yield Pool(kept, canary.encode(), service_faults=service_faults)
+    finally:
+        keeping.cancel()
+        await asyncio.wait({keeping})
+
+
+def batch(*payloads: str, first: int = 0) -> list[Task]:
+    return [
+        Task(payload.encode(), "requests", 0, offset, 0, 0, None, None)
+        for offset, payload in enumerate(payloads, start=first)
+    ]
+
+
+def failed(answers: list[Answer]) -> dict[int, list[tuple[int, str]]]:
+    """Give item and code of all that failed, by place."""
+    return {
+        place: [(letter.index, letter.code) for letter in answer.dead_letters]
+        for place, answer in enumerate(answers)
+        if answer.dead_letters
+    }
+
+
+@pytest.mark.usefixtures("batches")
+async def test_the_guilty_fail_and_everyone_else_comes_through_in_order() -> None:
+    async with running() as pool:
+        answers = await pool.classify(batch("good", "crash", "good good", "hang", "good", "good crash good"))
+    assert failed(answers) == {1: [(0, "worker-crashed")], 3: [(0, "worker-timeout")], 5: [(1, "worker-crashed")]}
+    assert [len(answer.results) for answer in answers] == [1, 1, 2, 1, 1, 3]
+
+
+async def test_a_crash_is_proven_by_a_second_one_and_a_hang_at_once(batches: list[list[int]]) -> None:
+    async with running() as pool:
+        await pool.classify(batch("crash"))
+        assert batches == [[0], [0], [0]]  # suspected, condemned, answered
+        batches.clear()
+        await pool.classify(batch("hang"))
+        assert batches == [[0], [0]]  # condemned, answered
+
+
+async def test_a_worker_that_was_killed_from_outside_costs_nobody(
+    batches: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, deaths = ScriptedWorker.answer, [0]
+
+    async def killed_the_first_time(self: ScriptedWorker, tasks: list[Task], progressed: Callable[[], None]) -> Answers:
+        if deaths.pop():
+            raise WorkerDied("it was killed", ErrorCode.WORKER_CRASHED, (1, 0))
+        return await answer(self, tasks, progressed)
+
+    deaths[:] = [0, 0, 1]
+    monkeypatch.setattr(ScriptedWorker, "answer", killed_the_first_time)
+    async with running() as pool:
+        assert failed(await pool.classify(batch("good", "good", "good"))) == {}
+    assert sorted(batches) == [[0, 2], [1]]
+
+
+@pytest.mark.usefixtures("batches")
+async def test_what_happens_to_many_items_at_once_is_put_down_to_none_until_they_go_one_by_one() -> None:
+    async with running(service_faults=3) as pool:
+        for _ in range(2):
+            answers = await pool.classify(batch("good late-crash good", "good", "late-hang", "good good"))
+            assert failed(answers) == {0: [(1, "worker-crashed")], 2: [(0, "worker-timeout")]}
+
+
+async def test_batches_that_shared_a_worker_go_apart_after_a_death_of_many_at_once(batches: list[list[int]]) -> None:
+    async with running(workers=1) as pool:
+        ends = await asyncio.gather(
+            *(pool.classify(batch(words, first=10 * n)) for n, words in enumerate(["good", "late-hang", "good"]))
+        )
+    assert [failed(answers) for answers in ends] == [{}, {0: [(0, "worker-timeout")]}, {}]
+    assert batches[0] == [0, 10, 20]
+
+
+@pytest.mark.usefixtures("batches")
+async def test_a_record_with_more_poison_than_is_borne_is_lost_as_a_whole() -> None:
+    async with running() as pool:
+        borne, lost = await pool.classify(batch("hang hang good hang", "hang hang good hang hang"))
+    assert [letter.index for letter in borne.dead_letters] == [0, 1, 3]
+    assert len(borne.results) == 4
+    assert [(letter.code, len(lost.results)) for letter in lost.dead_letters] == [("worker-timeout", 1)]
+
+
+async def test_waiting_batches_share_a_worker_up_to_the_size_of_one(batches: list[list[int]]) -> None:
+    async with running(workers=1, chunk_records=4) as pool:
+        small = [pool.classify(batch("good", "good", first=first)) for first in (0, 10, 20)]
+        assert [failed(answers) for answers in await asyncio.gather(*small)] == [{}, {}, {}]
+    assert batches == [[0, 1, 10, 11], [20, 21]]
+
+
+async def test_batches_that_shared_a_worker_with_poison_come_through(batches: list[list[int]]) -> None:
+    async with running(workers=1) as pool:
+        ends = await asyncio.gather(
+            *(
+                pool.classify(batch(*words.split(), first=10 * n))
+                for n, words in enumerate(["good good", "good hang", "good"])
+            )
+        )
+    assert [failed(answers) for answers in ends] == [{}, {1: [(0, "worker-timeout")]}, {}]
+    assert batches[0] == [0, 1, 10, 11, 20]
+
+
+async def test_a_batch_whose_lane_has_ended_is_not_given_to_a_worker(batches: list[list[int]]) -> None:
+    async with running(workers=1) as pool:
+        ended = asyncio.create_task(pool.classify(batch("good", first=7)))
+        await asyncio.sleep(0)
+        ended.cancel()
+        await pool.classify(batch("good"))
+    assert batches == [[0]]
+
+
+@pytest.mark.usefixtures("batches")
+@pytest.mark.parametrize("word", ["crash", "hang", "late-crash", "never-begun", "internal"])
+async def test_when_everything_fails_the_service_is_at_fault(word: str) -> None:
+    answered: list[list[Answer]] = []
+
+    async def classify_all(pool: Pool) -> None:
+        async def classify(offset: int) -> None:
+            answered.append(await pool.classify(batch(word, first=offset)))
+
+        async with asyncio.TaskGroup() as group:
+            for offset in range(50):
+                group.create_task(classify(offset))
+
+    async with running(service_faults=10, canary=word) as pool:
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await classify_all(pool)
+    fatal = leaves(caught.value)[0]
+    assert isinstance(fatal, Fatal)
+    assert str(fatal).startswith("10 items in a row failed alone (last: ")
+    assert len(answered) < 10
+
+
+@pytest.mark.usefixtures("batches")
+@pytest.mark.parametrize("word", ["crash", "hang", "late-crash", "internal"])
+@pytest.mark.parametrize("gap", [1, 20])
+async def test_any_number_of_poison_is_no_fault_of_the_service_while_it_reads_a_known_digit(
+    word: str, gap: int
+) -> None:
+    poison = range(0, 12 * gap, gap)
+    async with running(service_faults=3) as pool:
+        answers = await pool.classify(batch(*(word if place in poison else "good" for place in range(256))))
+    assert list(failed(answers)) == list(poison)
+
+
+@pytest.mark.usefixtures("batches")
+async def test_what_fails_without_being_touched_is_no_proof_that_workers_are_well() -> None:
+    refused = [msgspec.structs.replace(each, condemned={WHOLE_RECORD: "empty-record"}) for each in batch("good")]
+    async with running(service_faults=3, canary="crash") as pool:
+        for _ in range(2):
+            await pool.classify(batch("crash"))
+            await pool.classify(refused)
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await pool.classify(batch("crash"))
+    assert str(leaves(caught.value)[0]).startswith("3 items in a row failed alone")
+
+
+async def test_while_it_is_not_known_whose_fault_it_is_nobody_else_is_condemned(
+    batches: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, known = ScriptedWorker.answer, asyncio.Event()
+
+    async def ask_for_long(self: ScriptedWorker, tasks: list[Task], progressed: Callable[[], None]) -> Answers:
+        if tasks[0].partition == NOWHERE:
+            await known.wait()
+        return await answer(self, tasks, progressed)
+
+    monkeypatch.setattr(ScriptedWorker, "answer", ask_for_long)
+    async with running(service_faults=1) as pool:
+        ends = [asyncio.create_task(pool.classify(batch("hang", first=first))) for first in (3, 5)]
+        await eventually(lambda: batches.count([3]) + batches.count([5]), lambda tried: tried == 2)
+        assert not any(end.done() for end in ends)
+        known.set()
+        await asyncio.gather(*ends)
+    assert batches.count([3]) == batches.count([5]) == 2
+
+
+@pytest.mark.usefixtures("batches")
+async def test_failures_in_a_row_count_only_while_nothing_comes_through() -> None:
+    async with running(service_faults=3, canary="internal") as pool:
+        for words in ("internal", "crash", "good", "internal", "hang", "internal good", "hang", "crash"):
+            await pool.classify(batch(words))
+        with pytest.raises(Fatal, match=r"3 items in a row failed alone \(last: internal errors\)"):
+            await pool.classify(batch("internal"))
+
+
+async def test_one_death_is_one_fault_however_many_batches_shared_the_worker(
+    batches: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, deaths = ScriptedWorker.answer, [True]
+
+    async def ended_before_the_first(
+        self: ScriptedWorker, tasks: list[Task], progressed: Callable[[], None]
+    ) -> Answers:
+        if deaths:
+            deaths.clear()
+            raise WorkerDied("it ended before its batch", ErrorCode.WORKER_CRASHED, None)
+        return await answer(self, tasks, progressed)
+
+    monkeypatch.setattr(ScriptedWorker, "answer", ended_before_the_first)
+    async with running(workers=1, service_faults=2) as pool:
+        ends = await asyncio.gather(*(pool.classify(batch("good", first=first)) for first in range(5)))
+    assert [failed(answers) for answers in ends] == [{}] * 5
+    assert sorted(batches) == [[0], [1], [2], [3], [4]]
+
+
+@pytest.mark.usefixtures("batches")
+async def test_every_item_of_a_record_counts() -> None:
+    async with running(service_faults=5, canary="crash") as pool:
+        assert len(failed(await pool.classify(batch("hang crash hang")))) == 1
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await pool.classify(batch("hang crash hang"))
+    assert str(leaves(caught.value)[0]).startswith("5 items in a row failed alone (last: it crashed)")
+
+
+async def test_workers_that_do_not_start_end_the_service_after_three_attempts(
+    batches: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = []
+
+    @contextlib.asynccontextmanager
+    async def not_started(spec: WorkerSpec, *_more: object) -> AsyncIterator[ScriptedWorker]:
+        attempts.append(spec)
+        raise WorkerNotStarted("it ended before it was ready")
+        yield
+
+    monkeypatch.setattr(ScriptedWorker, "started", not_started)
+    monkeypatch.setattr("consumer.workers.pool.START_PAUSE_S", 0)
+    workers = Workers(SPEC, PacingSettings(), count=1, metrics=Metrics(), budget=Budget(1024 * 1024))
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await workers.run()
+    assert str(leaves(caught.value)[0]) == "worker processes do not start: it ended before it was ready"
+    assert len(attempts) == 3
+    assert batches == []
+
+
+async def test_workers_that_wait_for_the_first_to_compile_start_although_that_dies_meanwhile(
+    batches: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_attempts, loaded, waiting = 0, 0, 0
+
+    @contextlib.asynccontextmanager
+    async def started(
+        _: WorkerSpec, _on_compiling: object, may_load: asyncio.Event | None
+    ) -> AsyncIterator[ScriptedWorker]:
+        nonlocal first_attempts, loaded, waiting
+        if may_load is None:
+            await eventually(lambda: waiting == 2)
+            first_attempts += 1
+            if first_attempts < 3:
+                raise WorkerNotStarted("it was killed while it compiled")
+        else:
+            waiting += 1
+            await may_load.wait()
+            assert loaded, "it compiles beside the first"
+        loaded += 1
+        yield ScriptedWorker()
+
+    monkeypatch.setattr(ScriptedWorker, "started", started)
+    monkeypatch.setattr("consumer.workers.pool.START_PAUSE_S", 0)
+    async with running(workers=3) as pool:
+        assert failed(await pool.classify(batch("good"))) == {}
+    assert (first_attempts, loaded) == (3, 3)
+    assert batches == [[0]]

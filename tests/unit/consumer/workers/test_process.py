@@ -1,0 +1,98 @@
+"""A worker that does not start, or does not speak as it should, is noticed and costs the service nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from consumer.workers import process
+from consumer.workers.pinned_model import PinnedModel
+from consumer.workers.process import WorkerDied, WorkerNotStarted, WorkerProcess, WorkerSpec
+from consumer.workers.protocol import LENGTH, FrameTooLongError, Ready, Task, body_bytes, frame
+from contract.errors import ErrorCode
+from models import default_model
+
+MEMORY_BYTES = 64 * 1024 * 1024
+LONG = LENGTH.pack(2**32 - 1)
+SPEAKS = """
+import socket, sys
+channel = socket.socket(fileno=int(sys.argv[1]))
+channel.recv(1)
+for word in sys.argv[2:]:
+    channel.sendall(bytes.fromhex(word))
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def spec() -> Iterator[WorkerSpec]:
+    model = PinnedModel.read(default_model())
+    yield WorkerSpec(model, {}, 0, MEMORY_BYTES, 10, 60)
+    model.close()
+
+
+def speaking(*words: bytes) -> Any:
+    """Give a worker that says these words as soon as it is spoken to, and then waits."""
+
+    async def spawn(*, channel: int, note: int, model: int) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", SPEAKS, str(channel), *(word.hex() for word in words)),
+            stdin=subprocess.PIPE,
+            pass_fds=(channel, note, model),
+        )
+
+    return spawn
+
+
+def test_a_length_that_no_frame_can_have_is_refused_before_anything_is_allocated() -> None:
+    assert body_bytes(LENGTH.pack(10), 10) == 10
+    with pytest.raises(FrameTooLongError, match="a frame of 4,294,967,295 bytes; at most 10 are possible"):
+        body_bytes(LONG, 10)
+
+
+async def test_a_worker_that_does_not_greet_in_time_has_not_started(
+    monkeypatch: pytest.MonkeyPatch, spec: WorkerSpec
+) -> None:
+    monkeypatch.setattr(process, "_spawn", speaking())
+    monkeypatch.setattr(process, "START_TIMEOUT_S", 0.1)
+    with pytest.raises(WorkerNotStarted, match=r"was not ready in 0\.1 s"):
+        async with WorkerProcess.started(spec, lambda _: None):
+            pytest.fail("it started")
+
+
+async def test_a_worker_whose_greeting_is_too_long_has_not_started(
+    monkeypatch: pytest.MonkeyPatch, spec: WorkerSpec
+) -> None:
+    monkeypatch.setattr(process, "_spawn", speaking(LONG))
+    with pytest.raises(WorkerNotStarted, match="sent no greeting: a frame of 4,294,967,295 bytes"):
+        async with WorkerProcess.started(spec, lambda _: None):
+            pytest.fail("it started")
+
+
+async def test_a_worker_whose_answer_is_longer_than_its_memory_has_died(
+    monkeypatch: pytest.MonkeyPatch, spec: WorkerSpec
+) -> None:
+    monkeypatch.setattr(process, "_spawn", speaking(bytes(frame(Ready())), LONG))
+    async with WorkerProcess.started(spec, lambda _: None) as worker:
+        with pytest.raises(WorkerDied, match="sent a frame of 4,294,967,295 bytes") as caught:
+            await worker.answer([Task(b"", "requests", 0, 0, 0, 0, None, None)], lambda: None)
+    assert caught.value.code is ErrorCode.WORKER_CRASHED
+
+
+@pytest.mark.parametrize("lacks", ["socket.socketpair", "os.memfd_create", "asyncio.create_subprocess_exec"])
+async def test_what_the_machine_lacks_for_a_worker_is_a_start_that_failed(
+    monkeypatch: pytest.MonkeyPatch, spec: WorkerSpec, lacks: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(lacks, fail)
+    with pytest.raises(WorkerNotStarted, match=r"a worker cannot be started: \[Errno 24\] Too many open files"):
+        async with WorkerProcess.started(spec, lambda _: None):
+            pytest.fail("it started")

@@ -1,0 +1,105 @@
+"""Frames between service and workers come out as they went in; the note tells where a worker is."""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+import pytest
+
+from consumer.workers.protocol import (
+    ANSWERS,
+    GREETING,
+    LENGTH,
+    START,
+    TASKS,
+    Answer,
+    Answers,
+    Compiling,
+    DeadLetter,
+    Note,
+    Ready,
+    Refusal,
+    Start,
+    Task,
+    Timings,
+    frame,
+)
+from engine.progress import Progress
+
+
+def body(framed: bytearray) -> bytes:
+    (length,) = LENGTH.unpack_from(framed)
+    assert len(framed) == LENGTH.size + length
+    return bytes(framed[LENGTH.size :])
+
+
+def test_tasks_come_out_as_they_went_in() -> None:
+    tasks = [
+        Task(
+            b"\x00\xff" * 1_000,
+            "requests",
+            3,
+            2**40,
+            -1,
+            2_000,
+            "order-7",
+            "sieben.png",
+            {0: "worker-crashed"},
+            "f" * 32,
+            9,
+        ),
+        Task(b"", "requests", 0, 0, 0, 0, None, None, {-1: "empty-record"}),
+        Task(b"PK", "requests", 0, 0, 0, 0, None, None, begin=Progress(3, 10, 2**30, 7)),
+    ]
+    assert TASKS.decode(body(frame(tasks))) == tasks
+
+
+def test_answers_come_out_as_they_went_in() -> None:
+    letter = DeadLetter(1, 2, "a.png", "damaged-image", "It is damaged.", False, b"\xff", None)
+    answers = Answers([Answer([b"{}", b"{}"], [letter], 1, 0, 5)], Timings(0.1, 0.2, 0.3), Progress(2, 3, 2**30, 7))
+    assert ANSWERS.decode(body(frame(answers))) == answers
+
+
+@pytest.mark.parametrize("greeting", [Ready(), Refusal("the model is damaged"), Compiling(3, 70)])
+def test_a_worker_greets_or_refuses(greeting: Ready | Refusal | Compiling) -> None:
+    assert GREETING.decode(body(frame(greeting))) == greeting
+    start = Start("models/digits", b"{}", {"pixels": 1}, 2**24, 2**30, 60)
+    assert START.decode(body(frame(start))) == start
+
+
+def test_what_is_no_answer_is_refused() -> None:
+    for nonsense in (b"", b"\xff", msgspec.msgpack.encode([]), msgspec.msgpack.encode({"answers": 1})):
+        with pytest.raises(msgspec.DecodeError):
+            ANSWERS.decode(nonsense)
+
+
+def test_a_cleared_note_names_no_item() -> None:
+    note = Note(memoryview(bytearray(Note.SIZE_BYTES)))
+    note.clear()
+    assert note.position() is None
+
+
+def test_service_and_worker_see_the_same_note() -> None:
+    memory = memoryview(bytearray(Note.SIZE_BYTES))
+    service, worker = Note(memory), Note(memory)
+    service.clear()
+    worker.write(2, 499)
+    assert service.position() == (2, 499)
+    worker.write_together()
+    assert (service.position(), service.is_together()) == (None, True)
+    service.clear()
+    assert (service.position(), service.is_together()) == (None, False)
+
+
+def test_every_note_is_progress_also_on_the_same_item_and_after_it_was_cleared() -> None:
+    memory = memoryview(bytearray(Note.SIZE_BYTES))
+    service, worker = Note(memory), Note(memory)
+    seen = []
+    for _ in range(2):
+        service.clear()
+        seen.append(service.progress())
+        for _ in range(2):
+            worker.write(0, 0)
+            seen.append(service.progress())
+    assert all(one != other for one, other in itertools.pairwise(seen))

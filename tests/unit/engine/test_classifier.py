@@ -1,0 +1,83 @@
+"""Readings: what is published about a digit, and when it is unsure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from engine.canvas.pipeline import EVIDENCE, Canvas
+from engine.model import store as model
+from engine.model.canary import as_ink, canary_digits
+from engine.model.classifier import Classifier
+from engine.model.store import Thresholds
+from models import default_model
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return Classifier.load(default_model())
+
+
+def with_thresholds(confidence: float, digitness: float) -> Classifier:
+    return Classifier(replace(model.load(default_model()), thresholds=Thresholds(confidence, digitness)))
+
+
+def random_canvas(count: int) -> Canvas:
+    """Mixtures of two digits: readings of every confidence."""
+    rng = np.random.default_rng(0)
+    digits = as_ink(canary_digits())
+    mixed = np.maximum(digits[rng.integers(10, size=count)], digits[rng.integers(10, size=count)] * np.float32(0.6))
+    return Canvas(mixed, rng.random((count, len(EVIDENCE)), np.float32))
+
+
+def test_a_reading_names_the_likeliest_digit_and_its_probability(classifier: Classifier) -> None:
+    canvas = random_canvas(50)
+    decision = classifier.decide(canvas)
+    for reading, probabilities in zip(classifier.classify(canvas), decision.probabilities, strict=True):
+        assert reading.digit == probabilities.argmax()
+        assert (
+            reading.confidence == reading.probabilities[reading.digit] == pytest.approx(probabilities.max(), abs=1e-4)
+        )
+        assert sum(reading.probabilities) == pytest.approx(1, abs=5e-4)
+        assert all(round(value, 4) == value for value in reading.probabilities)
+
+
+def test_below_the_confidence_a_reading_is_unsure_and_says_why() -> None:
+    reading = with_thresholds(confidence=1.1, digitness=-1e9).classify(random_canvas(1))[0]
+    assert (reading.status, reading.reason) == ("unsure", "low-confidence")
+    assert reading.digit in range(10)
+
+
+def test_what_is_no_digit_is_unsure_for_that_reason_however_confident() -> None:
+    reading = with_thresholds(confidence=0.0, digitness=1e9).classify(random_canvas(1))[0]
+    assert (reading.status, reading.reason) == ("unsure", "not-a-digit")
+
+
+def test_above_both_thresholds_a_reading_is_recognised_without_a_reason() -> None:
+    reading = with_thresholds(confidence=0.0, digitness=-1e9).classify(random_canvas(1))[0]
+    assert (reading.status, reading.reason) == ("recognised", None)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 32, 100])
+def test_batches_of_any_size_give_the_same_digits_and_probabilities(classifier: Classifier, size: int) -> None:
+    canvas = random_canvas(100)
+    whole = classifier.decide(canvas)
+    for first in range(0, 100, size):
+        part = slice(first, first + size)
+        decision = classifier.decide(Canvas(canvas.digits[part], canvas.evidence[part]))
+        np.testing.assert_array_equal(decision.labels, whole.labels[part])
+        np.testing.assert_allclose(decision.probabilities, whole.probabilities[part], atol=1e-4)
+        np.testing.assert_allclose(decision.digitness, whole.digitness[part], atol=1e-3)
+
+
+def test_the_order_of_a_batch_does_not_matter(classifier: Classifier) -> None:
+    canvas, order = random_canvas(64), np.random.default_rng(1).permutation(64)
+    straight = classifier.decide(canvas).probabilities[order]
+    shuffled = classifier.decide(Canvas(canvas.digits[order], canvas.evidence[order])).probabilities
+    np.testing.assert_allclose(shuffled, straight, atol=1e-4)
+
+
+def test_no_pictures_give_no_readings(classifier: Classifier) -> None:
+    assert classifier.classify(classifier.see([])) == []

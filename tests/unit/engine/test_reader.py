@@ -1,0 +1,162 @@
+"""Payloads to outcomes: what is wrong with one image stays with that image."""
+
+from __future__ import annotations
+
+import io
+import random
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from engine import reader as reader_module
+from engine.codecs.decode import Admit, Picture, decode
+from engine.codecs.payload import Payload
+from engine.limits import Limits
+from engine.model.classifier import Classifier
+from engine.progress import BEGINNING
+from engine.reader import Outcome, Reader
+from models import default_model
+
+DATA = Path(__file__).parents[2] / "data"
+DIGITS = sorted((DATA / "digits").glob("*.png"))
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader(Classifier.load(default_model()), Limits())
+
+
+def packed(entries: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def digit_of(outcome: Outcome) -> int | None:
+    return outcome.reading.digit if outcome.reading else None
+
+
+def test_digits_are_read_as_their_labels_say(reader: Reader) -> None:
+    outcomes = reader.read([path.read_bytes() for path in DIGITS])
+    assert [digit_of(outcome) for (outcome,) in outcomes] == [int(path.name[0]) for path in DIGITS]
+
+
+def test_a_photo_of_a_digit_is_read(reader: Reader) -> None:
+    ((outcome,),) = reader.read([(DATA / "photo_7.jpg").read_bytes()])
+    assert digit_of(outcome) == 7
+
+
+def test_a_drawing_without_a_digit_is_not_recognised(reader: Reader) -> None:
+    ((outcome,),) = reader.read([(DATA / "no_digit.png").read_bytes()])
+    assert outcome.reading is not None
+    assert outcome.reading.status == "unsure"
+
+
+def test_an_archive_gives_its_images_in_its_own_order(reader: Reader) -> None:
+    entries = {path.name: path.read_bytes() for path in reversed(DIGITS)}
+    (outcomes,) = reader.read([packed(entries)])
+    assert [outcome.name for outcome in outcomes] == list(entries)
+    assert [digit_of(outcome) for outcome in outcomes] == [int(name[0]) for name in entries]
+
+
+def test_an_archive_with_one_bad_entry_loses_that_entry_alone(reader: Reader) -> None:
+    good, bad = DIGITS[0].read_bytes(), (DATA / "damaged.png").read_bytes()
+    (outcomes,) = reader.read([packed({"a.png": good, "b.png": bad, "c.png": good})])
+    assert [outcome.error.code if outcome.error else None for outcome in outcomes] == [None, "damaged-image", None]
+    assert outcomes[1].data == bad
+    assert outcomes[0].data is None
+
+
+def test_what_fails_is_not_kept_in_memory(reader: Reader) -> None:
+    damaged = (DATA / "damaged.png").read_bytes() + random.Random(0).randbytes(1_000) * 100  # noqa: S311  # no secret
+    archive = packed({f"{number}.png": damaged for number in range(200)})
+    tracemalloc.start()
+    try:
+        (outcomes,) = reader.read([archive])
+        kept_bytes, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert {outcome.error.code for outcome in outcomes if outcome.error} == {"damaged-image"}
+    come_out_bytes = sum(len(outcome.data or b"") for outcome in outcomes)
+    assert come_out_bytes < 1_000_000, "the others are left out"
+    assert kept_bytes < come_out_bytes + 1_000_000
+    assert most_bytes < come_out_bytes + 2_000_000
+
+
+def test_a_payload_that_is_lost_as_a_whole_is_one_outcome_beside_the_others(reader: Reader) -> None:
+    outcomes = reader.read([b"", DIGITS[0].read_bytes(), b"nothing known"])
+    codes = [[outcome.error.code if outcome.error else None for outcome in one] for one in outcomes]
+    assert codes == [["empty-record"], [None], ["unknown-format"]]
+
+
+def test_a_failed_image_that_was_no_archive_entry_keeps_no_copy_of_its_bytes(reader: Reader) -> None:
+    ((outcome,),) = reader.read([(DATA / "damaged.png").read_bytes()])
+    assert outcome.error is not None
+    assert outcome.data is None
+
+
+def test_a_decoder_that_fails_in_an_unforeseen_way_costs_one_image(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = DIGITS[1].read_bytes()
+
+    def failing(data: bytes, limits: Limits, admit: Admit) -> Picture:
+        if data == bad:
+            raise RuntimeError("unforeseen")
+        return decode(data, limits, admit)
+
+    monkeypatch.setattr(reader_module, "decode", failing)
+    outcomes = reader.read([DIGITS[0].read_bytes(), bad, DIGITS[2].read_bytes()])
+    codes = [outcome.error.code if outcome.error else None for (outcome,) in outcomes]
+    assert codes == [None, "internal-error", None]
+
+
+def test_running_out_of_memory_costs_one_image(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(_data: bytes, _limits: Limits, _admit: Admit) -> Picture:
+        raise MemoryError
+
+    monkeypatch.setattr(reader_module, "decode", failing)
+    ((outcome,),) = reader.read([DIGITS[0].read_bytes()])
+    assert outcome.error is not None
+    assert outcome.error.code == "out-of-memory"
+
+
+def test_an_archive_that_has_been_begun_does_not_fail_as_a_whole(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> Payload:
+        raise MemoryError
+
+    monkeypatch.setattr(reader_module, "open_payload", failing)
+    archive = packed({path.name: path.read_bytes() for path in DIGITS[:3]})
+    ((outcome,),) = reader.read([archive])
+    assert outcome.error is not None
+    with pytest.raises(MemoryError):  # some of its items are answered: the worker ends, and all is done again
+        reader.read_on([archive], begin=[BEGINNING._replace(items=2)])
+
+
+def test_each_item_is_announced_before_it_is_touched(reader: Reader) -> None:
+    announced: list[tuple[int, int]] = []
+    archive = packed({path.name: path.read_bytes() for path in DIGITS[:3]})
+    reader.read_on([DIGITS[0].read_bytes(), archive], on_item=lambda payload, item: announced.append((payload, item)))
+    assert list(dict.fromkeys(announced)) == [(0, 0), (1, 0), (1, 1), (1, 2)]
+
+
+def test_more_images_than_one_chunk_come_out_as_they_would_alone(reader: Reader) -> None:
+    payloads = [path.read_bytes() for path in DIGITS] * 8  # 320 images: more than one chunk of 256
+    together = reader.read(payloads)
+    alone = [reader.read([payload])[0] for payload in payloads[: len(DIGITS)]]
+    for i, (outcome,) in enumerate(together):
+        expected = alone[i % len(DIGITS)][0].reading
+        assert outcome.reading is not None
+        assert expected is not None
+        assert outcome.reading.digit == expected.digit
+        assert outcome.reading.probabilities == pytest.approx(expected.probabilities, abs=1e-4)
+
+
+def test_no_payloads_give_no_outcomes(reader: Reader) -> None:
+    assert reader.read([]) == []

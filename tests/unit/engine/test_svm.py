@@ -1,0 +1,86 @@
+"""The decision, held against the formula written out in double precision."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from engine.model.svm import DIGITS, Machine, softmax
+
+FEATURES, DIRECTIONS, CENTRES, EVIDENCE = 12, 5, 40, 3
+
+
+@pytest.fixture
+def machine() -> Machine:
+    rng = np.random.default_rng(1)
+
+    def some(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        return rng.standard_normal(shape, np.float32)
+
+    return Machine(
+        projection=some(FEATURES, DIRECTIONS),
+        offset=some(DIRECTIONS),
+        centres=some(CENTRES, DIRECTIONS),
+        widths=np.exp(some(CENTRES) - np.float32(2)),
+        weights=some(CENTRES, DIGITS + 1),
+        bias=some(DIGITS + 1),
+        evidence_weights=some(EVIDENCE),
+        evidence_floor=np.full(EVIDENCE, -0.5, np.float32),
+        evidence_ceiling=np.full(EVIDENCE, 0.5, np.float32),
+        temperature=1.5,
+    )
+
+
+def test_similarities_are_gaussian_kernels_of_the_projected_features(machine: Machine) -> None:
+    features = np.random.default_rng(2).standard_normal((7, FEATURES)).astype(np.float32)
+    points = features.astype(float) @ machine.projection - machine.offset
+    squares = ((points[:, None] - machine.centres[None]) ** 2).sum(axis=-1)
+    np.testing.assert_allclose(machine.similarities(features), np.exp(-machine.widths * squares), atol=2e-6)
+
+
+def test_probabilities_are_a_softmax_over_the_temperature_and_sum_to_one(machine: Machine) -> None:
+    features = np.random.default_rng(3).standard_normal((7, FEATURES)).astype(np.float32)
+    evidence = np.random.default_rng(4).standard_normal((7, EVIDENCE)).astype(np.float32)
+    decision = machine.decide(features, evidence)
+    scores = machine.similarities(features).astype(float) @ machine.weights + machine.bias
+    expected = np.exp(scores[:, :DIGITS] / 1.5)
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(decision.probabilities, expected, atol=1e-5)
+    np.testing.assert_array_equal(decision.labels, expected.argmax(axis=1))
+    np.testing.assert_allclose(
+        decision.digitness, scores[:, DIGITS] + np.clip(evidence, -0.5, 0.5) @ machine.evidence_weights, atol=1e-4
+    )
+
+
+def test_a_higher_temperature_is_less_confident_of_the_same_digit(machine: Machine) -> None:
+    features = np.random.default_rng(5).standard_normal((7, FEATURES)).astype(np.float32)
+    evidence = np.zeros((7, EVIDENCE), np.float32)
+    cool, warm = (replace(machine, temperature=at).decide(features, evidence) for at in (0.5, 3.0))
+    np.testing.assert_array_equal(cool.labels, warm.labels)
+    assert (cool.probabilities.max(axis=1) > warm.probabilities.max(axis=1)).all()
+
+
+def test_scores_of_any_size_give_probabilities_without_overflow() -> None:
+    assert softmax(np.array([[1e4, 0.0, -1e4]], np.float32)).tolist() == [[1.0, 0.0, 0.0]]
+
+
+def test_nothing_in_gives_nothing_out(machine: Machine) -> None:
+    decision = machine.decide(np.zeros((0, FEATURES), np.float32), np.zeros((0, EVIDENCE), np.float32))
+    assert decision.probabilities.shape == (0, DIGITS)
+
+
+@pytest.mark.parametrize(
+    "name", [item.name for item in fields(Machine) if item.name not in {"projection", "temperature"}]
+)
+def test_arrays_that_do_not_belong_together_are_refused(machine: Machine, name: str) -> None:
+    array = getattr(machine, name)
+    wrong = array[None] if name == "evidence_weights" else array[:-1]  # of evidence any number is right
+    with pytest.raises(ValueError, match="must have shape"):
+        replace(machine, **{name: wrong})
+
+
+def test_a_temperature_of_zero_is_refused(machine: Machine) -> None:
+    with pytest.raises(ValueError, match="temperature must be above 0"):
+        replace(machine, temperature=0.0)

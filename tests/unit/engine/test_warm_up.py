@@ -1,0 +1,62 @@
+"""A warm worker compiles nothing any more: it could not keep the machine code, and an image would wait for it."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import itertools
+import pkgutil
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numba.core.registry import CPUDispatcher
+from PIL import Image
+
+import engine
+from engine.limits import Limits
+from engine.model.classifier import Classifier
+from engine.reader import Reader
+from models import default_model
+
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "F")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+ORIENTATION = 0x0112
+
+
+def pictures() -> Iterator[bytes]:
+    """Yield a picture of each size, mode, format and orientation that Pillow writes."""
+    for side, mode, kind, held in itertools.product((28, 400), MODES, FORMATS, (1, 3, 6)):
+        shape = np.full((side, side), 255, np.uint8)
+        shape[side // 4 : side // 2, side // 3 : side // 2] = 0
+        exif = Image.Exif()
+        exif[ORIENTATION] = held
+        packed = io.BytesIO()
+        try:
+            Image.fromarray(shape).convert(mode).save(packed, kind, exif=exif)
+        except (OSError, ValueError):  # not every format has every mode
+            continue
+        yield packed.getvalue()
+
+
+def compiled_signatures() -> dict[str, int]:
+    names = [f"engine.{each.name}" for each in pkgutil.iter_modules(engine.__path__) if each.name != "__main__"]
+    modules = [importlib.import_module(name) for name in names]
+    loops = {id(each): each for module in modules for each in vars(module).values() if isinstance(each, CPUDispatcher)}
+    return {each.py_func.__qualname__: len(each.signatures) for each in loops.values()}
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    reader = Reader(Classifier.load(default_model()), Limits())
+    reader.warm_up()
+    return reader
+
+
+def test_after_the_warm_up_no_picture_makes_anything_compile(reader: Reader) -> None:
+    warm = compiled_signatures()
+    gallery = list(pictures())
+    assert len(gallery) > 100
+    outcomes = reader.read(gallery)
+    assert [outcome.error for (outcome,) in outcomes if outcome.error] == []
+    assert compiled_signatures() == warm

@@ -1,0 +1,108 @@
+"""Whatever Kafka does, or does not do, ends in one line."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+
+from producer.display import complain
+from transport import clients
+from transport.admin.reachability import NobodyError, RefusedError
+from transport.clients import within
+from transport.errors import KafkaProblem
+from transport.settings.kafka import KafkaSettings
+
+
+async def test_an_answer_that_does_not_come_is_waited_for_until_the_deadline() -> None:
+    with pytest.raises(KafkaProblem, match=r"^cannot read results: no answer within 0\.01 s$"):
+        async with within("read results", 0.01):
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KafkaConnectionError("[('10.0.0.1', 9092)]"), "no broker answers there"),
+        (TopicAuthorizationFailedError("t"), "this user may not do that with topic t (ACL)"),
+        (MessageSizeTooLargeError(), "the record is larger than the topic's max.message.bytes"),
+        (
+            ProducerFenced(),
+            "another with this transactional id took over, or the transaction took too long",
+        ),
+        (UnknownTopicOrPartitionError(), "UnknownTopicOrPartitionError: [Error 3] UnknownTopicOrPartitionError"),
+    ],
+)
+async def test_what_the_client_raises_is_said_in_words(error: KafkaError, words: str) -> None:
+    with pytest.raises(KafkaProblem) as caught:
+        async with within("send 'a.png'"):
+            raise error
+    assert str(caught.value) == f"cannot send 'a.png': {words}"
+
+
+async def test_an_interruption_stays_one() -> None:
+    inside = asyncio.Event()
+
+    async def wait() -> None:
+        async with within("wait"):
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(wait())
+    await inside.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_broker_that_is_starting_is_waited_for_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = iter([NobodyError("nobody"), NobodyError("nobody"), None])
+
+    async def meeting(_: object) -> None:
+        if (error := next(answers)) is not None:
+            raise error
+
+    monkeypatch.setattr(clients, "meet_brokers", meeting)
+    monkeypatch.setattr(clients, "MEETING_PAUSE_S", 0.01)
+    await clients.meet(KafkaSettings(wait_s=60), complain)
+    assert capsys.readouterr().err == "digit-producer: cannot reach Kafka at localhost:9092 yet: waiting up to 60 s\n"
+    assert next(answers, "all asked") == "all asked"
+
+
+async def test_a_broker_that_does_not_come_is_waited_for_no_longer_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    async def meeting(_: object) -> None:
+        asked.append(time.monotonic())
+        raise NobodyError("nobody")
+
+    monkeypatch.setattr(clients, "meet_brokers", meeting)
+    monkeypatch.setattr(clients, "MEETING_PAUSE_S", 0.05)
+    with pytest.raises(KafkaProblem, match="no broker answers there"):
+        await clients.meet(KafkaSettings(wait_s=0.2), complain)
+    assert len(asked) > 1
+    assert asked[-1] - asked[0] <= 0.2
+
+
+async def test_a_broker_that_refuses_us_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    async def meeting(_: object) -> None:
+        asked.append(1)
+        raise RefusedError("the password is wrong")
+
+    monkeypatch.setattr(clients, "meet_brokers", meeting)
+    with pytest.raises(KafkaProblem, match="the password is wrong"):
+        await clients.meet(KafkaSettings(wait_s=60), complain)
+    assert asked == [1]

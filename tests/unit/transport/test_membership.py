@@ -1,0 +1,85 @@
+"""Whoever was silent for a session asks the group before he does anything in its name."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from transport.membership import Membership, since_boot_s
+
+SESSION_S = 10.0
+
+
+class Group:
+    """Counts heartbeats; stands in for consumer, coordinator and subscription, and for the clock."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+        self.beats = 0
+        self.answers: list[bool] = []
+        self.takes_s = 0.0
+        self._coordinator = self
+        self._subscription = SimpleNamespace(subscription=None)
+
+    async def _do_heartbeat(self) -> bool:
+        self.beats += 1
+        self.now_s += self.takes_s
+        return self.answers.pop(0) if self.answers else True
+
+    def need_rejoin(self, _: Any) -> bool:
+        return False
+
+
+def joined() -> tuple[Group, Membership]:
+    group = Group()
+    return group, Membership(group, SESSION_S, clock=lambda: group.now_s)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others have no such clock")
+def test_its_clock_goes_on_while_the_machine_is_suspended() -> None:
+    before_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before_s <= since_boot_s() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+async def test_it_asks_once_and_is_sure_until_a_session_has_passed() -> None:
+    group, membership = joined()
+    await membership.sure()
+    group.now_s += SESSION_S - 0.1
+    await membership.sure()
+    assert group.beats == 1
+    group.now_s += 0.2
+    await membership.sure()
+    assert group.beats == 2
+
+
+async def test_the_clients_own_heartbeats_count_from_when_they_were_sent() -> None:
+    group, membership = joined()
+    group.takes_s = 3.0
+    assert await group._do_heartbeat()
+    group.now_s += SESSION_S - 3.1
+    await membership.sure()
+    assert group.beats == 1
+    group.now_s += 0.2
+    await membership.sure()
+    assert group.beats == 2
+
+
+async def test_a_heartbeat_that_is_refused_is_none() -> None:
+    group, membership = joined()
+    group.answers = [False, True]
+    await membership.sure()
+    assert group.beats == 2
+
+
+async def test_to_have_joined_is_good_news_and_no_proof() -> None:
+    group, membership = joined()
+    assert membership.silent_s > SESSION_S
+    membership.joined()
+    group.now_s += 2.0
+    assert membership.silent_s == 2.0
+    await membership.sure()
+    assert group.beats == 1

@@ -1,0 +1,1 @@
+"""All that knows the Kafka client: connections, membership, reading, transactions, administration."""

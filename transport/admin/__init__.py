@@ -1,0 +1,1 @@
+"""Questions to the cluster: who answers, what is there, what is allowed."""

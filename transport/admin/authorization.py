@@ -1,0 +1,121 @@
+"""What the service must be allowed to do: asked at the start, and told in one sentence when it is denied later.
+
+A right that only a dead letter needs would otherwise be missed in the middle of a night, weeks after the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    for_code,
+)
+from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, TxnOffsetCommitRequest
+
+from transport.admin.retry import ask
+from transport.errors import Fatal, describe
+from transport.settings.kafka import GroupSettings
+
+NOWHERE: Final = 2**31 - 1
+"""A partition that no topic has."""
+
+
+def transactional_id(settings: GroupSettings, partition: int) -> str:
+    """Name the producer of a partition of requests: the same in every instance, so that a new owner fences the old."""
+    return f"{settings.kafka.group_id}.{settings.topics.requests}.{partition}"
+
+
+async def check_sight(admin: AIOKafkaAdminClient, settings: GroupSettings, missing: Iterable[str]) -> None:
+    """Tell topics that may not be seen from those that are not there: a list of all topics leaves out both.
+
+    Raises
+    ------
+    Fatal
+        Names the rights that are missing.
+    """
+    # The public way to ask would create them.
+    answer = await _asked(admin, MetadataRequest(list(missing), allow_auto_topic_creation=False))
+    _raise_denials(
+        denial(for_code(code)(topic), topic_right="Read" if topic == settings.topics.requests else "Write")
+        for code, topic, *_ in answer.topics
+    )
+
+
+async def check_rights(admin: AIOKafkaAdminClient, settings: GroupSettings) -> None:
+    """Ask for a step of a transaction in a partition that does not exist.
+
+    The broker looks first whether the step is allowed, and then finds that there is no such partition: nothing
+    comes of it, whatever it answers.
+
+    Raises
+    ------
+    Fatal
+        Names the rights that are missing; without that to the transactional id, the broker tells of no other.
+    """
+    topics, unknown = settings.topics, (-1, -1)  # a producer that does not exist either
+    by_id = transactional_id(settings, 0)
+    targets = [(topics.predictions, [NOWHERE]), (topics.dead_letter, [NOWHERE])]
+    sources = [(topics.requests, [(NOWHERE, 0, "")])]
+    writing = await _asked(admin, AddPartitionsToTxnRequest(by_id, *unknown, targets))
+    # This step needs the right to read the topic whose offsets are committed.
+    reading = await _asked(admin, TxnOffsetCommitRequest(by_id, settings.kafka.group_id, *unknown, sources))
+    resources = {TransactionalIdAuthorizationFailed: by_id, GroupAuthorizationFailedError: settings.kafka.group_id}
+    _raise_denials(
+        denial(for_code(code)(resources.get(for_code(code), topic)), topic_right=right)
+        for answer, right in ((writing, "Write"), (reading, "Read"))
+        for topic, [(_, code)] in answer.errors
+    )
+
+
+async def unreadable_results(admin: AIOKafkaAdminClient, settings: GroupSettings) -> str | None:
+    """Say why results may not be read, None if they may."""
+    topic, group = settings.topics.predictions, settings.kafka.group_id
+    step = TxnOffsetCommitRequest(transactional_id(settings, 0), group, -1, -1, [(topic, [(NOWHERE, 0, "")])])
+    answer = await _asked(admin, step)
+    denials = (denial(for_code(code)(topic), topic_right="Read") for _, [(_, code)] in answer.errors)
+    return next(filter(None, denials), None)
+
+
+def denial(error: BaseException, *, topic_right: str = "Write") -> str | None:
+    """Say which right is missing, None if the error is another one.
+
+    Parameters
+    ----------
+    error
+        As aiokafka raises it.
+    topic_right
+        What was to be done with the topic, if it is about one: Write or Read.
+    """
+    name = _resource(error.args[0]) if error.args else "?"
+    if isinstance(error, TopicAuthorizationFailedError):
+        done = "written to" if topic_right == "Write" else "read"
+        return f"topic {name} may not be {done} (ACL: {topic_right} on the topic)"
+    if isinstance(error, GroupAuthorizationFailedError):
+        return f"group {name} may not be joined (ACL: Read on the group)"
+    if isinstance(error, TransactionalIdAuthorizationFailed):
+        return f"transactional id {name} may not be used (ACL: Write on ids that begin with the group's name and a dot)"
+    return None
+
+
+async def _asked(admin: AIOKafkaAdminClient, request: Any) -> Any:
+    try:
+        return await ask(lambda: admin._send_request(request))  # noqa: SLF001  # nothing public asks without doing
+    except (KafkaError, TimeoutError) as error:
+        raise Fatal(f"the broker does not tell what is allowed here: {describe(error)}") from error
+
+
+def _raise_denials(found: Iterable[str | None]) -> None:
+    missing = dict.fromkeys(sentence for sentence in found if sentence)  # several answers may tell of one right
+    if missing:
+        raise Fatal("; ".join(missing))
+
+
+def _resource(named: str | Iterable[str]) -> str:
+    return named if isinstance(named, str) else ", ".join(sorted(named))

@@ -1,0 +1,215 @@
+"""A look around the cluster before anything is sent or read: topics, their limits, group offsets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.coordinator.protocol import ConsumerProtocol
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupIdNotFound,
+    GroupLoadInProgressError,
+    KafkaConnectionError,
+    NodeNotReadyError,
+    NotCoordinatorForGroupError,
+    RequestTimedOutError,
+    TopicAlreadyExistsError,
+    for_code,
+)
+from aiokafka.protocol.commit import OffsetFetchRequest
+
+from contract.topics import TopicFound, TopicSettings
+from transport.clients import meet, opened, within
+from transport.errors import KafkaProblem
+from transport.settings.kafka import KafkaSettings
+
+UNLIMITED_BYTES: Final = 100 * 1024 * 1024
+"""What a broker takes in one request by default (socket.request.max.bytes): no record is larger."""
+RETRY_PAUSE_S: Final = 0.1
+
+_COORDINATOR_MOVES: Final = (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+    KafkaConnectionError,
+)
+"""Another broker takes the group's offsets over, or is about to have loaded them: it is over in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An instance of the service, or another reader in its group."""
+
+    member_id: str
+    client_id: str
+    host: str
+    partitions: frozenset[TopicPartition]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group as its coordinator describes it."""
+
+    state: str
+    """In Kafka's words: Stable, PreparingRebalance, CompletingRebalance, Empty, Dead."""
+    members: Sequence[Member]
+
+    def owner(self, partition: TopicPartition) -> Member | None:
+        """Return the member that a partition is assigned to."""
+        return next((member for member in self.members if partition in member.partitions), None)
+
+
+class Cluster:
+    """What is there. Owner: the task that opened it with `look_around`."""
+
+    def __init__(self, admin: AIOKafkaAdminClient, listed: Mapping[str, Sequence[Any]], where: str) -> None:
+        self._admin = admin
+        self._listed = listed
+        self._where = where
+
+    def partitions(self, topics: TopicSettings, role: str) -> list[TopicPartition]:
+        """Return the partitions of the topic in a role: a field of `TopicSettings`.
+
+        Raises
+        ------
+        KafkaProblem
+            There is no such topic.
+        """
+        name = getattr(topics, role)
+        if name not in self._listed:
+            near = difflib.get_close_matches(name, self._listed, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(self._listed)) or 'none'}"
+            variable = f"DIGITS_TOPICS__{role.upper()}"
+            raise KafkaProblem(
+                f"there is no topic {name!r} ({variable}) at {self._where} that this user may see (ACL); {hint}"
+            )
+        return [TopicPartition(name, number) for number in range(len(self._listed[name]))]
+
+    def partition_count(self, topic: str) -> int:
+        """Return how many partitions a topic has; 0 if there is no such topic that this user may see."""
+        return len(self._listed.get(topic, ()))
+
+    async def max_message_bytes(self, topic: str) -> int | None:
+        """Return the largest record batch the topic takes, None if this user may not know."""
+        name = "max.message.bytes"
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, {name: ""})
+        async with within(f"read the settings of topic {topic!r}"):
+            responses = await self._admin.describe_configs([resource])
+        for response in responses:
+            for _error, _message, _kind, _topic, entries in response.resources:
+                for key, value, *_ in entries:  # no entries without the right to read them
+                    if key == name:
+                        return int(value)
+        return None
+
+    async def topics_found(self, topics: TopicSettings) -> dict[str, TopicFound]:
+        """Describe those of our topics that exist, by name."""
+        names = [name for name in topics.by_role.values() if name in self._listed]
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        configs: dict[str, dict[str, str]] = {}
+        async with within("read the settings of the topics"):
+            for response in await self._admin.describe_configs(resources) if names else ():
+                configs |= {
+                    name: {key: value for key, value, *_ in entries}
+                    for error, _message, _kind, name, entries in response.resources
+                    if not error  # this user may not read them
+                }
+        return {
+            name: TopicFound(len(self._listed[name]), len(self._listed[name][0]["replicas"]), configs.get(name))
+            for name in names
+        }
+
+    async def create_topics(
+        self, configs: Mapping[str, Mapping[str, str]], *, partitions: int, replicas: int
+    ) -> list[str]:
+        """Create the topics that are missing, with their settings; return their names.
+
+        Raises
+        ------
+        KafkaProblem
+            The cluster refuses one.
+        """
+        missing = [
+            NewTopic(name, partitions, replicas, topic_configs=dict(settings))
+            for name, settings in configs.items()
+            if name not in self._listed
+        ]
+        async with within("create topics"):
+            answer = await self._admin.create_topics(missing)
+        for name, code, reason in answer.topic_errors:
+            if code and for_code(code) is not TopicAlreadyExistsError:  # it exists: made meanwhile, or not to be seen
+                raise KafkaProblem(f"topic {name!r} is refused by {self._where}: {reason or for_code(code).__name__}")
+        return [name for name, code, _ in answer.topic_errors if not code]
+
+    async def committed(self, group: str) -> dict[TopicPartition, int]:
+        """Return the offsets a consumer group has committed; empty if the group has none."""
+        async with within(f"read the offsets of group {group!r}"):
+            while True:
+                try:
+                    return await self._committed_now(group)
+                except _COORDINATOR_MOVES:
+                    await asyncio.sleep(RETRY_PAUSE_S)
+
+    async def group(self, name: str) -> Group:
+        """Describe a consumer group; one that does not exist is dead and has no members."""
+        async with within(f"read the members of group {name!r}"):
+            while True:
+                try:
+                    (answer,) = await self._admin.describe_consumer_groups([name])
+                    ((error, _, state, _, _, members, *_),) = answer.groups
+                    if error:
+                        raise for_code(error)(name)
+                    return Group(state, [_member(*member) for member in members])
+                except GroupIdNotFound:
+                    return Group("Dead", [])
+                except _COORDINATOR_MOVES:
+                    await asyncio.sleep(RETRY_PAUSE_S)
+
+    async def _committed_now(self, group: str) -> dict[TopicPartition, int]:
+        # Not the client's own `list_consumer_group_offsets`: it passes over the error of the group as a whole,
+        # and while a coordinator loads its offsets, a group would seem to have none.
+        coordinator = await self._admin.find_coordinator(group)
+        request = OffsetFetchRequest(group, None)
+        response = await self._admin._send_request(request, coordinator)  # noqa: SLF001  # see above
+        partitions = [(topic, *found) for topic, some in response.topics for found in some]
+        for code in (response.error_code, *(error_code for *_, error_code in partitions)):
+            if code:
+                raise for_code(code)(group)
+        return {TopicPartition(topic, number): offset for topic, number, offset, *_ in partitions if offset >= 0}
+
+
+@contextlib.asynccontextmanager
+async def look_around(kafka: KafkaSettings, notify: Callable[[str], None]) -> AsyncIterator[Cluster]:
+    """Connect and read the list of all topics.
+
+    All, since asking for a topic by its name creates it on a broker that is set to do so.
+
+    Raises
+    ------
+    KafkaProblem
+        Kafka cannot be reached.
+    """
+    await meet(kafka, notify)
+    admin = AIOKafkaAdminClient(**kafka.client_options())
+    async with opened(kafka, admin, admin.close):
+        async with within("read the list of topics"):
+            topics: list[dict[str, Any]] = await admin.describe_topics()
+        listed = {topic["topic"]: topic["partitions"] for topic in topics if not topic["is_internal"]}
+        yield Cluster(admin, listed, kafka.bootstrap_servers)
+
+
+def _member(member_id: str, client_id: str, host: str, _: bytes, assigned: bytes) -> Member:
+    """Read a member as the coordinator describes it; while the group rebalances nothing is assigned."""
+    assignment = ConsumerProtocol.ASSIGNMENT.decode(assigned).assignment if assigned else []
+    partitions = frozenset(TopicPartition(topic, number) for topic, numbers in assignment for number in numbers)
+    return Member(member_id, client_id, host.removeprefix("/"), partitions)

@@ -1,0 +1,171 @@
+"""The boundary to Kafka: clients that open and close in bounded time, and their errors as one line each.
+
+Every wait for Kafka stands inside `within`: aiokafka retries without limit where it could give up,
+and its `stop` may hang. What it raises leaves this module only as `KafkaProblem`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+
+from transport.admin.reachability import AdvertisedError, NobodyError, NoTokenError, RefusedError, meet_brokers
+from transport.errors import KafkaProblem
+from transport.reading.record_batch import read_untrusted
+from transport.settings.kafka import KafkaSettings
+from transport.shutdown import closed
+
+CONNECT_S: Final = 15.0
+"""How long reaching the brokers may take."""
+MEETING_PAUSE_S: Final = 0.5
+"""Between attempts to reach a broker that is starting."""
+ANSWER_S: Final = 30.0
+"""How long one step may take: a leader that moves is found again well within it."""
+STOP_S: Final = 5.0
+"""How long saying goodbye may take; the process ends all the same."""
+BATCH_BYTES: Final = 256 * 1024
+LINGER_MS: Final = 5
+
+_REFUSALS: Final[Mapping[type[KafkaError], str]] = {
+    TopicAuthorizationFailedError: "this user may not do that with topic {} (ACL)",
+    GroupAuthorizationFailedError: "this user may not do that with group {} (ACL)",
+    TransactionalIdAuthorizationFailed: "this user may not use transactional id {} (ACL)",
+    MessageSizeTooLargeError: "the record is larger than the topic's max.message.bytes",
+    ProducerFenced: "another with this transactional id took over, or the transaction took too long",
+}
+
+
+@contextlib.asynccontextmanager
+async def within(doing: str, seconds: float = ANSWER_S) -> AsyncIterator[None]:
+    """Give the body a deadline; `doing` completes the sentence "cannot …".
+
+    Raises
+    ------
+    KafkaProblem
+        The deadline has passed, aiokafka raised, or a broker does not let us in.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise KafkaProblem(f"cannot {doing}: no answer within {seconds:g} s") from error
+    except KafkaError as error:
+        raise KafkaProblem(f"cannot {doing}: {_explain(error)}") from error
+    except RefusedError as error:
+        raise KafkaProblem(f"cannot {doing}: {error}") from error
+
+
+async def meet(kafka: KafkaSettings, notify: Callable[[str], None]) -> None:
+    """Find out whether the brokers let us in: a client would only try again and again.
+
+    A broker that is starting is waited for, for `KafkaSettings.wait_s`; one that refuses us is not.
+
+    Parameters
+    ----------
+    kafka
+        Which brokers.
+    notify
+        Is given a sentence once, when the wait begins.
+    """
+    deadline_s = time.monotonic() + kafka.wait_s
+    waits = False
+    async with within(f"reach Kafka at {_where(kafka)}", kafka.wait_s + CONNECT_S):
+        while True:
+            try:
+                return await meet_brokers(kafka)
+            except NobodyError:
+                if time.monotonic() + MEETING_PAUSE_S > deadline_s:
+                    raise
+                if not waits:
+                    notify(f"cannot reach Kafka at {kafka.bootstrap_servers} yet: waiting up to {kafka.wait_s:g} s")
+                    waits = True
+            await asyncio.sleep(MEETING_PAUSE_S)
+
+
+@contextlib.asynccontextmanager
+async def opened(kafka: KafkaSettings, client: Any, stop: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Start an aiokafka client for the body, and stop it whatever happens."""
+    try:
+        async with within(f"reach Kafka at {_where(kafka)}", CONNECT_S):
+            await client.start()
+        yield
+    finally:
+        await closed(stop, STOP_S)
+
+
+@contextlib.asynccontextmanager
+async def open_producer(
+    kafka: KafkaSettings, *, max_request_bytes: int, **options: Any
+) -> AsyncIterator[AIOKafkaProducer]:
+    """Open an idempotent producer; `options` as aiokafka has them, such as `transactional_id`."""
+    client = AIOKafkaProducer(
+        **kafka.client_options(),
+        enable_idempotence=True,
+        acks="all",
+        linger_ms=LINGER_MS,
+        max_batch_size=BATCH_BYTES,
+        max_request_size=max_request_bytes,
+        **options,
+    )
+    async with opened(kafka, client, client.stop):
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def open_reader(
+    kafka: KafkaSettings, *, isolation_level: str = "read_committed"
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """Open a consumer outside any group; `start_at` says where it reads."""
+    read_untrusted()
+    client = AIOKafkaConsumer(
+        **kafka.client_options(),
+        isolation_level=isolation_level,
+        auto_offset_reset="none",
+        enable_auto_commit=False,
+        fetch_max_wait_ms=100,
+    )
+    async with opened(kafka, client, client.stop):
+        yield client
+
+
+def start_at(reader: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) -> None:
+    """Read these partitions from these offsets on."""
+    # One step without an await: a partition never has to ask where to start.
+    reader.assign(list(positions))
+    for partition, offset in positions.items():
+        reader.seek(partition, offset)
+
+
+def _where(kafka: KafkaSettings) -> str:
+    return f"{kafka.bootstrap_servers} (DIGITS_KAFKA__BOOTSTRAP_SERVERS)"
+
+
+def _named(error: KafkaError) -> str:
+    """Take what an error is about: the client gives a name, or several."""
+    what = error.args[0] if error.args else ""
+    return what if isinstance(what, str) else ", ".join(sorted(what))
+
+
+def _explain(error: KafkaError) -> str:
+    if isinstance(error, AdvertisedError | NoTokenError):
+        return str(error)
+    if isinstance(error, KafkaConnectionError):
+        return "no broker answers there"
+    for kind, words in _REFUSALS.items():
+        if isinstance(error, kind):
+            return words.format(_named(error))
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,215 @@
+"""Record batches as untrusted bytes: for whoever reads topics that anybody may write to.
+
+Brokers check a batch's checksum, that its records can be skimmed, and how many there are; all else is the sender's
+word. aiokafka's parser raises out of `getmany` for a header name that is not UTF-8, and for numbers that Kafka's own
+parser takes, and gets no further: one such record would stop its partition for ever. It believes the offsets that
+records claim, so that a sender could have others skipped, and it makes objects of all headers, however many. So the
+client is given this parser instead. It takes what Kafka takes, numbers records by their places, and hands on what it
+cannot read as `Unreadable`.
+
+References
+----------
+.. [1] Apache Kafka, Implementation, Message Format: Record Batch, Record, Record Header (version 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder, _DefaultRecordBatchPy
+from aiokafka.record.memory_records import _MemoryRecordsPy
+
+HEADERS_READ: Final = 1_024
+"""Of one record. Those behind are left out: two bytes of a header become an object of a hundred."""
+OWN_HEADERS: Final = 24
+"""Generous for what a dead letter adds to its request's headers, and a replay: all of them have to be read again."""
+_MORE: Final = 0x80
+"""Of a byte of a number: another one follows."""
+_INT_BITS, _LONG_BITS = 32, 64
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record that cannot be parsed; of all it holds only its place is told."""
+
+    partition: TopicPartition
+    offset: int
+    why: str
+
+
+def read_untrusted() -> None:
+    """Have every consumer of this process, from now on, parse what it fetches by this module.
+
+    `getmany` then gives `Unreadable` among its records, and raises for a wrong checksum alone.
+    """
+    # Nothing public lets one choose, and nothing less sees a batch before its records; pinned to this minor version.
+    fetcher.MemoryRecords = _Batches
+    fetcher.PartitionRecords = _PartitionRecords
+
+
+def batch_bytes(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> int:
+    """Return how many bytes a batch of one record may have, at most: what ``max.message.bytes`` is compared with."""
+    size_bytes: int = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, headers)
+    return size_bytes
+
+
+class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka ships no types
+    """What was fetched of one partition. Which transactions are aborted, the client's own code decides."""
+
+    def __init__(self, tp: TopicPartition, records: _Batches, *arguments: Any) -> None:
+        records.partition = tp
+        super().__init__(tp, records, *arguments)
+
+    def _consumer_record(self, _: TopicPartition, record: ConsumerRecord | Unreadable) -> ConsumerRecord | Unreadable:
+        return record
+
+
+class _Batches(_MemoryRecordsPy):  # type: ignore[misc]  # as above
+    """The batches of one fetch, in order."""
+
+    partition: TopicPartition
+
+    def next_batch(self) -> Any:
+        data = self._next_slice
+        batch = super().next_batch()
+        return _Batch(data, self.partition) if isinstance(batch, DefaultRecordBatch) else batch
+
+
+class _MalformedError(Exception):
+    pass
+
+
+class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]  # as above
+    """One batch. Its head is the broker's, and true: where it begins, how many records it has, and the last place.
+
+    A record that cannot be read has its place all the same: behind the one before it.
+    """
+
+    def __init__(self, data: memoryview, partition: TopicPartition) -> None:
+        super().__init__(data)
+        self._partition = partition
+        self._first_offset: int = self.base_offset
+        self._first_ms: int = self.max_timestamp if self.timestamp_type else self.first_timestamp
+        self._timestamp_type: int = self.timestamp_type
+
+    def __iter__(self) -> Iterator[ConsumerRecord | Unreadable]:
+        left, place = self._num_records, -1
+        # The records of a batch as it was sent have the places 0, 1, 2 ...; only compaction leaves gaps.
+        gaps = self.last_offset_delta + 1 - left
+        try:
+            self._maybe_uncompress()
+        except Exception as error:  # noqa: BLE001  # of damaged bytes a codec raises whatever it comes to
+            yield from self._unreadable(range(left), f"its batch cannot be inflated: {type(error).__name__}")
+            return
+        data, at = self._buffer, self._pos
+        while left:
+            try:
+                body, at = _bounds(data, at)
+            except _MalformedError as error:
+                yield from self._unreadable(range(place + 1, place + 1 + left), f"its batch is malformed: {error}")
+                return
+            left -= 1
+            try:
+                claimed, record = self._parse(data, body, at, range(place + 1, place + gaps + 2))
+            except (_MalformedError, UnicodeDecodeError) as error:
+                place += 1
+                yield from self._unreadable((place,), str(error))
+            else:
+                gaps -= claimed - place - 1
+                place = claimed
+                yield record
+
+    def _unreadable(self, places: Iterable[int], why: str) -> Iterator[Unreadable]:
+        for place in places:
+            yield Unreadable(self._partition, self._first_offset + place, why)
+
+    def _parse(self, data: bytearray, at: int, end: int, places: range) -> tuple[int, ConsumerRecord]:
+        """Read a record, which may claim one of these places; give that, too."""
+        delta_ms, at = _number(data, at + 1, _LONG_BITS)  # behind the attributes, a byte of which no bit is in use
+        place, at = _number(data, at, _INT_BITS)
+        if place not in places:
+            raise _MalformedError(f"it claims place {place} of its batch, where {places[0]} is next")
+        key, at = _bytes(data, at, end)
+        value, at = _bytes(data, at, end)
+        count, at = _number(data, at, _INT_BITS)
+        headers = _headers(data, at, end, count) if count else ()
+        if not count and at != end:
+            raise _MalformedError("its length is not that of what it holds")
+        record = ConsumerRecord(
+            self._partition.topic,
+            self._partition.partition,
+            self._first_offset + place,
+            self._first_ms if self._timestamp_type else _wrapped(self._first_ms + delta_ms),
+            self._timestamp_type,
+            key,
+            value,
+            None,
+            -1 if key is None else len(key),
+            -1 if value is None else len(value),
+            headers,
+        )
+        return place, record
+
+
+def _bounds(data: bytearray, at: int) -> tuple[int, int]:
+    """Give where a record begins, behind its length, and where the next one does."""
+    length_bytes, body = _number(data, at, _INT_BITS)
+    if not 0 <= length_bytes <= len(data) - body:
+        raise _MalformedError("a record does not end in it")
+    return body, body + length_bytes
+
+
+def _headers(data: bytearray, at: int, end: int, count: int) -> tuple[tuple[str, bytes | None], ...]:
+    """Read the headers of a record that ends with them, as many as are read at all."""
+    headers = []
+    for _ in range(min(count, HEADERS_READ)):
+        name, at = _bytes(data, at, end)
+        content, at = _bytes(data, at, end)
+        if name is None:
+            raise _MalformedError("a header has no name")
+        headers.append((name.decode(), content))
+    if count < 0 or (at != end and count <= HEADERS_READ):
+        raise _MalformedError("its length is not that of what it holds")
+    return tuple(headers)
+
+
+def _bytes(data: bytearray, at: int, end: int) -> tuple[bytes | None, int]:
+    """Read what has its length before it; a negative one stands for none at all."""
+    length_bytes, at = _number(data, at, _INT_BITS)
+    if length_bytes < 0:
+        return None, at
+    behind = at + length_bytes
+    if behind > end:
+        raise _MalformedError("a part of it ends behind it")
+    return bytes(data[at:behind]), behind
+
+
+def _number(data: bytearray, at: int, bits: int) -> tuple[int, int]:
+    """Read a number of variable length as Kafka does: what is beyond its bits is dropped."""
+    try:
+        byte = data[at]
+        at += 1
+        if byte < _MORE:
+            return byte >> 1 ^ -(byte & 1), at
+        raw, shift = byte - _MORE, 7
+        while byte >= _MORE:
+            if shift >= bits:
+                raise _MalformedError("a number has too many bytes")
+            byte = data[at]
+            at += 1
+            raw |= (byte & _MORE - 1) << shift
+            shift += 7
+    except IndexError:
+        raise _MalformedError("it is cut short") from None
+    raw &= (1 << bits) - 1
+    return raw >> 1 ^ -(raw & 1), at
+
+
+def _wrapped(time_ms: int) -> int:
+    """Let a sum overflow as in Java."""
+    half = 1 << _LONG_BITS - 1
+    return time_ms if -half <= time_ms < half else (time_ms + half) % (2 * half) - half

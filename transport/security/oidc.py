@@ -1,0 +1,150 @@
+"""Tokens by OpenID Connect: the client credentials grant of OAuth 2.0 (RFC 6749, section 4.4)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote_plus
+
+import aiohttp
+
+from transport.security.secret_files import MASK, UnusableError, trusting
+from transport.security.tokens import Token, TokenRefusedError, TokenUnavailableError
+
+DEADLINE_S: Final = 5.0
+"""For one answer of the token endpoint: a client that connects waits for it."""
+ANSWER_BYTES: Final = 256 * 1024
+"""No token is nearly as long."""
+UNSAID_LIFETIME_S: Final = 60.0
+"""Of a token whose life the endpoint does not name; RFC 6749 only recommends it."""
+LONGEST_REASON: Final = 200
+TEMPORARY: Final = frozenset({408, 425, 429})
+"""HTTP statuses below 500 that ask to come again later."""
+CA_FILE: Final = "SASL_OAUTHBEARER_CA_FILE"
+NAMES: Final = "(DIGITS_KAFKA__SASL_OAUTHBEARER_CLIENT_ID, __SASL_OAUTHBEARER_CLIENT_SECRET)"
+
+
+@dataclass(frozen=True)
+class ClientCredentials:
+    """Where a token is to be had, and for whom.
+
+    Attributes
+    ----------
+    url
+        The token endpoint.
+    client_id, client_secret
+        The client; its secret is read again for every token, so that a replaced file is taken.
+    parameters
+        Of the request besides the grant type: ``scope``, ``audience``, …
+    ca_file
+        Authorities that sign the endpoint's certificate; None for the system's.
+    """
+
+    url: str
+    client_id: str
+    client_secret: Callable[[], str]
+    parameters: Mapping[str, str]
+    ca_file: Path | None
+
+    def check(self) -> None:
+        """Raise `UnusableError` unless the files can be used."""
+        self.client_secret()
+        trusting(self.ca_file, CA_FILE)
+
+    async def fetch(self) -> Token:
+        """Ask the endpoint for a token.
+
+        Raises
+        ------
+        TokenUnavailableError
+            Nobody answers, not in time, or with a failure of the endpoint's own.
+        TokenRefusedError
+            The endpoint refuses, answers with something else, is not whom we trust, or one of our files is unusable.
+        """
+        try:
+            secret = self.client_secret()
+            context = trusting(self.ca_file, CA_FILE)
+        except UnusableError as error:
+            raise TokenRefusedError(f"DIGITS_KAFKA__{error}") from None
+        asked_at_s = time.time()
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                status, body = await self._ask(secret, context)
+        except TimeoutError:
+            raise TokenUnavailableError(f"{self._endpoint} has not answered within {DEADLINE_S:g} s") from None
+        except aiohttp.ClientConnectorCertificateError as error:
+            why = getattr(error.certificate_error, "verify_message", None) or type(error.certificate_error).__name__
+            raise TokenRefusedError(
+                f"{self._endpoint} has a certificate that cannot be trusted: {why} "
+                "(DIGITS_KAFKA__SASL_OAUTHBEARER_CA_FILE)"
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise TokenUnavailableError(f"{self._endpoint} cannot be reached: {_reason(error)}") from None
+        # None of these errors is the cause of ours: they may hold the request with the secret.
+        if status == 200:  # noqa: PLR2004  # the only one that brings a token
+            return self._token(body, asked_at_s)
+        why = _complaint(body).replace(secret, MASK)
+        if status in TEMPORARY or status >= 500:  # noqa: PLR2004  # the endpoint's own trouble
+            raise TokenUnavailableError(f"{self._endpoint} has no token for now: HTTP {status} {why}".rstrip())
+        raise TokenRefusedError(f"{self._endpoint} refuses client {self.client_id!r}: HTTP {status} {why} {NAMES}")
+
+    @property
+    def _endpoint(self) -> str:
+        return f"the token endpoint {self.url}"
+
+    async def _ask(self, secret: str, context: ssl.SSLContext) -> tuple[int, bytes]:
+        # Section 2.3.1: by HTTP Basic, which every endpoint has to take, each part encoded as in a form.
+        user = base64.b64encode(f"{quote_plus(self.client_id)}:{quote_plus(secret)}".encode()).decode()
+        form = {"grant_type": "client_credentials", **self.parameters}
+        async with (
+            # Every token has a session of its own: it is a matter of minutes to hours until the next one.
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session,
+            session.post(
+                self.url,
+                data=form,
+                headers={"Authorization": f"Basic {user}", "Accept": "application/json"},
+                allow_redirects=False,  # the secret goes where the setting says, and nowhere else
+            ) as answer,
+        ):
+            return answer.status, await answer.content.read(ANSWER_BYTES)
+
+    def _token(self, body: bytes, asked_at_s: float) -> Token:
+        answer = _json(body)
+        value, lifetime = answer.get("access_token"), answer.get("expires_in", UNSAID_LIFETIME_S)
+        try:
+            lifetime_s = float(lifetime)  # some endpoints write it as text
+        except (TypeError, ValueError):
+            lifetime_s = 0.0
+        if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not lifetime_s > 0:
+            raise TokenRefusedError(
+                f"{self._endpoint} answers, but not with an access token and its life in seconds: is it the right "
+                "address (DIGITS_KAFKA__SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL)?"
+            )
+        return Token(value, asked_at_s, asked_at_s + lifetime_s)
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _complaint(body: bytes) -> str:
+    """Take the reason from an error as RFC 6749, section 5.2, has it; empty if there is none."""
+    answer = _json(body)
+    parts = [str(answer[name]).splitlines()[0] for name in ("error", "error_description") if answer.get(name)]
+    return "".join(each for each in ": ".join(parts) if each.isprintable())[:LONGEST_REASON]
+
+
+def _reason(error: Exception) -> str:
+    cause = getattr(error, "os_error", error)
+    return getattr(cause, "strerror", None) or type(error).__name__

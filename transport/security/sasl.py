@@ -1,0 +1,248 @@
+"""Where brokers are, and how we prove to them who we are: by a password, or by a token."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from transport.security import msk_iam
+from transport.security.oidc import ClientCredentials
+from transport.security.secret_files import UnusableError, secret, shown
+from transport.security.tokens import TokenProvider
+
+_Value = TypeVar("_Value")
+Optional = Annotated[_Value | None, BeforeValidator(lambda value: None if value == "" else value)]  # not 0, not False
+"""An empty variable is one that is not set, as compose files have it."""
+_SERVER: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s,:@/]+):\d+")
+
+
+class SecurityProtocol(StrEnum):
+    """Whether the line is encrypted, and whether there is a user."""
+
+    PLAINTEXT = "PLAINTEXT"
+    SSL = "SSL"
+    SASL_PLAINTEXT = "SASL_PLAINTEXT"
+    SASL_SSL = "SASL_SSL"
+
+
+class SaslMechanism(StrEnum):
+    """How a user proves to be the one."""
+
+    SCRAM_SHA_512 = "SCRAM-SHA-512"
+    SCRAM_SHA_256 = "SCRAM-SHA-256"
+    PLAIN = "PLAIN"
+    OAUTHBEARER = "OAUTHBEARER"
+    AWS_MSK_IAM = "AWS_MSK_IAM"
+
+    @property
+    def on_the_line(self) -> str:
+        """The mechanism's name in the protocol: AWS IAM is a way to make a token."""
+        return self.OAUTHBEARER.value if self.brings_token else self.value
+
+    @property
+    def brings_token(self) -> bool:
+        """True if the proof is a token, not a password."""
+        return self in {self.OAUTHBEARER, self.AWS_MSK_IAM}
+
+
+def _without_blanks(servers: object) -> object:
+    """Take lists as people write them: ``a:9092, b:9092 ,``."""
+    if not isinstance(servers, str):
+        return servers
+    return ",".join(each.strip() for each in servers.strip().removesuffix(",").split(","))
+
+
+def _servers(servers: str) -> str:
+    if not all(_SERVER.fullmatch(each) for each in servers.split(",")):
+        raise ValueError("each broker must be HOST:PORT, such as kafka.example:9092")
+    return servers
+
+
+def _token_endpoint(url: str) -> str:
+    """Refuse an address to which the secret must not go."""
+    parts = urlsplit(url)
+    if "@" in parts.netloc or parts.fragment or not parts.hostname or parts.scheme not in {"https", "http"}:
+        raise ValueError("must be https://HOST/PATH, without a user and a password")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ValueError("must be https: the client's secret would go over the network in the clear")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _pairs(text: str) -> str:
+    for each in text.split(","):
+        name, separator, value = each.partition("=")
+        if not separator or not name.strip() or not value.strip():
+            raise ValueError("must be NAME=VALUE, comma-separated")
+    return text
+
+
+def _read_pairs(text: str | None) -> dict[str, str]:
+    pairs = (each.partition("=") for each in text.split(",")) if text else ()
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+class SaslSettings(BaseModel):
+    """Brokers and user: part of ``DIGITS_KAFKA__…``."""
+
+    # Unknown names are the business of `transport.settings.kafka.load`: it knows their names.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    bootstrap_servers: Annotated[
+        str,
+        BeforeValidator(_without_blanks),
+        AfterValidator(_servers),
+        Field(description="host:port of brokers, comma-separated."),
+    ] = "localhost:9092"
+    security_protocol: SecurityProtocol = Field(
+        default=SecurityProtocol.PLAINTEXT,
+        description="PLAINTEXT; SSL: encrypted; SASL_SSL: encrypted, and a user; SASL_PLAINTEXT: a user in the clear.",
+    )
+    sasl_mechanism: Optional[SaslMechanism] = Field(
+        default=None,
+        description="SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN: by a password; OAUTHBEARER: by a token of an OpenID "
+        "provider; AWS_MSK_IAM: by AWS credentials (needs the extra msk-iam).",
+    )
+    sasl_username: Optional[str] = Field(default=None, description="The user.")
+    sasl_password: Optional[SecretStr] = Field(default=None, description="The user's password.")
+    sasl_password_file: Optional[Path] = Field(
+        default=None, description="A file that holds the user's password; a line break at its end does not count."
+    )
+    sasl_oauthbearer_token_endpoint_url: Optional[Annotated[str, AfterValidator(_token_endpoint)]] = Field(
+        default=None, description="Where tokens are issued: https, or http on loopback."
+    )
+    sasl_oauthbearer_client_id: Optional[str] = Field(default=None, description="The client's id at the provider.")
+    sasl_oauthbearer_client_secret: Optional[SecretStr] = Field(default=None, description="The client's secret.")
+    sasl_oauthbearer_client_secret_file: Optional[Path] = Field(
+        default=None, description="A file that holds the client's secret; it is read again for every token."
+    )
+    sasl_oauthbearer_scope: Optional[str] = Field(
+        default=None, description="The scopes to ask for, separated by blanks, where the provider wants some."
+    )
+    sasl_oauthbearer_parameters: Optional[Annotated[str, AfterValidator(_pairs)]] = Field(
+        default=None, description="More parameters of the token request: name=value, comma-separated (audience=kafka)."
+    )
+    sasl_oauthbearer_extensions: Optional[Annotated[str, AfterValidator(_pairs)]] = Field(
+        default=None, description="SASL extensions that the brokers want to see: name=value, comma-separated."
+    )
+    sasl_oauthbearer_ca_file: Optional[Path] = Field(
+        default=None,
+        description="PEM file of the authorities that sign the token endpoint's certificate; by default the system's.",
+    )
+    sasl_aws_region: Optional[str] = Field(default=None, description="The region of the MSK cluster.")
+
+    @property
+    def has_user(self) -> bool:
+        """True if there is a user."""
+        return self.security_protocol in {SecurityProtocol.SASL_SSL, SecurityProtocol.SASL_PLAINTEXT}
+
+    @property
+    def brings_token(self) -> bool:
+        """True if the user proves to be the one by a token."""
+        return self.has_user and self.sasl_mechanism is not None and self.sasl_mechanism.brings_token
+
+    def sasl_options(self) -> dict[str, Any]:
+        """Keyword arguments of a client, or of a single connection, that say who we are."""
+        if not self.has_user or self.sasl_mechanism is None:
+            return {}
+        options: dict[str, Any] = {"sasl_mechanism": self.sasl_mechanism.on_the_line}
+        if self.brings_token:
+            return options | {"sasl_oauth_token_provider": self.token_provider}
+        return options | {"sasl_plain_username": self.sasl_username, "sasl_plain_password": self.sasl_secret}
+
+    @cached_property
+    def sasl_secret(self) -> str | None:
+        """The user's password, wherever it came from."""
+        return secret(self.sasl_password, self.sasl_password_file, "SASL_PASSWORD_FILE")
+
+    @cached_property
+    def token_provider(self) -> TokenProvider:
+        """One for all clients: every partition has a producer, and all of them show the same token."""
+        if self.sasl_mechanism is SaslMechanism.AWS_MSK_IAM:
+            if not msk_iam.is_installed():
+                raise UnusableError(msk_iam.NOT_INSTALLED)
+            return TokenProvider(msk_iam.MskIam(str(self.sasl_aws_region)).fetch, {})
+        scope = {"scope": self.sasl_oauthbearer_scope} if self.sasl_oauthbearer_scope else {}
+        credentials = ClientCredentials(
+            str(self.sasl_oauthbearer_token_endpoint_url),
+            str(self.sasl_oauthbearer_client_id),
+            self._client_secret,
+            scope | _read_pairs(self.sasl_oauthbearer_parameters),
+            self.sasl_oauthbearer_ca_file,
+        )
+        credentials.check()
+        return TokenProvider(credentials.fetch, _read_pairs(self.sasl_oauthbearer_extensions))
+
+    def _client_secret(self) -> str:
+        value, path = self.sasl_oauthbearer_client_secret, self.sasl_oauthbearer_client_secret_file
+        return secret(value, path, "SASL_OAUTHBEARER_CLIENT_SECRET_FILE") or ""
+
+    def user_complaints(self) -> Iterator[str]:
+        """Say what is missing of the user, and what is set without effect."""
+        for name in ("sasl_password", "sasl_oauthbearer_client_secret"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                yield f"{name.upper()} and {name.upper()}_FILE are both set: set one of them"
+        if not self.has_user:
+            yield from self.without_effect(
+                "sasl_",
+                f"SECURITY_PROTOCOL={self.security_protocol}: set SECURITY_PROTOCOL={SecurityProtocol.SASL_SSL}",
+            )
+        elif self.sasl_mechanism is None:
+            yield f"SECURITY_PROTOCOL={self.security_protocol} needs SASL_MECHANISM: {', '.join(SaslMechanism)}"
+        else:
+            yield from self._mechanism_complaints(self.sasl_mechanism)
+
+    def _mechanism_complaints(self, mechanism: SaslMechanism) -> Iterator[str]:
+        needed, optional = _OF_MECHANISM[mechanism]
+        for name in needed:
+            file = f"{name}_file" if f"{name}_file" in type(self).model_fields else None
+            if getattr(self, name) is None and (file is None or getattr(self, file) is None):
+                either = f"{file.upper()}, or {name.upper()}" if file else name.upper()
+                yield f"SASL_MECHANISM={mechanism} needs {either}"
+        allowed = {"sasl_mechanism", *needed, *(f"{name}_file" for name in needed), *optional}
+        yield from self.without_effect("sasl_", f"SASL_MECHANISM={mechanism}", allowed)
+
+    def without_effect(self, prefix: str, given: str, allowed: set[str] | None = None) -> Iterator[str]:
+        """Name what is set of a group, but for what is allowed; `given` is what makes it useless."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if name.startswith(prefix) and value != field.default and name not in (allowed or set()):
+                variable = name.upper()
+                yield f"{variable}={shown(variable, value)} has no effect with {given}"
+
+
+_PASSWORD: Final = (("sasl_username", "sasl_password"), ())
+_OF_MECHANISM: Final[dict[SaslMechanism, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    SaslMechanism.SCRAM_SHA_512: _PASSWORD,
+    SaslMechanism.SCRAM_SHA_256: _PASSWORD,
+    SaslMechanism.PLAIN: _PASSWORD,
+    SaslMechanism.OAUTHBEARER: (
+        (
+            "sasl_oauthbearer_token_endpoint_url",
+            "sasl_oauthbearer_client_id",
+            "sasl_oauthbearer_client_secret",
+        ),
+        (
+            "sasl_oauthbearer_scope",
+            "sasl_oauthbearer_parameters",
+            "sasl_oauthbearer_extensions",
+            "sasl_oauthbearer_ca_file",
+        ),
+    ),
+    SaslMechanism.AWS_MSK_IAM: (("sasl_aws_region",), ()),
+}
+"""What each mechanism needs (from a variable or from its file), and what it can use besides."""

@@ -1,0 +1,77 @@
+"""Settings that stand in a file or on the command line: they become environment variables for one command.
+
+So there is one way in which settings are read and refused, wherever they come from. An option of the command line wins
+over the environment, and the environment over the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from dotenv.parser import parse_stream
+
+from transport.settings.kafka import PREFIX, SettingsError
+
+
+@contextlib.contextmanager
+def extended(env_file: Path | None, options: Mapping[str, str]) -> Iterator[None]:
+    """Add variables to the environment for as long as the context lasts.
+
+    Parameters
+    ----------
+    env_file
+        Lines ``DIGITS_…=value``, of which each counts only where the environment does not have the variable.
+    options
+        Variables that replace those of the environment.
+
+    Raises
+    ------
+    SettingsError
+        The file cannot be read, or some of its lines are no variables of ours; names each of these.
+    """
+    before = dict(os.environ)
+    from_file = {} if env_file is None else read(env_file)
+    for name in before:  # settings are found whatever their names' case, so the same name in another case is the same
+        if name.upper() in options:
+            del os.environ[name]
+    known = {name.upper() for name in os.environ} | set(options)
+    os.environ |= {name: value for name, value in from_file.items() if name.upper() not in known}
+    os.environ |= options
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ |= before
+
+
+def read(env_file: Path) -> dict[str, str]:
+    """Read a file of variables as `dotenv` does: comments, ``export``, quotes; values are taken as they stand.
+
+    Raises
+    ------
+    SettingsError
+        As `extended`.
+    """
+    try:
+        with env_file.open(encoding="utf-8") as stream:
+            bindings = list(parse_stream(stream))
+    except OSError as error:
+        raise SettingsError(f"--env-file {str(env_file)!r} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"--env-file {str(env_file)!r} is no UTF-8 text") from error
+    found, complaints = {}, []
+    for binding in bindings:
+        line = f"line {binding.original.line} of {str(env_file)!r}"
+        if binding.error or (binding.key is not None and binding.value is None):
+            # Not shown: it may be part of a secret.
+            complaints.append(f"{line} is no variable: write NAME=value, one on each line")
+        elif binding.key is not None and not binding.key.upper().startswith(PREFIX):
+            complaints.append(f"{line}: {binding.key!r} does not begin with {PREFIX}: only settings may stand here")
+        elif binding.key is not None and binding.value is not None:
+            found[binding.key] = binding.value
+    if complaints:
+        raise SettingsError("\n".join(complaints))
+    return found

@@ -1,0 +1,192 @@
+"""Settings of the Kafka connection, shared by both sides, and how settings are read.
+
+A setting is an environment variable ``DIGITS_…``, nested by ``__``. A wrong one stops the start with its
+name, its value (secrets masked) and what would be right; an unknown one with its name alone, since a
+misspelt name may be that of a secret.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contract.topics import TopicSettings
+from transport.security.secret_files import MASK, is_secret
+from transport.settings.connection import LineSettings
+
+PREFIX: Final = "DIGITS_"
+DELIMITER: Final = "__"
+TYPO: Final = 0.75
+"""How alike two names are, from 0 to 1, when one is taken for a misspelling of the other."""
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; the message names each with what would be right."""
+
+
+class KafkaSettings(LineSettings):
+    """The connection: ``DIGITS_KAFKA__…``."""
+
+    group_id: Annotated[str, Field(min_length=1, description="Consumer group of the service.")] = "digitstream"
+    wait_s: Annotated[float, Field(ge=0, description="How long to keep trying to reach the brokers at the start.")] = 15
+
+
+class ClientSettings(BaseSettings):
+    """What anyone who talks to the topics needs."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter=DELIMITER,
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=False,
+        hide_input_in_errors=True,  # a secret may be in it
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    topics: TopicSettings = TopicSettings()
+
+
+class GroupKafkaSettings(KafkaSettings):
+    """The connection, and what a member of the group keeps to."""
+
+    session_timeout_ms: int = Field(
+        default=10_000,
+        ge=6_000,
+        le=1_800_000,
+        description="The group waits so long for a silent member before others take over.",
+    )
+    transaction_timeout_ms: int = Field(
+        default=10_000, ge=1_000, le=900_000, description="The broker aborts a transaction that is open for longer."
+    )
+
+    request_timeout_ms: int = Field(
+        default=5_000,
+        ge=1_000,
+        le=1_800_000,
+        description="A broker that is silent for longer is taken to hang; below the session.",
+    )
+
+    @model_validator(mode="after")
+    def _a_request_ends_before_the_session(self) -> GroupKafkaSettings:
+        # A member whose coordinator hangs would otherwise be put out of the group before it looks for the next one.
+        if self.request_timeout_ms >= self.session_timeout_ms:
+            raise ValueError("request_timeout_ms must be below session_timeout_ms")
+        return self
+
+    @model_validator(mode="after")
+    def _a_transaction_ends_before_the_session(self) -> GroupKafkaSettings:
+        # A new owner would otherwise have to wait for, or fence, transactions of a member long gone.
+        if self.transaction_timeout_ms > self.session_timeout_ms:
+            raise ValueError("transaction_timeout_ms must not be above session_timeout_ms")
+        return self
+
+
+class GroupSettings(ClientSettings):
+    """What a member of the group needs."""
+
+    kafka: GroupKafkaSettings = GroupKafkaSettings()
+
+
+_Settings = TypeVar("_Settings", bound=BaseSettings)
+
+
+def load(kind: type[_Settings], *, owns_prefix: bool) -> _Settings:
+    """Read settings of a kind from the environment.
+
+    Parameters
+    ----------
+    kind
+        The settings model.
+    owns_prefix
+        True if every variable ``DIGITS_…`` must be one of `kind`'s. False for a client: the
+        environment may be the service's as well, which has more settings in the same groups, so
+        only what looks like a misspelling of the client's own is refused.
+
+    Raises
+    ------
+    SettingsError
+        Names every unknown or wrong variable and what would be right; of a wrong one also its value.
+    """
+    complaints = list(_unknown(kind, owns_prefix=owns_prefix))
+    if complaints:
+        raise SettingsError("\n".join(complaints))
+    try:
+        return kind()
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(kind, line) for line in error.errors())) from error
+
+
+def variables(kind: type[Any], prefix: str = PREFIX) -> dict[str, FieldInfo]:
+    """Every variable of a settings model with its field, in the order of definition; dataclasses nest too."""
+    if dataclasses.is_dataclass(kind):
+        meanings = _docstrings(kind)
+        return {
+            f"{prefix}{each.name}".upper(): FieldInfo(
+                annotation=each.type,  # type: ignore[arg-type]  # a type or its name
+                default=each.default,
+                description=meanings[each.name],
+            )
+            for each in dataclasses.fields(kind)
+        }
+    found: dict[str, FieldInfo] = {}
+    for name, field in kind.model_fields.items():
+        variable = f"{prefix}{name}".upper()
+        nested = field.annotation
+        if isinstance(nested, type) and (issubclass(nested, BaseModel) or dataclasses.is_dataclass(nested)):
+            found |= variables(nested, f"{variable}{DELIMITER}")
+        else:
+            found[variable] = field
+    return found
+
+
+def _docstrings(kind: type[Any]) -> dict[str, str | None]:
+    """Read what is written below each field of a dataclass; only pydantic's own models keep it."""
+    holder = create_model("_Holder", __config__=ConfigDict(use_attribute_docstrings=True), held=(kind, ...))
+    described = holder.model_json_schema()["$defs"][kind.__name__]["properties"]
+    return {name: field.get("description") for name, field in described.items()}
+
+
+def _unknown(kind: type[BaseSettings], *, owns_prefix: bool) -> Iterator[str]:
+    known = variables(kind)
+    groups = {name.rpartition(DELIMITER)[0] for name in known if DELIMITER in name}
+    for name in sorted(os.environ):
+        upper = name.upper()
+        if not upper.startswith(PREFIX) or upper in known:
+            continue
+        group, _, last = upper.rpartition(DELIMITER)
+        # Only the last part is compared: the parts before it are alike in all names of a group.
+        siblings = {sibling.removeprefix(group + DELIMITER): sibling for sibling in known if sibling.startswith(group)}
+        near = [siblings[part] for part in difflib.get_close_matches(last, siblings, n=1, cutoff=TYPO)]
+        if upper in groups:
+            yield f"{name}: there is no such setting; known are {', '.join(each for each in known if upper in each)}"
+        elif owns_prefix or (near and group in groups):
+            near = near or difflib.get_close_matches(upper, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            yield f"{name}: there is no such setting; {hint}"
+
+
+def _explain(kind: type[BaseSettings], line: Any) -> str:
+    name = PREFIX + DELIMITER.join(str(part) for part in line["loc"]).upper()
+    message = str(line["msg"]).removeprefix("Value error, ")
+    field = variables(kind).get(name)
+    if field is None:  # a rule between the settings of one group: the message names them
+        return f"{name}{DELIMITER}…: {message}"
+    meaning = f" ({field.description})" if field.description else ""
+    return f"{name}={_shown(name, field, line['input'])}: {message}{meaning}"
+
+
+def _shown(name: str, field: FieldInfo, value: object) -> str:
+    types = (field.annotation, *getattr(field.annotation, "__args__", ()))
+    if SecretStr in types or is_secret(name) or isinstance(value, dict):  # a dict: of variables that nobody knows
+        return MASK
+    # As in user:password@host:9092; a password may itself hold commas and @.
+    before, _, host = str(value).rpartition("@")
+    return repr(f"{MASK}@{host}" if before else str(value))
