@@ -18,8 +18,10 @@ PYTEST := $(PYTHON) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-re
 test: .venv/.test  ## Run the tests, real broker included, but for those marked slow
 	@$(PYTEST) -m "not slow" $(ARGS)
 
+# Chaos has a cluster of its own, and goes last, alone.
 test-slow: .venv/.test  ## Run the tests marked slow: outages, deaths, the worst inputs, chaos
-	@$(PYTEST) -m slow $(ARGS)
+	@$(PYTEST) -m slow $(or $(ARGS),--ignore tests/chaos)
+	@$(if $(ARGS),,$(PYTHON) -m pytest -m slow tests/chaos)
 
 test-compose: .venv/.test  ## Build the image and test the compose file (needs Docker)
 	@$(PYTHON) -m pytest tests/compose $(ARGS)

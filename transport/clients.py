@@ -25,6 +25,7 @@ from aiokafka.errors import (
 
 from transport.admin.reachability import AdvertisedError, NobodyError, NoTokenError, RefusedError, meet_brokers
 from transport.errors import KafkaProblem
+from transport.internals import check as check_client
 from transport.reading.record_batch import read_untrusted
 from transport.settings.kafka import KafkaSettings
 from transport.shutdown import closed
@@ -130,6 +131,7 @@ async def open_reader(
     kafka: KafkaSettings, *, isolation_level: str = "read_committed"
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """Open a consumer outside any group; `start_at` says where it reads."""
+    check_client()
     read_untrusted()
     client = AIOKafkaConsumer(
         **kafka.client_options(),

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
 from transport.errors import Fatal, KafkaError, describe
+from transport.internals import client_of
 from transport.metadata import MAX_AGE_MS, temper
 from transport.reading.record_batch import read_untrusted
 from transport.settings.kafka import GroupSettings
@@ -64,7 +65,7 @@ async def opened_member(
         max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
         fetch_max_bytes=FETCH_BYTES,
     )
-    temper(consumer._client, settings.kafka.request_timeout_ms, settings.topics.names)  # noqa: SLF001  # it takes no client from outside
+    temper(client_of(consumer), settings.kafka.request_timeout_ms, settings.topics.names)
     try:
         try:
             await starting(consumer.start())
@@ -73,7 +74,7 @@ async def opened_member(
         yield consumer
     finally:
         if not await closed(consumer.stop, LEAVE_TIMEOUT_S):  # our session times out by itself
-            await hung_up(consumer._client, LEAVE_TIMEOUT_S)  # noqa: SLF001  # what stop() does last
+            await hung_up(client_of(consumer), LEAVE_TIMEOUT_S)
 
 
 @contextlib.asynccontextmanager
@@ -92,7 +93,7 @@ async def opened_reader(
         metadata_max_age_ms=MAX_AGE_MS,
         max_partition_fetch_bytes=SPAN_FETCH_BYTES,
     )
-    temper(client._client, settings.kafka.request_timeout_ms, settings.topics.names)  # noqa: SLF001  # it takes no client from outside
+    temper(client_of(client), settings.kafka.request_timeout_ms, settings.topics.names)
     in_order = False
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
@@ -103,4 +104,4 @@ async def opened_reader(
             in_order = await closed(client.stop, STOP_S)
         finally:  # also where nobody has the time to wait for it
             if not in_order:
-                await hung_up(client._client, STOP_S)  # noqa: SLF001  # what stop() does last
+                await hung_up(client_of(client), STOP_S)

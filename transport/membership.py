@@ -19,6 +19,8 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.commit import OffsetFetchRequest
 
+from transport.internals import coordinator_of, heartbeat_of, must_rejoin, replace_heartbeat, send_to_coordinator
+
 ASK_PAUSE_S: Final = 0.25
 ASK_TIMEOUT_S: Final = 5.0
 
@@ -42,16 +44,15 @@ class Membership:
 
     def __init__(self, consumer: AIOKafkaConsumer, session_s: float, clock: Callable[[], float] = since_boot_s) -> None:
         self._consumer = consumer
-        self._coordinator = consumer._coordinator  # noqa: SLF001  # nothing public tells of heartbeats; pinned to this minor version
-        self._beat = self._coordinator._do_heartbeat  # noqa: SLF001  # as above
-        self._coordinator._do_heartbeat = self._noted_beat  # noqa: SLF001  # as above
+        self._beat = heartbeat_of(consumer)
+        replace_heartbeat(consumer, self._noted_beat)
         self._session_s = session_s
         self._clock = clock
         self._confirmed_s = self._joined_s = -math.inf
 
     async def _noted_beat(self) -> bool:
         sent_s = self._clock()
-        confirmed: bool = await self._beat()
+        confirmed = await self._beat()
         if confirmed:
             self._confirmed_s = sent_s
         return confirmed
@@ -84,7 +85,7 @@ class Membership:
             except (KafkaError, TimeoutError):
                 confirmed = False  # the coordinator is away or moving; the client looks for it
             # A heartbeat also counts as good while the group rebalances: then the answer comes by revocation.
-            if confirmed and not self._coordinator.need_rejoin(self._consumer._subscription.subscription):  # noqa: SLF001  # as above
+            if confirmed and not must_rejoin(self._consumer):
                 return
             await asyncio.sleep(ASK_PAUSE_S)
 
@@ -102,12 +103,12 @@ async def committed_offset(consumer: AIOKafkaConsumer, partition: TopicPartition
     KafkaError
         The group refuses.
     """
-    coordinator = consumer._coordinator  # noqa: SLF001  # see above
+    coordinator = coordinator_of(consumer)
     request = OffsetFetchRequest(coordinator.group_id, [(partition.topic, [partition.partition])])
     while True:
         await coordinator.ensure_coordinator_known()
         try:
-            response = await coordinator._send_req(request)  # noqa: SLF001  # as above
+            response = await send_to_coordinator(consumer, request)
             offset = _only_offset(response)
         except (NotCoordinatorForGroupError, GroupCoordinatorNotAvailableError):
             coordinator.coordinator_dead()

@@ -27,6 +27,8 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
 
+from transport.internals import cluster_of, connection_to, connections, replace_metadata_update
+
 MAX_AGE_MS: Final = 3_000
 """A partition that was added, and a broker that hangs and was given up, are noticed so late at most. The clients'
 default is five minutes; one small question in three seconds costs nothing that could be measured."""
@@ -91,7 +93,7 @@ class Asking:
         Forced by test_a_service_goes_on_while_its_tokens_expire.
         """
         for _ in range(2):
-            connection = await self._client._get_conn(node)  # noqa: SLF001  # what is replaced did the same
+            connection = await connection_to(self._client, node)
             if connection is None:
                 break
             with contextlib.suppress(KafkaConnectionError):
@@ -100,7 +102,7 @@ class Asking:
 
     def _leave(self, live: set[int]) -> None:
         """Hang up on brokers that the cluster has given up: whoever waits for their answer asks another one now."""
-        for (node, _), connection in list(self._client._conns.items()):  # noqa: SLF001  # nothing public tells
+        for node, connection in connections(self._client):
             if node not in live and connection.connected():
                 connection.close(reason=CloseReason.CONNECTION_BROKEN)
 
@@ -144,7 +146,7 @@ def temper(client: AIOKafkaClient, request_timeout_ms: int, topics: Iterable[str
     topics
         All that it is to know about.
     """
-    client._metadata_update = Asking(client, request_timeout_ms, topics).update  # noqa: SLF001  # no public seam; pinned to this minor version
+    replace_metadata_update(client, Asking(client, request_timeout_ms, topics).update)
     client.send = Sending(client).send
 
 
@@ -153,5 +155,5 @@ def live_servers(consumer: AIOKafkaConsumer) -> list[str]:
 
     Who starts with these does not first wait for one that hangs.
     """
-    brokers = consumer._client.cluster.brokers()  # noqa: SLF001  # nothing public tells
+    brokers = cluster_of(consumer).brokers()
     return [f"[{each.host}]:{each.port}" if ":" in each.host else f"{each.host}:{each.port}" for each in brokers]

@@ -9,6 +9,8 @@ from typing import Final
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+from transport.internals import connections, drop
+
 STOP_TIMEOUT_S: Final = 2.0
 """For each step of a producer's stop. The producers of all lanes stop at the same time."""
 LEAVE_TIMEOUT_S: Final = 5.0
@@ -44,7 +46,6 @@ async def hung_up(client: AIOKafkaClient, within_s: float) -> None:
     The client itself waits until all has gone out, to a broker that hangs for as long as that hangs.
     Forced by test_a_connection_whose_peer_reads_nothing_is_hung_up.
     """
-    for connection in list(client._conns.values()):  # noqa: SLF001  # nothing public tells
-        if (writer := connection._writer) is not None:  # noqa: SLF001  # as above
-            writer.transport.abort()
+    for _, connection in connections(client):
+        drop(connection)
     await closed(client.close, within_s)

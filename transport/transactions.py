@@ -35,6 +35,7 @@ from aiokafka.structs import OffsetAndMetadata
 from contract.topics import RESULTS_BATCH_BYTES
 from transport.admin.authorization import denial, transactional_id
 from transport.errors import Fatal, Lost, describe, leaves
+from transport.internals import fail_batches, requests_of, sending_of
 from transport.metadata import MAX_AGE_MS, temper
 from transport.settings.kafka import GroupSettings
 from transport.shutdown import STOP_TIMEOUT_S, closed, hung_up
@@ -207,8 +208,8 @@ async def _stop(producer: AIOKafkaProducer) -> None:
         if not in_order:
             log.debug("producer not stopped in order", then="its connections are closed")
             # Its sender would go on trying, and keep what it holds, for as long as this process lives.
-            await _give_up(producer._sender.sender_task)  # noqa: SLF001  # nothing public ends it
-            producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001  # as above; whoever flushes waits for these
+            await _give_up(sending_of(producer))
+            fail_batches(producer, ProducerClosed())
             await hung_up(producer.client, STOP_TIMEOUT_S)
 
 
@@ -221,8 +222,7 @@ async def _give_up(sending: asyncio.Task[None] | None) -> None:
     """
     if sending is None or sending.done():
         return
-    requests: set[asyncio.Task[object]] = sending.get_coro().cr_frame.f_locals.get("tasks", set())  # type: ignore[union-attr]  # not yet done: it has a frame
-    tasks = {sending, *requests}
+    tasks = {sending, *requests_of(sending)}
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks, timeout=STOP_TIMEOUT_S)

@@ -26,6 +26,14 @@ from aiokafka.errors import (
 from contract.topics import TopicSettings
 from transport.admin.authorization import denial
 from transport.errors import Fatal, describe
+from transport.internals import (
+    client_of,
+    cluster_of,
+    coordination_has_ended,
+    coordinator_of,
+    fetching_of,
+    heartbeats_have_ended,
+)
 from transport.reading.log_ends import NO_LEADER, look_at_ends
 
 log = structlog.get_logger()
@@ -79,20 +87,18 @@ async def stay_in_group(consumer: AIOKafkaConsumer) -> None:
                 raise Fatal(denied) from error
             if isinstance(error, FINAL):
                 raise Fatal(f"the group does not take us: {describe(error)}") from error
-            coordinator = consumer._coordinator  # noqa: SLF001  # nothing public tells what has given up
-            if coordinator._coordination_task.done():  # noqa: SLF001  # as above
+            if coordination_has_ended(consumer):
                 raise Fatal(f"the group is lost: {describe(error)}") from error
             log.warning("group error", why=describe(error), then="the client tries again")
             # The client goes on without heartbeats once these have failed as it did not expect, and pushes the same
             # error again and again; only to join anew starts them anew.
             # Forced by test_a_client_whose_heartbeats_have_ended_joins_anew.
-            beating = coordinator._heartbeat_task  # noqa: SLF001  # as above
-            if beating is not None and beating.done():
-                coordinator.request_rejoin()
+            if heartbeats_have_ended(consumer):
+                coordinator_of(consumer).request_rejoin()
             await asyncio.sleep(LOOK_INTERVAL_S)
         # The client does not say that its fetching has ended: every lane would wait for records for ever.
         # Forced by test_a_client_that_fetches_no_more_ends_the_service.
-        fetching: asyncio.Task[None] = consumer._fetcher.error_future  # noqa: SLF001  # as above
+        fetching = fetching_of(consumer)
         if fetching.done() and not fetching.cancelled():
             ended = fetching.exception()
             raise Fatal(f"the client fetches no more: {describe(ended) if ended else 'its task has ended'}")
@@ -113,11 +119,11 @@ async def look_after(consumer: AIOKafkaConsumer, topics: TopicSettings, report: 
         try:
             async with asyncio.timeout(LOOK_TIMEOUT_S):
                 # The client's own question, which is about our topics alone, see transport.metadata.
-                answered = await consumer._client.force_metadata_update()  # noqa: SLF001  # topics() tells names alone
+                answered = await client_of(consumer).force_metadata_update()
         except (KafkaError, TimeoutError):
             answered = False
         if answered:
-            reason = _what_is_amiss(consumer._client.cluster, topics)  # noqa: SLF001  # as above
+            reason = _what_is_amiss(cluster_of(consumer), topics)
             in_vain = 0
         else:
             reason = "no broker answers"
@@ -147,5 +153,5 @@ async def _ask_strangers(consumer: AIOKafkaConsumer) -> None:
     """
     with contextlib.suppress(KafkaError, TimeoutError):
         async with asyncio.timeout(LOOK_TIMEOUT_S):
-            await consumer._client.bootstrap()  # noqa: SLF001  # as above
-            await consumer._client.force_metadata_update()  # noqa: SLF001  # a bootstrap tells of brokers, not of topics
+            await client_of(consumer).bootstrap()
+            await client_of(consumer).force_metadata_update()  # a bootstrap tells of brokers, not of topics

@@ -15,6 +15,7 @@ from contract.topics import BROKER_DEFAULTS, TopicFound, misfits
 from transport.admin.admin_client import AdminClient, is_old_broker, reached, topic_configs
 from transport.admin.authorization import check_rights, check_sight, unreadable_results
 from transport.errors import Fatal
+from transport.internals import check as check_client
 
 log = structlog.get_logger()
 
@@ -37,6 +38,7 @@ async def check_cluster(settings: Settings) -> int:
     Fatal
         No broker answered in time, one refused us, or a topic or a right is missing.
     """
+    check_client()
     topics = settings.topics
     async with reached(settings.kafka) as (admin, listed):
         if is_old_broker(admin):

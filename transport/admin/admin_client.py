@@ -14,6 +14,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from transport.admin.reachability import RefusedError, meet_brokers
 from transport.admin.retry import ask
 from transport.errors import Fatal, KafkaError, describe
+from transport.internals import client_of, connections, newest_version
 from transport.settings.kafka import KafkaSettings
 
 log = structlog.get_logger()
@@ -31,8 +32,8 @@ END_TRANSACTION_OF_KAFKA_4: Final = 5
 def is_old_broker(admin: AdminClient) -> bool:
     """Say whether a broker does not know the transactions of Kafka 4.0; it names versions of requests, not its own."""
     return any(
-        connection._versions.get(END_TRANSACTION, (0, 0))[1] < END_TRANSACTION_OF_KAFKA_4  # noqa: SLF001  # as below
-        for connection in admin._client._conns.values()  # noqa: SLF001  # nothing public says what a broker can do
+        newest_version(connection, END_TRANSACTION) < END_TRANSACTION_OF_KAFKA_4
+        for _, connection in connections(client_of(admin))
     )
 
 

@@ -21,6 +21,7 @@ from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, TxnOffsetCo
 
 from transport.admin.retry import ask
 from transport.errors import Fatal, describe
+from transport.internals import send_as_admin
 from transport.settings.kafka import GroupSettings
 
 NOWHERE: Final = 2**31 - 1
@@ -106,7 +107,7 @@ def denial(error: BaseException, *, topic_right: str = "Write") -> str | None:
 
 async def _asked(admin: AIOKafkaAdminClient, request: Any) -> Any:
     try:
-        return await ask(lambda: admin._send_request(request))  # noqa: SLF001  # nothing public asks without doing
+        return await ask(lambda: send_as_admin(admin, request))
     except (KafkaError, TimeoutError) as error:
         raise Fatal(f"the broker does not tell what is allowed here: {describe(error)}") from error
 

@@ -29,6 +29,7 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 from contract.topics import TopicFound, TopicSettings
 from transport.clients import meet, opened, within
 from transport.errors import KafkaProblem
+from transport.internals import send_as_admin
 from transport.settings.kafka import KafkaSettings
 
 UNLIMITED_BYTES: Final = 100 * 1024 * 1024
@@ -180,7 +181,7 @@ class Cluster:
         # and while a coordinator loads its offsets, a group would seem to have none.
         coordinator = await self._admin.find_coordinator(group)
         request = OffsetFetchRequest(group, None)
-        response = await self._admin._send_request(request, coordinator)  # noqa: SLF001  # see above
+        response = await send_as_admin(self._admin, request, coordinator)
         partitions = [(topic, *found) for topic, some in response.topics for found in some]
         for code in (response.error_code, *(error_code for *_, error_code in partitions)):
             if code:

@@ -19,6 +19,7 @@ from aiokafka.errors import (
 
 from transport.admin.authorization import denial
 from transport.errors import Fatal, Lost, describe
+from transport.internals import state_of
 from transport.reading.record_batch import Unreadable
 
 log = structlog.get_logger()
@@ -95,7 +96,7 @@ class Fetcher:
 
     @property
     def _state(self) -> Any:
-        return self._consumer._subscription.subscription.assignment.state_value(self._partition)  # noqa: SLF001  # position() would wait
+        return state_of(self._consumer, self._partition)  # position() would wait
 
     @property
     def _name(self) -> str:

@@ -16,6 +16,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoError
 from aiokafka.protocol.offset import OffsetRequest
 
+from transport.internals import assignment_of, client_of, cluster_of
+
 log = structlog.get_logger()
 
 LOOK_INTERVAL_S: Final = 10.0
@@ -47,7 +49,7 @@ async def look_at_ends(consumer: AIOKafkaConsumer) -> None:
                 by_leader[leader].append(partition)
         if by_leader:
             # Taken with its partitions: the next one, which may come before a question is asked, may lack some of them.
-            assignment = consumer._subscription.subscription.assignment  # noqa: SLF001  # nothing public tells
+            assignment = assignment_of(consumer)
             await asyncio.gather(*(_look(consumer, assignment, *each) for each in by_leader.items()))
 
 
@@ -66,7 +68,7 @@ async def log_end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int 
 
 
 def _leader_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
-    leader: int | None = consumer._client.cluster.leader_for_partition(partition)  # noqa: SLF001  # nothing public tells
+    leader: int | None = cluster_of(consumer).leader_for_partition(partition)
     return None if leader == NO_LEADER else leader
 
 
@@ -96,7 +98,8 @@ async def _ends(
     for partition in partitions:
         wanted[partition.topic].append((partition.partition, LATEST))
     request = OffsetRequest(NO_REPLICA, isolation, list(wanted.items()))
-    answer: Any = await consumer._client.send(leader, request)  # noqa: SLF001  # end_offsets() asks for one of the two, and fails for all if one fails
+    # end_offsets() asks for one of the two ends, and fails for all partitions if it fails for one.
+    answer: Any = await client_of(consumer).send(leader, request)
     return {
         TopicPartition(topic, number): offset
         for topic, found in answer.topics

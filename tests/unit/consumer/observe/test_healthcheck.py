@@ -88,7 +88,8 @@ def test_the_health_check_of_the_image_runs_no_code_of_the_current_directory(
 
 
 def test_it_needs_the_standard_library_alone() -> None:
-    loaded = "import sys; import consumer.observe.healthcheck; print(*sorted({each.partition('.')[0] for each in sys.modules}))"
+    load = "import sys, consumer.observe.healthcheck"
+    loaded = f"{load}; print(*sorted({{each.partition('.')[0] for each in sys.modules}}))"
     modules = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True).stdout.split()
     assert "consumer" in modules
     assert {"pydantic", "aiohttp", "aiokafka", "typer"}.isdisjoint(modules)

@@ -90,5 +90,5 @@ def test_larger_records_need_larger_topics() -> None:
 @pytest.mark.parametrize("newest", [4, 5, 6])
 def test_a_broker_older_than_kafka_4_is_warned_of(newest: int) -> None:
     connection = SimpleNamespace(_versions={26: (0, newest)})
-    admin = SimpleNamespace(_client=SimpleNamespace(_conns={0: connection}))
+    admin = SimpleNamespace(_client=SimpleNamespace(_conns={(0, 0): connection}))
     assert is_old_broker(cast("Any", admin)) is (newest < 5)

@@ -1,0 +1,217 @@
+"""The private parts of the Kafka client that we use, all of them, and a check that they are as we expect.
+
+The client publishes no way to do these things. It is pinned to a minor version; another one could rename a method or a
+local variable, and what used it would then do nothing, without an error. So `check` looks at the client's own code
+before anything is started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+import aiokafka
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import Assignment, SubscriptionState, TopicPartitionState
+from aiokafka.producer.message_accumulator import MessageAccumulator
+from aiokafka.producer.sender import Sender
+from aiokafka.record.memory_records import _MemoryRecordsPy
+
+from transport.errors import Fatal
+
+
+class Part(NamedTuple):
+    """A part of the client that we use."""
+
+    owner: type
+    name: str
+    method: str | None = None
+    """Where the client's own code names it; None: it is a method or a property itself."""
+    is_local: bool = False
+    """True if it is a local variable of that method."""
+
+
+USED: Final = (
+    Part(AIOKafkaClient, "_conns", "__init__"),
+    Part(AIOKafkaClient, "_get_conn"),
+    Part(AIOKafkaClient, "_metadata_update"),
+    Part(AIOKafkaClient, "force_metadata_update"),
+    Part(AIOKafkaClient, "bootstrap"),
+    Part(AIOKafkaClient, "send"),
+    Part(AIOKafkaConnection, "_writer", "__init__"),
+    Part(AIOKafkaConnection, "_versions", "__init__"),
+    Part(AIOKafkaAdminClient, "_client", "__init__"),
+    Part(AIOKafkaAdminClient, "_send_request"),
+    Part(AIOKafkaConsumer, "_client", "__init__"),
+    Part(AIOKafkaConsumer, "_subscription", "__init__"),
+    Part(AIOKafkaConsumer, "_fetcher", "start"),
+    Part(AIOKafkaConsumer, "_coordinator", "start"),
+    Part(fetcher.Fetcher, "error_future"),
+    Part(fetcher.Fetcher, "MemoryRecords", "_proc_fetch_request"),
+    Part(fetcher.Fetcher, "PartitionRecords", "_proc_fetch_request"),
+    Part(fetcher.PartitionRecords, "_consumer_record"),
+    Part(_MemoryRecordsPy, "_next_slice", "__init__"),
+    Part(GroupCoordinator, "_coordination_task", "__init__"),
+    Part(GroupCoordinator, "_heartbeat_task", "_start_heartbeat_task"),
+    Part(GroupCoordinator, "_do_heartbeat"),
+    Part(GroupCoordinator, "_send_req"),
+    Part(GroupCoordinator, "ensure_coordinator_known"),
+    Part(GroupCoordinator, "need_rejoin"),
+    Part(GroupCoordinator, "request_rejoin"),
+    Part(SubscriptionState, "subscription"),
+    Part(Assignment, "state_value"),
+    Part(TopicPartitionState, "timestamp", "__init__"),
+    Part(TopicPartitionState, "lso", "__init__"),
+    Part(TopicPartitionState, "highwater", "__init__"),
+    Part(AIOKafkaProducer, "_sender", "__init__"),
+    Part(AIOKafkaProducer, "_message_accumulator", "__init__"),
+    Part(MessageAccumulator, "fail_all"),
+    Part(Sender, "sender_task"),
+    Part(Sender, "tasks", "_sender_routine", is_local=True),
+)
+
+
+def check(parts: tuple[Part, ...] = USED) -> None:
+    """Find out whether the client's inside is as we expect.
+
+    Raises
+    ------
+    Fatal
+        Names the client's version and what is missing in it.
+    """
+    missing = [f"{part.owner.__name__}.{part.method or part.name}" for part in parts if not _is_there(part)]
+    if missing:
+        raise Fatal(
+            f"aiokafka {aiokafka.__version__} is not the client that this release was made for, it lacks or has "
+            f"changed {', '.join(dict.fromkeys(missing))}: install the version that requirements/run.txt pins"
+        )
+
+
+def _is_there(part: Part) -> bool:
+    if part.method is None:
+        return hasattr(part.owner, part.name)
+    code = getattr(getattr(part.owner, part.method, None), "__code__", None)
+    if code is None:
+        return False
+    return part.name in (code.co_varnames + code.co_cellvars if part.is_local else code.co_names)
+
+
+def client_of(owner: AIOKafkaConsumer | AIOKafkaAdminClient) -> AIOKafkaClient:
+    """Return the client that has the connections of a consumer or an admin client."""
+    return owner._client  # noqa: SLF001
+
+
+def cluster_of(consumer: AIOKafkaConsumer) -> Any:
+    """Return what a consumer knows of brokers, topics and leaders."""
+    return client_of(consumer).cluster
+
+
+def connections(client: AIOKafkaClient) -> Iterator[tuple[int, AIOKafkaConnection]]:
+    """Give the client's connections, each with the number of its broker."""
+    for (node, _), connection in list(client._conns.items()):  # noqa: SLF001
+        yield node, connection
+
+
+async def connection_to(client: AIOKafkaClient, node: int) -> AIOKafkaConnection | None:
+    """Return a connection to a broker, None if it cannot be reached."""
+    return await client._get_conn(node)  # noqa: SLF001
+
+
+def drop(connection: AIOKafkaConnection) -> None:
+    """End a connection at once; what was on its way is lost."""
+    if (writer := connection._writer) is not None:  # noqa: SLF001
+        writer.transport.abort()
+
+
+def newest_version(connection: AIOKafkaConnection, api_key: int) -> int:
+    """Return the newest version of a request that the broker takes, 0 if it does not know the request."""
+    version: int = connection._versions.get(api_key, (0, 0))[1]  # noqa: SLF001
+    return version
+
+
+def replace_metadata_update(client: AIOKafkaClient, update: Callable[[Any, Any], Awaitable[bool]]) -> None:
+    """Have a client ask for metadata by a function of ours."""
+    client._metadata_update = update  # noqa: SLF001
+
+
+async def send_as_admin(admin: AIOKafkaAdminClient, request: Any, node: int | None = None) -> Any:
+    """Send a request to a broker, or to any one, and return its answer."""
+    return await admin._send_request(request, node)  # noqa: SLF001
+
+
+def assignment_of(consumer: AIOKafkaConsumer) -> Any:
+    """Return the partitions that a consumer has now, with what is known of each."""
+    return consumer._subscription.subscription.assignment  # noqa: SLF001
+
+
+def state_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> Any:
+    """Return what a consumer knows of one of its partitions: position, end of the log, end of what may be read."""
+    return assignment_of(consumer).state_value(partition)
+
+
+def coordinator_of(consumer: AIOKafkaConsumer) -> GroupCoordinator:
+    """Return the part of a consumer that belongs to the group."""
+    return consumer._coordinator  # noqa: SLF001
+
+
+def must_rejoin(consumer: AIOKafkaConsumer) -> bool:
+    """Return whether the consumer knows that it has to join the group again."""
+    needed: bool = coordinator_of(consumer).need_rejoin(consumer._subscription.subscription)  # noqa: SLF001
+    return needed
+
+
+async def send_to_coordinator(consumer: AIOKafkaConsumer, request: Any) -> Any:
+    """Send a request to the broker that coordinates the group, and return its answer."""
+    return await coordinator_of(consumer)._send_req(request)  # noqa: SLF001
+
+
+def heartbeat_of(consumer: AIOKafkaConsumer) -> Callable[[], Awaitable[bool]]:
+    """Return the method by which a consumer sends a heartbeat; it returns whether the group has confirmed it."""
+    beat: Callable[[], Awaitable[bool]] = coordinator_of(consumer)._do_heartbeat  # noqa: SLF001
+    return beat
+
+
+def replace_heartbeat(consumer: AIOKafkaConsumer, beat: Callable[[], Awaitable[bool]]) -> None:
+    """Have a consumer send its heartbeats by a function of ours."""
+    coordinator_of(consumer)._do_heartbeat = beat  # noqa: SLF001
+
+
+def coordination_has_ended(consumer: AIOKafkaConsumer) -> bool:
+    """Return whether the consumer does nothing any more to stay in the group."""
+    ended: bool = coordinator_of(consumer)._coordination_task.done()  # noqa: SLF001
+    return ended
+
+
+def heartbeats_have_ended(consumer: AIOKafkaConsumer) -> bool:
+    """Return whether the consumer had begun to send heartbeats, and sends none any more."""
+    beating = coordinator_of(consumer)._heartbeat_task  # noqa: SLF001
+    return beating is not None and beating.done()
+
+
+def fetching_of(consumer: AIOKafkaConsumer) -> asyncio.Task[None]:
+    """Return the task in which a consumer fetches."""
+    task: asyncio.Task[None] = consumer._fetcher.error_future  # noqa: SLF001
+    return task
+
+
+def sending_of(producer: AIOKafkaProducer) -> asyncio.Task[None] | None:
+    """Return the task in which a producer sends, None before its start."""
+    task: asyncio.Task[None] | None = producer._sender.sender_task  # noqa: SLF001
+    return task
+
+
+def requests_of(sending: asyncio.Task[None]) -> set[asyncio.Task[Any]]:
+    """Return the requests that a producer's sending task has under way; it must not have ended."""
+    frame = sending.get_coro().cr_frame  # type: ignore[union-attr]
+    return set(frame.f_locals.get("tasks", ()))
+
+
+def fail_batches(producer: AIOKafkaProducer, error: Exception) -> None:
+    """End all batches of a producer with an error; whoever flushes waits for them."""
+    producer._message_accumulator.fail_all(error)  # noqa: SLF001
