@@ -58,8 +58,8 @@ class Findings:
 async def check(settings: Settings) -> int:
     """Look at settings, model, brokers, topics and rights; print a line each, and return the exit code."""
     findings = Findings()
-    given = sum(name.upper().startswith(PREFIX) for name in os.environ)
-    findings.fits("settings", f"{given} variables {PREFIX}… are set, the others have their defaults")
+    given = sorted(name.upper() for name in os.environ if name.upper().startswith(PREFIX))
+    findings.fits("settings", f"set: {', '.join(given) or 'none'}; all others have their defaults")
     await _check_model(settings, findings)
     try:
         async with reached(settings.kafka) as (admin, listed):
@@ -118,5 +118,6 @@ async def _check_rights(admin: AdminClient, settings: Settings, findings: Findin
         return
     if why := await unread_results(admin, settings):
         findings.misfit("rights", f"{why}: {UNREAD_RESULTS}")
+        return
     ids = transactional_id(settings, 0).rpartition(".")[0]
     findings.fits("rights", f"topics, group {settings.kafka.group_id} and transactional ids {ids}.… may be used")
