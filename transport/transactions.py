@@ -183,10 +183,21 @@ def _translated(partition: TopicPartition, what: str) -> Iterator[None]:
         causes = [_cause(each) for each in raised]
         for cause in causes:
             if isinstance(cause, FATAL):
-                raise Fatal(f"cannot {what} for {name}: {denial(cause) or describe(cause)}") from error
+                raise Fatal(f"cannot {what} for {name}: {_denial(cause, partition) or describe(cause)}") from error
         if not all(isinstance(each, KafkaError | TimeoutError | AssertionError) for each in raised):
             raise
         raise Lost(f"could not {what} for {name}: {describe(causes[0])}") from error
+
+
+def _denial(error: BaseException, partition: TopicPartition) -> str | None:
+    """Say which right is missing, None if the error is another one.
+
+    If a topic may not be written to, the client names it. It names none if the offset may not be committed: that needs
+    the right to read the requests.
+    """
+    if isinstance(error, TopicAuthorizationFailedError) and not error.args:
+        return denial(TopicAuthorizationFailedError(partition.topic), topic_right="Read")
+    return denial(error)
 
 
 def _cause(error: BaseException) -> BaseException:
