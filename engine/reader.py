@@ -17,6 +17,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.codecs.decode import Admit, Picture, decode
 from engine.codecs.payload import Item, Payload, open_payload
@@ -26,6 +27,7 @@ from engine.model.classifier import Classifier, Reading
 from engine.progress import BEGINNING, Progress
 
 _CHUNK = 256
+_RULING = 60  # the grey of lines in the pictures of the warm-up
 _WAITING_VALUES = 2_000_000  # pixels times channels: what decoded pictures may hold in memory while they wait
 _KEPT_BYTES = 64 * 1024  # and so many for each byte of the archive as `Limits.kept_ratio` says
 
@@ -98,6 +100,7 @@ class Reader:
         page[60:220, 120:150] = 20
         kinds = [page, cv2.cvtColor(page, cv2.COLOR_GRAY2BGR), cv2.cvtColor(page, cv2.COLOR_GRAY2BGRA)]
         pages = [each for kind in kinds for each in (np.ascontiguousarray(kind[::10, ::10]), kind)]
+        pages += [_ruled(page[::4, ::4]), _framed(page[::4, ::4]), _with_dark_edge(page[::4, ::4])]
         self.read([bytes(cv2.imencode(kind, each)[1]) for each in pages for kind in (".png", ".jpg")])
 
     def read(self, payloads: Sequence[bytes]) -> list[list[Outcome]]:
@@ -270,3 +273,22 @@ def _never() -> bool:
 
 def _nobody(*_: object) -> None:
     """Stand in for whoever might want to be told."""
+
+
+def _ruled(page: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Rule a line from edge to edge through a page."""
+    ruled = page.copy()
+    ruled[len(page) // 3] = _RULING
+    return ruled
+
+
+def _framed(page: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Draw a frame around what a page shows."""
+    return cv2.rectangle(page.copy(), (3, 3), (page.shape[1] - 4, page.shape[0] - 4), _RULING, 1).astype(np.uint8)
+
+
+def _with_dark_edge(page: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Darken one side of a page, as a scanner does beside the paper."""
+    dark = page.copy()
+    dark[:, :4] = 0
+    return dark
