@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from broker import Cluster
 from broker.node import Node
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.slow
 
 REQUEST_TIMEOUT_S = 3.0
 SESSION_S = 6.0
+DRAWS = 20
 SLOWLY = {
     "DIGITS_KAFKA__SESSION_TIMEOUT_MS": f"{SESSION_S * 1000:.0f}",
     "DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": f"{SESSION_S * 1000:.0f}",
@@ -158,8 +160,7 @@ async def test_all_brokers_are_away_for_longer_than_any_timeout(nodes: Cluster, 
 async def test_a_broker_that_hangs_in_the_middle_of_a_large_dead_letter_does_not_hold_up_its_lane(
     nodes: Cluster,
 ) -> None:
-    async with fresh_topics(nodes) as broker, running_service(broker, SLOWLY) as service:
-        partition, leader = await led_apart(broker)
+    async with led_apart(nodes) as (broker, partition, leader), running_service(broker, SLOWLY) as service:
         service.freeze()  # until its request is there and the broker hangs
         await broker.send([JUNK], partition=partition)
         with frozen(nodes.nodes[leader - 1]):
@@ -176,19 +177,41 @@ async def committed(service: Service, partition: int) -> int | None:
     return lanes.get(partition)
 
 
-async def led_apart(broker: Broker) -> tuple[int, int]:
-    """Find a partition whose dead letters are led by another broker than its requests and group; and that broker."""
+@contextlib.asynccontextmanager
+async def led_apart(nodes: Cluster) -> AsyncIterator[tuple[Broker, int, int]]:
+    """Make topics with a partition whose dead letters are led by another broker than its requests and its group.
+
+    Kafka draws which broker leads what, so not all topics have one.
+    """
+    for _ in range(DRAWS):
+        async with fresh_topics(nodes) as broker:
+            if (found := await find_led_apart(broker)) is not None:
+                yield broker, *found
+                return
+    raise AssertionError(f"none of {DRAWS} topics has such a partition")
+
+
+async def find_coordinator(broker: Broker) -> int | None:
+    """Return the broker that coordinates the group; None if the cluster has yet to make the topic for groups."""
+    try:
+        node: int = await broker.admin.find_coordinator(broker.group_id)
+    except GroupCoordinatorNotAvailableError:
+        return None
+    return node
+
+
+async def find_led_apart(broker: Broker) -> tuple[int, int] | None:
     led = {
         (topic["topic"], each["partition"]): each["leader"]
         for topic in await broker.admin.describe_topics()
         for each in topic["partitions"]
     }
-    group = await broker.admin.find_coordinator(broker.group_id)
+    group = await eventually(lambda: find_coordinator(broker), lambda found: found is not None)
     for partition in range(broker.partitions):
         requests, letters = led[broker.topics.requests, partition], led[broker.topics.dead_letter, partition]
         if letters not in (requests, group):
             return partition, letters
-    raise AssertionError("there is no such partition")
+    return None
 
 
 @contextlib.contextmanager
