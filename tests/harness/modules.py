@@ -1,6 +1,6 @@
 """The table of all folders and modules in docs/architecture.md, made of the first sentences of their docstrings.
 
-``python -m tests.harness.modules`` writes it anew; a test compares it with the tree.
+``python -m tests.harness.modules`` writes it again; a test compares it with the tree.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the service must be allowed to do: asked at the start, and told in one sentence when it is denied later.
+"""What the service must be allowed to do: asked at the start, and named in one sentence when it is denied later.
 
 A right that only a dead letter needs would otherwise be missed in the middle of a night, weeks after the start.
 """

@@ -1,4 +1,4 @@
-"""Record batches as untrusted bytes: for whoever reads topics that anybody may write to.
+"""Record batches as untrusted bytes: for readers of topics that anyone may write to.
 
 Brokers check a batch's checksum, that its records can be skimmed, and how many there are; all else is the sender's
 word. aiokafka's parser raises out of `getmany` for a header name that is not UTF-8, and for numbers that Kafka's own
