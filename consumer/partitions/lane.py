@@ -270,7 +270,7 @@ class Lane:
     async def _pass(self, offset: int) -> None:
         """Have an idle lane's position committed, if it has passed markers or aborted records.
 
-        At most once in `fetching.POLL_MS`, since no record has come for so long. What lies before the position was added
+        At most once in `fetching.POLL_MS`, since no record has come for so long. What lies before it was added
         to the hand before; as nothing is left there, it is committed.
         """
         if self._hand.is_empty and self.committed_offset is not None and offset > self.committed_offset:

@@ -1,4 +1,4 @@
-"""Files that a secure line needs: certificates, keys and passwords. What is wrong with one is reported with its setting."""
+"""Files that a secure line needs: certificates, keys and passwords. Faults are reported with the setting."""
 
 from __future__ import annotations
 
