@@ -22,7 +22,7 @@ from consumer.startup import check as checks
 from consumer.workers.pinned_model import PinnedModel
 from engine.model.files import ModelError
 from release.option import version_option
-from transport.errors import Fatal, WrongSetting
+from transport.errors import FatalError, InvalidSettingError
 from transport.settings.cli_options import with_kafka_options
 from transport.settings.kafka import SettingsError, load
 
@@ -51,9 +51,9 @@ def run() -> None:
     try:
         with contextlib.closing(model):
             uvloop.run(service.run(settings, model))
-    except Fatal as fatal:
-        log.error("fatal", why=str(fatal), then="the service ends; nothing half done is committed")  # noqa: TRY400  # the sentence is the message
-        sys.exit(EXIT_SETTINGS if isinstance(fatal, WrongSetting) else EXIT_FATAL)
+    except FatalError as fatal:
+        log.error("fatal", why=str(fatal), action="the service ends; nothing half done is committed")  # noqa: TRY400  # the sentence is the message
+        sys.exit(EXIT_SETTINGS if isinstance(fatal, InvalidSettingError) else EXIT_FATAL)
 
 
 def check() -> None:
@@ -93,7 +93,7 @@ def _model(settings: Settings) -> PinnedModel:
     try:
         return PinnedModel.read(settings.model)
     except (ModelError, OSError) as error:
-        typer.echo(str(WrongSetting("DIGITS_MODEL", settings.model, str(error))), err=True)
+        typer.echo(str(InvalidSettingError("DIGITS_MODEL", settings.model, str(error))), err=True)
         sys.exit(EXIT_SETTINGS)
 
 

@@ -13,7 +13,7 @@ class _Waiter(NamedTuple):
     turn: asyncio.Future[None]
 
 
-class Budget:
+class MemoryBudget:
     """A number of bytes that all lanes share. Owner: the service; lanes take and give back.
 
     A lane holds half of it at most, so that a flood on one partition leaves room for the others. Who holds least

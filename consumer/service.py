@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
-from consumer.memory_budget import Budget
+from consumer.memory_budget import MemoryBudget
 from consumer.observe.health import Health, serving
 from consumer.observe.logs import pass_over_leftovers
 from consumer.observe.metrics import Metrics
@@ -29,11 +29,11 @@ from consumer.partitions.pacer import Pacer
 from consumer.settings import OnLostOffset, Settings
 from consumer.startup.checks import check_cluster
 from consumer.workers.pinned_model import PinnedModel
-from consumer.workers.pool import Workers
+from consumer.workers.pool import WorkerPool
 from consumer.workers.process import WorkerSpec
-from consumer.workers.quarantine import CANARY, Pool
+from consumer.workers.quarantine import CANARY, Quarantine
 from release import revision, version
-from transport.errors import Fatal, leaves
+from transport.errors import FatalError, leaves
 from transport.group_clients import opened_member
 from transport.membership import Membership
 from transport.watch import watched
@@ -60,7 +60,7 @@ async def run(settings: Settings, model: PinnedModel) -> None:
 
     Raises
     ------
-    Fatal
+    FatalError
         Nothing here can mend it; nothing was committed that is not whole.
     """
     asyncio.get_running_loop().set_exception_handler(pass_over_leftovers)
@@ -68,7 +68,7 @@ async def run(settings: Settings, model: PinnedModel) -> None:
         await _serve(settings, model, _stop_signal())
     except ExceptionGroup as errors:
         for cause in leaves(errors):
-            if isinstance(cause, Fatal):
+            if isinstance(cause, FatalError):
                 raise cause from errors
         raise
 
@@ -80,11 +80,11 @@ class _Stopped(Exception):  # noqa: N818  # not an error: asked to end before it
 async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event) -> None:
     log.info("service starting", version=version(), revision=revision())
     if settings.kafka.on_lost_offset is OnLostOffset.FAIL:
-        log.warning("old value of a setting", setting="DIGITS_KAFKA__ON_LOST_OFFSET=fail", then="taken as park")
+        log.warning("old value of a setting", setting="DIGITS_KAFKA__ON_LOST_OFFSET=fail", action="taken as park")
     metrics = Metrics()
     health = Health(settings, metrics, model=model.info)
     async with _traced(settings, metrics) as traces, serving(health), asyncio.TaskGroup() as group:
-        budget = Budget(settings.in_flight_bytes)
+        budget = MemoryBudget(settings.in_flight_bytes)
         workers = health.workers = _workers(settings, model, metrics, budget)
         working = group.create_task(workers.run(), name="workers")
         try:
@@ -95,7 +95,7 @@ async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event
                     equipment = Equipment(
                         settings,
                         consumer,
-                        Pool(workers, CANARY.read_bytes(), service_faults=settings.service_faults),
+                        Quarantine(workers, CANARY.read_bytes(), service_faults=settings.service_faults),
                         budget,
                         Pacer(settings.pacing.transactions_per_s),
                         metrics,
@@ -126,7 +126,7 @@ async def _traced(settings: Settings, metrics: Metrics) -> AsyncIterator[Traces 
     try:
         from consumer.observe.tracing import traces  # noqa: PLC0415  # needs an optional extra
     except ImportError as error:
-        raise Fatal(
+        raise FatalError(
             f"DIGITS_TRACING__RECORDS_PER_S is set, but tracing is not installed ({error}): "
             "pip install 'digitstream[otel]'"
         ) from error
@@ -141,7 +141,7 @@ async def _drain(lanes: Lanes, deadline_s: float) -> None:
             await lanes.drain()
     except TimeoutError:
         held = {lane.name: lane.in_hand for lane in lanes.current.values() if lane.in_hand}
-        log.warning("not drained in time", records_in_hand=held, then="their next owner answers them")
+        log.warning("not drained in time", records_in_hand=held, action="their next owner answers them")
         await lanes.on_partitions_revoked(list(lanes.current))
 
 
@@ -157,8 +157,8 @@ def worker_spec(settings: Settings, model: PinnedModel) -> WorkerSpec:
     )
 
 
-def _workers(settings: Settings, model: PinnedModel, metrics: Metrics, budget: Budget) -> Workers:
-    return Workers(
+def _workers(settings: Settings, model: PinnedModel, metrics: Metrics, budget: MemoryBudget) -> WorkerPool:
+    return WorkerPool(
         worker_spec(settings, model), settings.pacing, count=settings.workers, metrics=metrics, budget=budget
     )
 
@@ -190,7 +190,7 @@ def _stop_signal() -> asyncio.Event:
 
     def stop(name: str) -> None:
         if stopping.is_set():
-            log.warning("second signal", signal=name, then="ending at once; the next owner repeats what is open")
+            log.warning("second signal", signal=name, action="ending at once; the next owner repeats what is open")
             os._exit(FORCED_EXIT)  # workers and brokers notice by themselves
         log.info("stopping", signal=name)
         stopping.set()

@@ -24,7 +24,7 @@ from engine.codecs.payload import Item, Payload, open_payload
 from engine.errors import ArchiveTooCostly, EngineError, unforeseen
 from engine.limits import Limits
 from engine.model.classifier import Classifier, Reading
-from engine.progress import BEGINNING, Progress
+from engine.resume_cursor import BEGINNING, ResumeCursor
 
 _CHUNK = 256
 _RULING = 60  # the grey of lines in the pictures of the warm-up
@@ -72,7 +72,7 @@ class _Reading:
     """A payload that is being read: what it has used, and who is to be told or asked."""
 
     payload: int
-    begin: Progress
+    begin: ResumeCursor
     enough: Callable[[], bool]
     on_item: OnItem
     skip: Collection[int]
@@ -83,8 +83,8 @@ class _Reading:
     def __post_init__(self) -> None:
         self.items, _, self.cost_bytes, self.kept_bytes, _ = self.begin
 
-    def progress(self, count: int) -> Progress:
-        return Progress(self.items, count, self.cost_bytes, self.kept_bytes)
+    def progress(self, count: int) -> ResumeCursor:
+        return ResumeCursor(self.items, count, self.cost_bytes, self.kept_bytes)
 
 
 class Reader:
@@ -122,14 +122,14 @@ class Reader:
         self,
         payloads: Sequence[bytes],
         *,
-        begin: Sequence[Progress] = (),
+        begin: Sequence[ResumeCursor] = (),
         enough: Callable[[], bool] | None = None,
         on_item: OnItem | None = None,
         on_together: OnTogether | None = None,
         one_by_one: bool = False,
         on_open: OnOpen | None = None,
         skip: Sequence[Collection[int]] = (),
-    ) -> tuple[list[list[Outcome]], Progress | None]:
+    ) -> tuple[list[list[Outcome]], ResumeCursor | None]:
         """Read images until all are read or it is enough, at least one.
 
         Parameters
@@ -161,7 +161,7 @@ class Reader:
         """
         waiting = _Waiting(1 if one_by_one else _CHUNK, on_together or _nobody)
         read: list[list[Outcome]] = []
-        progress: Progress | None = None
+        progress: ResumeCursor | None = None
         for index, payload in enumerate(payloads):
             if index and enough is not None and enough():
                 break
@@ -181,7 +181,7 @@ class Reader:
 
     def _outcomes(
         self, payload: bytes, reading: _Reading, on_open: OnOpen, waiting: _Waiting
-    ) -> tuple[list[Outcome], Progress | None]:
+    ) -> tuple[list[Outcome], ResumeCursor | None]:
         """Give one outcome for each item; its reading is filled in when its turn comes."""
         reading.on_item(reading.payload, reading.items)
         try:
@@ -199,7 +199,9 @@ class Reader:
             outcome.error = self._decode(payload, outcome, waiting, _nobody)
         return [outcome], None
 
-    def _entries(self, opened: Payload, reading: _Reading, waiting: _Waiting) -> tuple[list[Outcome], Progress | None]:
+    def _entries(
+        self, opened: Payload, reading: _Reading, waiting: _Waiting
+    ) -> tuple[list[Outcome], ResumeCursor | None]:
         """Give the outcomes of an archive's entries until it is enough."""
         most_kept_bytes = self._limits.kept_ratio * opened.size_bytes + _KEPT_BYTES
         outcomes: list[Outcome] = []

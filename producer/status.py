@@ -74,7 +74,7 @@ async def looking(settings: ClientSettings) -> AsyncIterator[Callable[[], Awaita
 
     Raises
     ------
-    KafkaProblem
+    KafkaRequestError
         Kafka cannot be reached, or there is no topic of requests.
     """
     kafka = settings.kafka

@@ -1,7 +1,7 @@
 """The boundary to Kafka: clients that open and close in bounded time, and their errors as one line each.
 
 Every wait for Kafka stands inside `within`: aiokafka retries without limit where it could give up,
-and its `stop` may hang. What it raises leaves this module only as `KafkaProblem`.
+and its `stop` may hang. What it raises leaves this module only as `KafkaRequestError`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from aiokafka.errors import (
 )
 
 from transport.admin.reachability import AdvertisedError, NobodyError, NoTokenError, RefusedError, meet_brokers
-from transport.errors import KafkaProblem
+from transport.errors import KafkaRequestError
 from transport.internals import check as check_client
 from transport.reading.record_batch import read_untrusted
 from transport.settings.kafka import KafkaSettings
@@ -56,18 +56,18 @@ async def within(doing: str, seconds: float = ANSWER_S) -> AsyncIterator[None]:
 
     Raises
     ------
-    KafkaProblem
+    KafkaRequestError
         The deadline has passed, aiokafka raised, or a broker does not let us in.
     """
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError as error:
-        raise KafkaProblem(f"cannot {doing}: no answer within {seconds:g} s") from error
+        raise KafkaRequestError(f"cannot {doing}: no answer within {seconds:g} s") from error
     except KafkaError as error:
-        raise KafkaProblem(f"cannot {doing}: {_explain(error)}") from error
+        raise KafkaRequestError(f"cannot {doing}: {_explain(error)}") from error
     except RefusedError as error:
-        raise KafkaProblem(f"cannot {doing}: {error}") from error
+        raise KafkaRequestError(f"cannot {doing}: {error}") from error
 
 
 async def meet(kafka: KafkaSettings, notify: Callable[[str], None]) -> None:

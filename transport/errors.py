@@ -8,27 +8,35 @@ from __future__ import annotations
 
 from aiokafka.errors import KafkaError
 
-__all__ = ["Fatal", "KafkaError", "KafkaProblem", "Lost", "WrongSetting", "describe", "leaves"]
+__all__ = [
+    "FatalError",
+    "InvalidSettingError",
+    "KafkaError",
+    "KafkaRequestError",
+    "OwnershipLost",
+    "describe",
+    "leaves",
+]
 
 
-class Lost(Exception):  # noqa: N818  # it names what became of the partition, not a defect
-    """Perhaps no longer ours: this lane ends, the group decides who goes on.
+class OwnershipLost(Exception):  # noqa: N818  # it names what became of the partition, not a defect
+    """This process may no longer own the partition: the lane ends, and the group decides who continues.
 
-    Also the end of every transaction whose outcome nobody can know, and of every producer that
-    failed: the next lane fences, reads the committed offset and repeats what did not commit.
+    Also raised when the outcome of a transaction cannot be known, and when a producer has failed. The next lane
+    fences, reads the committed offset and repeats what was not committed.
     """
 
 
-class Fatal(Exception):  # noqa: N818  # as above
-    """Nothing here can mend it: commit nothing, say why in one line, exit non-zero."""
+class FatalError(Exception):
+    """The service cannot continue: it commits nothing more, logs the reason in one line and exits non-zero."""
 
 
-class KafkaProblem(Exception):  # noqa: N818  # it may be Kafka's, or that of whoever asks
-    """Kafka does not do what a command asked; says what that was and, where known, what would help."""
+class KafkaRequestError(Exception):
+    """Kafka refused or did not answer what a command asked. The message says what that was and, if known, what helps."""
 
 
-class WrongSetting(Fatal):
-    """A setting that cannot be used, found where it is used; the sentence begins with the variable and its value."""
+class InvalidSettingError(FatalError):
+    """A setting cannot be used. The message begins with the variable and its value."""
 
     def __init__(self, variable: str, value: object, why: str) -> None:
         super().__init__(f"{variable}={str(value)!r}: {why}")

@@ -10,7 +10,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
-from transport.errors import Fatal, KafkaError, describe
+from transport.errors import FatalError, KafkaError, describe
 from transport.internals import client_of
 from transport.metadata import MAX_AGE_MS, temper
 from transport.reading.record_batch import read_untrusted
@@ -43,7 +43,7 @@ async def opened_member(
 
     Raises
     ------
-    Fatal
+    FatalError
         It does not start.
     """
     read_untrusted()
@@ -70,7 +70,7 @@ async def opened_member(
         try:
             await starting(consumer.start())
         except KafkaError as error:
-            raise Fatal(f"the consumer does not start: {describe(error)}") from error
+            raise FatalError(f"the consumer does not start: {describe(error)}") from error
         yield consumer
     finally:
         if not await closed(consumer.stop, LEAVE_TIMEOUT_S):  # our session times out by itself

@@ -23,7 +23,7 @@ from aiokafka.producer.message_accumulator import MessageAccumulator
 from aiokafka.producer.sender import Sender
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
-from transport.errors import Fatal
+from transport.errors import FatalError
 
 
 class Part(NamedTuple):
@@ -82,12 +82,12 @@ def check(parts: tuple[Part, ...] = USED) -> None:
 
     Raises
     ------
-    Fatal
+    FatalError
         Names the client's version and what is missing in it.
     """
     missing = [f"{part.owner.__name__}.{part.method or part.name}" for part in parts if not _is_there(part)]
     if missing:
-        raise Fatal(
+        raise FatalError(
             f"aiokafka {aiokafka.__version__} is not the client that this release was made for, it lacks or has "
             f"changed {', '.join(dict.fromkeys(missing))}: install the version that requirements/run.txt pins"
         )

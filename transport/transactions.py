@@ -34,7 +34,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from contract.topics import RESULTS_BATCH_BYTES
 from transport.admin.authorization import denial, transactional_id
-from transport.errors import Fatal, Lost, describe, leaves
+from transport.errors import FatalError, OwnershipLost, describe, leaves
 from transport.internals import fail_batches, requests_of, sending_of
 from transport.metadata import MAX_AGE_MS, temper
 from transport.settings.kafka import GroupSettings
@@ -100,9 +100,9 @@ class PartitionProducer:
 
         Raises
         ------
-        Lost
+        OwnershipLost
             It did not start in time; the group is asked before the next attempt.
-        Fatal
+        FatalError
             It may not start.
         """
         options = settings.kafka.client_options()
@@ -137,9 +137,9 @@ class PartitionProducer:
 
         Raises
         ------
-        Lost
+        OwnershipLost
             It was refused, or did not end in time: then it may have been committed all the same.
-        Fatal
+        FatalError
             It would be refused again.
         """
         with _translated(self._partition, "commit"):
@@ -183,10 +183,10 @@ def _translated(partition: TopicPartition, what: str) -> Iterator[None]:
         causes = [_cause(each) for each in raised]
         for cause in causes:
             if isinstance(cause, FATAL):
-                raise Fatal(f"cannot {what} for {name}: {_denial(cause, partition) or describe(cause)}") from error
+                raise FatalError(f"cannot {what} for {name}: {_denial(cause, partition) or describe(cause)}") from error
         if not all(isinstance(each, KafkaError | TimeoutError | AssertionError) for each in raised):
             raise
-        raise Lost(f"could not {what} for {name}: {describe(causes[0])}") from error
+        raise OwnershipLost(f"could not {what} for {name}: {describe(causes[0])}") from error
 
 
 def _denial(error: BaseException, partition: TopicPartition) -> str | None:
@@ -217,7 +217,7 @@ async def _stop(producer: AIOKafkaProducer) -> None:
         in_order = await closed(producer.stop, STOP_TIMEOUT_S)
     finally:  # also where nobody has the time to wait for it
         if not in_order:
-            log.debug("producer not stopped in order", then="its connections are closed")
+            log.debug("producer not stopped in order", action="its connections are closed")
             # Its sender would go on trying, and keep what it holds, for as long as this process lives.
             await _give_up(sending_of(producer))
             fail_batches(producer, ProducerClosed())

@@ -25,7 +25,7 @@ from aiokafka.errors import (
 
 from contract.topics import TopicSettings
 from transport.admin.authorization import denial
-from transport.errors import Fatal, describe
+from transport.errors import FatalError, describe
 from transport.internals import (
     client_of,
     cluster_of,
@@ -76,7 +76,7 @@ async def stay_in_group(consumer: AIOKafkaConsumer) -> None:
 
     Raises
     ------
-    Fatal
+    FatalError
         The group does not take us, it or the topic may not be read, or one of the client's own tasks has ended.
     """
     while True:
@@ -84,12 +84,12 @@ async def stay_in_group(consumer: AIOKafkaConsumer) -> None:
             await consumer.getmany(NOBODY, timeout_ms=POLL_MS)
         except KafkaError as error:
             if denied := denial(error, topic_right="Read"):
-                raise Fatal(denied) from error
+                raise FatalError(denied) from error
             if isinstance(error, FINAL):
-                raise Fatal(f"the group does not take us: {describe(error)}") from error
+                raise FatalError(f"the group does not take us: {describe(error)}") from error
             if coordination_has_ended(consumer):
-                raise Fatal(f"the group is lost: {describe(error)}") from error
-            log.warning("group error", why=describe(error), then="the client tries again")
+                raise FatalError(f"the group is lost: {describe(error)}") from error
+            log.warning("group error", why=describe(error), action="the client tries again")
             # The client goes on without heartbeats once these have failed as it did not expect, and pushes the same
             # error again and again; only to join anew starts them anew.
             # Forced by test_a_client_whose_heartbeats_have_ended_joins_anew.
@@ -101,7 +101,7 @@ async def stay_in_group(consumer: AIOKafkaConsumer) -> None:
         fetching = fetching_of(consumer)
         if fetching.done() and not fetching.cancelled():
             ended = fetching.exception()
-            raise Fatal(f"the client fetches no more: {describe(ended) if ended else 'its task has ended'}")
+            raise FatalError(f"the client fetches no more: {describe(ended) if ended else 'its task has ended'}")
 
 
 async def look_after(consumer: AIOKafkaConsumer, topics: TopicSettings, report: Callable[[str], None]) -> None:

@@ -21,10 +21,10 @@ from consumer.observe.metrics import Metrics
 from consumer.partitions.assignment import Lanes
 from consumer.partitions.lane import Lane
 from consumer.settings import Settings
-from consumer.workers.pool import Workers
+from consumer.workers.pool import WorkerPool
 from engine.model.files import ModelInfo
 from release import revision, version
-from transport.errors import Fatal
+from transport.errors import FatalError
 
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ class Health:
     """Why nothing could be fetched or published now, as of the last look at the cluster; empty if all is well."""
     model: ModelInfo | None = None
     """The one that every worker serves."""
-    workers: Workers | None = None
+    workers: WorkerPool | None = None
     lanes: Lanes | None = None
     consumer: Any = None
     started_at_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
@@ -53,7 +53,7 @@ class Health:
     def report_cluster(self, trouble: str) -> None:
         """Keep what is wrong with the cluster, empty if nothing is, and log the change."""
         if trouble and not self.cluster_trouble:
-            log.warning("cluster not well", why=trouble, then="not ready until it is; the client keeps trying")
+            log.warning("cluster not well", why=trouble, action="not ready until it is; the client keeps trying")
         elif not trouble and self.cluster_trouble:
             log.info("cluster well")
         self.cluster_trouble = trouble
@@ -187,7 +187,7 @@ async def serving(health: Health) -> AsyncIterator[None]:
 
     Raises
     ------
-    Fatal
+    FatalError
         The address is taken or not ours.
     """
     runner = web.AppRunner(_application(health), access_log=None, shutdown_timeout=HEALTH_S)
@@ -197,7 +197,7 @@ async def serving(health: Health) -> AsyncIterator[None]:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
         await runner.cleanup()
-        raise Fatal(
+        raise FatalError(
             f"the health server cannot listen on {host}:{port} (DIGITS_HEALTH__HOST, __PORT): {error}"
         ) from error
     log.info("health server listens", address="http://{}:{}".format(*runner.addresses[0][:2]))

@@ -39,7 +39,7 @@ def configure(settings: LogSettings) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             # `contract` logs by Python's own means, since producers do not configure structlog.
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(allow=("why", "then", "files"))],
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(allow=("why", "action", "files"))],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _escape, renderer],
         )
     )

@@ -183,7 +183,7 @@ async def _end(provider: TracerProvider) -> None:
         async with asyncio.timeout(FLUSH_S):
             await sent.wait()
     except TimeoutError:
-        log.warning("last traces not sent", deadline_s=FLUSH_S, then="they are lost")
+        log.warning("last traces not sent", deadline_s=FLUSH_S, action="they are lost")
 
 
 def _context(parent: TraceParent) -> Context:

@@ -18,7 +18,7 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from consumer.ending import REVOKE_TIMEOUT_S
 from consumer.partitions.lane import End, Equipment, Lane
 from consumer.partitions.position import OffsetLost
-from transport.errors import Fatal
+from transport.errors import FatalError
 
 log = structlog.get_logger()
 
@@ -84,7 +84,7 @@ class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
         except TimeoutError:
             # Its transaction stays open; the next owner's fencing start aborts it.
             late = [task for partition in partitions if (task := self._tasks.get(partition))]
-            log.warning("lanes cancelled", lanes=[task.get_name() for task in late], then="the next owner repeats")
+            log.warning("lanes cancelled", lanes=[task.get_name() for task in late], action="the next owner repeats")
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -129,4 +129,4 @@ def _pauses() -> Iterator[float]:
 
 
 async def _fail(what: str) -> None:
-    raise Fatal(what)
+    raise FatalError(what)

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from consumer.memory_budget import Budget
+from consumer.memory_budget import MemoryBudget
 from consumer.observe.metrics import Metrics
 from consumer.partitions.requests import Request
 from consumer.workers.protocol import Answer
@@ -52,13 +52,13 @@ class Chunk:
         return sum(answer.size_bytes for answer in self.answers.result().answers) if is_there else 0
 
 
-class Hand:
+class InFlightWindow:
     """The chunks of one lane. Owners: its fetching task adds at the end, its publishing task takes from the front.
 
     Bytes are taken from the budget that all lanes share, and given back when a chunk is committed or dropped.
     """
 
-    def __init__(self, budget: Budget, metrics: Metrics) -> None:
+    def __init__(self, budget: MemoryBudget, metrics: Metrics) -> None:
         self._budget = budget
         self._metrics = metrics
         self._chunks: deque[Chunk] = deque()

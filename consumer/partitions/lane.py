@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from consumer.memory_budget import Budget
+from consumer.memory_budget import MemoryBudget
 from consumer.observe.metrics import PUBLISHED, Metrics
 from consumer.partitions import outgoing, requests
-from consumer.partitions.in_flight import Chunk, Classified, Hand
+from consumer.partitions.in_flight import Chunk, Classified, InFlightWindow
 from consumer.partitions.outgoing import Room
 from consumer.partitions.pacer import Pacer
 from consumer.partitions.position import OffsetLost, repaired, start_offset
@@ -37,9 +37,9 @@ from consumer.partitions.requests import Request
 from consumer.partitions.reset import reset_offset
 from consumer.settings import Settings
 from consumer.workers.protocol import Answer
-from consumer.workers.quarantine import Pool
+from consumer.workers.quarantine import Quarantine
 from contract.records import request_id
-from transport.errors import Fatal, Lost, leaves
+from transport.errors import FatalError, OwnershipLost, leaves
 from transport.membership import Membership
 from transport.metadata import live_servers
 from transport.reading.fetching import Fetcher
@@ -72,8 +72,8 @@ class Equipment:
 
     settings: Settings
     consumer: AIOKafkaConsumer
-    pool: Pool
-    budget: Budget
+    pool: Quarantine
+    budget: MemoryBudget
     pacer: Pacer
     metrics: Metrics
     membership: Membership
@@ -110,7 +110,7 @@ class Lane:
         self.name = f"{partition.topic}/{partition.partition}"
         self._equipment = equipment
         self._settings = equipment.settings
-        self._hand = Hand(equipment.budget, equipment.metrics)
+        self._hand = InFlightWindow(equipment.budget, equipment.metrics)
         self._fetcher: Fetcher | None = None
         self._fetching: asyncio.Task[None] | None = None
         self._publishing: asyncio.Task[None] | None = None
@@ -146,7 +146,7 @@ class Lane:
         return self._hand.oldest_at_ms
 
     async def run(self) -> End:
-        """Carry records until the lane ends; raise only `Fatal`, since that ends all other lanes."""
+        """Carry records until the lane ends; raise only `FatalError`, since that ends all other lanes."""
         try:
             # Why the producer starts before the offset is read:
             #   1. The old owner, stalled, has sent results up to offset 512; committed is 256.
@@ -168,8 +168,8 @@ class Lane:
                 offset = await self._start_offset(producer)
                 self._fetcher = Fetcher(self._equipment.consumer, self.partition, offset)
                 await self._carry(producer, self._fetcher)
-        except Lost as lost:
-            log.warning("lane lost", partition=self.name, why=str(lost), then="the group is asked who goes on")
+        except OwnershipLost as lost:
+            log.warning("lane lost", partition=self.name, why=str(lost), action="the group is asked who goes on")
             return self._end or End.LOST  # revoked in the meantime: there is nobody to ask
         finally:
             self._hand.drop()
@@ -191,7 +191,7 @@ class Lane:
                 if offset is None:
                     offset = await self._reset_offset(producer)
             except OffsetLost as lost:
-                log.error("partition parked", partition=self.name, why=str(lost), then="the others go on")  # noqa: TRY400  # the sentence is the message
+                log.error("partition parked", partition=self.name, why=str(lost), action="the others go on")  # noqa: TRY400  # the sentence is the message
                 self.parked, self.committed_offset = lost, lost.committed
             else:
                 self.parked, self.committed_offset = None, offset
@@ -238,7 +238,7 @@ class Lane:
                     self._stop_fetching()
         except ExceptionGroup as errors:
             causes = leaves(errors)
-            for kind in (Fatal, Lost):
+            for kind in (FatalError, OwnershipLost):
                 for cause in causes:
                     if isinstance(cause, kind):
                         raise cause from errors
@@ -331,7 +331,7 @@ class Lane:
         self.in_transaction = True
         try:
             await producer.commit(by_target, chunks[-1].next_offset)
-        except Lost:
+        except OwnershipLost:
             self._equipment.metrics.transactions.labels("lost").inc()
             raise
         finally:

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from consumer.settings import OnLostOffset
 from transport.admin.authorization import denial
-from transport.errors import Fatal, KafkaError, Lost, describe
+from transport.errors import FatalError, KafkaError, OwnershipLost, describe
 from transport.membership import committed_offset
 from transport.reading.log_ends import log_end
 
@@ -50,9 +50,9 @@ async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on
     ------
     OffsetLost
         The committed offset is not in the log: records are lost to retention, or the topic is another one.
-    Fatal
+    FatalError
         It may not be asked for.
-    Lost
+    OwnershipLost
         The brokers did not answer in time.
     """
     name = f"{partition.topic}/{partition.partition}"
@@ -72,14 +72,14 @@ async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on
                 await asyncio.sleep(SECOND_LOOK_PAUSE_S)
     except (KafkaError, TimeoutError) as error:
         if denied := denial(error, topic_right="Read"):
-            raise Fatal(f"cannot find where to start in {name}: {denied}") from error
-        raise Lost(f"could not find where to start in {name}: {describe(error)}") from error
+            raise FatalError(f"cannot find where to start in {name}: {denied}") from error
+        raise OwnershipLost(f"could not find where to start in {name}: {describe(error)}") from error
     where = (
         f"starts at {begin}: retention has deleted what was not committed" if committed < begin else f"ends at {end}"
     )
     if on_lost is OnLostOffset.EARLIEST:
         log.warning(
-            "committed offset lost", partition=name, committed=committed, then=f"going on at {begin}", log=where
+            "committed offset lost", partition=name, committed=committed, action=f"going on at {begin}", log=where
         )
         return begin
     raise OffsetLost(
@@ -94,9 +94,9 @@ async def repaired(consumer: AIOKafkaConsumer, partition: TopicPartition, lost: 
 
     Raises
     ------
-    Fatal
+    FatalError
         It may not be asked for.
-    Lost
+    OwnershipLost
         The brokers did not answer in time.
     """
     name = f"{partition.topic}/{partition.partition}"
@@ -108,8 +108,8 @@ async def repaired(consumer: AIOKafkaConsumer, partition: TopicPartition, lost: 
             await asyncio.sleep(PARKED_LOOK_S)
     except (KafkaError, TimeoutError) as error:
         if denied := denial(error, topic_right="Read"):
-            raise Fatal(f"cannot look at the committed offset of {name}: {denied}") from error
-        raise Lost(f"could not look at the committed offset of {name}: {describe(error)}") from error
+            raise FatalError(f"cannot look at the committed offset of {name}: {denied}") from error
+        raise OwnershipLost(f"could not look at the committed offset of {name}: {describe(error)}") from error
 
 
 async def _look(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int | None, int, int]:

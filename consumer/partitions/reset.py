@@ -21,7 +21,7 @@ from consumer.partitions.results_log import (
 )
 from consumer.settings import AutoOffsetReset, Settings
 from transport.admin.authorization import denial
-from transport.errors import Fatal, KafkaError, Lost, describe
+from transport.errors import FatalError, KafkaError, OwnershipLost, describe
 from transport.group_clients import opened_reader
 from transport.metadata import live_servers
 
@@ -46,9 +46,9 @@ async def reset_offset(
     ------
     OffsetLost
         The setting leaves the decision to an operator, or no result was found in time.
-    Fatal
+    FatalError
         The results may not be read.
-    Lost
+    OwnershipLost
         The brokers did not answer in time.
     """
     name = f"{partition.topic}/{partition.partition}"
@@ -75,7 +75,7 @@ async def reset_offset(
         log_start=requests.start,
         log_end=requests.stop,
         why=start.why,
-        then=f"going on at {start.offset}",
+        action=f"going on at {start.offset}",
     )
     return start
 
@@ -100,11 +100,11 @@ async def _find_start(
 
     Raises
     ------
-    Lost
+    OwnershipLost
         The brokers did not answer in time, or somebody's transaction hides the end of the results.
     OffsetLost
         No result was found in time among those of others.
-    Fatal
+    FatalError
         The results may not be read.
     """
     name = f"{source.topic}/{source.partition}"
@@ -128,8 +128,8 @@ async def _find_start(
     except (KafkaError, TimeoutError) as error:
         if denied := denial(error, topic_right="Read"):
             why = f"{denied}: it is read since the group has no offset in {name}; {OTHERWISE}"
-            raise Fatal(why) from error
-        raise Lost(f"could not find the last answered request of {name}: {describe(error)}") from error
+            raise FatalError(why) from error
+        raise OwnershipLost(f"could not find the last answered request of {name}: {describe(error)}") from error
 
 
 async def _log_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> range:
@@ -139,5 +139,5 @@ async def _log_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> rang
             end = (await consumer.end_offsets([partition]))[partition]
     except (KafkaError, TimeoutError) as error:
         name = f"{partition.topic}/{partition.partition}"
-        raise Lost(f"could not find where {name} begins and ends: {describe(error)}") from error
+        raise OwnershipLost(f"could not find where {name} begins and ends: {describe(error)}") from error
     return range(begin, end)

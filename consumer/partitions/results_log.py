@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from consumer.partitions.after_results import Record
 from consumer.partitions.position import SECOND_LOOK_PAUSE_S, SECOND_LOOKS, OffsetLost
 from contract.topics import CLOCK_TOLERANCE_MS
-from transport.errors import Lost
+from transport.errors import OwnershipLost
 from transport.reading.record_batch import Unreadable
 
 log = structlog.get_logger()
@@ -108,7 +108,7 @@ async def decided(client: AIOKafkaConsumer, results: TopicPartition, end: int, w
 
     Raises
     ------
-    Lost
+    OwnershipLost
         One is still open.
     """
     begun_s, told = time.monotonic(), False
@@ -119,9 +119,11 @@ async def decided(client: AIOKafkaConsumer, results: TopicPartition, end: int, w
             return
         name = f"{results.topic}/{results.partition}"
         if time.monotonic() - begun_s > within_s:
-            raise Lost(f"a transaction in {name} hides the results from offset {stable} on, for {within_s:g} s now")
+            raise OwnershipLost(
+                f"a transaction in {name} hides the results from offset {stable} on, for {within_s:g} s now"
+            )
         if not told:
-            log.info("transaction is open", partition=name, offset=stable, then=f"waiting {within_s:g} s for its end")
+            log.info("transaction is open", partition=name, offset=stable, action=f"waiting {within_s:g} s for its end")
             told = True
         await asyncio.sleep(UNDECIDED_PAUSE_S)
 

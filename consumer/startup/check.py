@@ -21,7 +21,7 @@ from contract.topics import misfits
 from engine.model.files import ModelError
 from transport.admin.admin_client import AdminClient, is_old_broker, reached
 from transport.admin.authorization import check_rights, transactional_id
-from transport.errors import Fatal, WrongSetting
+from transport.errors import FatalError, InvalidSettingError
 from transport.settings.kafka import PREFIX
 
 FITS: Final = 0
@@ -68,10 +68,10 @@ async def check(settings: Settings) -> int:
                 findings.misfit("brokers", f"a broker is older than Kafka 4.0: {OLD_BROKER}")
             try:
                 await _check_topics(admin, settings, findings, listed)
-            except Fatal as error:
+            except FatalError as error:
                 findings.misfit("topics", str(error))
             await _check_rights(admin, settings, findings)
-    except Fatal as error:
+    except FatalError as error:
         findings.misfit("brokers", str(error))
         for subject in ("topics", "rights"):
             findings.skipped(subject, "not looked at: there is no broker to ask")
@@ -87,7 +87,7 @@ async def _check_model(settings: Settings, findings: Findings) -> None:
                 findings.fits("model", f"{info.name} {info.version}, sha256 {info.sha256}: reads its known digits")
     except (ModelError, OSError) as error:
         findings.misfit("model", f"{error} (DIGITS_MODEL)", exit_code=WRONG_SETTING)
-    except WrongSetting as error:
+    except InvalidSettingError as error:
         findings.misfit("model", str(error), exit_code=WRONG_SETTING)
     except WorkerNotStarted as error:
         findings.misfit("model", f"not looked at: {error}")
@@ -113,7 +113,7 @@ async def _check_topics(
 async def _check_rights(admin: AdminClient, settings: Settings, findings: Findings) -> None:
     try:
         await check_rights(admin, settings)
-    except Fatal as error:
+    except FatalError as error:
         findings.misfit("rights", str(error))
         return
     if why := await unread_results(admin, settings):

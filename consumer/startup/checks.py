@@ -14,7 +14,7 @@ from consumer.settings import AutoOffsetReset, Settings
 from contract.topics import BROKER_DEFAULTS, TopicFound, misfits
 from transport.admin.admin_client import AdminClient, is_old_broker, reached, topic_configs
 from transport.admin.authorization import check_rights, check_sight, unreadable_results
-from transport.errors import Fatal
+from transport.errors import FatalError
 from transport.internals import check as check_client
 
 log = structlog.get_logger()
@@ -35,18 +35,18 @@ async def check_cluster(settings: Settings) -> int:
 
     Raises
     ------
-    Fatal
+    FatalError
         No broker answered in time, one refused us, or a topic or a right is missing.
     """
     check_client()
     topics = settings.topics
     async with reached(settings.kafka) as (admin, listed):
         if is_old_broker(admin):
-            log.warning("broker is older than Kafka 4.0", then=OLD_BROKER)
+            log.warning("broker is older than Kafka 4.0", action=OLD_BROKER)
         found = await found_topics(admin, settings, listed)
         await check_rights(admin, settings)
         if why := await unread_results(admin, settings):
-            log.warning("results may not be read", why=why, then=UNREAD_RESULTS)
+            log.warning("results may not be read", why=why, action=UNREAD_RESULTS)
     for misfit in misfits(topics, found, record_bytes=settings.limits.record_bytes):
         log.warning(
             "topic does not fit",
@@ -54,7 +54,7 @@ async def check_cluster(settings: Settings) -> int:
             setting=misfit.setting,
             found=misfit.found,
             wanted=misfit.wanted,
-            then=misfit.otherwise,
+            action=misfit.otherwise,
         )
     return int((found[topics.dead_letter].config or {}).get("max.message.bytes", BROKER_DEFAULTS["max.message.bytes"]))
 
@@ -73,14 +73,16 @@ async def found_topics(
 
     Raises
     ------
-    Fatal
+    FatalError
         One is missing, or may not be seen.
     """
     names = list(settings.topics.by_role.values())
     missing = [name for name in names if name not in listed]
     if missing:
         await check_sight(admin, settings, missing)
-        raise Fatal(f"no topic {', '.join(missing)} on {settings.kafka.bootstrap_servers}; topics are not created here")
+        raise FatalError(
+            f"no topic {', '.join(missing)} on {settings.kafka.bootstrap_servers}; topics are not created here"
+        )
     configs = await topic_configs(admin, names)
     return {name: TopicFound(len(listed[name]), len(listed[name][0]["replicas"]), configs.get(name)) for name in names}
 

@@ -13,14 +13,14 @@ from typing import Final
 
 import structlog
 
-from consumer.memory_budget import Budget
+from consumer.memory_budget import MemoryBudget
 from consumer.observe.metrics import NOT_STARTED, Metrics
 from consumer.settings import PacingSettings
 from consumer.workers.process import WorkerDied, WorkerNotStarted, WorkerProcess, WorkerSpec
 from consumer.workers.protocol import Answer, Answers, Compiling, Task
-from consumer.workers.scheduler import DEATH_S, QUICK_S, Batch, Job, Turns
+from consumer.workers.scheduler import DEATH_S, QUICK_S, Batch, FairScheduler, Job
 from contract.errors import ErrorCode
-from transport.errors import Fatal
+from transport.errors import FatalError
 
 log = structlog.get_logger()
 
@@ -30,20 +30,20 @@ START_PAUSE_S: Final = 0.5
 """After a failed start: what it lacked (memory, a file descriptor) may be there again."""
 
 
-class Workers:
+class WorkerPool:
     """All worker processes. Owner: the task ``workers``; each belongs to a task ``worker N``.
 
-    `Pool` submits; health reads `running`, `pids`, `compiling` and `moved_at_s`, nothing else.
+    `Quarantine` submits; health reads `running`, `pids`, `compiling` and `moved_at_s`, nothing else.
     """
 
     def __init__(
-        self, spec: WorkerSpec, pacing: PacingSettings, *, count: int, metrics: Metrics, budget: Budget
+        self, spec: WorkerSpec, pacing: PacingSettings, *, count: int, metrics: Metrics, budget: MemoryBudget
     ) -> None:
         self._spec = spec
         self._count = count
         self._metrics = metrics
         self._budget = budget
-        self._turns = Turns(pacing)
+        self._turns = FairScheduler(pacing)
         self._changed = asyncio.Event()
         self._idle = 0
         self._all_ready = asyncio.Event()
@@ -66,7 +66,7 @@ class Workers:
 
         Raises
         ------
-        Fatal
+        FatalError
             They do not start: a fault of the service, not of the records.
         """
         self._budget.when_answers_fit = self._changed.set
@@ -104,13 +104,13 @@ class Workers:
                     failed_starts = 0
                     await self._serve(worker)
             except WorkerDied as death:
-                log.warning("worker died", worker=number, why=str(death), then="a fresh one takes its place")
+                log.warning("worker died", worker=number, why=str(death), action="a fresh one takes its place")
                 self._metrics.pool_restarts.labels(str(death.code)).inc()
             except WorkerNotStarted as error:
                 failed_starts += 1
                 log.warning("worker not started", worker=number, why=str(error), attempt=failed_starts)
                 if failed_starts == FAILED_STARTS:
-                    raise Fatal(f"worker processes do not start: {error}") from error
+                    raise FatalError(f"worker processes do not start: {error}") from error
                 self._metrics.pool_restarts.labels(NOT_STARTED).inc()
                 await asyncio.sleep(START_PAUSE_S)
 
@@ -184,7 +184,7 @@ class Workers:
 
     def _on_compiling(self, compiling: Compiling) -> None:
         if self.compiling is None and compiling.not_kept is not None:
-            log.warning("machine code not kept", why=compiling.not_kept, then="each process compiles again")
+            log.warning("machine code not kept", why=compiling.not_kept, action="each process compiles again")
         self.compiling = compiling
         log.info("compiling, once", done=compiling.done, total=compiling.total)
 
@@ -194,12 +194,12 @@ def _handed_over(batch: Batch, part: Answers) -> list[Job]:
 
     Raises
     ------
-    Fatal
+    FatalError
         There are more answers than tasks, or none, or fewer without a reason.
     """
     left = list(part.answers)
     if not 0 < len(left) <= len(batch.tasks):
-        raise Fatal(f"{len(batch.tasks)} records went to a worker, {len(left)} answers came back")
+        raise FatalError(f"{len(batch.tasks)} records went to a worker, {len(left)} answers came back")
     unfinished = []
     for job in batch.jobs:
         own, left = left[: len(job.rest)], left[len(job.rest) :]

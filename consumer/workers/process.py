@@ -35,7 +35,7 @@ from consumer.workers.protocol import (
 )
 from consumer.workers.sealed_memory import writable
 from contract.errors import ErrorCode
-from transport.errors import WrongSetting, leaves
+from transport.errors import InvalidSettingError, leaves
 
 START_TIMEOUT_S: Final = 300
 """For imports, the model and its warm-up: about a second; but where nothing is compiled yet, half a minute of
@@ -159,7 +159,7 @@ class WorkerProcess:
         WorkerNotStarted
             There was no process, memory or file descriptor left for it; or it ended, or said nothing, before it was
             ready.
-        WrongSetting
+        InvalidSettingError
             It refuses to serve: the model does not read as it did when it was saved.
         """
         async with contextlib.AsyncExitStack() as stack:
@@ -262,7 +262,7 @@ class WorkerProcess:
         ------
         WorkerNotStarted
             It ended, or was not ready in time.
-        WrongSetting
+        InvalidSettingError
             It refuses the model.
         """
         spec = self._spec
@@ -286,7 +286,7 @@ class WorkerProcess:
         except (FrameTooLongError, msgspec.DecodeError) as error:
             raise WorkerNotStarted(f"worker {self._process.pid} sent no greeting: {error}") from error
         if isinstance(greeting, Refusal):
-            raise WrongSetting("DIGITS_MODEL", spec.model.folder, greeting.why)
+            raise InvalidSettingError("DIGITS_MODEL", spec.model.folder, greeting.why)
 
     async def _greeting(self) -> Ready | Refusal | Compiling:
         greeting: Ready | Refusal | Compiling = GREETING.decode(await self._receive(START_FRAME_BYTES))

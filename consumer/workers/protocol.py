@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from engine.model.files import MANIFEST_BYTES
-from engine.progress import BEGINNING, Progress
+from engine.resume_cursor import BEGINNING, ResumeCursor
 
 LENGTH: Final = struct.Struct("!I")
 
@@ -42,7 +42,7 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Of the sender's trace: for log lines about the record."""
     echo_bytes: int = 0
     """Key and headers that each result brings along."""
-    begin: Progress = BEGINNING
+    begin: ResumeCursor = BEGINNING
     """How far the record was read in earlier slices."""
     one_by_one: bool = False
     """True if a worker has died while it had this record: no item of its batch is touched together with others."""
@@ -132,7 +132,7 @@ class Answers(msgspec.Struct, frozen=True):
 
     answers: list[Answer]
     timings: Timings
-    unfinished: Progress | None = None
+    unfinished: ResumeCursor | None = None
     """How far the last record was read: its answer is not whole yet. None if it is."""
 
 

@@ -18,12 +18,12 @@ from typing import Final
 import msgspec
 import structlog
 
-from consumer.workers.pool import Workers
+from consumer.workers.pool import WorkerPool
 from consumer.workers.process import WorkerDied
 from consumer.workers.protocol import WHOLE_RECORD, Answer, Task
 from contract.errors import ErrorCode
 from contract.records import request_id
-from transport.errors import Fatal
+from transport.errors import FatalError
 
 log = structlog.get_logger()
 
@@ -35,10 +35,10 @@ NOWHERE: Final = -1
 """The canary's partition."""
 
 
-class Pool:
+class Quarantine:
     """Who is guilty of a worker's end, and when it is the service itself. Lanes call `classify`."""
 
-    def __init__(self, workers: Workers, canary: bytes, *, service_faults: int) -> None:
+    def __init__(self, workers: WorkerPool, canary: bytes, *, service_faults: int) -> None:
         self._workers = workers
         self._canary = Task(canary, "", NOWHERE, 0, 0, 0, None, None)
         self._service_faults = service_faults
@@ -51,7 +51,7 @@ class Pool:
 
         Raises
         ------
-        Fatal
+        FatalError
             Workers die on everything: a fault of the service, not of the records.
         """
         return await self._classify(tasks, again=False)
@@ -102,7 +102,7 @@ class Pool:
             request_id=task.request_id or request_id(task.topic, task.partition, task.offset),
             trace_id=task.trace_id,
             code=death.code,
-            then="it is answered as failed, its bytes go to the dead-letter topic",
+            action="it is answered as failed, its bytes go to the dead-letter topic",
         )
         return msgspec.structs.replace(task, condemned=task.condemned | {item: str(death.code)})
 
@@ -123,7 +123,7 @@ class Pool:
 
         Raises
         ------
-        Fatal
+        FatalError
             The canary is not read either.
         """
         async with self._verdict:
@@ -131,7 +131,7 @@ class Pool:
             if self._faults_in_a_row < self._service_faults:
                 return
             if not await self._is_canary_read():
-                raise Fatal(
+                raise FatalError(
                     f"{self._faults_in_a_row} items in a row failed alone (last: {what}), and a known digit is not "
                     "read either: the service is at fault, not the records; nothing of the last ones is committed"
                 )
@@ -139,7 +139,7 @@ class Pool:
                 "many items failed in a row",
                 items=self._faults_in_a_row,
                 last=what,
-                then="a known digit is read in every format, so the service goes on",
+                action="a known digit is read in every format, so the service goes on",
             )
             self._faults_in_a_row = 0
 

@@ -30,7 +30,7 @@ import msgspec
 from consumer.settings import PacingSettings
 from consumer.workers.process import WorkerDied
 from consumer.workers.protocol import SLICE_S, Answer, Task
-from engine.progress import Progress
+from engine.resume_cursor import ResumeCursor
 
 LONG_S: Final = 0.1
 """A lane whose last batch took more processor time is slow: 256 small digits take a tenth of that."""
@@ -75,7 +75,7 @@ class Job:
         """Bytes that go to the worker."""
         return sum(len(task.payload) for task in self._rest)
 
-    def take(self, answers: list[Answer], unfinished: Progress | None) -> None:
+    def take(self, answers: list[Answer], unfinished: ResumeCursor | None) -> None:
         """Add the answers of a slice; when there is one for each task, the job is answered."""
         first, *others = answers
         self._done += [first if self._begun is None else self._begun.followed_by(first), *others]
@@ -119,7 +119,7 @@ class _Lane:
     """When it last came, was taken, was seen to get on in a worker's hands, or came back from there."""
 
 
-class Turns:
+class FairScheduler:
     """Jobs that wait. Owner: the workers' tasks; nothing here waits."""
 
     def __init__(self, pacing: PacingSettings, clock: Callable[[], float] = time.monotonic) -> None:

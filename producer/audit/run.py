@@ -30,7 +30,7 @@ async def audit(settings: ClientSettings, scope: Scope, passed: Callable[[int], 
 
     Raises
     ------
-    KafkaProblem
+    KafkaRequestError
         Kafka does not do its part, or an open transaction hides the end of a log.
     """
     report, group = Report(), settings.kafka.group_id

@@ -24,7 +24,7 @@ from producer.send.sender import OWN_HEADERS, Envelope, Request, Sender, request
 from producer.send.sources import find
 from transport.admin.cluster import Cluster, look_around
 from transport.clients import open_producer
-from transport.errors import KafkaProblem
+from transport.errors import KafkaRequestError
 from transport.settings.kafka import ClientSettings
 
 SIGN_S: Final = 3.0
@@ -146,7 +146,7 @@ async def _has_member(cluster: Cluster, group: str) -> bool:
     """Say whether a group has a member; where this user may not know (ACL), the answer alone is waited for."""
     try:
         return bool((await cluster.group(group)).members)
-    except KafkaProblem:
+    except KafkaRequestError:
         return True
 
 

@@ -10,7 +10,7 @@ import typer
 
 from producer import display
 from producer.errors import Exit, ProducerError
-from transport.errors import KafkaProblem
+from transport.errors import KafkaRequestError
 from transport.settings import kafka as settings
 from transport.settings.kafka import ClientSettings, SettingsError
 
@@ -39,7 +39,7 @@ def run(command: Coroutine[Any, Any, Exit], *, interrupted: Exit = Exit.INTERRUP
     except ProducerError as error:
         display.complain(str(error))
         code = error.exit_code
-    except KafkaProblem as error:
+    except KafkaRequestError as error:
         display.complain(str(error))
         code = Exit.KAFKA
     except KeyboardInterrupt:

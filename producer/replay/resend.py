@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from producer.replay.selection import Chosen, Plan, Step, headers_of, steps, survey
 from transport.admin.cluster import UNLIMITED_BYTES, Cluster
 from transport.clients import open_producer, within
-from transport.errors import KafkaProblem
+from transport.errors import KafkaRequestError
 from transport.settings.kafka import ClientSettings
 
 TRANSACTION_RECORDS: Final = 100
@@ -44,7 +44,7 @@ async def replay(
 
     Raises
     ------
-    KafkaProblem
+    KafkaRequestError
         Kafka does not do its part, or another run of the same filter has taken over. What was told is
         done; the same filter continues behind it.
     """
@@ -136,7 +136,7 @@ async def _transaction(producer: AIOKafkaProducer) -> AsyncGenerator[None, None]
             yield
     except BaseException:
         # A fenced producer cannot abort any more, and asserts so; its transaction is over already.
-        with contextlib.suppress(KafkaProblem, AssertionError):
+        with contextlib.suppress(KafkaRequestError, AssertionError):
             async with within("abort the transaction", ABORT_S):
                 await producer.abort_transaction()
         raise

@@ -24,7 +24,7 @@ from producer.send.results import NoResult, Results
 from producer.send.sources import Source, content_type
 from transport.admin.cluster import UNLIMITED_BYTES
 from transport.clients import within
-from transport.errors import KafkaProblem
+from transport.errors import KafkaRequestError
 from transport.reading.record_batch import batch_bytes
 
 IN_FLIGHT_BYTES: Final = 32 * 1024 * 1024
@@ -131,7 +131,7 @@ class Sender:
 
         Raises
         ------
-        KafkaProblem
+        KafkaRequestError
             Kafka refused one, or did not answer in time; says how many it has for certain.
         UsageProblem
             A file cannot be read any more, or has grown beyond the topic's limit.
@@ -141,8 +141,8 @@ class Sender:
                 await self._send_one(request)
             while self._under_way:
                 await self._settle_oldest()
-        except KafkaProblem as error:
-            raise KafkaProblem(
+        except KafkaRequestError as error:
+            raise KafkaRequestError(
                 f"{error}; {self.acknowledged} of {len(requests)} records are acknowledged, "
                 f"the fate of up to {len(self._under_way) + 1} more is unknown"
             ) from error

@@ -24,7 +24,7 @@ from tests.harness.images import drawn_digits
 from tests.harness.producer import run
 from tests.harness.service import Service, running_service
 from tests.harness.waiting import eventually
-from transport.errors import Lost
+from transport.errors import OwnershipLost
 from transport.group_clients import opened_member
 
 ANSWERED, WAITING = 5_000, 500
@@ -70,7 +70,7 @@ async def test_a_renamed_group_answers_only_what_waits_and_the_audit_is_clean(sh
     async with running_service(shared) as after:
         told = await eventually(lambda: resets(after), lambda told: len(told) == 8)
         await shared.everything_answered()
-        assert {(event["level"], event["log_start"], event["then"]) for event in told.values()} == {
+        assert {(event["level"], event["log_start"], event["action"]) for event in told.values()} == {
             ("warning", 0, f"going on at {each}")
         }
         # Where nothing waits, it is committed all the same: the next owner need not look again.
@@ -117,7 +117,7 @@ async def test_it_goes_on_after_an_archive_although_others_and_strangers_lie_aft
     await publish(answered, await results_of(answered, 9), abort=True)
     start, event = await reset(answered)
     assert start == Start(4, "request 3 was answered last", is_known=True)
-    assert (event["log_level"], event["log_start"], event["then"]) == ("warning", 0, "going on at 4")
+    assert (event["log_level"], event["log_start"], event["action"]) == ("warning", 0, "going on at 4")
 
 
 async def test_where_no_result_is_left_it_starts_at_the_start_of_the_log(answered: Broker) -> None:
@@ -160,7 +160,7 @@ async def test_results_in_a_transaction_that_is_open_are_waited_for(
     async with open_transaction(answered, await results_of(answered, 6)) as somebody:
         with monkeypatch.context() as patch:
             patch.setattr("consumer.partitions.reset.ABORT_INTERVAL_S", -9.5)
-            with pytest.raises(Lost, match=r"a transaction in .* hides the results from offset 3 on"):
+            with pytest.raises(OwnershipLost, match=r"a transaction in .* hides the results from offset 3 on"):
                 await reset(answered)
         waiting = asyncio.create_task(reset(answered))
         with pytest.raises(TimeoutError):

@@ -11,7 +11,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from consumer import service
-from consumer.memory_budget import Budget
+from consumer.memory_budget import MemoryBudget
 from consumer.observe.metrics import Metrics
 from consumer.partitions.assignment import Lanes
 from consumer.partitions.lane import Equipment, Lane
@@ -19,12 +19,12 @@ from consumer.partitions.pacer import Pacer
 from consumer.partitions.position import start_offset
 from consumer.settings import Settings
 from consumer.workers.pinned_model import PinnedModel
-from consumer.workers.quarantine import CANARY, Pool
+from consumer.workers.quarantine import CANARY, Quarantine
 from contract.records import result_id
 from tests.harness.broker import Broker, Position
 from tests.harness.images import drawn_digits
 from tests.harness.waiting import eventually
-from transport.errors import Lost
+from transport.errors import OwnershipLost
 from transport.group_clients import opened_member
 from transport.membership import Membership
 from transport.transactions import OutgoingRecord, PartitionProducer
@@ -58,7 +58,7 @@ class Member:
 
 @pytest.fixture
 async def member(settings: Settings, broker: Broker) -> AsyncIterator[Member]:
-    metrics, budget, model = Metrics(), Budget(2**26), PinnedModel.read(settings.model)
+    metrics, budget, model = Metrics(), MemoryBudget(2**26), PinnedModel.read(settings.model)
     async with asyncio.TaskGroup() as group:
         workers = service._workers(settings, model, metrics, budget)
         working = group.create_task(workers.run())
@@ -67,7 +67,7 @@ async def member(settings: Settings, broker: Broker) -> AsyncIterator[Member]:
             equipment = Equipment(
                 settings,
                 consumer,
-                Pool(workers, CANARY.read_bytes(), service_faults=10),
+                Quarantine(workers, CANARY.read_bytes(), service_faults=10),
                 budget,
                 Pacer(200),
                 metrics,
@@ -163,7 +163,7 @@ async def test_an_owner_that_wakes_after_a_takeover_commits_nothing(broker: Brok
             # 3. The old owner wakes and commits: refused.
             with pytest.raises(Exception, match=r"(?i)fenced|producer"):
                 await old._producer.commit_transaction()
-            with pytest.raises(Lost):
+            with pytest.raises(OwnershipLost):
                 await old.commit(claim(b"old owner, again"), 4)
             await new.commit(claim(b"new owner, offset 4"), 4)
     values = [record.value for record in await broker.read(broker.topics.predictions)]

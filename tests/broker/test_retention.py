@@ -101,7 +101,7 @@ async def test_a_group_that_was_switched_off_for_longer_than_its_offsets_are_kep
     async with running_service(broker) as service:
         await broker.everything_answered()
         begun = [event for event in service.events if event["event"] == "no committed offset"]
-    warned = [(event["log_start"], event["then"]) for event in begun if event["level"] == "warning"]
+    warned = [(event["log_start"], event["action"]) for event in begun if event["level"] == "warning"]
     assert warned == [(0, f"going on at {IMAGES}")]
     assert len(begun) == broker.partitions
     assert [position(result) for result in await broker.results()] == [Position(0, each) for each in range(IMAGES + 2)]

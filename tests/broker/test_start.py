@@ -198,7 +198,7 @@ async def test_an_offset_lost_to_retention_parks_its_partition_unless_told_to_go
         told = (503, f"not ready: {name} is parked: {why}\n")
         await eventually(lambda: service.get("/readyz"), lambda answer: answer == told, deadline_s=START_DEADLINE_S)
         (old,) = logged(service, "old value of a setting")
-        assert old["then"] == "taken as park"
+        assert old["action"] == "taken as park"
         (parked,) = logged(service, "partition parked")
         assert parked["why"] == why
         sent = await broker.send(drawn_digits(3), partition=1)
@@ -208,7 +208,7 @@ async def test_an_offset_lost_to_retention_parks_its_partition_unless_told_to_go
     async with running_service(broker, {"DIGITS_KAFKA__ON_LOST_OFFSET": "earliest"}) as service:
         await broker.everything_answered()
         (warning,) = logged(service, "committed offset lost")
-    assert (warning["committed"], warning["then"]) == (10, "going on at 15")
+    assert (warning["committed"], warning["action"]) == (10, "going on at 15")
     found = [position(result) for result in await broker.results()]
     assert found == [(0, offset) for offset in range(15, 20)] + sent
 

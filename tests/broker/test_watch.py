@@ -26,7 +26,7 @@ from tests.harness.broker import Broker, fresh_topics
 from tests.harness.images import drawn_digits
 from tests.harness.waiting import DEADLINE_S, eventually
 from transport import metadata, watch
-from transport.errors import Fatal
+from transport.errors import FatalError
 from transport.group_clients import opened_member
 from transport.reading import log_ends as ends
 from transport.reading.fetching import Fetcher
@@ -175,7 +175,7 @@ async def test_a_client_that_fetches_no_more_ends_the_service(broker: Broker, se
     async with opened_member(settings) as consumer, asyncio.timeout(DEADLINE_S):
         consumer._fetcher._get_actions_per_node = fails
         consumer.subscribe([broker.topics.requests])
-        with pytest.raises(Fatal, match=r"the client fetches no more: KafkaError: .*Unexpected error"):
+        with pytest.raises(FatalError, match=r"the client fetches no more: KafkaError: .*Unexpected error"):
             await watch.stay_in_group(consumer)
 
 
@@ -217,5 +217,5 @@ async def test_a_group_that_refuses_us_for_good_ends_the_service(broker: Broker,
     )
     async with strangers, opened_member(settings) as consumer, asyncio.timeout(DEADLINE_S):
         consumer.subscribe([broker.topics.requests])
-        with pytest.raises(Fatal, match=r"the group does not take us: .*InconsistentGroupProtocol"):
+        with pytest.raises(FatalError, match=r"the group does not take us: .*InconsistentGroupProtocol"):
             await watch.stay_in_group(consumer)

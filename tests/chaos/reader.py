@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 
 from tests.harness.broker import Position
 from transport.clients import open_reader, start_at
-from transport.errors import KafkaProblem
+from transport.errors import KafkaRequestError
 from transport.settings.kafka import KafkaSettings
 
 OFFENDERS: Final = 20
@@ -91,7 +91,7 @@ class Reader:
                 async with open_reader(self._kafka) as reader:
                     start_at(reader, self._next)
                     await self._read(reader)
-            except (KafkaError, KafkaProblem):  # a leader has moved, or nobody answers: again from where we were
+            except (KafkaError, KafkaRequestError):  # a leader has moved, or nobody answers: again from where we were
                 continue
 
     def answered_in_full(self) -> set[str]:

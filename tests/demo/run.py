@@ -30,7 +30,7 @@ from tests.harness.service import START_DEADLINE_S, Service, ServiceEndedError, 
 from tests.harness.waiting import eventually
 from tests.signs import signs
 from transport.clients import meet
-from transport.errors import KafkaProblem
+from transport.errors import KafkaRequestError
 from transport.settings.kafka import KafkaSettings
 
 DATA: Final = Path(__file__).parents[1] / "data"
@@ -154,7 +154,7 @@ def main() -> int:
         with cluster() as running:
             console.print(f"Kafka answers at {running.bootstrap_servers}.")
             as_expected = asyncio.run(demo(running))
-    except (BrokerError, KafkaProblem, ServiceEndedError) as error:
+    except (BrokerError, KafkaRequestError, ServiceEndedError) as error:
         console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         return EXIT_FAILED
     except KeyboardInterrupt:

@@ -9,14 +9,14 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from consumer.memory_budget import Budget
+from consumer.memory_budget import MemoryBudget
 from consumer.observe.metrics import Metrics
 from consumer.settings import EchoSettings, PacingSettings, Settings
 from consumer.workers.pinned_model import PinnedModel
-from consumer.workers.pool import Workers
+from consumer.workers.pool import WorkerPool
 from consumer.workers.process import WorkerSpec
 from consumer.workers.protocol import Answer, Task
-from consumer.workers.quarantine import CANARY, Pool
+from consumer.workers.quarantine import CANARY, Quarantine
 from contract.records import Result, read_result
 from engine.limits import Limits
 from models import default_model
@@ -30,8 +30,8 @@ WORKERS = 2
 class RunningPool:
     """A pool, what it counts, and the task that keeps it."""
 
-    pool: Pool
-    workers: Workers
+    pool: Quarantine
+    workers: WorkerPool
     metrics: Metrics
     keeping: asyncio.Task[None]
 
@@ -83,14 +83,16 @@ async def running_pool(
         item_timeout_s,
         record_timeout_s=120,
     )
-    workers = Workers(spec, PacingSettings(), count=WORKERS, metrics=metrics, budget=Budget(64 * 1024 * 1024))
+    workers = WorkerPool(spec, PacingSettings(), count=WORKERS, metrics=metrics, budget=MemoryBudget(64 * 1024 * 1024))
     keeping = asyncio.create_task(workers.run(), name="workers")
     ready = asyncio.create_task(workers.ready())
     try:
         await asyncio.wait({keeping, ready}, return_when=asyncio.FIRST_COMPLETED)
         if keeping.done():
             keeping.result()
-        yield RunningPool(Pool(workers, CANARY.read_bytes(), service_faults=service_faults), workers, metrics, keeping)
+        yield RunningPool(
+            Quarantine(workers, CANARY.read_bytes(), service_faults=service_faults), workers, metrics, keeping
+        )
     finally:
         ready.cancel()
         keeping.cancel()

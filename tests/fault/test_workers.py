@@ -26,7 +26,7 @@ from tests.harness.images import drawn_digits, zipped
 from tests.harness.poison import poisoned, poisoned_workers
 from tests.harness.processes import memory_bytes, resource_limits, workers_of
 from tests.harness.waiting import eventually
-from transport.errors import Fatal, WrongSetting, leaves
+from transport.errors import FatalError, InvalidSettingError, leaves
 
 TIMEOUT_S = 2.0
 MEMORY_BYTES = 256 * 1024 * 1024
@@ -219,7 +219,7 @@ async def test_a_model_that_reads_differently_from_when_it_was_saved_is_a_wrong_
         async with running_pool(model=model):
             pytest.fail("it started")
     wrong = leaves(caught.value)[0]
-    assert isinstance(wrong, WrongSetting)
+    assert isinstance(wrong, InvalidSettingError)
     assert str(wrong).startswith(f"DIGITS_MODEL='{model}': {model / ARRAYS}: the canary digits come out differently")
 
 
@@ -238,5 +238,5 @@ async def test_workers_that_cannot_start_end_the_service_after_a_few_attempts(mo
         async with running_pool():
             pytest.fail("it started")
     fatal = leaves(caught.value)[0]
-    assert isinstance(fatal, Fatal)
+    assert isinstance(fatal, FatalError)
     assert str(fatal).startswith("worker processes do not start: ")

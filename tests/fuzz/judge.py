@@ -21,8 +21,8 @@ from contract.records import read_result
 from engine.errors import RAISED_AT, EngineError
 from engine.limits import Limits
 from engine.model.classifier import Classifier
-from engine.progress import Progress
 from engine.reader import Outcome, Reader
+from engine.resume_cursor import ResumeCursor
 from models import default_model
 
 _ENGINE: Final = Path(engine.__file__).parent
@@ -45,7 +45,7 @@ class _Remembering(Reader):
         super().__init__(classifier, limits)
         self.outcomes: list[Outcome] = []
 
-    def read_on(self, *arguments: Any, **options: Any) -> tuple[list[list[Outcome]], Progress | None]:
+    def read_on(self, *arguments: Any, **options: Any) -> tuple[list[list[Outcome]], ResumeCursor | None]:
         read, progress = super().read_on(*arguments, **options)
         self.outcomes += (outcome for outcomes in read for outcome in outcomes)
         return read, progress
@@ -97,7 +97,7 @@ class Judge:
 
     def _slices(self, task: Task) -> Iterator[Answer]:
         """Answer a task slice by slice: a worker puts one that takes long aside, between two items."""
-        unfinished: Progress | None = task.begin
+        unfinished: ResumeCursor | None = task.begin
         while unfinished is not None:
             answers = self._answerer.answer([msgspec.structs.replace(task, begin=unfinished)])
             unfinished = answers.unfinished

@@ -28,7 +28,7 @@ from tests.harness.processes import environment_of, workers_of
 from tests.harness.service import START_DEADLINE_S, running_service, starting_service
 from tests.harness.waiting import eventually
 from transport.admin.reachability import AdvertisedError, NobodyError, RefusedError, meet_brokers
-from transport.errors import Fatal
+from transport.errors import FatalError
 from transport.settings.connection import LineSettings
 
 PREFIX = "DIGITS_KAFKA__"
@@ -201,7 +201,7 @@ async def test_a_broker_that_does_not_let_us_in_is_told_in_one_sentence(
     assert WRONG not in str(caught.value)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(Fatal) as fatal:  # at once, though a broker that is away is waited for
+    with pytest.raises(FatalError) as fatal:  # at once, though a broker that is away is waited for
         async with asyncio.timeout(Settings().kafka.wait_s / 2):
             await check_cluster(Settings())
     assert str(fatal.value) == str(caught.value)

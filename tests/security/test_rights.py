@@ -26,7 +26,7 @@ from tests.harness.rights import Right, allow, documented, take_away
 from tests.harness.service import START_DEADLINE_S, Service, running_service, starting_service
 from tests.harness.waiting import eventually
 from tests.security.conftest import User
-from transport.errors import Fatal
+from transport.errors import FatalError
 from transport.settings.kafka import ClientSettings
 
 SERVICE = documented("### The service")
@@ -77,7 +77,7 @@ async def test_the_start_ends_with_the_name_of_the_right_that_is_missing(
     await rights_but(secure_broker, user, SERVICE, missing)
     for name, value in (secure_broker.environment | user.environment).items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(Fatal) as caught:
+    with pytest.raises(FatalError) as caught:
         await check_cluster(Settings())
     assert without_number(str(caught.value)) == sentence(missing, secure_broker)
 

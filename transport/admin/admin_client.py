@@ -13,7 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from transport.admin.reachability import RefusedError, meet_brokers
 from transport.admin.retry import ask
-from transport.errors import Fatal, KafkaError, describe
+from transport.errors import FatalError, KafkaError, describe
 from transport.internals import client_of, connections, newest_version
 from transport.settings.kafka import KafkaSettings
 
@@ -58,18 +58,18 @@ async def reached(kafka: KafkaSettings) -> AsyncIterator[tuple[AdminClient, dict
                 topics = await admin.describe_topics()
         except RefusedError as error:
             await admin.close()
-            raise Fatal(str(error)) from error
+            raise FatalError(str(error)) from error
         except (KafkaError, OSError, TimeoutError) as error:
             await admin.close()
             if clock() + RETRY_PAUSE_S > deadline_s:
                 why = f"no broker has answered at {servers} for {kafka.wait_s:g} s (DIGITS_KAFKA__WAIT_S)"
-                raise Fatal(f"{why}: {describe(error)}") from error
+                raise FatalError(f"{why}: {describe(error)}") from error
             if not told:
                 log.warning(
                     "no broker answers",
                     servers=servers,
                     why=describe(error),
-                    then=f"trying for {kafka.wait_s:g} s",
+                    action=f"trying for {kafka.wait_s:g} s",
                 )
                 told = True
             await asyncio.sleep(RETRY_PAUSE_S)
@@ -87,13 +87,15 @@ async def topic_configs(admin: AdminClient, names: list[str]) -> dict[str, dict[
     try:
         answers = await ask(lambda: admin.describe_configs(resources))
     except (KafkaError, TimeoutError) as error:
-        log.warning("topic settings not read", why=describe(error), then="their fit is not checked")
+        log.warning("topic settings not read", why=describe(error), action="their fit is not checked")
         return {}
     configs = {}
     for answer in answers:
         for code, message, _, name, entries in answer.resources:
             if code:
-                log.warning("topic settings not read", topic=name, why=message or code, then="their fit is not checked")
+                log.warning(
+                    "topic settings not read", topic=name, why=message or code, action="their fit is not checked"
+                )
             else:
                 configs[name] = {entry[0]: entry[1] for entry in entries}
     return configs

@@ -20,7 +20,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, TxnOffsetCommitRequest
 
 from transport.admin.retry import ask
-from transport.errors import Fatal, describe
+from transport.errors import FatalError, describe
 from transport.internals import send_as_admin
 from transport.settings.kafka import GroupSettings
 
@@ -38,7 +38,7 @@ async def check_sight(admin: AIOKafkaAdminClient, settings: GroupSettings, missi
 
     Raises
     ------
-    Fatal
+    FatalError
         Names the rights that are missing.
     """
     # The public way to ask would create them.
@@ -57,7 +57,7 @@ async def check_rights(admin: AIOKafkaAdminClient, settings: GroupSettings) -> N
 
     Raises
     ------
-    Fatal
+    FatalError
         Names the rights that are missing; without that to the transactional id, the broker tells of no other.
     """
     topics, unknown = settings.topics, (-1, -1)  # a producer that does not exist either
@@ -109,13 +109,13 @@ async def _asked(admin: AIOKafkaAdminClient, request: Any) -> Any:
     try:
         return await ask(lambda: send_as_admin(admin, request))
     except (KafkaError, TimeoutError) as error:
-        raise Fatal(f"the broker does not tell what is allowed here: {describe(error)}") from error
+        raise FatalError(f"the broker does not tell what is allowed here: {describe(error)}") from error
 
 
 def _raise_denials(found: Iterable[str | None]) -> None:
     missing = dict.fromkeys(sentence for sentence in found if sentence)  # several answers may tell of one right
     if missing:
-        raise Fatal("; ".join(missing))
+        raise FatalError("; ".join(missing))
 
 
 def _resource(named: str | Iterable[str]) -> str:

@@ -28,7 +28,7 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 
 from contract.topics import TopicFound, TopicSettings
 from transport.clients import meet, opened, within
-from transport.errors import KafkaProblem
+from transport.errors import KafkaRequestError
 from transport.internals import send_as_admin
 from transport.settings.kafka import KafkaSettings
 
@@ -83,7 +83,7 @@ class Cluster:
 
         Raises
         ------
-        KafkaProblem
+        KafkaRequestError
             There is no such topic.
         """
         name = getattr(topics, role)
@@ -91,7 +91,7 @@ class Cluster:
             near = difflib.get_close_matches(name, self._listed, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(self._listed)) or 'none'}"
             variable = f"DIGITS_TOPICS__{role.upper()}"
-            raise KafkaProblem(
+            raise KafkaRequestError(
                 f"there is no topic {name!r} ({variable}) at {self._where} that this user may see (ACL); {hint}"
             )
         return [TopicPartition(name, number) for number in range(len(self._listed[name]))]
@@ -137,7 +137,7 @@ class Cluster:
 
         Raises
         ------
-        KafkaProblem
+        KafkaRequestError
             The cluster refuses one.
         """
         missing = [
@@ -149,7 +149,9 @@ class Cluster:
             answer = await self._admin.create_topics(missing)
         for name, code, reason in answer.topic_errors:
             if code and for_code(code) is not TopicAlreadyExistsError:  # it exists: made meanwhile, or not to be seen
-                raise KafkaProblem(f"topic {name!r} is refused by {self._where}: {reason or for_code(code).__name__}")
+                raise KafkaRequestError(
+                    f"topic {name!r} is refused by {self._where}: {reason or for_code(code).__name__}"
+                )
         return [name for name, code, _ in answer.topic_errors if not code]
 
     async def committed(self, group: str) -> dict[TopicPartition, int]:
@@ -197,7 +199,7 @@ async def look_around(kafka: KafkaSettings, notify: Callable[[str], None]) -> As
 
     Raises
     ------
-    KafkaProblem
+    KafkaRequestError
         Kafka cannot be reached.
     """
     await meet(kafka, notify)

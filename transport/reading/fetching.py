@@ -18,7 +18,7 @@ from aiokafka.errors import (
 )
 
 from transport.admin.authorization import denial
-from transport.errors import Fatal, Lost, describe
+from transport.errors import FatalError, OwnershipLost, describe
 from transport.internals import state_of
 from transport.reading.record_batch import Unreadable
 
@@ -50,9 +50,9 @@ class Fetcher:
 
         Raises
         ------
-        Lost
+        OwnershipLost
             The position is out of the log's range, or the client fails; the next lane looks again.
-        Fatal
+        FatalError
             The topic may not be read, or the log is damaged.
         """
         while True:
@@ -74,9 +74,9 @@ class Fetcher:
         except CorruptRecordException:
             raise
         except (TopicAuthorizationFailedError, GroupAuthorizationFailedError) as error:
-            raise Fatal(f"cannot fetch from {self._name}: {denial(error, topic_right='Read')}") from error
+            raise FatalError(f"cannot fetch from {self._name}: {denial(error, topic_right='Read')}") from error
         except KafkaError as error:  # an offset out of range among them: the next lane looks where to start
-            raise Lost(f"could not fetch from {self._name}: {describe(error)}") from error
+            raise OwnershipLost(f"could not fetch from {self._name}: {describe(error)}") from error
         # Nobody else moves the position, and nothing was awaited since these records were taken out.
         self.offset = self._state.position
         records: list[ConsumerRecord | Unreadable] = fetched.get(self._partition, [])
@@ -84,10 +84,10 @@ class Fetcher:
 
     async def _judge_corruption(self, error: CorruptRecordException) -> None:
         self._corrupt_in_a_row += 1
-        log.warning("checksum is wrong", partition=self._name, attempt=self._corrupt_in_a_row, then="fetched again")
+        log.warning("checksum is wrong", partition=self._name, attempt=self._corrupt_in_a_row, action="fetched again")
         if self._corrupt_in_a_row == CORRUPT_FETCHES:
             position = await self._consumer.position(self._partition)
-            raise Fatal(f"the log of {self._name} is damaged behind offset {position}") from error
+            raise FatalError(f"the log of {self._name} is damaged behind offset {position}") from error
 
     def behind_records(self) -> int:
         """Offsets between the position and what may be read, as of the last fetch or look at the ends."""
@@ -111,5 +111,5 @@ class Fetcher:
                 count=len(unreadable),
                 first_offset=unreadable[0].offset,
                 why=unreadable[0].why,
-                then="they are answered as failed; their dead letters have no value",
+                action="they are answered as failed; their dead letters have no value",
             )

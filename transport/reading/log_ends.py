@@ -80,7 +80,7 @@ async def _look(consumer: AIOKafkaConsumer, assignment: Any, leader: int, partit
             stable = await _ends(consumer, leader, partitions, READ_COMMITTED)
             ends = await _ends(consumer, leader, partitions, READ_UNCOMMITTED)
     except (KafkaError, TimeoutError) as error:
-        log.debug("ends not read", broker=leader, why=repr(error), then="asked again")
+        log.debug("ends not read", broker=leader, why=repr(error), action="asked again")
         return
     if not assignment.active:
         return

@@ -11,7 +11,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from transport.clients import ANSWER_S, open_reader, start_at, within
-from transport.errors import KafkaProblem
+from transport.errors import KafkaRequestError
 from transport.reading.record_batch import Unreadable
 from transport.settings.kafka import KafkaSettings
 
@@ -62,7 +62,7 @@ class Cursor:
 
         Raises
         ------
-        KafkaProblem
+        KafkaRequestError
             Kafka does not answer, or a transaction stays open for longer than `STALL_S`.
         """
         quiet_since_s = time.monotonic()
@@ -73,7 +73,7 @@ class Cursor:
                 quiet_since_s = time.monotonic()
             elif time.monotonic() - quiet_since_s > STALL_S:
                 name = f"{self._partition.topic}/{self._partition.partition}"
-                raise KafkaProblem(f"cannot read {name} beyond offset {position}: a transaction there stays open")
+                raise KafkaRequestError(f"cannot read {name} beyond offset {position}: a transaction there stays open")
         return []
 
     async def _poll(self) -> list[ConsumerRecord | Unreadable]:

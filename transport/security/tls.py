@@ -54,7 +54,7 @@ class RenewingContext(ssl.SSLContext):
             try:
                 self._current = self._build()
             except UnusableError as error:
-                log.warning("replaced files not taken", extra={"why": str(error), "then": "the old ones stay in use"})
+                log.warning("replaced files not taken", extra={"why": str(error), "action": "the old ones stay in use"})
             else:
                 log.info("replaced files taken", extra={"files": ", ".join(map(str, self._files))})
         return self._current

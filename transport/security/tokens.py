@@ -141,7 +141,7 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka sh
         except (TokenUnavailableError, TokenRefusedError) as error:
             if self._failure is None:
                 then = "the old one serves until it expires" if self._still_valid() else "clients connect again later"
-                log.warning("no new token", extra={"why": str(error), "then": then})
+                log.warning("no new token", extra={"why": str(error), "action": then})
             self._failure = error
             self._pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * self._pause_s))
             self._retry_at_s = self._clock() + self._pause_s

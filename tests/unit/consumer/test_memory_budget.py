@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from consumer.memory_budget import Budget
+from consumer.memory_budget import MemoryBudget
 
 
 async def waits(taking: asyncio.Task[None]) -> bool:
@@ -17,14 +17,14 @@ async def waits(taking: asyncio.Task[None]) -> bool:
 
 
 async def test_what_fits_is_taken_at_once() -> None:
-    budget = Budget(100)
+    budget = MemoryBudget(100)
     await budget.take(60)
     await budget.take(40)
     assert budget.taken_bytes == 100
 
 
 async def test_what_does_not_fit_waits_until_enough_is_given_back() -> None:
-    budget = Budget(100)
+    budget = MemoryBudget(100)
     await budget.take(60)
     await budget.take(30)
     third = asyncio.create_task(budget.take(50))
@@ -37,7 +37,7 @@ async def test_what_does_not_fit_waits_until_enough_is_given_back() -> None:
 
 
 async def test_more_than_the_whole_budget_is_admitted_when_nothing_else_is_in_hand() -> None:
-    budget = Budget(100)
+    budget = MemoryBudget(100)
     await budget.take(1)
     huge = asyncio.create_task(budget.take(1_000))
     assert await waits(huge)
@@ -51,7 +51,7 @@ async def test_more_than_the_whole_budget_is_admitted_when_nothing_else_is_in_ha
 
 
 async def test_a_large_record_is_not_overtaken_by_small_ones() -> None:
-    budget = Budget(100)
+    budget = MemoryBudget(100)
     await budget.take(60)
     large = asyncio.create_task(budget.take(100))
     assert await waits(large)
@@ -65,7 +65,7 @@ async def test_a_large_record_is_not_overtaken_by_small_ones() -> None:
 
 
 async def test_who_stops_waiting_lets_those_behind_pass() -> None:
-    budget = Budget(100)
+    budget = MemoryBudget(100)
     await budget.take(60)
     large = asyncio.create_task(budget.take(100))
     small = asyncio.create_task(budget.take(10))
@@ -77,7 +77,7 @@ async def test_who_stops_waiting_lets_those_behind_pass() -> None:
 
 
 async def test_who_is_cancelled_in_the_moment_of_being_served_takes_nothing() -> None:
-    budget = Budget(100)
+    budget = MemoryBudget(100)
     await budget.take(100)
     taking = asyncio.create_task(budget.take(100))
     assert await waits(taking)
@@ -89,7 +89,7 @@ async def test_who_is_cancelled_in_the_moment_of_being_served_takes_nothing() ->
 
 
 async def test_room_that_comes_in_the_moment_of_being_cancelled_goes_to_the_next() -> None:
-    budget = Budget(100)
+    budget = MemoryBudget(100)
     await budget.take(100)
     taking = asyncio.create_task(budget.take(100))
     behind = asyncio.create_task(budget.take(30))
@@ -103,7 +103,7 @@ async def test_room_that_comes_in_the_moment_of_being_cancelled_goes_to_the_next
 
 
 async def test_a_lane_holds_half_at_most_so_that_there_is_room_for_others() -> None:
-    budget = Budget(100)
+    budget = MemoryBudget(100)
     await budget.take(40)
     flood = asyncio.create_task(budget.take(20, lambda: 40))
     assert await waits(flood)
@@ -116,13 +116,13 @@ async def test_a_lane_holds_half_at_most_so_that_there_is_room_for_others() -> N
 
 
 async def test_a_lane_that_holds_nothing_may_take_more_than_half() -> None:
-    budget = Budget(100)
+    budget = MemoryBudget(100)
     await budget.take(80)
     assert budget.taken_bytes == 80
 
 
 async def test_who_holds_least_goes_first() -> None:
-    budget = Budget(100)
+    budget = MemoryBudget(100)
     await budget.take(100)
     rich = asyncio.create_task(budget.take(20, lambda: 30))
     poor = asyncio.create_task(budget.take(20, lambda: 10))
@@ -134,7 +134,7 @@ async def test_who_holds_least_goes_first() -> None:
 
 
 async def test_it_is_told_when_answers_fit_again() -> None:
-    budget = Budget(100)
+    budget = MemoryBudget(100)
     told: list[int] = []
     budget.when_answers_fit = lambda: told.append(budget.answers_bytes)
     budget.answered(100)

@@ -13,7 +13,7 @@ from consumer.cli import main
 from consumer.ending import longest_end_s
 from consumer.settings import LogFormat, OnLostOffset, Settings
 from engine.limits import Limits
-from transport.errors import WrongSetting
+from transport.errors import InvalidSettingError
 from transport.settings.kafka import SettingsError, load, variables
 
 ROOT = Path(__file__).parents[3]
@@ -150,7 +150,7 @@ def test_a_wrong_model_is_named_at_once_with_its_variable(monkeypatch: pytest.Mo
 
 def test_a_model_that_only_a_worker_finds_wrong_ends_with_code_2_too(monkeypatch: pytest.MonkeyPatch) -> None:
     async def refused(*_: object) -> None:
-        raise WrongSetting("DIGITS_MODEL", "/a", "the canary digits come out differently")
+        raise InvalidSettingError("DIGITS_MODEL", "/a", "the canary digits come out differently")
 
     monkeypatch.setattr(service, "run", refused)
     assert CliRunner().invoke(main, ["run"]).exit_code == 2

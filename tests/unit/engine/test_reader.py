@@ -15,8 +15,8 @@ from engine.codecs.decode import Admit, Picture, decode
 from engine.codecs.payload import Payload
 from engine.limits import Limits
 from engine.model.classifier import Classifier
-from engine.progress import BEGINNING
 from engine.reader import Outcome, Reader
+from engine.resume_cursor import BEGINNING
 from models import default_model
 
 DATA = Path(__file__).parents[2] / "data"

@@ -19,12 +19,12 @@ from producer.display import complain
 from transport import clients
 from transport.admin.reachability import NobodyError, RefusedError
 from transport.clients import within
-from transport.errors import KafkaProblem
+from transport.errors import KafkaRequestError
 from transport.settings.kafka import KafkaSettings
 
 
 async def test_an_answer_that_does_not_come_is_waited_for_until_the_deadline() -> None:
-    with pytest.raises(KafkaProblem, match=r"^cannot read results: no answer within 0\.01 s$"):
+    with pytest.raises(KafkaRequestError, match=r"^cannot read results: no answer within 0\.01 s$"):
         async with within("read results", 0.01):
             await asyncio.Event().wait()
 
@@ -43,7 +43,7 @@ async def test_an_answer_that_does_not_come_is_waited_for_until_the_deadline() -
     ],
 )
 async def test_what_the_client_raises_is_said_in_words(error: KafkaError, words: str) -> None:
-    with pytest.raises(KafkaProblem) as caught:
+    with pytest.raises(KafkaRequestError) as caught:
         async with within("send 'a.png'"):
             raise error
     assert str(caught.value) == f"cannot send 'a.png': {words}"
@@ -89,7 +89,7 @@ async def test_a_broker_that_does_not_come_is_waited_for_no_longer_than_that(mon
 
     monkeypatch.setattr(clients, "meet_brokers", meeting)
     monkeypatch.setattr(clients, "MEETING_PAUSE_S", 0.05)
-    with pytest.raises(KafkaProblem, match="no broker answers there"):
+    with pytest.raises(KafkaRequestError, match="no broker answers there"):
         await clients.meet(KafkaSettings(wait_s=0.2), complain)
     assert len(asked) > 1
     assert asked[-1] - asked[0] <= 0.2
@@ -103,6 +103,6 @@ async def test_a_broker_that_refuses_us_is_not_waited_for(monkeypatch: pytest.Mo
         raise RefusedError("the password is wrong")
 
     monkeypatch.setattr(clients, "meet_brokers", meeting)
-    with pytest.raises(KafkaProblem, match="the password is wrong"):
+    with pytest.raises(KafkaRequestError, match="the password is wrong"):
         await clients.meet(KafkaSettings(wait_s=60), complain)
     assert asked == [1]

@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from transport import transactions
-from transport.errors import Fatal, Lost
+from transport.errors import FatalError, OwnershipLost
 
 SOURCE = TopicPartition("digits.requests", 3)
 
@@ -34,12 +34,12 @@ def unexpected(cause: Exception) -> KafkaError:
     ids=["results", "offset"],
 )
 def test_a_right_that_is_missing_is_named_with_its_topic(error: Exception, sentence: str) -> None:
-    refused = pytest.raises(Fatal, match=rf"^cannot commit for digits\.requests/3: {sentence}$")
+    refused = pytest.raises(FatalError, match=rf"^cannot commit for digits\.requests/3: {sentence}$")
     with refused, transactions._translated(SOURCE, "commit"):
         raise error
 
 
 def test_what_a_new_producer_may_mend_is_lost_and_not_fatal() -> None:
-    lost = pytest.raises(Lost, match=r"^could not commit for digits\.requests/3: TimeoutError$")
+    lost = pytest.raises(OwnershipLost, match=r"^could not commit for digits\.requests/3: TimeoutError$")
     with lost, transactions._translated(SOURCE, "commit"):
         raise TimeoutError

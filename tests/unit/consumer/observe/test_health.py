@@ -18,10 +18,10 @@ from consumer.observe.metrics import Metrics
 from consumer.partitions.assignment import Lanes
 from consumer.partitions.position import OffsetLost
 from consumer.settings import HealthSettings, Settings
-from consumer.workers.pool import Workers
+from consumer.workers.pool import WorkerPool
 from consumer.workers.protocol import Compiling
 from engine.model.files import ModelInfo
-from transport.errors import Fatal
+from transport.errors import FatalError
 
 LONG_AGO_S = 1_000.0
 PARTITION = TopicPartition("requests", 0)
@@ -97,7 +97,7 @@ def health(
         **well | more,
         metrics=Metrics(),
         model=MODEL,
-        workers=cast("Workers", workers or WorkersState(moved_s=time.monotonic())),
+        workers=cast("WorkerPool", workers or WorkersState(moved_s=time.monotonic())),
         lanes=cast("Lanes", LanesState(by_partition, joined, silent_s)),
     )
 
@@ -297,7 +297,7 @@ async def test_a_port_that_is_taken_is_a_fatal_error_that_names_it() -> None:
     port = free_ports(1)[0]
     settings = Settings(health=HealthSettings(port=port))
     async with serving(Health(settings, Metrics())):
-        with pytest.raises(Fatal, match=rf"cannot listen on 127\.0\.0\.1:{port} \(DIGITS_HEALTH__HOST, __PORT\)"):
+        with pytest.raises(FatalError, match=rf"cannot listen on 127\.0\.0\.1:{port} \(DIGITS_HEALTH__HOST, __PORT\)"):
             async with serving(Health(settings, Metrics())):
                 pytest.fail("two servers on one port")
 

@@ -12,7 +12,7 @@ from consumer.observe.metrics import Metrics
 from consumer.observe.tracing import Allowance
 from consumer.settings import Settings, TracingSettings
 from contract.traceparent import TraceParent
-from transport.errors import Fatal
+from transport.errors import FatalError
 
 TRACE, SPAN = b"0af7651916cd43dd8448eb211c80319c", b"b7ad6b7169203331"
 
@@ -63,6 +63,6 @@ def test_where_it_is_off_nothing_of_it_is_imported() -> None:
 
 async def test_where_it_is_not_installed_the_start_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "consumer.observe.tracing", None)
-    with pytest.raises(Fatal, match=r"DIGITS_TRACING__RECORDS_PER_S .* pip install 'digitstream\[otel\]'"):
+    with pytest.raises(FatalError, match=r"DIGITS_TRACING__RECORDS_PER_S .* pip install 'digitstream\[otel\]'"):
         async with service._traced(Settings(tracing=TracingSettings(records_per_s=1)), Metrics()):
             pytest.fail("it went on without")

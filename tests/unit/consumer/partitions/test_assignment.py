@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 from aiokafka import TopicPartition
 
-from consumer.memory_budget import Budget
+from consumer.memory_budget import MemoryBudget
 from consumer.observe.metrics import Metrics
 from consumer.partitions import assignment as lanes
 from consumer.partitions.assignment import Lanes
@@ -35,7 +35,7 @@ async def test_a_lane_that_follows_a_lost_one_knows_what_was_committed_last(monk
     monkeypatch.setattr(lanes, "RESTART_PAUSES_S", (0.0,))
     metrics = Metrics()
     member = SimpleNamespace(confirm=confirm, joined=lambda: None)
-    equipment = SimpleNamespace(settings=Settings(), membership=member, metrics=metrics, budget=Budget(1))
+    equipment = SimpleNamespace(settings=Settings(), membership=member, metrics=metrics, budget=MemoryBudget(1))
     async with asyncio.TaskGroup() as group:
         await Lanes(cast("Equipment", equipment), group).on_partitions_assigned([PARTITION])
     assert found == [None, 40, 40]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from consumer.memory_budget import Budget
+from consumer.memory_budget import MemoryBudget
 from consumer.observe.metrics import Metrics
-from consumer.partitions.in_flight import CHUNKS_IN_HAND, Chunk, Classified, Hand
+from consumer.partitions.in_flight import CHUNKS_IN_HAND, Chunk, Classified, InFlightWindow
 from consumer.partitions.requests import Request
 from consumer.workers.protocol import Task
 
@@ -18,20 +18,20 @@ CHUNK_BYTES = 10
 
 
 @pytest.fixture
-def budget() -> Budget:
-    return Budget(10_000)
+def budget() -> MemoryBudget:
+    return MemoryBudget(10_000)
 
 
 @pytest.fixture
-def hand(budget: Budget) -> Hand:
-    return Hand(budget, Metrics())
+def hand(budget: MemoryBudget) -> InFlightWindow:
+    return InFlightWindow(budget, Metrics())
 
 
 async def answer_at_once() -> Classified:
     return Classified([], 0.0)
 
 
-async def add(hand: Hand, offset: int, answering: Coroutine[Any, Any, Classified] | None = None) -> Chunk:
+async def add(hand: InFlightWindow, offset: int, answering: Coroutine[Any, Any, Classified] | None = None) -> Chunk:
     task = Task(b"", "requests", 0, offset, 0, 0, None, None)
     request = Request(task, None, None, [], None, [], 0.0, CHUNK_BYTES)
     chunk = Chunk([request], asyncio.create_task(answering or answer_at_once()), CHUNK_BYTES, offset + 1)
@@ -40,7 +40,7 @@ async def add(hand: Hand, offset: int, answering: Coroutine[Any, Any, Classified
     return chunk
 
 
-async def test_chunks_come_out_from_the_front_as_far_as_their_answers_are_there(hand: Hand) -> None:
+async def test_chunks_come_out_from_the_front_as_far_as_their_answers_are_there(hand: InFlightWindow) -> None:
     gate = asyncio.Event()
 
     async def answer_later() -> Classified:
@@ -60,7 +60,9 @@ async def test_chunks_come_out_from_the_front_as_far_as_their_answers_are_there(
     assert hand.answered(1) == [first], "one that is too large goes alone"
 
 
-async def test_what_is_released_or_dropped_gives_its_bytes_back_once(hand: Hand, budget: Budget) -> None:
+async def test_what_is_released_or_dropped_gives_its_bytes_back_once(
+    hand: InFlightWindow, budget: MemoryBudget
+) -> None:
     chunks = [await add(hand, offset) for offset in range(3)]
     assert (budget.taken_bytes, hand.records) == (30, 3)
     hand.release(1)
@@ -72,7 +74,7 @@ async def test_what_is_released_or_dropped_gives_its_bytes_back_once(hand: Hand,
     assert [chunk.answers.cancelled() for chunk in chunks] == [False, True, True]
 
 
-async def test_there_is_room_for_so_many_chunks_and_no_more(hand: Hand) -> None:
+async def test_there_is_room_for_so_many_chunks_and_no_more(hand: InFlightWindow) -> None:
     for offset in range(CHUNKS_IN_HAND):
         await add(hand, offset)
     waiting = asyncio.create_task(add(hand, CHUNKS_IN_HAND))
@@ -85,7 +87,7 @@ async def test_there_is_room_for_so_many_chunks_and_no_more(hand: Hand) -> None:
     hand.drop()
 
 
-async def test_who_waits_for_the_first_chunk_is_woken_by_it_or_by_the_end(hand: Hand) -> None:
+async def test_who_waits_for_the_first_chunk_is_woken_by_it_or_by_the_end(hand: InFlightWindow) -> None:
     waiting = asyncio.create_task(hand.first())
     await asyncio.sleep(0)
     chunk = await add(hand, 0)
@@ -97,7 +99,7 @@ async def test_who_waits_for_the_first_chunk_is_woken_by_it_or_by_the_end(hand: 
     assert await waiting is None
 
 
-async def test_after_the_end_what_is_held_still_comes_first(hand: Hand) -> None:
+async def test_after_the_end_what_is_held_still_comes_first(hand: InFlightWindow) -> None:
     chunk = await add(hand, 0)
     hand.complete()
     assert await hand.first() is chunk

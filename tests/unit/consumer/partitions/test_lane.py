@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
-from consumer.memory_budget import Budget
+from consumer.memory_budget import MemoryBudget
 from consumer.observe.metrics import Metrics
 from consumer.partitions.lane import Equipment, Lane
 from consumer.partitions.pacer import Pacer
@@ -86,7 +86,7 @@ async def test_what_is_committed_never_passes_a_record_without_its_result(
     equipment = SimpleNamespace(
         settings=Settings(),
         pool=SimpleNamespace(classify=classify),
-        budget=Budget(1024 * 1024),
+        budget=MemoryBudget(1024 * 1024),
         pacer=Pacer(100_000),
         metrics=Metrics(),
         membership=SimpleNamespace(sure=sure),

@@ -14,18 +14,18 @@ from typing import cast
 import msgspec
 import pytest
 
-from consumer.memory_budget import Budget
+from consumer.memory_budget import MemoryBudget
 from consumer.observe.metrics import Metrics
 from consumer.settings import PacingSettings
 from consumer.workers.pinned_model import PinnedModel
-from consumer.workers.pool import Workers
+from consumer.workers.pool import WorkerPool
 from consumer.workers.process import WorkerDied, WorkerNotStarted, WorkerSpec
 from consumer.workers.protocol import WHOLE_RECORD, Answer, Answers, DeadLetter, Task, Timings
-from consumer.workers.quarantine import NOWHERE, Pool
+from consumer.workers.quarantine import NOWHERE, Quarantine
 from contract.errors import ErrorCode
 from engine.limits import Limits
 from tests.harness.waiting import eventually
-from transport.errors import Fatal, leaves
+from transport.errors import FatalError, leaves
 
 SPEC = WorkerSpec(cast("PinnedModel", None), dataclasses.asdict(Limits()), 0, 0, 10, 60)
 
@@ -97,12 +97,14 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
 @contextlib.asynccontextmanager
 async def running(
     *, workers: int = 2, service_faults: int = 10, canary: str = "good", **pacing: int
-) -> AsyncIterator[Pool]:
-    kept = Workers(SPEC, PacingSettings(**pacing), count=workers, metrics=Metrics(), budget=Budget(1024 * 1024))
+) -> AsyncIterator[Quarantine]:
+    kept = WorkerPool(
+        SPEC, PacingSettings(**pacing), count=workers, metrics=Metrics(), budget=MemoryBudget(1024 * 1024)
+    )
     keeping = asyncio.create_task(kept.run())
     await kept.ready()
     try:
-        yield Pool(kept, canary.encode(), service_faults=service_faults)
+        yield Quarantine(kept, canary.encode(), service_faults=service_faults)
     finally:
         keeping.cancel()
         await asyncio.wait({keeping})
@@ -217,7 +219,7 @@ async def test_a_batch_whose_lane_has_ended_is_not_given_to_a_worker(batches: li
 async def test_when_everything_fails_the_service_is_at_fault(word: str) -> None:
     answered: list[list[Answer]] = []
 
-    async def classify_all(pool: Pool) -> None:
+    async def classify_all(pool: Quarantine) -> None:
         async def classify(offset: int) -> None:
             answered.append(await pool.classify(batch(word, first=offset)))
 
@@ -229,7 +231,7 @@ async def test_when_everything_fails_the_service_is_at_fault(word: str) -> None:
         with pytest.raises(BaseExceptionGroup) as caught:
             await classify_all(pool)
     fatal = leaves(caught.value)[0]
-    assert isinstance(fatal, Fatal)
+    assert isinstance(fatal, FatalError)
     assert str(fatal).startswith("10 items in a row failed alone (last: ")
     assert len(answered) < 10
 
@@ -283,7 +285,7 @@ async def test_failures_in_a_row_count_only_while_nothing_comes_through() -> Non
     async with running(service_faults=3, canary="internal") as pool:
         for words in ("internal", "crash", "good", "internal", "hang", "internal good", "hang", "crash"):
             await pool.classify(batch(words))
-        with pytest.raises(Fatal, match=r"3 items in a row failed alone \(last: internal errors\)"):
+        with pytest.raises(FatalError, match=r"3 items in a row failed alone \(last: internal errors\)"):
             await pool.classify(batch("internal"))
 
 
@@ -329,7 +331,7 @@ async def test_workers_that_do_not_start_end_the_service_after_three_attempts(
 
     monkeypatch.setattr(ScriptedWorker, "started", not_started)
     monkeypatch.setattr("consumer.workers.pool.START_PAUSE_S", 0)
-    workers = Workers(SPEC, PacingSettings(), count=1, metrics=Metrics(), budget=Budget(1024 * 1024))
+    workers = WorkerPool(SPEC, PacingSettings(), count=1, metrics=Metrics(), budget=MemoryBudget(1024 * 1024))
     with pytest.raises(BaseExceptionGroup) as caught:
         await workers.run()
     assert str(leaves(caught.value)[0]) == "worker processes do not start: it ended before it was ready"

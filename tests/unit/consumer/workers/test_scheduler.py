@@ -9,9 +9,9 @@ import pytest
 from consumer.settings import PacingSettings
 from consumer.workers.process import WorkerDied
 from consumer.workers.protocol import SLICE_S, Answer, Task
-from consumer.workers.scheduler import DEATH_S, LONG_S, QUICK_S, Batch, Job, Turns
+from consumer.workers.scheduler import DEATH_S, LONG_S, QUICK_S, Batch, FairScheduler, Job
 from contract.errors import ErrorCode
-from engine.progress import Progress
+from engine.resume_cursor import ResumeCursor
 
 FLOOD, LEGAL = 0, 1
 
@@ -29,8 +29,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def turns(clock: Clock) -> Turns:
-    return Turns(PacingSettings(chunk_records=4), clock)
+def turns(clock: Clock) -> FairScheduler:
+    return FairScheduler(PacingSettings(chunk_records=4), clock)
 
 
 def job(lane: int, *, records: int = 1, again: bool = False) -> Job:
@@ -42,19 +42,19 @@ def answer(word: bytes) -> Answer:
     return Answer([word], [], 1, 0, len(word))
 
 
-def taken(turns: Turns, *, free: int = 0, fit: bool = True) -> Batch:
+def taken(turns: FairScheduler, *, free: int = 0, fit: bool = True) -> Batch:
     batch = turns.take(free=free, fit=fit)
     assert batch is not None
     return batch
 
 
-def worked(turns: Turns, batch: Batch, seconds: float) -> None:
+def worked(turns: FairScheduler, batch: Batch, seconds: float) -> None:
     turns.settle(batch, seconds)
     for each in batch.jobs:
         each.take([answer(b"{}")] * len(each.rest), None)
 
 
-async def test_of_two_busy_lanes_each_has_half_of_the_time_however_long_their_batches(turns: Turns) -> None:
+async def test_of_two_busy_lanes_each_has_half_of_the_time_however_long_their_batches(turns: FairScheduler) -> None:
     used_s = {FLOOD: 0.0, LEGAL: 0.0}
     for _ in range(200):
         for lane in used_s:
@@ -67,7 +67,7 @@ async def test_of_two_busy_lanes_each_has_half_of_the_time_however_long_their_ba
     assert used_s[LEGAL] == pytest.approx(used_s[FLOOD], abs=0.6)
 
 
-async def test_a_lane_that_was_away_has_saved_up_nothing(turns: Turns) -> None:
+async def test_a_lane_that_was_away_has_saved_up_nothing(turns: FairScheduler) -> None:
     for _ in range(10):
         turns.put(job(FLOOD, records=4))
         worked(turns, taken(turns), 0.09)
@@ -80,7 +80,7 @@ async def test_a_lane_that_was_away_has_saved_up_nothing(turns: Turns) -> None:
     assert turns.take(free=0) is None
 
 
-async def test_while_a_quick_lane_is_about_slow_ones_leave_it_a_worker(turns: Turns, clock: Clock) -> None:
+async def test_while_a_quick_lane_is_about_slow_ones_leave_it_a_worker(turns: FairScheduler, clock: Clock) -> None:
     for lane, seconds in ((LEGAL, 0.01), (FLOOD, 2 * LONG_S)):
         turns.put(job(lane))
         worked(turns, taken(turns), seconds)
@@ -96,7 +96,7 @@ async def test_while_a_quick_lane_is_about_slow_ones_leave_it_a_worker(turns: Tu
     assert taken(turns).slow, "the quick lane has gone away"
 
 
-async def test_a_lane_of_which_nothing_is_known_does_not_get_all_workers(turns: Turns, clock: Clock) -> None:
+async def test_a_lane_of_which_nothing_is_known_does_not_get_all_workers(turns: FairScheduler, clock: Clock) -> None:
     for lane in (FLOOD, FLOOD, LEGAL, LEGAL):
         turns.put(job(lane, records=4))
     assert taken(turns, free=1).jobs[0].lane == FLOOD
@@ -107,7 +107,7 @@ async def test_a_lane_of_which_nothing_is_known_does_not_get_all_workers(turns: 
         worked(turns, batch, 0.01)
 
 
-async def test_a_slow_lane_has_its_turn_also_where_there_is_one_worker(turns: Turns) -> None:
+async def test_a_slow_lane_has_its_turn_also_where_there_is_one_worker(turns: FairScheduler) -> None:
     for lane, seconds in ((LEGAL, 0.01), (FLOOD, 2 * LONG_S)):
         turns.put(job(lane))
         worked(turns, taken(turns), seconds)
@@ -115,7 +115,7 @@ async def test_a_slow_lane_has_its_turn_also_where_there_is_one_worker(turns: Tu
     assert taken(turns).slow
 
 
-async def test_quick_jobs_are_joined_up_to_the_size_of_a_batch_and_slow_ones_go_alone(turns: Turns) -> None:
+async def test_quick_jobs_are_joined_up_to_the_size_of_a_batch_and_slow_ones_go_alone(turns: FairScheduler) -> None:
     jobs = [job(lane, records=2) for lane in (2, 3, 4)]
     for each in jobs:
         turns.put(each)
@@ -123,7 +123,7 @@ async def test_quick_jobs_are_joined_up_to_the_size_of_a_batch_and_slow_ones_go_
     assert taken(turns).jobs == jobs[2:]
 
 
-async def test_what_another_free_worker_could_do_is_left_to_it(turns: Turns) -> None:
+async def test_what_another_free_worker_could_do_is_left_to_it(turns: FairScheduler) -> None:
     jobs = [job(2), job(3)]
     for each in jobs:
         turns.put(each)
@@ -131,14 +131,14 @@ async def test_what_another_free_worker_could_do_is_left_to_it(turns: Turns) -> 
     assert taken(turns).jobs == jobs[1:]
 
 
-async def test_a_repetition_goes_before_others_of_its_lane_and_alone(turns: Turns) -> None:
+async def test_a_repetition_goes_before_others_of_its_lane_and_alone(turns: FairScheduler) -> None:
     new, first, second = job(2), job(2, again=True), job(2, again=True)
     for each in (new, first, second):
         turns.put(each)
     assert [taken(turns).jobs for _ in range(3)] == [[first], [second], [new]]
 
 
-async def test_a_lane_that_kills_workers_waits_for_its_turn_as_others_do(turns: Turns) -> None:
+async def test_a_lane_that_kills_workers_waits_for_its_turn_as_others_do(turns: FairScheduler) -> None:
     turns.put(job(FLOOD))
     turns.settle(taken(turns), DEATH_S)
     turns.put(job(FLOOD, again=True))
@@ -155,7 +155,7 @@ async def test_a_lane_that_kills_workers_waits_for_its_turn_as_others_do(turns: 
     assert taken(turns).jobs[0].lane == FLOOD
 
 
-async def test_a_job_whose_lane_has_ended_is_not_done(turns: Turns) -> None:
+async def test_a_job_whose_lane_has_ended_is_not_done(turns: FairScheduler) -> None:
     ended, wanted = job(2), job(2)
     turns.put(ended)
     turns.put(wanted)
@@ -163,13 +163,13 @@ async def test_a_job_whose_lane_has_ended_is_not_done(turns: Turns) -> None:
     assert taken(turns).jobs == [wanted]
 
 
-async def test_a_job_that_comes_back_unfinished_goes_on_where_it_was_in_front_of_its_lane(turns: Turns) -> None:
+async def test_a_job_that_comes_back_unfinished_goes_on_where_it_was_in_front_of_its_lane(turns: FairScheduler) -> None:
     first, second = job(2, records=3), job(2)
     turns.put(first)
     turns.put(second)
     batch = taken(turns, free=1)
     turns.settle(batch, 0.5)
-    first.take([answer(b"a"), answer(b"b1")], Progress(5, 9, 100, 0))
+    first.take([answer(b"a"), answer(b"b1")], ResumeCursor(5, 9, 100, 0))
     turns.put_back([first])
     batch = taken(turns)
     assert batch.jobs == [first]
@@ -181,7 +181,7 @@ async def test_a_job_that_comes_back_unfinished_goes_on_where_it_was_in_front_of
     assert [each.size_bytes for each in answers] == [1, 4, 1]
 
 
-async def test_while_there_are_too_many_answers_only_what_has_begun_goes_on(turns: Turns) -> None:
+async def test_while_there_are_too_many_answers_only_what_has_begun_goes_on(turns: FairScheduler) -> None:
     begun, new = job(2, records=2), job(3)
     turns.put(begun)
     turns.settle(taken(turns), 0.5)
@@ -193,7 +193,7 @@ async def test_while_there_are_too_many_answers_only_what_has_begun_goes_on(turn
     assert taken(turns).jobs == [new]
 
 
-async def test_a_death_is_told_by_the_place_in_the_whole_batch(turns: Turns) -> None:
+async def test_a_death_is_told_by_the_place_in_the_whole_batch(turns: FairScheduler) -> None:
     cut = job(2, records=3)
     turns.put(cut)
     turns.settle(taken(turns), 0.5)
@@ -207,7 +207,7 @@ async def test_a_death_is_told_by_the_place_in_the_whole_batch(turns: Turns) -> 
 ITEM_TIMEOUT_S = 10.0
 
 
-async def test_a_lane_that_waits_for_its_turn_moves_with_the_workers(turns: Turns, clock: Clock) -> None:
+async def test_a_lane_that_waits_for_its_turn_moves_with_the_workers(turns: FairScheduler, clock: Clock) -> None:
     turns.put(job(LEGAL))
     for _ in range(4):
         turns.put(job(FLOOD))
@@ -223,7 +223,7 @@ async def test_a_lane_that_waits_for_its_turn_moves_with_the_workers(turns: Turn
 
 
 async def test_a_lane_that_is_served_no_more_is_seen_although_the_workers_get_on_with_others(
-    turns: Turns, clock: Clock
+    turns: FairScheduler, clock: Clock
 ) -> None:
     turns.put(job(LEGAL))
     worked(turns, taken(turns, free=1), seconds=0.5)
@@ -238,7 +238,7 @@ async def test_a_lane_that_is_served_no_more_is_seen_although_the_workers_get_on
     assert turns.moved_at_s(LEGAL, ITEM_TIMEOUT_S) == bound_s
 
 
-async def test_a_lane_in_a_workers_hands_moves_with_that_worker_alone(turns: Turns, clock: Clock) -> None:
+async def test_a_lane_in_a_workers_hands_moves_with_that_worker_alone(turns: FairScheduler, clock: Clock) -> None:
     turns.put(job(LEGAL))
     turns.put(job(FLOOD))
     first, second = taken(turns, free=1), taken(turns)
@@ -249,7 +249,7 @@ async def test_a_lane_in_a_workers_hands_moves_with_that_worker_alone(turns: Tur
 
 
 async def test_a_lane_that_waits_until_answers_are_published_is_not_held_against_the_workers(
-    turns: Turns, clock: Clock
+    turns: FairScheduler, clock: Clock
 ) -> None:
     turns.put(job(LEGAL))
     clock.now_s = 1_000.0

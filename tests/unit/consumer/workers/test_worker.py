@@ -26,8 +26,8 @@ from engine.canvas.pipeline import Canvas
 from engine.codecs.decode import Picture
 from engine.limits import Limits
 from engine.model.classifier import Classifier
-from engine.progress import BEGINNING, Progress
 from engine.reader import Reader
+from engine.resume_cursor import BEGINNING, ResumeCursor
 from models import default_model
 from tests.harness.images import drawn_digits, zipped
 
@@ -278,7 +278,7 @@ def test_a_record_that_has_had_its_time_is_answered_without_touching_the_rest(
 
 def test_a_record_that_was_read_in_part_goes_on_where_it_was_also_behind_others(answerer: Answerer) -> None:
     archive = zipped((f"{place}.png", DIGIT) for place in range(5))
-    behind = [task(archive, offset=at, begin=begin) for at, begin in ((1, Progress(2, 5)), (2, BEGINNING))]
+    behind = [task(archive, offset=at, begin=begin) for at, begin in ((1, ResumeCursor(2, 5)), (2, BEGINNING))]
     answers = answerer.answer([task(offset=0), *behind]).answers
     items = [[read_result(result).item for result in answer.results] for answer in answers]
     assert [(item.index, item.count, item.name) for item in items[1]] == [(n, 5, f"{n}.png") for n in (2, 3, 4)]

@@ -1,11 +1,11 @@
-"""How far a payload has been read, for whoever reads it in slices: light, so that he need not import the decoders."""
+"""How far a payload has been read. A module of its own, so that the service can use it without importing decoders."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 
-class Progress(NamedTuple):
+class ResumeCursor(NamedTuple):
     """How far a payload has been read, and what of its limits that has used."""
 
     items: int = 0
@@ -20,4 +20,4 @@ class Progress(NamedTuple):
     """Of processor time: for whoever reads in slices to count."""
 
 
-BEGINNING = Progress()
+BEGINNING = ResumeCursor()
