@@ -20,7 +20,7 @@ __all__ = [
 
 
 class OwnershipLost(Exception):  # noqa: N818  # it names what became of the partition, not a defect
-    """This process may no longer own the partition: the lane ends, and the group decides who continues.
+    """The partition may no longer be ours: the lane ends, and the group decides who continues.
 
     Also raised when the outcome of a transaction cannot be known, and when a producer has failed. The next lane
     fences, reads the committed offset and repeats what was not committed.
@@ -32,7 +32,7 @@ class FatalError(Exception):
 
 
 class KafkaRequestError(Exception):
-    """Kafka refused or did not answer what a command asked. The message says what that was and, if known, what helps."""
+    """Kafka refused or did not answer what a command asked; the message says what that was and, if known, what helps."""
 
 
 class InvalidSettingError(FatalError):
