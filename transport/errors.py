@@ -32,7 +32,7 @@ class FatalError(Exception):
 
 
 class KafkaRequestError(Exception):
-    """Kafka refused or did not answer what a command asked; the message says what that was and, if known, what helps."""
+    """Kafka refused or did not answer what a command asked; the message names that and, if known, what helps."""
 
 
 class InvalidSettingError(FatalError):
