@@ -19,8 +19,8 @@ from rich.console import Console
 
 from benchmarks import processes
 from broker import Cluster
-from tests.harness.broker import Broker, fresh_topics
 from tests.harness.service import Service, running_service
+from tests.harness.topics import Broker, fresh_topics
 
 RIVAL_IMAGES: Final = 2_000
 WARM_UP_IMAGES: Final = 20_000

@@ -16,9 +16,9 @@ from typing import Any, Final
 from rich.console import Console
 
 from broker import Cluster
-from tests.harness import bombs
-from tests.harness.broker import fresh_topics
+from tests.harness import worst_inputs
 from tests.harness.service import running_service
+from tests.harness.topics import fresh_topics
 
 FLOODED, LEGAL = 0, 1
 """Partitions."""
@@ -48,7 +48,7 @@ async def measure(cluster: Cluster, images: list[bytes], *, rounds: int, console
     dict
         Rates in images per second, ``share``: the median of the rounds' ratios, and its ``bar``.
     """
-    worst = [make() for make in (*bombs.IMAGES.values(), *bombs.RECORDS.values())]
+    worst = [make() for make in (*worst_inputs.IMAGES.values(), *worst_inputs.RECORDS.values())]
     flood = list(itertools.islice(itertools.cycle(worst), BOMBS))
     taken = []
     for number in range(1, rounds + 1):

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from benchmarks import processes
 from broker import Cluster
-from tests.harness.broker import fresh_topics
 from tests.harness.service import running_service
+from tests.harness.topics import fresh_topics
 
 SETTLE_S: Final = 5.0
 

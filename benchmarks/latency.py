@@ -17,8 +17,8 @@ from rich.console import Console
 
 from broker import Cluster
 from contract import headers
-from tests.harness.broker import Broker, fresh_topics
 from tests.harness.service import running_service
+from tests.harness.topics import Broker, fresh_topics
 
 WARM_UP_S: Final = 8.0
 GRACE_S: Final = 10.0

@@ -27,11 +27,11 @@ from rich.console import Console
 
 from broker import Cluster
 from tests.harness import poison
-from tests.harness.broker import Broker, fresh_topics
 from tests.harness.images import drawn_digits
 from tests.harness.outage import brokers_well, first_results
 from tests.harness.poison import poisoned, poisoned_workers
 from tests.harness.service import Service, running_service
+from tests.harness.topics import Broker, fresh_topics
 from tests.harness.waiting import eventually
 
 INSTANCE_BAR_S, WORKER_BAR_S, BROKER_BAR_S = 3.0, 2.0, 5.0

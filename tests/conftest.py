@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from broker import Cluster, NotInstalledError, running_broker
-from tests.harness.broker import Broker, fresh_topics
+from tests.harness.topics import Broker, fresh_topics
 
 COMPOSE = Path(__file__).parent / "compose"
 

@@ -21,11 +21,11 @@ from producer.audit.run import audit as audit_topics
 from producer.audit.scope import survey
 from producer.display import complain
 from producer.errors import Exit
-from tests.harness.answers import Answer, Outgoing, answer, publish
-from tests.harness.batches import UNREADABLE, Raw, send_batch
-from tests.harness.broker import Broker, fresh_topics
 from tests.harness.images import drawn_digits
-from tests.harness.producer import Ended, command, ended, run
+from tests.harness.played_service import Answer, Outgoing, answer, publish
+from tests.harness.producer_command import Ended, command, ended, run
+from tests.harness.raw_batches import UNREADABLE, Raw, send_batch
+from tests.harness.topics import Broker, fresh_topics
 from tests.harness.waiting import eventually
 from transport.admin.cluster import look_around
 from transport.clients import open_reader

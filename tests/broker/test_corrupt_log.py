@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from broker import Cluster, running_broker
-from tests.harness.broker import fresh_topics
 from tests.harness.images import drawn_digits
 from tests.harness.service import starting_service
+from tests.harness.topics import fresh_topics
 
 pytestmark = pytest.mark.slow
 

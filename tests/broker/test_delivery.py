@@ -15,12 +15,12 @@ from broker import Cluster
 from contract import headers
 from contract.records import Result, result_id
 from producer.errors import Exit
-from tests.harness.answers import answer, publish
-from tests.harness.broker import Broker, Position, fresh_topics, position
-from tests.harness.deaths import Point, dying_at
+from tests.harness.failure_points import Point, dying_at
 from tests.harness.images import drawn_digits
-from tests.harness.producer import run
+from tests.harness.played_service import answer, publish
+from tests.harness.producer_command import run
 from tests.harness.service import START_DEADLINE_S, Service, running_service, starting_service
+from tests.harness.topics import Broker, Position, fresh_topics, position
 from tests.harness.waiting import eventually
 
 QUICK_SESSION = {"DIGITS_KAFKA__SESSION_TIMEOUT_MS": "6000", "DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": "6000"}

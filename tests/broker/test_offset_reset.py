@@ -18,11 +18,11 @@ from consumer.partitions.position import OffsetLost
 from consumer.partitions.reset import reset_offset
 from consumer.settings import Settings
 from producer.errors import Exit
-from tests.harness.answers import Outgoing, answer, open_transaction, publish
-from tests.harness.broker import Broker, fresh_topics
 from tests.harness.images import drawn_digits
-from tests.harness.producer import run
+from tests.harness.played_service import Outgoing, answer, open_transaction, publish
+from tests.harness.producer_command import run
 from tests.harness.service import Service, running_service
+from tests.harness.topics import Broker, fresh_topics
 from tests.harness.waiting import eventually
 from transport.errors import OwnershipLost
 from transport.group_clients import opened_member

@@ -21,8 +21,8 @@ from consumer.settings import Settings
 from consumer.workers.pinned_model import PinnedModel
 from consumer.workers.quarantine import CANARY, Quarantine
 from contract.records import result_id
-from tests.harness.broker import Broker, Position
 from tests.harness.images import drawn_digits
+from tests.harness.topics import Broker, Position
 from tests.harness.waiting import eventually
 from transport.errors import OwnershipLost
 from transport.group_clients import opened_member

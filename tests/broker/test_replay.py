@@ -18,10 +18,10 @@ from contract.topics import MAX_RECORD_BYTES
 from producer.errors import Exit
 from producer.replay.dead_letters import Filter
 from producer.replay.selection import Plan
-from tests.harness.answers import Outgoing, answer, publish
-from tests.harness.broker import Broker
 from tests.harness.images import drawn_digits
-from tests.harness.producer import command, ended, run
+from tests.harness.played_service import Outgoing, answer, publish
+from tests.harness.producer_command import command, ended, run
+from tests.harness.topics import Broker
 from tests.harness.waiting import eventually
 from transport.settings.kafka import ClientSettings, KafkaSettings
 

@@ -17,11 +17,11 @@ from contract import headers
 from producer.errors import Exit
 from producer.replay.dead_letters import Filter
 from producer.replay.selection import Plan
-from tests.harness.answers import answer, publish
-from tests.harness.broker import Broker, Position, fresh_topics, position
 from tests.harness.images import drawn_digits
-from tests.harness.producer import run
+from tests.harness.played_service import answer, publish
+from tests.harness.producer_command import run
 from tests.harness.service import START_DEADLINE_S, Service, running_service, starting_service
+from tests.harness.topics import Broker, Position, fresh_topics, position
 from tests.harness.waiting import eventually
 from transport.settings.kafka import ClientSettings, KafkaSettings
 

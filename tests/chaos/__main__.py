@@ -24,11 +24,11 @@ from rich.console import Console
 from rich.live import Live
 
 from broker import BrokerError
-from tests.chaos import picture, report
+from tests.chaos import chart, report
 from tests.chaos.display import Display
 from tests.chaos.plan import FULL_IMAGES, FULL_MINUTES
 from tests.chaos.run import Options, Run, StalledError, chaos
-from tests.chaos.story import Story
+from tests.chaos.timeline import Timeline
 
 LOGS: Final = "chaos-logs"
 EXIT_NOT_CLEAN: Final = 1
@@ -74,7 +74,7 @@ def _is_clean(options: Options, folder: Path) -> bool:
     try:
         told = _run(options, logs)
         report.write(told, folder / "chaos-report.json")
-        picture.draw(told, folder / "chaos-report.png")
+        chart.draw(told, folder / "chaos-report.png")
         _show(told, folder)
         if not told["clean"]:
             _keep(logs, folder / LOGS)
@@ -92,7 +92,7 @@ def _is_clean(options: Options, folder: Path) -> bool:
 def _run(options: Options, logs: Path) -> dict[str, Any]:
     events: deque[str] = deque(maxlen=100)
     say = events.append if console.is_terminal else functools.partial(console.print, markup=False)
-    run = Run(options, Story(say))
+    run = Run(options, Timeline(say))
     stalled = None
     with Live(Display(run, events), console=console, transient=True, auto_refresh=console.is_terminal):
         try:

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from tests.chaos.plan import MEMBERS
-from tests.harness.broker import Broker
+from tests.harness.topics import Broker
 from tests.harness.waiting import eventually
 
 ANSWER_S: Final = 1.0

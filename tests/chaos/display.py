@@ -28,7 +28,7 @@ class Display:
     run
         Only read.
     events
-        The lines that the story tells.
+        The lines that the timeline tells.
     """
 
     def __init__(self, run: Run, events: deque[str]) -> None:
@@ -41,15 +41,15 @@ class Display:
 
     def _parts(self) -> Iterator[RenderableType]:
         run = self._run
-        happened = len(run.story.struck)
-        yield Text(f"seed {run.options.seed}, {run.story.clock()}: {run.phase}", style="bold")
+        happened = len(run.timeline.struck)
+        yield Text(f"seed {run.options.seed}, {run.timeline.clock()}: {run.phase}", style="bold")
         figures = Table.grid(padding=(0, 2))
         figures.add_row("faults", f"{happened} of {run.faults_planned}", _bar(happened, run.faults_planned))
         if run.load is not None and run.reader is not None:
             figures.add_row("images sent", f"{run.load.images:,}", _bar(run.load.images, run.options.images))
             figures.add_row("results", f"{run.reader.results:,}", f"{self._rate():,.0f} a second")
             figures.add_row("unanswered", f"{run.unanswered():,} requests", "")
-            wrong = run.reader.faults + len(run.story.findings)
+            wrong = run.reader.faults + len(run.timeline.findings)
             figures.add_row("wrong so far", Text(str(wrong), style="red" if wrong else "green"), "")
         yield figures
         yield Text("\n".join(list(self._events)[-LAST:]), style="dim")

@@ -15,7 +15,7 @@ from broker import Cluster
 from tests.chaos.brokers import ClusterView
 from tests.chaos.instances import Instance
 from tests.chaos.plan import Fault, Kind
-from tests.chaos.story import Story
+from tests.chaos.timeline import Timeline
 from tests.harness.relay import Relay
 from tests.harness.waiting import eventually
 
@@ -27,13 +27,13 @@ PATIENCE_S: Final = 30.0
 
 @dataclass(frozen=True)
 class Faults:
-    """All that can be struck. Its lanes are tasks of their own and share nothing but the story."""
+    """All that can be struck. Its lanes are tasks of their own and share nothing but the timeline."""
 
     instances: Sequence[Instance]
     cluster: Cluster
     view: ClusterView
     relays: Sequence[Relay]
-    story: Story
+    timeline: Timeline
     may_strike: asyncio.Event
 
     async def alone(self, faults: Sequence[Fault], well_again: Callable[[], Awaitable[None]]) -> None:
@@ -68,7 +68,7 @@ class Faults:
     async def _kill_instance(self, fault: Fault) -> None:
         await self._somebody_is_left()
         instance = self.instances[fault.target]
-        with self.story.strike(fault.kind, instance.name, instance.partitions()):
+        with self.timeline.strike(fault.kind, instance.name, instance.partitions()):
             await instance.kill()
             await asyncio.sleep(fault.length_s)
             await instance.start()
@@ -78,13 +78,13 @@ class Faults:
         instance = self.instances[fault.target]
         service = await eventually(lambda: instance.service)
         assert service is not None
-        with self.story.strike(fault.kind, f"{instance.name}, {fault.length_s:.1f} s", instance.partitions()):
+        with self.timeline.strike(fault.kind, f"{instance.name}, {fault.length_s:.1f} s", instance.partitions()):
             service.freeze()
             await asyncio.sleep(fault.length_s)
             service.thaw()
 
     async def _roll_instances(self, fault: Fault) -> None:
-        with self.story.strike(fault.kind, "all"):
+        with self.timeline.strike(fault.kind, "all"):
             for instance in self.instances:
                 await self._somebody_is_left()
                 with contextlib.suppress(AssertionError):
@@ -99,7 +99,7 @@ class Faults:
             with contextlib.suppress(ProcessLookupError):  # poison was faster: another one
                 os.kill(victim, signal.SIGKILL)
                 break
-        with self.story.strike(fault.kind, f"one of {instance.name}", instance.partitions()):
+        with self.timeline.strike(fault.kind, f"one of {instance.name}", instance.partitions()):
             pass
 
     def _an_instance_with_workers(self, fault: Fault) -> Callable[[], tuple[Instance, list[int]]]:
@@ -113,7 +113,7 @@ class Faults:
     async def _kill_broker(self, fault: Fault) -> None:
         number, node = fault.target + 1, self.cluster.nodes[fault.target]
         led = await eventually(lambda: self.view.led_by(number), lambda _: True)
-        with self.story.strike(fault.kind, f"broker {number}", led) as struck:
+        with self.timeline.strike(fault.kind, f"broker {number}", led) as struck:
             await asyncio.to_thread(node.kill)
             await self.view.goes_on_without(number)
             struck.whole_s = time.time()
@@ -123,7 +123,7 @@ class Faults:
 
     async def _freeze_broker(self, fault: Fault) -> None:
         number, node = fault.target + 1, self.cluster.nodes[fault.target]
-        with self.story.strike(fault.kind, f"broker {number}, {fault.length_s:.1f} s"):
+        with self.timeline.strike(fault.kind, f"broker {number}, {fault.length_s:.1f} s"):
             node.freeze()
             try:
                 await asyncio.sleep(fault.length_s)
@@ -132,7 +132,7 @@ class Faults:
         await self.view.mended()
 
     async def _roll_brokers(self, fault: Fault) -> None:
-        with self.story.strike(fault.kind, "all"):
+        with self.timeline.strike(fault.kind, "all"):
             for node in self.cluster.nodes:
                 await asyncio.to_thread(node.stop)
                 node.start()
@@ -141,7 +141,7 @@ class Faults:
     async def _stall(self, fault: Fault) -> None:
         relay = self.relays[fault.target]
         silence = relay.one_stalled(fault.which) if fault.kind is Kind.CONNECTION_STALLED else relay.stalled()
-        with self.story.strike(fault.kind, f"broker {fault.target + 1}, {fault.length_s:.1f} s"), silence:
+        with self.timeline.strike(fault.kind, f"broker {fault.target + 1}, {fault.length_s:.1f} s"), silence:
             await asyncio.sleep(fault.length_s)
 
     async def _somebody_is_left(self) -> None:

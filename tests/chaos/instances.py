@@ -11,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tests.chaos.story import Story
-from tests.harness.broker import Broker
+from tests.chaos.timeline import Timeline
 from tests.harness.processes import workers_of
 from tests.harness.service import START_DEADLINE_S, Service, ServiceEndedError, starting_service
+from tests.harness.topics import Broker
 from tests.harness.waiting import eventually
 
 DRAIN_DEADLINE_S: Final = 60.0
@@ -45,12 +45,12 @@ class Instance:
         Where to append all that it writes.
     """
 
-    def __init__(self, name: str, broker: Broker, env: Mapping[str, str], logs: Path, story: Story) -> None:
+    def __init__(self, name: str, broker: Broker, env: Mapping[str, str], logs: Path, timeline: Timeline) -> None:
         self.name = name
         self._broker = broker
         self._env = env
         self._log = logs / f"{name.replace(' ', '-')}.log"
-        self._story = story
+        self._story = timeline
         self._past: list[Assignment] = []
         self._held = contextlib.AsyncExitStack()
         self._changing = asyncio.Lock()  # its lane and `keep` may both find that it has ended

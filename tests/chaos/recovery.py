@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tests.chaos.instances import Assignment
 from tests.chaos.plan import Kind
-from tests.chaos.story import Struck
+from tests.chaos.timeline import Struck
 
 BARS_S: Final[Mapping[Kind, float]] = MappingProxyType(
     {Kind.INSTANCE_KILLED: 3.0, Kind.WORKER_KILLED: 2.0, Kind.BROKER_KILLED: 5.0}

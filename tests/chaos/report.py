@@ -16,7 +16,7 @@ from rich.table import Table
 
 from tests.chaos.load import Sent
 from tests.chaos.plan import counts
-from tests.chaos.reader import Answered
+from tests.chaos.predictions_reader import Answered
 from tests.chaos.recovery import recoveries, summary
 from tests.chaos.run import Run
 
@@ -36,7 +36,7 @@ def report(run: Run, stalled: str | None) -> dict[str, Any]:
         Why it did not come to its end, if so.
     """
     checks = {name: list(offenders)[:SHOWN] for name, offenders in _checks(run, stalled).items()}
-    story, began_s = run.story, run.story.began_s
+    timeline, began_s = run.timeline, run.timeline.began_s
     planned = counts(run.options.minutes)
     return {
         "clean": not any(checks.values()),
@@ -50,7 +50,7 @@ def report(run: Run, stalled: str | None) -> dict[str, Any]:
         },
         "requests": len(run.load.acknowledged) if run.load else 0,
         "images": run.load.images if run.load else 0,
-        "faults": {str(kind): {"planned": planned[kind], "happened": story.counts()[kind]} for kind in planned},
+        "faults": {str(kind): {"planned": planned[kind], "happened": timeline.counts()[kind]} for kind in planned},
         "checks": checks,
         "audit": run.audit,
         "recovery": _recovery(run),
@@ -64,7 +64,7 @@ def report(run: Run, stalled: str | None) -> dict[str, Any]:
                 "kind": str(struck.kind),
                 "target": struck.target,
             }
-            for struck in story.struck
+            for struck in timeline.struck
         ],
     }
 
@@ -98,12 +98,12 @@ def tables(told: dict[str, Any]) -> Iterator[Table]:
 
 def _checks(run: Run, stalled: str | None) -> dict[str, Iterable[str]]:
     """Name what is wrong, check by check; nothing where a check holds."""
-    happened = run.story.counts()
+    happened = run.timeline.counts()
     missing = [kind for kind, planned in counts(run.options.minutes).items() if happened[kind] < planned]
     return {
         "the run came to its end": [stalled] if stalled else [],
         "every planned fault happened": [f"{kind}: {happened[kind]}" for kind in missing],
-        "no instance did what nobody asked of it": run.story.findings,
+        "no instance did what nobody asked of it": run.timeline.findings,
         "the reader never saw a result twice, or out of order": run.reader.offenders if run.reader else [],
         "every acknowledged request is answered as it should be": _wrong_answers(run),
         "nothing is answered that was not sent": _answers_to_nothing(run),
@@ -169,7 +169,7 @@ def _audit_differences(run: Run) -> Iterator[str]:
 def _recovery(run: Run) -> dict[str, dict[str, Any]]:
     given = [assignment for instance in run.instances for assignment in instance.assignments()]
     first_after = run.reader.first_after if run.reader else lambda *_: None
-    return summary(recoveries(run.story.struck, given, first_after))
+    return summary(recoveries(run.timeline.struck, given, first_after))
 
 
 def _throughput(run: Run) -> list[int]:
@@ -177,5 +177,5 @@ def _throughput(run: Run) -> list[int]:
     seconds: Counter[int] = Counter()
     for seen in run.reader.seen_at_s.values() if run.reader else []:
         for at_s, results in seen:
-            seconds[int(at_s - run.story.began_s)] += results
+            seconds[int(at_s - run.timeline.began_s)] += results
     return [seconds[second] for second in range(max(seconds, default=-1) + 1)]

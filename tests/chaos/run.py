@@ -29,12 +29,12 @@ from tests.chaos.instances import Instance, three_instances
 from tests.chaos.load import Load
 from tests.chaos.payloads import Payloads
 from tests.chaos.plan import MEMBERS, SESSION_S, plan
-from tests.chaos.reader import Reader
-from tests.chaos.story import Story
+from tests.chaos.predictions_reader import Reader
+from tests.chaos.timeline import Timeline
 from tests.harness import poison
-from tests.harness.broker import Broker, fresh_topics
-from tests.harness.producer import command, ended
+from tests.harness.producer_command import command, ended
 from tests.harness.relay import relaying
+from tests.harness.topics import Broker, fresh_topics
 from tests.harness.waiting import eventually
 from transport.clients import open_producer
 from transport.errors import describe, leaves
@@ -89,7 +89,7 @@ class Run:
     """Everything that is going on, for whoever displays or reports it. Owner: `chaos`."""
 
     options: Options
-    story: Story
+    timeline: Timeline
     phase: str = "starting three brokers"
     faults_planned: int = 0
     load: Load | None = None
@@ -179,7 +179,7 @@ async def _everything(run: Run, logs: Path) -> AsyncIterator[tuple[Broker, Fault
         through_relays = {"DIGITS_KAFKA__BOOTSTRAP_SERVERS": ",".join(f"{HOST}:{port}" for port in relay_ports)}
         for number in range(1, MEMBERS + 1):
             env = SETTINGS | (through_relays if number < MEMBERS else {})
-            run.instances.append(Instance(f"instance {number}", broker, env, logs, run.story))
+            run.instances.append(Instance(f"instance {number}", broker, env, logs, run.timeline))
         await stack.enter_async_context(three_instances(run.instances))
         view = await stack.enter_async_context(open_view(broker))
         kafka = KafkaSettings(bootstrap_servers=cluster.bootstrap_servers)
@@ -187,7 +187,7 @@ async def _everything(run: Run, logs: Path) -> AsyncIterator[tuple[Broker, Fault
         rate = run.options.images / (run.options.minutes * 60) / PARTITIONS
         run.load = Load(producer, broker.topics.requests, payloads, seed=run.options.seed, images_per_s=rate)
         run.reader = Reader(kafka, broker.topics.predictions, PARTITIONS)
-        yield broker, Faults(run.instances, cluster, view, relays, run.story, run.may_strike)
+        yield broker, Faults(run.instances, cluster, view, relays, run.timeline, run.may_strike)
 
 
 async def _strike_and_answer(run: Run, faults: Faults) -> None:
@@ -199,7 +199,7 @@ async def _strike_and_answer(run: Run, faults: Faults) -> None:
     async with asyncio.TaskGroup() as group:
         others = [group.create_task(reader.follow(), name="reader"), group.create_task(_guard(run), name="guard")]
         others += [group.create_task(instance.keep(), name=f"keep {instance.name}") for instance in run.instances]
-        run.story.began_s = time.time()
+        run.timeline.began_s = time.time()
         run.phase = "load, and a few kills alone"
         async with asyncio.TaskGroup() as sending:
             for partition in range(PARTITIONS):

@@ -7,7 +7,7 @@ import pytest
 from tests.chaos.instances import Assignment
 from tests.chaos.plan import Kind
 from tests.chaos.recovery import recoveries, summary
-from tests.chaos.story import Struck
+from tests.chaos.timeline import Struck
 
 RESULTS = {0: [1.0, 14.0], 1: [1.0, 13.0, 20.0]}
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from tests.chaos import picture, report
+from tests.chaos import chart, report
 from tests.chaos import run as run_module
 from tests.chaos.load import Load, Sent
 from tests.chaos.payloads import CRASH, GOOD, Payload, Payloads
 from tests.chaos.plan import counts
-from tests.chaos.reader import Answered, Reader
+from tests.chaos.predictions_reader import Answered, Reader
 from tests.chaos.run import Options, Run, StalledError
-from tests.chaos.story import Story, Struck
-from tests.harness.broker import Position
+from tests.chaos.timeline import Struck, Timeline
+from tests.harness.topics import Position
 from tests.harness.waiting import eventually
 from transport.settings.kafka import KafkaSettings
 
@@ -39,7 +39,7 @@ HERE = Position(0, 1)
 @pytest.fixture
 async def run() -> Run:
     """A run in which two requests, one of them a zip with poison, were answered as they should be."""
-    run = Run(Options(seed=1, minutes=1, images=3), Story(lambda _: None))
+    run = Run(Options(seed=1, minutes=1, images=3), Timeline(lambda _: None))
     run.load = Load(None, "requests", Payloads(1), seed=1, images_per_s=1)  # nothing is sent
     run.reader = Reader(KafkaSettings(), "predictions", 1)
     run.load.acknowledged = {
@@ -53,14 +53,14 @@ async def run() -> Run:
     }
     run.audit = dict(CLEAN)
     now_s = time.time()
-    run.story.struck = [Struck(kind, "", now_s, now_s) for kind, count in counts(1).items() for _ in range(count)]
+    run.timeline.struck = [Struck(kind, "", now_s, now_s) for kind, count in counts(1).items() for _ in range(count)]
     return run
 
 
 def test_a_run_without_a_fault_is_clean_and_can_be_drawn(run: Run, tmp_path: Path) -> None:
     told = report.report(run, None)
     assert told["clean"], told["checks"]
-    picture.draw(told, tmp_path / "drawn.png")
+    chart.draw(told, tmp_path / "drawn.png")
     assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -94,8 +94,8 @@ PLANTED: dict[str, Callable[[Run], Any]] = {
     "something is answered that nobody sent": invent,
     "a request was written twice": lambda run: invent(run, request_id="a"),
     "the reader saw a fault": doubt,
-    "an instance ended by itself": lambda run: run.story.find("instance 1 ended by itself"),
-    "a fault did not happen": lambda run: run.story.struck.pop(),
+    "an instance ended by itself": lambda run: run.timeline.find("instance 1 ended by itself"),
+    "a fault did not happen": lambda run: run.timeline.struck.pop(),
     "there was no audit": lambda run: setattr(run, "audit", None),
     "the audit finds something": lambda run: run.audit and run.audit.update(duplicated=1),
     "something is pending": lambda run: run.audit and run.audit.update(pending=1),

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.chaos import __main__ as command
-from tests.chaos import picture, report
+from tests.chaos import chart, report
 from tests.chaos.run import Options
 
 
@@ -21,7 +21,7 @@ def told(options: Options, *, clean: bool) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def _no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "_run", lambda options, _: told(options, clean=options.seed != 2))
-    monkeypatch.setattr(picture, "draw", lambda _, path: path.write_bytes(b""))
+    monkeypatch.setattr(chart, "draw", lambda _, path: path.write_bytes(b""))
     monkeypatch.setattr(report, "tables", lambda _: [])
 
 

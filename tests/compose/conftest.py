@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.compose.stack import Stack, running_stack
-from tests.harness.broker import Broker
+from tests.harness.topics import Broker
 
 
 @pytest.fixture(scope="session")

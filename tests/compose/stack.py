@@ -24,9 +24,9 @@ os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # its reaper is one more im
 from testcontainers.compose import DockerCompose
 
 from broker.ports import free_ports
-from tests.harness.broker import Broker, RunningElsewhere, existing_topics
 from tests.harness.images import drawn_digits, zipped
-from tests.harness.producer import run
+from tests.harness.producer_command import run
+from tests.harness.topics import Broker, RunningElsewhere, existing_topics
 from tests.harness.waiting import eventually
 from transport.settings.kafka import ClientSettings
 

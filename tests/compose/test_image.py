@@ -10,8 +10,8 @@ from typing import Final
 import pytest
 
 from tests.compose.stack import LONG_S, NAME, CommandFailedError, Stack, docker, inspect
-from tests.harness.broker import Broker, Position, position
 from tests.harness.images import drawn_digits
+from tests.harness.topics import Broker, Position, position
 from tests.harness.waiting import eventually
 
 pytestmark = pytest.mark.timeout(900)  # the first to run builds the image

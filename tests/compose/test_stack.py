@@ -11,8 +11,8 @@ import pytest
 
 from tests.compose.stack import LONG_S, NAME, ROOT, Stack, all_answered_once, docker, inspect, progress
 from tests.demo.run import SENT, expected, outcome
-from tests.harness.broker import Broker
-from tests.harness.producer import run
+from tests.harness.producer_command import run
+from tests.harness.topics import Broker
 from tests.harness.waiting import eventually
 
 pytestmark = pytest.mark.timeout(900)  # the first to run builds the image

@@ -25,10 +25,10 @@ from rich.table import Table
 from broker import BrokerError, Cluster, running_broker
 from broker.jars import jars
 from producer.display import complain
-from tests.harness.broker import Broker, RunningElsewhere, fresh_topics
+from tests.harness.progress import progress_lines
 from tests.harness.service import START_DEADLINE_S, Service, ServiceEndedError, starting_service
+from tests.harness.topics import Broker, RunningElsewhere, fresh_topics
 from tests.harness.waiting import eventually
-from tests.signs import signs
 from transport.clients import meet
 from transport.errors import KafkaRequestError
 from transport.settings.kafka import KafkaSettings
@@ -70,7 +70,7 @@ async def send(broker: Broker) -> list[dict[str, Any]]:
         stdout=asyncio.subprocess.PIPE,
         env=os.environ | broker.environment,
     )
-    with signs(say, "waiting for the results"):
+    with progress_lines(say, "waiting for the results"):
         output, _ = await process.communicate()
     return [json.loads(line) for line in output.splitlines()]
 
@@ -100,9 +100,9 @@ def cluster() -> Iterator[Cluster | RunningElsewhere]:
             asyncio.run(meet(KafkaSettings(bootstrap_servers=named), complain))
             yield RunningElsewhere(named)
             return
-        with signs(say, "looking for Kafka's jars, which Maven fetches once"):
+        with progress_lines(say, "looking for Kafka's jars, which Maven fetches once"):
             jars()
-        with signs(say, "Kafka starts"):
+        with progress_lines(say, "Kafka starts"):
             own = stack.enter_context(running_broker())
         yield own
 
@@ -127,7 +127,7 @@ async def ready(service: Service) -> None:
             why = (await service.get("/readyz"))[1].strip().removeprefix("not ready: ")
         return is_ready
 
-    with signs(say, lambda: f"waiting for the service: {why}"):
+    with progress_lines(say, lambda: f"waiting for the service: {why}"):
         await eventually(look, deadline_s=START_DEADLINE_S)
 
 

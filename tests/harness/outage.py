@@ -17,8 +17,8 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 from benchmarks.processes import cpu_s
 from broker.node import Node
 from broker.probe import HOST
-from tests.harness.broker import Broker
 from tests.harness.service import Service
+from tests.harness.topics import Broker
 from tests.harness.waiting import eventually
 
 LOOK_INTERVAL_S: Final = 0.1

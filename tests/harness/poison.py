@@ -1,7 +1,7 @@
 """Images that do to a worker what a decoder's bug would do.
 
 A poisoned image is a digit with a word behind it. Only workers that were started with `PYTHONPATH` fall for
-it: Python then imports `poisoned/sitecustomize.py`, which puts `_decode` in the place of the engine's decoder.
+it: Python then imports `hooks/poison/sitecustomize.py`, which puts `_decode` in the place of the engine's decoder.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from engine.limits import Limits
 from engine.model.classifier import Classifier
 from tests.harness.images import drawn_digits
 
-PYTHONPATH: Final = str(Path(__file__).with_name("poisoned"))
+PYTHONPATH: Final = str(Path(__file__).with_name("hooks") / "poison")
 SLOW_S: Final = 0.4
 _MARK: Final = b"\nPOISON:"
 _honest = picture.decode

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from broker import lifeline
 from broker.ports import free_ports
 from broker.probe import HOST
-from tests.harness.broker import Broker
+from tests.harness.topics import Broker
 from tests.harness.waiting import DEADLINE_S, eventually
 
 START_DEADLINE_S: Final = 240.0

@@ -11,8 +11,8 @@ from aiokafka import AIOKafkaProducer
 from broker import running_broker
 from broker.ports import free_ports
 from broker.probe import HOST
-from tests.harness.broker import fresh_topics
 from tests.harness.relay import relaying
+from tests.harness.topics import fresh_topics
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 SILENCE_S = 0.2

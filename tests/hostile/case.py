@@ -35,7 +35,7 @@ class Case:
     headers: Sequence[tuple[str, bytes | None]] = ()
     timestamp_ms: int | None = None
     as_written: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields of `tests.harness.batches.Raw`: what no client of ours can send by itself."""
+    """Further fields of `tests.harness.raw_batches.Raw`: what no client of ours can send by itself."""
 
     def met_by(self, ends: Sequence[Expected]) -> bool:
         """Say whether the items ended as they must; a prediction is given as its digit."""

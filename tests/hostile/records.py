@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from contract.errors import ErrorCode
-from tests.harness.batches import UNREADABLE
+from tests.harness.raw_batches import UNREADABLE
 from tests.hostile.case import DIGIT, SEVEN, Case, Cases, fails, read
 from tests.hostile.zips import UTF8, Entry, archive
 

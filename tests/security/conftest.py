@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from broker import Cluster, running_broker
-from tests.harness.broker import Broker, fresh_topics
-from tests.harness.rights import take_all_away
+from tests.harness.acls import take_all_away
+from tests.harness.topics import Broker, fresh_topics
 
 
 @pytest.fixture(scope="session")

@@ -21,11 +21,11 @@ from broker.security import ADMIN, Security
 from consumer.settings import Settings
 from consumer.startup.checks import check_cluster
 from producer.errors import Exit
-from tests.harness import producer
-from tests.harness.broker import Broker
+from tests.harness import producer_command
 from tests.harness.images import drawn_digits
 from tests.harness.processes import environment_of, workers_of
 from tests.harness.service import START_DEADLINE_S, running_service, starting_service
+from tests.harness.topics import Broker
 from tests.harness.waiting import eventually
 from transport.admin.reachability import AdvertisedError, NobodyError, RefusedError, meet_brokers
 from transport.errors import FatalError
@@ -102,7 +102,7 @@ async def test_every_way_to_prove_who_one_is_works_for_all_clients(
     for name, value in (secure_broker.environment | environment).items():
         monkeypatch.setenv(name, value)
     assert await check_cluster(Settings()) > 0
-    sent = await producer.run(secure_broker, "send", "-", stdin=b"an image", **environment)
+    sent = await producer_command.run(secure_broker, "send", "-", stdin=b"an image", **environment)
     assert (sent.exit_code, sent.err) == (Exit.OK, "")
 
 
@@ -220,7 +220,7 @@ async def test_a_wrong_password_ends_the_service_and_the_producer_at_once(place:
         assert [event["event"] for event in service.events if event["level"] == "warning"] == []
         assert WRONG not in service.log
     assert (fatal["event"], fatal["why"]) == ("fatal", sentence)
-    ended = await producer.run(secure_broker, "watch", stdin=None, **environment)
+    ended = await producer_command.run(secure_broker, "watch", stdin=None, **environment)
     where = f"{servers} (DIGITS_KAFKA__BOOTSTRAP_SERVERS)"
     assert (ended.exit_code, ended.err) == (Exit.KAFKA, f"digit-producer: cannot reach Kafka at {where}: {sentence}\n")
 

@@ -19,11 +19,11 @@ from consumer.settings import Settings
 from consumer.startup.checks import check_cluster
 from producer.cli import app
 from producer.errors import Exit
-from tests.harness.answers import answer, publish
-from tests.harness.broker import Broker, position
+from tests.harness.acls import Right, allow, documented, take_away
 from tests.harness.images import drawn_digits
-from tests.harness.rights import Right, allow, documented, take_away
+from tests.harness.played_service import answer, publish
 from tests.harness.service import START_DEADLINE_S, Service, running_service, starting_service
+from tests.harness.topics import Broker, position
 from tests.harness.waiting import eventually
 from tests.security.conftest import User
 from transport.errors import FatalError

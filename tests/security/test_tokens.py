@@ -12,11 +12,11 @@ import pytest
 from broker import Cluster
 from broker.security import ADMIN
 from producer.errors import Exit
-from tests.harness import producer
-from tests.harness.broker import Broker
+from tests.harness import producer_command
 from tests.harness.images import drawn_digits
-from tests.harness.issuer import SECRET, Issuer, running_issuer
 from tests.harness.service import running_service
+from tests.harness.token_issuer import SECRET, Issuer, running_issuer
+from tests.harness.topics import Broker
 from tests.harness.waiting import eventually
 from transport.admin.reachability import NobodyError, NoTokenError, RefusedError, meet_brokers
 from transport.settings.connection import LineSettings
@@ -78,7 +78,7 @@ async def test_a_service_goes_on_while_its_tokens_expire(
 
 
 async def test_a_producer_comes_by_a_token(secure_broker: Broker, by_token: dict[str, str]) -> None:
-    done = await producer.run(secure_broker, "send", "-", stdin=b"an image", **by_token)
+    done = await producer_command.run(secure_broker, "send", "-", stdin=b"an image", **by_token)
     assert (done.exit_code, done.err) == (Exit.OK, "")
 
 
@@ -125,7 +125,7 @@ async def test_what_stands_between_us_and_the_broker_is_named(
     assert type(caught.value) is kind
     assert re.fullmatch(said, str(caught.value))
     arguments = ("send", "-", "--wait-for-broker", "0.1")  # an endpoint that is away may come back
-    done = await producer.run(secure_broker, *arguments, stdin=b"an image", **environment)
+    done = await producer_command.run(secure_broker, *arguments, stdin=b"an image", **environment)
     assert done.exit_code == Exit.KAFKA
     assert re.fullmatch(rf"digit-producer: cannot reach Kafka at .*: {said}", done.err.splitlines()[-1])
     assert not [each for each in (SECRET, *issuer.tokens) if each in str(caught.value) + done.err]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import modules
-from tests.harness.pages import anchors, code, links
+from tests.harness.markdown import anchors, code, links
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -15,7 +15,7 @@ IN_THE_BACKGROUND = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executabl
 COMMANDS = {
     "classify, while it compiles": ["-m", "engine", "classify", "tests/data/digits"],
     "the demo, while jars are fetched": ["-m", "tests.demo"],
-    "the recorder of pauses": ["-m", "tests.pauses", "sh", "-c", "echo begun; sleep 60"],
+    "the recorder of pauses": ["-m", "tests.longest_pause", "sh", "-c", "echo begun; sleep 60"],
     "what shows signs of life": ["requirements/shown.py", "begun", "sleep", "60"],
 }
 

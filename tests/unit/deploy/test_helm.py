@@ -13,7 +13,16 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.harness.tools import BUILD_TIMEOUT_S, HELM, RUN_TIMEOUT_S, Manifests, by_kind, kustomize, output, tool
+from tests.harness.kubernetes_tools import (
+    BUILD_TIMEOUT_S,
+    HELM,
+    RUN_TIMEOUT_S,
+    Manifests,
+    by_kind,
+    kustomize,
+    output,
+    tool,
+)
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "deploy/helm/digitstream"

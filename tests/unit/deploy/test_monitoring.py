@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.harness import promql
-from tests.harness.pages import anchors
+from tests.harness.markdown import anchors
 
 OPERATIONS = Path(__file__).parents[3] / "docs/operations.md"
 

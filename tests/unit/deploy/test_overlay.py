@@ -14,7 +14,7 @@ import trustme
 import yaml
 
 from consumer.settings import Settings
-from tests.harness.tools import Manifests, kustomize, renders_kustomize
+from tests.harness.kubernetes_tools import Manifests, kustomize, renders_kustomize
 from transport.settings.kafka import load
 
 pytestmark = renders_kustomize

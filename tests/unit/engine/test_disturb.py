@@ -13,7 +13,7 @@ from engine.training.data import typefaces
 from engine.training.data.disturb import DISTURBANCES, disturb
 from engine.training.data.negatives import KINDS, PHOTOS, negatives
 from engine.training.data.typefaces import PACKAGES, TypefacesMissingError, draw
-from tests.harness.marks import with_typefaces
+from tests.harness.typefaces import with_typefaces
 
 LIMITS = Limits()
 FOLDER = Path(__file__).parents[2] / "data" / "digits"

@@ -36,7 +36,7 @@ from engine.training.report.measure import (
     interval_pct,
     resampled_interval,
 )
-from tests.harness.marks import with_typefaces
+from tests.harness.typefaces import with_typefaces
 
 SAMPLES = sorted((Path(__file__).parents[2] / "data" / "digits").glob("*.png"))
 

@@ -17,8 +17,8 @@ from contract.topics import CLOCK_TOLERANCE_MS, TopicSettings
 from producer.audit import merge
 from producer.audit.report import Report
 from producer.audit.scope import Scope
-from tests.harness.answers import Outgoing, answer
-from tests.harness.broker import Broker
+from tests.harness.played_service import Outgoing, answer
+from tests.harness.topics import Broker
 from transport.reading.log_reader import Span
 
 TOPICS = TopicSettings()

@@ -15,7 +15,7 @@ from aiokafka.record.util import calc_crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.harness.batches import UNREADABLE, Raw, batch_bytes
+from tests.harness.raw_batches import UNREADABLE, Raw, batch_bytes
 from transport.reading import record_batch as batches
 from transport.reading.record_batch import HEADERS_READ, Unreadable
 

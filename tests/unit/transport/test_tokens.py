@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from broker.ports import free_ports
 from broker.probe import HOST
-from tests.harness.issuer import SECRET, Issuer, running_issuer
+from tests.harness.token_issuer import SECRET, Issuer, running_issuer
 from transport.security import oidc
 from transport.security.msk_iam import MskIam
 from transport.security.oidc import ClientCredentials

@@ -16,7 +16,7 @@ import pytest
 from broker.ports import free_ports
 from consumer.observe import healthcheck as probe
 from consumer.settings import HealthSettings
-from tests.harness.files import hostile_packages
+from tests.harness.shadowing_packages import make_shadowing_packages
 
 ROOT = Path(__file__).parents[4]
 
@@ -81,7 +81,7 @@ def test_the_health_check_of_the_image_runs_no_code_of_the_current_directory(
     (command,) = re.findall(r"HEALTHCHECK .*?CMD (\[.*?\])", (ROOT / "Dockerfile").read_text(), flags=re.DOTALL)
     monkeypatch.setattr(Answers, "status", 200)
     monkeypatch.setattr(Answers, "text", "ok\n")
-    hostile_packages(tmp_path)
+    make_shadowing_packages(tmp_path)
     asked = [sys.executable, *json.loads(command)[1:]]
     done = subprocess.run(asked, cwd=tmp_path, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "ok\n")

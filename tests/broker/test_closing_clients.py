@@ -1,0 +1,191 @@
+"""Clients end in bounded time, and their end is nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import CoordinatorNotAvailableError, ProducerClosed
+from aiokafka.producer.message_accumulator import MessageAccumulator
+from aiokafka.protocol.coordination import FindCoordinatorRequest
+from aiokafka.protocol.produce import ProduceRequest
+
+from broker.probe import HOST
+from consumer.observe.logs import pass_over_leftovers
+from consumer.settings import Settings
+from tests.harness.topics import Broker
+from tests.harness.waiting import DEADLINE_S, eventually
+from transport import transactions
+from transport.clients import open_reader
+from transport.group_clients import opened_member
+from transport.settings.kafka import KafkaSettings
+from transport.shutdown import closed, hung_up
+from transport.transactions import OutgoingRecord, PartitionProducer
+
+
+def leave_a_fetch_waiting(consumer: AIOKafkaConsumer) -> None:
+    """Leave what a refused fetch leaves until it is repeated."""
+    consumer._fetcher._pending_tasks.add(asyncio.create_task(asyncio.sleep(3_600)))
+
+
+async def test_a_consumer_that_closes_while_a_fetch_waits_to_be_repeated_does_not_cancel_its_owner(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in broker.environment.items():
+        monkeypatch.setenv(name, value)
+    async with opened_member(Settings()) as of_service:
+        leave_a_fetch_waiting(of_service)
+    async with open_reader(KafkaSettings(bootstrap_servers=broker.cluster.bootstrap_servers)) as of_producer:
+        leave_a_fetch_waiting(of_producer)
+    assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]  # a test runs in a task
+
+
+async def test_a_client_that_does_not_stop_is_left_at_the_deadline() -> None:
+    assert not await closed(asyncio.Event().wait, 0.01)  # type: ignore[arg-type]  # never ends, which is the point
+
+
+@contextlib.asynccontextmanager
+async def sending_to_nobody(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[AIOKafkaClient, asyncio.Transport]]:
+    """Open a client in the middle of a large dead letter, to a broker that reads nothing."""
+
+    async def known(connection: AIOKafkaConnection) -> None:
+        connection._versions = {}
+
+    monkeypatch.setattr(AIOKafkaConnection, "_do_version_lookup", known)  # nobody would answer
+    with socket.create_server((HOST, 0)) as hanging:
+        connection = AIOKafkaConnection(HOST, hanging.getsockname()[1])
+        await connection.connect()
+        connection._writer.write(bytes(2**24))
+        client = AIOKafkaClient(bootstrap_servers=f"{HOST}:1")
+        client._conns[1, ConnectionGroup.DEFAULT] = connection
+        yield client, connection._writer.transport
+
+
+async def test_a_connection_whose_peer_reads_nothing_is_hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with sending_to_nobody(monkeypatch) as (client, transport):
+        assert not await closed(client.close, 0.1), "left alone, the client waits"
+        transport.abort()
+    async with sending_to_nobody(monkeypatch) as (client, transport):
+        assert transport.get_write_buffer_size()
+        async with asyncio.timeout(DEADLINE_S):
+            await hung_up(client, DEADLINE_S)
+        assert transport.get_write_buffer_size() == 0
+
+
+async def test_a_producer_whose_owner_has_no_time_to_wait_for_its_end_leaves_nothing_behind(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=broker.cluster.bootstrap_servers)
+    await producer.start()
+    sending = producer._sender.sender_task
+    stopping = asyncio.Event()
+
+    async def hang() -> None:
+        producer._closed = True  # as the real one begins, so that it cannot be tried again
+        stopping.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(producer, "stop", hang)
+        owner = asyncio.create_task(transactions._stop(producer))
+        await stopping.wait()
+        owner.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await owner
+    await asyncio.wait({sending}, timeout=DEADLINE_S)
+    assert sending.done()
+    assert producer.client._sync_task is None, "nothing asks for metadata any more"
+
+
+async def test_a_defect_in_stopping_is_told() -> None:
+    async def stop() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await closed(stop, 1)
+
+
+@pytest.fixture
+async def told(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[dict[str, Any]]]:
+    """Collect what the service's event loop would log as an error; what nobody awaits is told when it goes."""
+    told: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "default_exception_handler", told.append)
+    monkeypatch.setattr(loop, "_exception_handler", pass_over_leftovers)
+    yield told
+    gc.collect()
+
+
+async def test_a_producer_given_up_while_its_requests_wait_to_be_repeated_leaves_nothing_behind(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, told: list[dict[str, Any]]
+) -> None:
+    for name, value in broker.environment.items():
+        monkeypatch.setenv(name, value)
+    requests, results = (TopicPartition(topic, 0) for topic in (broker.topics.requests, broker.topics.predictions))
+    refused: set[type] = set()
+    loop = asyncio.get_running_loop()
+    opened: asyncio.Future[AIOKafkaProducer] = loop.create_future()
+
+    async def own() -> None:
+        async with PartitionProducer.fencing(requests, Settings()) as producer:
+            await producer.partition_count(results.topic)  # as a lane does: so the batch goes before the offset
+            client = producer._producer.client
+            send = client.send
+
+            async def refuse(node: int, request: Any, **options: Any) -> Any:
+                if not isinstance(request, ProduceRequest | FindCoordinatorRequest):
+                    return await send(node, request, **options)
+                refused.add(type(request))
+                raise CoordinatorNotAvailableError
+
+            monkeypatch.setattr(client, "send", refuse)
+            opened.set_result(producer._producer)
+            await producer.commit({results: [OutgoingRecord(None, b"a", [])]}, 1)
+
+    before = asyncio.all_tasks()
+    owner = asyncio.create_task(own())
+    await eventually(lambda: (refused, owner), lambda seen: len(seen[0]) == 2)
+    owner.cancel()
+    await eventually(lambda: opened.result()._closed)  # it stops, and waits for what is repeated
+    owner.cancel()
+    await asyncio.wait({owner})
+    assert owner.cancelled()
+    of_clients = {task.get_coro().__qualname__ for task in asyncio.all_tasks() - before}  # type: ignore[union-attr]
+    assert not [name for name in of_clients if name.startswith("Sender.")]
+    opened = loop.create_future()
+    gc.collect()
+    assert told == []
+
+
+@pytest.mark.parametrize("first", ["given up", "to be repeated"])
+async def test_a_stumbling_client_is_passed_over(told: list[dict[str, Any]], first: str) -> None:
+    accumulator = MessageAccumulator(None, 2**10, 0, 1.0)
+    builder, partition = accumulator.create_builder(), TopicPartition("results", 0)
+    builder.append(timestamp=None, key=None, value=b"a")
+    delivery = await accumulator.add_batch(builder, partition, 1.0)
+    batch = accumulator._pop_batch(partition)
+    if first == "to be repeated":
+        accumulator.reenqueue(batch)
+    accumulator.fail_all(ProducerClosed())
+    with pytest.raises(ProducerClosed):
+        await delivery
+    if first == "given up":
+        with pytest.raises(KeyError) as caught:
+            accumulator.reenqueue(batch)
+        asyncio.get_running_loop().call_exception_handler({"message": "a request", "exception": caught.value})
+    assert told == []
+
+
+async def test_a_defect_that_nobody_awaits_is_told(told: list[dict[str, Any]]) -> None:
+    ours: dict[str, int] = {}
+    asyncio.get_running_loop().call_soon(ours.__getitem__, "a")
+    await eventually(lambda: told)
+    assert isinstance(told[0]["exception"], KeyError)

@@ -1,0 +1,66 @@
+"""Committed offsets are found although another broker has become the group's coordinator."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiokafka import TopicPartition
+
+from broker import Cluster
+from consumer.settings import Settings
+from producer.display import complain
+from tests.harness.played_service import publish
+from tests.harness.topics import fresh_topics
+from tests.harness.waiting import DEADLINE_S
+from transport.admin.cluster import look_around
+from transport.group_clients import opened_member
+from transport.membership import committed_offset
+from transport.settings.kafka import KafkaSettings
+
+
+async def test_a_partition_is_not_begun_anew_when_another_broker_has_become_the_groups_coordinator(
+    three_nodes: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fresh_topics(three_nodes, partitions=1) as broker:
+        await broker.send([b"x"])
+        await publish(broker, [], committed={0: 1})
+        for name, value in broker.environment.items():
+            monkeypatch.setenv(name, value)
+        async with (
+            asyncio.timeout(DEADLINE_S),
+            opened_member(Settings()) as consumer,
+        ):
+            coordinator = consumer._coordinator
+            await coordinator.ensure_coordinator_known()
+            right = coordinator.coordinator_id
+            coordinator.coordinator_id = right % 3 + 1  # as if this one had been the coordinator until now
+            tp = TopicPartition(broker.topics.requests, 0)
+            assert await consumer.committed(tp) is None, "the client has learned to tell: use it again"
+            assert coordinator.coordinator_id != right
+            assert await committed_offset(consumer, tp) == 1
+            assert coordinator.coordinator_id == right
+
+
+async def test_offsets_are_asked_for_again_where_another_broker_has_become_the_groups_coordinator(
+    three_nodes: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fresh_topics(three_nodes, partitions=1) as broker:
+        await broker.send([b"x"])
+        await publish(broker, [], committed={0: 1})
+        kafka = KafkaSettings(bootstrap_servers=broker.cluster.bootstrap_servers, group_id=broker.group_id)
+        async with look_around(kafka, complain) as cluster:
+            find = cluster._admin.find_coordinator
+            asked: list[int] = []
+
+            async def find_late(group: str) -> int:
+                """Answer as a broker would that has not heard of the move yet."""
+                right = int(await find(group))
+                asked.append(right % 3 + 1 if len(asked) < 2 else right)
+                return asked[-1]
+
+            monkeypatch.setattr(cluster._admin, "find_coordinator", find_late)
+            committed = await cluster.committed(broker.group_id)
+    assert committed == {TopicPartition(broker.topics.requests, 0): 1}
+    assert len(asked) == 3
+    assert asked[0] != asked[2]

@@ -1,0 +1,95 @@
+"""What a running service exposes is what dashboard and alerts ask for."""
+
+from __future__ import annotations
+
+import re
+
+from aiokafka import AIOKafkaProducer
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.harness import promql
+from tests.harness.images import drawn_digits
+from tests.harness.service import running_service
+from tests.harness.topics import Broker
+from tests.harness.waiting import eventually
+
+OF_PROMETHEUS = {"up", "ALERTS"}
+OF_THE_SCRAPE = {"job", "instance", "namespace"}
+
+
+async def test_every_metric_that_dashboard_and_alerts_ask_for_is_exposed_with_its_labels(broker: Broker) -> None:
+    async with running_service(broker) as service:
+        digits = drawn_digits(8)
+        await broker.send(digits)
+        await eventually(lambda: service.metric("digits_records_total"), lambda done: done == 8)
+        assert await service.metric("digits_fetched_bytes_total") >= sum(map(len, digits))
+        published = [
+            len(record.value) + len(record.key or b"") for record in await broker.read(broker.topics.predictions)
+        ]
+        assert await service.metric("digits_published_bytes_total", topic="predictions") == sum(published)
+        assert await service.metric("digits_request_age_seconds_count") >= 1
+        assert await service.metric("digits_worker_cpu_seconds_total") > 0
+        assert await service.metric("digits_worker_resident_memory_bytes") > 0
+        _, text = await service.get("/metrics")
+    values: dict[str, dict[str, set[str]]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = values.setdefault(sample.name, {})
+            for label, value in sample.labels.items():
+                labels.setdefault(label, set()).add(value)
+    for rule in promql.rules():
+        if "record" in rule:
+            values[rule["record"]] = {}
+
+    asked = [(query, selector) for query in promql.queries() for selector in promql.selectors(query)]
+    assert len(asked) > 40, "the queries were not found"
+    for query, selector in asked:
+        if selector.name in OF_PROMETHEUS:
+            continue
+        assert selector.name in values, query
+        exposed = values[selector.name]
+        for label, pattern in selector.labels:
+            assert label in exposed.keys() | OF_THE_SCRAPE, query
+            wanted = pattern.split("|") if label not in OF_THE_SCRAPE else []
+            assert set(wanted) <= exposed.get(label, set()), query
+    for query in promql.queries():
+        of_its_own = {label for each in promql.selectors(query) for label in values.get(each.name, ())} | OF_THE_SCRAPE
+        assert promql.grouped(query) <= of_its_own, query
+
+
+async def test_aborted_records_and_markers_are_nothing_to_read_and_soon_no_lag(broker: Broker) -> None:
+    await broker.send(drawn_digits(1), partition=0)
+    await broker.send_in_transaction(drawn_digits(150), partition=0, abort=True)
+    async with running_service(broker) as service:
+        await eventually(lambda: service.metric("digits_records_total"), lambda done: done == 1)
+        await eventually(lambda: service.metric("digits_lag_records"), lambda lag: lag == 0)
+        name = f"{broker.topics.requests}/0"
+        assert await service.metric("digits_committed_offset", partition=name) == 152
+        await eventually(lambda: service.metric("digits_readable_records"), lambda left: left == 0)
+        assert await service.metric("digits_undecided_records") == 0
+        assert await service.metric("digits_stable_offset") == 152
+
+
+async def test_what_a_senders_open_transaction_hides_is_told_apart_from_what_waits_for_us(broker: Broker) -> None:
+    upstream = AIOKafkaProducer(**broker.cluster.client_options, transactional_id=f"upstream-{broker.group_id}")
+    async with running_service(broker) as service, upstream:
+        async with upstream.transaction():
+            for digit in drawn_digits(5):
+                await upstream.send_and_wait(broker.topics.requests, digit, partition=0)
+            await broker.send(drawn_digits(3), partition=0)  # of another sender, behind it
+            await eventually(lambda: service.metric("digits_undecided_records"), lambda hidden: hidden == 8)
+            assert await service.metric("digits_lag_records") == 8
+            assert await service.metric("digits_readable_records") == 0
+            assert await service.metric("digits_stable_offset") == 0
+            assert await service.metric("digits_records_total") == 0
+        await eventually(lambda: service.metric("digits_records_total"), lambda done: done == 8)
+        await eventually(lambda: service.metric("digits_undecided_records"), lambda hidden: hidden == 0)
+
+
+def test_a_legend_names_only_labels_that_its_query_keeps() -> None:
+    for panel in promql.dashboard()["panels"]:
+        for target in panel.get("targets", []):
+            named = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
+            assert named <= (promql.grouped(target["expr"].replace("$__rate_interval", "1m")) or OF_THE_SCRAPE), panel[
+                "title"
+            ]

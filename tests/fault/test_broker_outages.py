@@ -1,0 +1,224 @@
+"""The service while its brokers restart, die, hang and come back: three of them, each with a copy of everything.
+
+Each test prints how long after the cluster was well again the first lane and the last one had new results. The bar
+of five seconds is met on a quiet machine; what is asserted holds on a busy one as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+from aiokafka.errors import GroupCoordinatorNotAvailableError
+
+from broker import Cluster
+from broker.node import Node
+from tests.harness.images import drawn_digits
+from tests.harness.outage import Watch, brokers_well, first_results, watched
+from tests.harness.producer_command import run
+from tests.harness.service import Service, running_service
+from tests.harness.topics import Broker, fresh_topics
+from tests.harness.waiting import eventually
+
+pytestmark = pytest.mark.slow
+
+REQUEST_TIMEOUT_S = 3.0
+SESSION_S = 6.0
+DRAWS = 20
+SLOWLY = {
+    "DIGITS_KAFKA__SESSION_TIMEOUT_MS": f"{SESSION_S * 1000:.0f}",
+    "DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": f"{SESSION_S * 1000:.0f}",
+    "DIGITS_KAFKA__REQUEST_TIMEOUT_MS": f"{REQUEST_TIMEOUT_S * 1000:.0f}",
+    "DIGITS_PACING__TRANSACTIONS_PER_S": "16",
+    "DIGITS_PACING__CHUNK_RECORDS": "1",
+    "DIGITS_PACING__TRANSACTION_BYTES": "1024",
+}
+"""Short timeouts, and so little in a transaction that every lane has something to do all along."""
+BACKLOG = 4_800
+"""Images: a hundred seconds of work at that pace."""
+RECOVERY_S = 30.0
+"""Asserted; see above for the bar."""
+SILENCE_S = float(os.environ.get("SILENCE_S", "60"))
+"""``SILENCE_S=300 make test-slow ARGS="-k silent tests/fault/test_broker_outages.py"`` is as long as one likes."""
+NOTICED_S = 10.0
+"""By when it must not say any more that it is ready: a question may take five seconds, and is asked every two."""
+JUNK = random.Random(0).randbytes(15_000_000)  # noqa: S311  # no secret
+"""More than the buffers between two processes hold."""
+
+
+@pytest.fixture
+async def nodes(three_nodes: Cluster) -> AsyncIterator[Cluster]:
+    """Give the three brokers that all tests share, and give them back well, also after a test that failed."""
+    yield three_nodes
+    for node in three_nodes.nodes:
+        if node.is_running:
+            node.thaw()
+        else:
+            node.start()
+    await asyncio.to_thread(three_nodes.wait_until_ready)
+
+
+@dataclass
+class Scene:
+    """A service at work on three brokers. Made by `at_work`."""
+
+    cluster: Cluster
+    broker: Broker
+    service: Service
+    watch: Watch
+
+    async def coordinator(self) -> Node:
+        """Find the node that coordinates the service's group."""
+        node: int = await self.broker.admin.find_coordinator(self.broker.group_id)
+        return self.cluster.nodes[node - 1]
+
+    async def recovers(self, what: str, nodes: Sequence[Node] = ()) -> None:
+        """Wait until these nodes are well, by default all, and then for results of every lane; print how long."""
+        well_s = await brokers_well(self.broker, nodes or self.cluster.nodes)
+        first_s, last_s = await first_results(self.broker, self.service, well_s)
+        print(f"{what}: first results after {first_s:.2f} s, of every lane after {last_s:.2f} s")  # noqa: T201  # the figure that the test is for
+        assert first_s < RECOVERY_S
+
+
+@contextlib.asynccontextmanager
+async def at_work(cluster: Cluster) -> AsyncIterator[Scene]:
+    """Run a service that has something to do in each lane.
+
+    At the end it must be ready, and must not have taken itself for stuck, nor been busy with trying again; and what
+    it has answered by then, it has answered once and in order.
+    """
+    async with fresh_topics(cluster) as broker:
+        await broker.send(drawn_digits(BACKLOG))
+        async with running_service(broker, SLOWLY) as service:
+            await eventually(lambda: service.metric("digits_records_total"), lambda done: done > broker.partitions)
+            async with watched(service) as watch:
+                yield Scene(cluster, broker, service, watch)
+                await eventually(service.is_ready)
+                watch.was_calm()
+            service.terminate()
+            assert await service.wait() == 0
+        audit = await run(broker, "audit", "--json")
+        (told,) = audit.lines
+        assert (audit.exit_code, told["requests"] + told["pending"]) == (0, BACKLOG), audit.out
+
+
+async def test_brokers_are_restarted_one_by_one_and_all_leaders_and_coordinators_move(nodes: Cluster) -> None:
+    async with at_work(nodes) as scene:
+        for node in nodes.nodes:
+            await asyncio.to_thread(node.stop)
+            await scene.recovers(f"{node.folder.name} stopped", [each for each in nodes.nodes if each is not node])
+            node.start()
+            await asyncio.to_thread(nodes.wait_until_ready)
+        assert scene.service.process.poll() is None
+
+
+async def test_the_broker_that_coordinates_the_group_is_killed_and_comes_back(nodes: Cluster) -> None:
+    async with at_work(nodes) as scene:
+        killed = await scene.coordinator()
+        killed.kill()
+        await scene.recovers("coordinator killed", [each for each in nodes.nodes if each is not killed])
+        killed.start()
+        await asyncio.to_thread(nodes.wait_until_ready)
+        await scene.recovers("coordinator back")
+
+
+async def test_a_broker_that_hangs_is_waited_for_and_then_given_up(nodes: Cluster) -> None:
+    async with at_work(nodes) as scene:
+        hanging = await scene.coordinator()
+        with frozen(hanging):
+            await asyncio.sleep(REQUEST_TIMEOUT_S / 2)  # the fault itself: slow, and within the request timeout
+        assert await scene.service.metric("digits_lanes_lost_total") == 0
+        with frozen(hanging):
+            await scene.recovers("coordinator hangs", [each for each in nodes.nodes if each is not hanging])
+        await scene.recovers("coordinator goes on")
+
+
+@pytest.mark.parametrize(("how", "length_s"), [("killed", 2 * SESSION_S), ("silent", SILENCE_S)])
+async def test_all_brokers_are_away_for_longer_than_any_timeout(nodes: Cluster, how: str, length_s: float) -> None:
+    async with at_work(nodes) as scene:
+        for node in nodes.nodes:
+            node.kill() if how == "killed" else node.freeze()
+        begun_s = time.monotonic()
+        # What is asked of a broker may take five seconds; then it says so.
+        await eventually(lambda: scene.service.get("/readyz"), lambda answer: answer[0] == 503, deadline_s=NOTICED_S)
+        async with watched(scene.service) as outage:
+            await asyncio.sleep(length_s - (time.monotonic() - begun_s))  # the fault itself
+            assert await scene.service.get("/livez") == (200, "ok\n")
+            assert not outage.was_ready
+            outage.was_calm()
+        for node in nodes.nodes:
+            node.start() if how == "killed" else node.thaw()
+        await scene.recovers(f"all brokers {how}, and back")
+
+
+async def test_a_broker_that_hangs_in_the_middle_of_a_large_dead_letter_does_not_hold_up_its_lane(
+    nodes: Cluster,
+) -> None:
+    async with led_apart(nodes) as (broker, partition, leader), running_service(broker, SLOWLY) as service:
+        service.freeze()  # until its request is there and the broker hangs
+        await broker.send([JUNK], partition=partition)
+        with frozen(nodes.nodes[leader - 1]):
+            service.thaw()
+            # The service tells; our own client may wait for the broker that hangs.
+            await eventually(lambda: committed(service, partition), lambda offset: offset == 1, deadline_s=RECOVERY_S)
+        await asyncio.to_thread(nodes.wait_until_ready)
+        # For a moment the broker that is back still takes itself for the leader, and knows nothing of it.
+        await eventually(broker.dead_letters, lambda letters: [record.value for record in letters] == [JUNK])
+
+
+async def committed(service: Service, partition: int) -> int | None:
+    lanes = {lane["partition"]: lane["committed_offset"] for lane in (await service.health())["partitions"]}
+    return lanes.get(partition)
+
+
+@contextlib.asynccontextmanager
+async def led_apart(nodes: Cluster) -> AsyncIterator[tuple[Broker, int, int]]:
+    """Make topics with a partition whose dead letters are led by another broker than its requests and its group.
+
+    Kafka draws which broker leads what, so not all topics have one.
+    """
+    for _ in range(DRAWS):
+        async with fresh_topics(nodes) as broker:
+            if (found := await find_led_apart(broker)) is not None:
+                yield broker, *found
+                return
+    raise AssertionError(f"none of {DRAWS} topics has such a partition")
+
+
+async def find_coordinator(broker: Broker) -> int | None:
+    """Return the broker that coordinates the group; None if the cluster has yet to make the topic for groups."""
+    try:
+        node: int = await broker.admin.find_coordinator(broker.group_id)
+    except GroupCoordinatorNotAvailableError:
+        return None
+    return node
+
+
+async def find_led_apart(broker: Broker) -> tuple[int, int] | None:
+    led = {
+        (topic["topic"], each["partition"]): each["leader"]
+        for topic in await broker.admin.describe_topics()
+        for each in topic["partitions"]
+    }
+    group = await eventually(lambda: find_coordinator(broker), lambda found: found is not None)
+    for partition in range(broker.partitions):
+        requests, letters = led[broker.topics.requests, partition], led[broker.topics.dead_letter, partition]
+        if letters not in (requests, group):
+            return partition, letters
+    return None
+
+
+@contextlib.contextmanager
+def frozen(node: Node) -> Iterator[None]:
+    """Let a node hang for the length of the block: its connections stay open, and silent."""
+    node.freeze()
+    try:
+        yield
+    finally:
+        node.thaw()

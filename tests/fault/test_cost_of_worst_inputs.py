@@ -1,0 +1,84 @@
+"""The worst image and the worst record within the default limits, and what each costs in a real worker.
+
+`tests.harness.worst_inputs` says how they were found. Costs are processor seconds and high-water marks of memory,
+because a busy machine changes these little.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from tests.harness import worst_inputs
+from tests.harness.images import drawn_digits
+from tests.harness.processes import cpu_s, forget_high_water, memory_bytes, workers_of
+from tests.harness.worker_pool import RunningPool, running_pool, task
+from tests.hostile.vp8l import of_many_codes
+
+pytestmark = pytest.mark.slow
+
+IMAGE_CPU_S, IMAGE_MEMORY_MB, RECORD_CPU_S = 2.0, 300.0, 30.0
+
+
+@pytest.fixture(scope="module")
+async def pool() -> AsyncIterator[RunningPool]:
+    async with running_pool(item_timeout_s=60) as running:  # a busy machine takes its time, which is not what counts
+        yield running
+
+
+@pytest.mark.parametrize("name", worst_inputs.IMAGES)
+async def test_the_worst_single_image_costs_less_than_2_s_and_300_mb(pool: RunningPool, name: str) -> None:
+    image = worst_inputs.IMAGES[name]()
+    workers = workers_of(os.getpid())
+    for pid in workers:
+        forget_high_water(pid)
+    before = {pid: (cpu_s(pid), memory_bytes(pid, "VmRSS")) for pid in workers}
+    (result,) = await pool.results([image])
+    assert result.error is None, "it is within all limits"
+    taken_s = max(cpu_s(pid) - used_s for pid, (used_s, _) in before.items())
+    grown_mb = max(memory_bytes(pid, "VmHWM") - size for pid, (_, size) in before.items()) / 1e6
+    print(f"{name}: {taken_s:.2f} s, {grown_mb:.0f} MB")  # noqa: T201  # shown with -rP
+    assert taken_s < IMAGE_CPU_S
+    assert grown_mb < IMAGE_MEMORY_MB
+
+
+async def test_an_image_that_takes_more_memory_than_a_worker_has_fails_alone(pool: RunningPool) -> None:
+    workers = workers_of(os.getpid())
+    for pid in workers:
+        forget_high_water(pid)
+    before = {pid: memory_bytes(pid, "VmRSS") for pid in workers}
+    digit = drawn_digits(1)[0]
+    results = await pool.results([digit, of_many_codes(), digit])
+    grown_mb = max(memory_bytes(pid, "VmHWM") - size for pid, size in before.items()) / 1e6
+    assert [result.error is not None for result in results] == [False, True, False]
+    assert workers_of(os.getpid()) == workers, "none died of it"
+    assert grown_mb < IMAGE_MEMORY_MB
+
+
+@pytest.mark.parametrize("name", worst_inputs.RECORDS)
+async def test_the_worst_record_costs_less_than_30_s_and_others_are_answered_meanwhile(
+    pool: RunningPool, name: str
+) -> None:
+    record = worst_inputs.RECORDS[name]()
+    workers = workers_of(os.getpid())
+    used_s = sum(map(cpu_s, workers))
+    reading = asyncio.create_task(pool.pool.classify([task(record)]))
+    others = [
+        msgspec.structs.replace(task(digit, offset), partition=1) for offset, digit in enumerate(drawn_digits(20))
+    ]
+    answered = 0
+    while not reading.done():
+        await pool.pool.classify(others)
+        answered += 1
+    (answer,) = await reading
+    taken_s = sum(map(cpu_s, workers)) - used_s
+    print(f"{name}: {taken_s:.1f} s, {answered} other batches")  # noqa: T201  # shown with -rP
+    assert workers_of(os.getpid()) == workers, "none died of it"
+    assert {letter.code for letter in answer.dead_letters} == {"archive-too-costly"}
+    assert answer.recognised + answer.unsure > 0
+    assert taken_s < RECORD_CPU_S
+    assert answered > 10

@@ -1,0 +1,131 @@
+"""Transactions that end otherwise than by their lane's commit: timed out, fenced, or their id forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from broker import Cluster, running_broker
+from tests.harness.images import drawn_digits
+from tests.harness.outage import watched
+from tests.harness.producer_command import audited
+from tests.harness.service import Service, running_service
+from tests.harness.topics import Broker, fresh_topics
+from tests.harness.transaction_state import describe_transaction
+from tests.harness.waiting import eventually
+
+SHORT = {"DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": "1000", "DIGITS_KAFKA__REQUEST_TIMEOUT_MS": "1000"}
+HASTY = {
+    "DIGITS_DRAIN_S": "3",
+    "DIGITS_KAFKA__SESSION_TIMEOUT_MS": "30000",
+    "DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": "30000",
+}
+"""And no transaction times out while the broker is frozen: see "A broker that is alone" in docs/delivery.md."""
+ENDS_S = 25.0
+"""By when the service must have ended although no broker answers: its drain has 3 s, leaving the group 5."""
+
+
+def lost(service: Service) -> list[str]:
+    return [event["why"] for event in service.events if event["event"] == "lane lost"]
+
+
+@pytest.fixture
+def forgetful(cluster: Cluster) -> Iterator[Cluster]:
+    """Give a broker of its own, which forgets an idle producer's id after three seconds, and may be killed."""
+    del cluster  # where Kafka is not installed, it has skipped the test
+    properties = {
+        "transactional.id.expiration.ms": "3000",
+        "transaction.remove.expired.transaction.cleanup.interval.ms": "500",
+    }
+    with running_broker(properties=properties) as own:
+        yield own
+
+
+async def open_transactions(broker: Broker) -> list[int]:
+    """Tell in which partitions somebody has begun and not asked for the end, whatever has arrived of the rest."""
+    ids = [f"{broker.group_id}.{broker.topics.requests}.{each}" for each in range(broker.partitions)]
+    states = [(await describe_transaction(broker, each)).state for each in ids]
+    return [partition for partition, state in enumerate(states) if state == "Ongoing"]
+
+
+async def test_a_transaction_that_times_out_while_its_service_is_frozen_is_repeated_once(broker: Broker) -> None:
+    async with running_service(broker, SHORT | {"DIGITS_PACING__CHUNK_RECORDS": "4"}) as service, watched(service):
+        for _ in range(50):
+            await broker.send(drawn_digits(400))
+            service.freeze()
+            if await open_transactions(broker):
+                break
+            service.thaw()
+        await eventually(lambda: open_transactions(broker), lambda there: not there)  # the broker has aborted them
+        service.thaw()
+        await eventually(lambda: lost(service))
+        await broker.everything_answered(deadline_s=60)
+        await eventually(service.is_ready)
+    requests = sum((await broker.end_offsets(broker.topics.requests)).values())
+    await audited(broker, requests)
+
+
+async def test_a_partition_whose_transactional_id_somebody_else_takes_is_taken_back(broker: Broker) -> None:
+    async with running_service(broker) as service:
+        await broker.send(drawn_digits(80))
+        await broker.everything_answered()
+        stranger = AIOKafkaProducer(
+            bootstrap_servers=broker.cluster.bootstrap_servers,
+            transactional_id=f"{broker.group_id}.{broker.topics.requests}.0",
+        )
+        async with stranger:
+            await broker.send(drawn_digits(80))
+            await broker.everything_answered()
+            (why,) = lost(service)
+            assert "ProducerFenced" in why
+        await eventually(service.is_ready)
+    await audited(broker, 160)
+
+
+async def test_a_producer_whose_id_the_broker_has_forgotten_is_replaced(forgetful: Cluster) -> None:
+    async with fresh_topics(forgetful, partitions=1) as broker, running_service(broker) as service:
+        await broker.send(drawn_digits(5))
+        await broker.everything_answered()
+        await forgotten(broker)
+        await broker.send(drawn_digits(5))
+        await broker.everything_answered()
+        (why,) = lost(service)
+        assert "InvalidProducerIdMapping" in why
+        await audited(broker, 10)
+
+
+async def forgotten(broker: Broker) -> None:
+    """Wait until the coordinator has written that it knows the producers of the requests no more."""
+    own = f"{broker.group_id}.{broker.topics.requests}.".encode()
+    consumer = AIOKafkaConsumer(
+        "__transaction_state",
+        bootstrap_servers=broker.cluster.bootstrap_servers,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    async with consumer:
+
+        async def tombstones() -> bool:
+            some = await consumer.getmany(timeout_ms=100)
+            return any(own in record.key and record.value is None for records in some.values() for record in records)
+
+        await eventually(tombstones)
+
+
+async def test_asked_to_end_while_no_broker_answers_it_ends_with_code_0_and_loses_nothing(forgetful: Cluster) -> None:
+    async with fresh_topics(forgetful) as broker:
+        async with running_service(broker, HASTY) as service:
+            await broker.send(drawn_digits(2_000))
+            await eventually(lambda: service.metric("digits_records_total"))
+            # Frozen, not killed: as above.
+            forgetful.nodes[0].freeze()
+            await eventually(lambda: service.get("/readyz"), lambda answer: answer[0] == 503)
+            service.terminate()
+            assert await service.wait(deadline_s=ENDS_S) == 0
+        forgetful.nodes[0].thaw()
+        forgetful.wait_until_ready()
+        async with running_service(broker):
+            await broker.everything_answered()
+        await audited(broker, 2_000)

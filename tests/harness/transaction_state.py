@@ -1,0 +1,81 @@
+"""What the transaction coordinator holds of a transaction: asked by hand, since aiokafka cannot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.client import CoordinationType
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
+
+from tests.harness.topics import Broker
+
+OFFSETS_TOPIC = "__consumer_offsets"
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """The state, as Kafka names it, and the topics that were added."""
+
+    state: str
+    topics: frozenset[str]
+
+
+async def describe_transaction(broker: Broker, transactional_id: str) -> Transaction:
+    """Ask for a producer's transaction, the last one or the present."""
+    client = broker.admin._client
+    node = await client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
+    await client.ready(node)
+    (told,) = (await client.send(node, _DescribeTransactions(transactional_id))).transactions
+    error, _, state, *_, topics, _ = told
+    assert error == 0, f"the coordinator answers with error {error}"
+    return Transaction(state, frozenset(topic for topic, *_ in topics))
+
+
+class _Answer(Response):  # type: ignore[misc]  # aiokafka ships no types
+    API_KEY = 65
+    API_VERSION = 0
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "transactions",
+            CompactArray(
+                ("error_code", Int16),
+                ("transactional_id", CompactString("utf-8")),
+                ("state", CompactString("utf-8")),
+                ("timeout_ms", Int32),
+                ("start_time_ms", Int64),
+                ("producer_id", Int64),
+                ("producer_epoch", Int16),
+                (
+                    "topics",
+                    CompactArray(
+                        ("topic", CompactString("utf-8")),
+                        ("partitions", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _Question(RequestStruct):  # type: ignore[misc]  # as above
+    API_KEY = 65
+    API_VERSION = 0
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _Answer
+    SCHEMA = Schema(("transactional_ids", CompactArray(CompactString("utf-8"))), ("tags", TaggedFields))
+
+
+class _DescribeTransactions(Request[_Question]):  # type: ignore[misc]  # as above
+    API_KEY = 65
+
+    def __init__(self, transactional_id: str) -> None:
+        self._transactional_id = transactional_id
+
+    def build(self, kind: type[_Question]) -> Any:
+        return kind([self._transactional_id], {})
