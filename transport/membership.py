@@ -96,7 +96,7 @@ async def committed_offset(consumer: AIOKafkaConsumer, partition: TopicPartition
     Not the client's own `committed`: it passes over the error of the group as a whole, so that a broker which is not
     the coordinator any more, or has not loaded the offsets yet, seems to say that there are none. The partition would
     be answered again from its beginning.
-    Forced by test_a_partition_is_not_begun_anew_when_another_broker_has_become_the_groups_coordinator.
+    Forced by test_the_service_finds_the_committed_offset_after_the_coordinator_moved.
 
     Raises
     ------

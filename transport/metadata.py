@@ -111,7 +111,7 @@ class Sending:
     """Replaces the client's way to send: after a refusal it waits before it hands on the answer. Owner: the client.
 
     What the answer holds of other partitions waits with it, for less than half a second.
-    Forced by test_a_broker_that_is_not_the_leader_any_more_is_asked_again_after_pauses.
+    Forced by test_a_fetch_refused_by_a_former_leader_is_repeated_after_a_pause.
     """
 
     def __init__(self, client: AIOKafkaClient) -> None:

@@ -24,7 +24,7 @@ async def closed(stop: Callable[[], Awaitable[None]], within_s: float) -> bool:
 
     It may hang on a broker that is away; and aiokafka's consumer, if a fetch is just waiting to be repeated, cancels
     that and lets the cancellation out, so that its caller seems to be cancelled. Hence a task of its own.
-    Forced by test_a_consumer_that_closes_while_a_fetch_waits_to_be_repeated_does_not_cancel_its_owner.
+    Forced by test_closing_a_consumer_with_a_waiting_fetch_does_not_cancel_its_owner.
     """
     stopping = asyncio.ensure_future(stop())
     try:
@@ -44,7 +44,7 @@ async def hung_up(client: AIOKafkaClient, within_s: float) -> None:
     """Close all connections of a client whose `stop` did not come to its end; what was on its way is dropped.
 
     The client itself waits until all has gone out, to a broker that hangs for as long as that hangs.
-    Forced by test_a_connection_whose_peer_reads_nothing_is_hung_up.
+    Forced by test_a_connection_whose_peer_reads_nothing_is_aborted.
     """
     for _, connection in connections(client):
         drop(connection)

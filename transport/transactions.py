@@ -229,7 +229,7 @@ async def _give_up(sending: asyncio.Task[None] | None) -> None:
 
     Cancelled alone it waits for them; and one that looks for a coordinator waits for news that a client which has
     closed its connections never gets, while one that is to be repeated stumbles over the batches given up below it.
-    Forced by test_a_producer_given_up_while_its_requests_wait_to_be_repeated_leaves_nothing_behind.
+    Forced by test_a_producer_with_waiting_retries_leaves_no_task_or_connection.
     """
     if sending is None or sending.done():
         return

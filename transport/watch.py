@@ -92,12 +92,12 @@ async def stay_in_group(consumer: AIOKafkaConsumer) -> None:
             log.warning("group error", why=describe(error), action="the client tries again")
             # The client goes on without heartbeats once these have failed as it did not expect, and pushes the same
             # error again and again; only to join anew starts them anew.
-            # Forced by test_a_client_whose_heartbeats_have_ended_joins_anew.
+            # Forced by test_a_member_whose_heartbeat_task_has_ended_joins_again.
             if heartbeats_have_ended(consumer):
                 coordinator_of(consumer).request_rejoin()
             await asyncio.sleep(LOOK_INTERVAL_S)
         # The client does not say that its fetching has ended: every lane would wait for records for ever.
-        # Forced by test_a_client_that_fetches_no_more_ends_the_service.
+        # Forced by test_a_fetch_task_that_fails_ends_the_service.
         fetching = fetching_of(consumer)
         if fetching.done() and not fetching.cancelled():
             ended = fetching.exception()
@@ -149,7 +149,7 @@ async def _ask_strangers(consumer: AIOKafkaConsumer) -> None:
     """Ask the brokers of the settings, as at the start: those known may have gone for good.
 
     The client itself asks only brokers that it has heard of last.
-    Forced by test_brokers_that_have_all_moved_are_found_by_the_settings.
+    Forced by test_brokers_at_new_addresses_are_found_by_the_settings.
     """
     with contextlib.suppress(KafkaError, TimeoutError):
         async with asyncio.timeout(LOOK_TIMEOUT_S):

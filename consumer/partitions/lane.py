@@ -160,7 +160,7 @@ class Lane:
             #   1. The partition is given to us, and this process is stopped for longer than its session.
             #   2. The group gives the partition to another instance, which answers.
             #   3. We go on, and fence the rightful owner, and commit before the next heartbeat tells us.
-            # Forced by test_an_owner_that_stops_past_its_session_asks_the_group_before_it_fences_or_begins_anything.
+            # Forced by test_an_owner_that_stops_past_its_session_asks_the_group_before_fencing.
             await self._equipment.membership.sure()
             servers = live_servers(self._equipment.consumer)
             async with PartitionProducer.fencing(self.partition, self._settings, servers) as producer:

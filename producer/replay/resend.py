@@ -60,7 +60,7 @@ async def replay(
         #   2. We read 256 and send the same letters again.
         #   3. The earlier run wakes and commits: requests 256 to 511 are there twice.
         # The start fences the earlier run and ends its transaction one way or the other; event 3 now fails.
-        # Forced by test_a_run_that_wakes_after_another_has_taken_over_sends_nothing.
+        # Forced by test_a_replay_that_wakes_after_a_takeover_sends_nothing.
         found = await survey(settings, cluster, plan)
         replayer = _Replayer(producer, plan.group(settings), plan.rate_per_s, told)
         async with contextlib.aclosing(steps(settings, found, plan)) as all_steps:

@@ -92,7 +92,7 @@ def faults(numbers: dict[str, int]) -> dict[str, int]:
     return {name: number for name, number in numbers.items() if name in CLEAN and number}
 
 
-async def test_all_is_well_where_all_is_well(world: World) -> None:
+async def test_correct_topics_pass_the_audit(world: World) -> None:
     await world.publish()
     result, numbers = await audit(world.broker)
     assert numbers == CLEAN | {"requests": 4, "pending": 0, "expired": 0, "results": 6, "dead_letters": 2}
@@ -327,7 +327,7 @@ async def test_a_planted_fault_is_found_and_named(reports: tuple[str, list[Repor
     assert words.format(requests=topic, p=2 * number) in "\n".join(report.offenders)
 
 
-async def test_a_letter_whose_key_and_headers_did_not_fit_agrees_with_its_result(world: World) -> None:
+async def test_a_dead_letter_without_key_and_headers_agrees_with_its_result(world: World) -> None:
     letter = world.letters[0]
     block = max(place for place, header in enumerate(letter.headers) if header[0] == headers.ORIGIN_TOPIC)
     letter.headers[:block] = []
@@ -355,7 +355,7 @@ async def test_the_command_ends_with_1_and_names_the_first_faults(world: World) 
     assert "not all is well" in told.out
 
 
-async def test_requests_behind_the_committed_offset_are_pending_and_their_results_nobodys_business(
+async def test_requests_after_the_committed_offset_are_pending(
     world: World,
 ) -> None:
     await publish(world.broker, [*world.results, *world.letters], committed={0: 2})
@@ -363,7 +363,7 @@ async def test_requests_behind_the_committed_offset_are_pending_and_their_result
     assert numbers == CLEAN | {"requests": 2, "pending": 2, "expired": 0, "results": 2, "dead_letters": 1}
 
 
-async def test_nothing_is_proven_where_the_group_has_committed_nothing(world: World) -> None:
+async def test_without_a_committed_offset_the_audit_proves_nothing(world: World) -> None:
     pending = CLEAN | {"requests": 0, "pending": 4, "expired": 0, "results": 0, "dead_letters": 0}
     result = await run(world.broker, "audit", "--json")
     assert (result.exit_code, result.lines) == (Exit.NOT_ALL_WELL, [pending])
@@ -372,12 +372,12 @@ async def test_nothing_is_proven_where_the_group_has_committed_nothing(world: Wo
     assert "not all is well" in (await run(world.broker, "audit")).out
 
 
-async def test_where_nothing_was_ever_sent_there_is_nothing_to_prove(broker: Broker) -> None:
+async def test_empty_topics_pass_the_audit(broker: Broker) -> None:
     result, numbers = await audit(broker)
     assert (result.exit_code, result.err, set(numbers.values())) == (Exit.OK, "", {0})
 
 
-async def test_the_name_of_another_group_does_not_pass_for_a_proof(world: World) -> None:
+async def test_the_name_of_a_wrong_group_fails_the_audit(world: World) -> None:
     await world.publish()
     result = await run(world.broker, "audit", "--json", DIGITS_KAFKA__GROUP_ID="mistyped")
     assert result.exit_code == Exit.NOT_ALL_WELL
@@ -385,7 +385,7 @@ async def test_the_name_of_another_group_does_not_pass_for_a_proof(world: World)
 
 
 @pytest.mark.parametrize("what", ["results", "letters"])
-async def test_a_partition_that_was_answered_and_has_no_offset_is_found(broker: Broker, what: str) -> None:
+async def test_a_partition_with_results_and_no_committed_offset_is_found(broker: Broker, what: str) -> None:
     worlds = await build(broker, [0, 1])
     answered = [*worlds[1].results, *worlds[1].letters] if what == "results" else worlds[1].letters
     await publish(broker, [*worlds[0].results, *worlds[0].letters, *answered], committed={0: 4})
@@ -395,7 +395,7 @@ async def test_a_partition_that_was_answered_and_has_no_offset_is_found(broker: 
     assert result.err == f"digit-producer: inconsistent: {words}\n"
 
 
-async def test_an_offset_that_is_committed_first_during_an_audit_is_no_fault(broker: Broker) -> None:
+async def test_a_first_offset_committed_during_the_audit_is_no_fault(broker: Broker) -> None:
     worlds = await build(broker, [0, 1])
     await worlds[0].publish()
     settings = settings_of(broker)
@@ -407,7 +407,7 @@ async def test_an_offset_that_is_committed_first_during_an_audit_is_no_fault(bro
     assert (report.clean, report.pending, report.results) == (True, 4, 6)
 
 
-async def test_what_a_transaction_aborted_was_never_asked_and_never_answered(world: World) -> None:
+async def test_aborted_requests_and_results_do_not_count(world: World) -> None:
     broker = world.broker
     await broker.send_in_transaction(drawn_digits(2), partition=0, abort=True)
     await broker.send(drawn_digits(1), partition=0)
@@ -435,7 +435,7 @@ async def test_a_result_for_an_aborted_request_is_found(world: World) -> None:
     assert f"result {broker.topics.requests}/0/4/0 answers no committed request" in result.err
 
 
-async def test_requests_that_retention_has_taken_are_expired(world: World) -> None:
+async def test_requests_deleted_by_retention_are_expired(world: World) -> None:
     await world.publish()
     await world.broker.delete_requests_before(3, partition=0)
     _, numbers = await audit(world.broker)
@@ -443,9 +443,7 @@ async def test_requests_that_retention_has_taken_are_expired(world: World) -> No
 
 
 @pytest.mark.parametrize(("kept_from", "expired"), [(1, 1), (3, 3), (6, 4)])
-async def test_requests_whose_results_retention_has_taken_are_expired(
-    world: World, kept_from: int, expired: int
-) -> None:
+async def test_requests_whose_results_retention_deleted_are_expired(world: World, kept_from: int, expired: int) -> None:
     await world.publish()
     place = TopicPartition(world.broker.topics.predictions, 0)
     await world.broker.admin.delete_records({place: RecordsToDelete(before_offset=kept_from)})
@@ -453,7 +451,7 @@ async def test_requests_whose_results_retention_has_taken_are_expired(
     assert (numbers["requests"], numbers["expired"], faults(numbers)) == (4, expired, {})
 
 
-async def test_a_result_is_missing_and_not_expired_if_older_ones_of_other_partitions_are_left(cluster: Cluster) -> None:
+async def test_a_result_younger_than_others_that_are_left_is_missing_not_expired(cluster: Cluster) -> None:
     async with fresh_topics(cluster, partitions=1) as broker:
         await broker.admin.create_partitions({broker.topics.requests: NewPartitions(2)})
         await eventually(lambda: partition_counts(broker), lambda counts: sorted(counts) == [1, 1, 2])
@@ -472,7 +470,7 @@ async def test_a_result_is_missing_and_not_expired_if_older_ones_of_other_partit
     assert f"missing: every result of {broker.topics.requests}/0/0" in result.err
 
 
-async def test_failed_results_whose_letters_retention_has_taken_cannot_be_judged(world: World) -> None:
+async def test_failed_results_without_dead_letters_after_retention_are_not_judged(world: World) -> None:
     await world.publish()
     place = TopicPartition(world.broker.topics.dead_letter, 0)
     await world.broker.admin.delete_records({place: RecordsToDelete(before_offset=1)})
@@ -487,7 +485,7 @@ async def test_a_committed_offset_past_the_end_is_found(world: World) -> None:
     assert f"committed offset 500 of {world.broker.topics.requests}/0 is past its end 4" in result.err
 
 
-async def test_the_results_of_an_open_transaction_are_waited_for(world: World) -> None:
+async def test_the_audit_waits_for_results_of_an_open_transaction(world: World) -> None:
     broker = world.broker
     await world.publish()
     async with AIOKafkaProducer(
@@ -534,7 +532,7 @@ async def first_requests(broker: Broker, count: int) -> list[ConsumerRecord | Un
         return await cursors[partition].batch()
 
 
-async def test_topics_with_different_numbers_of_partitions_are_audited_by_the_modulo(cluster: Cluster) -> None:
+async def test_topics_with_different_partition_counts_are_audited_by_the_modulo(cluster: Cluster) -> None:
     async with fresh_topics(cluster, partitions=2) as broker:
         grown = {broker.topics.requests: NewPartitions(6), broker.topics.predictions: NewPartitions(4)}
         await broker.admin.create_partitions(grown)

@@ -42,7 +42,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 @pytest.mark.usefixtures("cluster")  # says whether this machine can run one
-def test_it_prints_its_address_and_ends_well_at_a_signal(number: signal.Signals, tmp_path: Path) -> None:
+def test_it_prints_its_address_and_shuts_down_on_a_signal(number: signal.Signals, tmp_path: Path) -> None:
     with subprocess.Popen([*COMMAND, "--data-dir", str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         host, _, port = process.stdout.readline().strip().partition(":")
@@ -87,7 +87,7 @@ def test_without_maven_one_line_says_what_to_install() -> None:
         jars()
 
 
-def test_two_that_need_the_jars_at_once_fetch_them_once(programs: Path, tmp_path: Path) -> None:
+def test_callers_that_need_the_jars_at_once_fetch_them_once(programs: Path, tmp_path: Path) -> None:
     install(programs, "mvn", f'echo fetched >> {tmp_path}/log; for last; do :; done; /bin/mkdir "${{last#*=}}"')
     with ThreadPoolExecutor(4) as pool:
         folders = set(pool.map(lambda _: jars(), range(4)))

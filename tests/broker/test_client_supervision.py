@@ -40,7 +40,7 @@ def settings(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return Settings()
 
 
-async def test_brokers_that_have_all_moved_are_found_by_the_settings(
+async def test_brokers_at_new_addresses_are_found_by_the_settings(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "LOOK_INTERVAL_S", 0.1)
@@ -61,7 +61,7 @@ async def test_brokers_that_have_all_moved_are_found_by_the_settings(
                 await looking
 
 
-async def test_a_broker_that_hangs_does_not_hold_up_what_the_others_know(
+async def test_a_hanging_broker_does_not_delay_metadata_from_the_others(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("random.shuffle", lambda nodes: nodes.sort(reverse=True))  # the one that hangs first
@@ -75,7 +75,7 @@ async def test_a_broker_that_hangs_does_not_hold_up_what_the_others_know(
     assert metadata.PATIENCE_S <= took_s < settings.kafka.request_timeout_ms / 1000
 
 
-async def test_a_client_that_wants_to_know_at_once_asks_ten_times_a_second(settings: Settings) -> None:
+async def test_metadata_is_requested_at_most_ten_times_a_second(settings: Settings) -> None:
     async with opened_member(settings) as consumer:
         begun_s = time.monotonic()
         for _ in range(6):  # as it does without end while a partition has no leader
@@ -83,7 +83,7 @@ async def test_a_client_that_wants_to_know_at_once_asks_ten_times_a_second(setti
         assert time.monotonic() - begun_s >= 5 * metadata.PAUSE_S
 
 
-async def test_a_broker_that_is_not_the_leader_any_more_is_asked_again_after_pauses(
+async def test_a_fetch_refused_by_a_former_leader_is_repeated_after_a_pause(
     broker: Broker, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched = 0
@@ -105,7 +105,7 @@ async def test_a_broker_that_is_not_the_leader_any_more_is_asked_again_after_pau
     assert 2 < fetched < 10
 
 
-async def test_the_ends_of_logs_are_known_although_no_fetch_comes_back(
+async def test_log_ends_are_known_although_no_fetch_is_answered(
     broker: Broker, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ends, "LOOK_INTERVAL_S", 0.1)
@@ -137,7 +137,7 @@ def creative(cluster: Cluster) -> Iterator[Cluster]:
         yield own
 
 
-async def test_topics_that_are_deleted_while_it_runs_stay_away_even_where_the_broker_would_create_them(
+async def test_deleted_topics_are_not_created_again_by_a_metadata_request(
     creative: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with fresh_topics(creative, partitions=1) as others, fresh_topics(creative, partitions=1) as broker:
@@ -168,7 +168,7 @@ async def test_topics_that_are_deleted_while_it_runs_stay_away_even_where_the_br
     assert left >= set(others.topics.names)
 
 
-async def test_a_client_that_fetches_no_more_ends_the_service(broker: Broker, settings: Settings) -> None:
+async def test_a_fetch_task_that_fails_ends_the_service(broker: Broker, settings: Settings) -> None:
     def fails(_: object) -> None:
         raise RuntimeError("forced")
 
@@ -179,7 +179,7 @@ async def test_a_client_that_fetches_no_more_ends_the_service(broker: Broker, se
             await watch.stay_in_group(consumer)
 
 
-async def test_a_client_whose_heartbeats_have_ended_joins_anew(
+async def test_a_member_whose_heartbeat_task_has_ended_joins_again(
     broker: Broker, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "LOOK_INTERVAL_S", 0.1)
@@ -208,7 +208,7 @@ async def test_a_client_whose_heartbeats_have_ended_joins_anew(
                 await staying
 
 
-async def test_a_group_that_refuses_us_for_good_ends_the_service(broker: Broker, settings: Settings) -> None:
+async def test_a_group_that_refuses_the_member_ends_the_service(broker: Broker, settings: Settings) -> None:
     strangers = AIOKafkaConsumer(
         broker.topics.requests,
         bootstrap_servers=broker.cluster.bootstrap_servers,

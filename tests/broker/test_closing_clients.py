@@ -36,7 +36,7 @@ def leave_a_fetch_waiting(consumer: AIOKafkaConsumer) -> None:
     consumer._fetcher._pending_tasks.add(asyncio.create_task(asyncio.sleep(3_600)))
 
 
-async def test_a_consumer_that_closes_while_a_fetch_waits_to_be_repeated_does_not_cancel_its_owner(
+async def test_closing_a_consumer_with_a_waiting_fetch_does_not_cancel_its_owner(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in broker.environment.items():
@@ -48,7 +48,7 @@ async def test_a_consumer_that_closes_while_a_fetch_waits_to_be_repeated_does_no
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]  # a test runs in a task
 
 
-async def test_a_client_that_does_not_stop_is_left_at_the_deadline() -> None:
+async def test_closing_a_client_that_does_not_stop_ends_at_the_deadline() -> None:
     assert not await closed(asyncio.Event().wait, 0.01)  # type: ignore[arg-type]  # never ends, which is the point
 
 
@@ -69,7 +69,7 @@ async def sending_to_nobody(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tu
         yield client, connection._writer.transport
 
 
-async def test_a_connection_whose_peer_reads_nothing_is_hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_whose_peer_reads_nothing_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
     async with sending_to_nobody(monkeypatch) as (client, transport):
         assert not await closed(client.close, 0.1), "left alone, the client waits"
         transport.abort()
@@ -80,7 +80,7 @@ async def test_a_connection_whose_peer_reads_nothing_is_hung_up(monkeypatch: pyt
         assert transport.get_write_buffer_size() == 0
 
 
-async def test_a_producer_whose_owner_has_no_time_to_wait_for_its_end_leaves_nothing_behind(
+async def test_a_producer_that_is_not_waited_for_leaves_no_task_or_connection(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=broker.cluster.bootstrap_servers)
@@ -105,7 +105,7 @@ async def test_a_producer_whose_owner_has_no_time_to_wait_for_its_end_leaves_not
     assert producer.client._sync_task is None, "nothing asks for metadata any more"
 
 
-async def test_a_defect_in_stopping_is_told() -> None:
+async def test_an_exception_while_stopping_is_logged() -> None:
     async def stop() -> None:
         raise ZeroDivisionError
 
@@ -124,7 +124,7 @@ async def told(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[dict[str, 
     gc.collect()
 
 
-async def test_a_producer_given_up_while_its_requests_wait_to_be_repeated_leaves_nothing_behind(
+async def test_a_producer_with_waiting_retries_leaves_no_task_or_connection(
     broker: Broker, monkeypatch: pytest.MonkeyPatch, told: list[dict[str, Any]]
 ) -> None:
     for name, value in broker.environment.items():
@@ -166,7 +166,7 @@ async def test_a_producer_given_up_while_its_requests_wait_to_be_repeated_leaves
 
 
 @pytest.mark.parametrize("first", ["given up", "to be repeated"])
-async def test_a_stumbling_client_is_passed_over(told: list[dict[str, Any]], first: str) -> None:
+async def test_a_known_leftover_of_the_client_is_not_logged(told: list[dict[str, Any]], first: str) -> None:
     accumulator = MessageAccumulator(None, 2**10, 0, 1.0)
     builder, partition = accumulator.create_builder(), TopicPartition("results", 0)
     builder.append(timestamp=None, key=None, value=b"a")
@@ -184,7 +184,7 @@ async def test_a_stumbling_client_is_passed_over(told: list[dict[str, Any]], fir
     assert told == []
 
 
-async def test_a_defect_that_nobody_awaits_is_told(told: list[dict[str, Any]]) -> None:
+async def test_an_exception_of_a_task_that_is_not_awaited_is_logged(told: list[dict[str, Any]]) -> None:
     ours: dict[str, int] = {}
     asyncio.get_running_loop().call_soon(ours.__getitem__, "a")
     await eventually(lambda: told)

@@ -27,7 +27,7 @@ async def test_a_batch_that_inflates_to_more_than_the_topic_takes_is_refused_by_
     assert sum((await broker.end_offsets(broker.topics.requests)).values()) == 0
 
 
-async def test_a_batch_that_inflates_to_what_the_topic_takes_lies_there_inflated(broker: Broker) -> None:
+async def test_a_batch_that_inflates_to_the_topics_limit_is_stored_inflated(broker: Broker) -> None:
     await send_packed(broker, MAX_RECORD_BYTES)
     (record,) = await broker.read(broker.topics.requests)
     assert len(record.value) == MAX_RECORD_BYTES

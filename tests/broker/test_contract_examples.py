@@ -148,7 +148,7 @@ async def test_the_example_in_java_sends_and_reads(broker: Broker, folder: Path)
 
 
 @pytest.mark.usefixtures("service")
-async def test_the_commands_of_kcat_send_and_read(broker: Broker, folder: Path) -> None:
+async def test_the_example_with_kcat_sends_and_reads(broker: Broker, folder: Path) -> None:
     kcat = shutil.which("kcat") or installed("kafkacat")
     sending, reading = example("kcat", broker).replace("\\\n", " ").splitlines()
     shell = f'kcat() {{ "{kcat}" "$@"; }}; set -e; '

@@ -19,7 +19,7 @@ from transport.membership import committed_offset
 from transport.settings.kafka import KafkaSettings
 
 
-async def test_a_partition_is_not_begun_anew_when_another_broker_has_become_the_groups_coordinator(
+async def test_the_service_finds_the_committed_offset_after_the_coordinator_moved(
     three_nodes: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with fresh_topics(three_nodes, partitions=1) as broker:
@@ -42,7 +42,7 @@ async def test_a_partition_is_not_begun_anew_when_another_broker_has_become_the_
             assert coordinator.coordinator_id == right
 
 
-async def test_offsets_are_asked_for_again_where_another_broker_has_become_the_groups_coordinator(
+async def test_the_producer_finds_committed_offsets_after_the_coordinator_moved(
     three_nodes: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with fresh_topics(three_nodes, partitions=1) as broker:

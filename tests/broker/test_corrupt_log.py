@@ -24,7 +24,7 @@ def own_broker(cluster: Cluster) -> Iterator[Cluster]:
         yield cluster_of_one
 
 
-async def test_a_batch_with_a_wrong_checksum_is_fetched_again_and_then_fatal(own_broker: Cluster) -> None:
+async def test_a_batch_with_a_wrong_checksum_is_fatal_after_a_second_fetch(own_broker: Cluster) -> None:
     async with fresh_topics(own_broker) as broker:
         digits = drawn_digits(4)
         for digit in digits:

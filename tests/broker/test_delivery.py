@@ -51,7 +51,7 @@ async def kill_in_the_middle(service: Service, broker: Broker, *, after: int, to
     assert await committed_records(broker) < total, "it had finished before it was killed"
 
 
-async def test_twenty_thousand_images_are_answered_once_although_the_service_is_killed_twice(broker: Broker) -> None:
+async def test_images_are_answered_once_although_the_service_is_killed_twice(broker: Broker) -> None:
     sent = await broker.send(drawn_digits(20_000))
     for _ in range(2):
         async with starting_service(broker, QUICK_SESSION) as service:
@@ -80,7 +80,7 @@ async def test_two_instances_share_the_partitions_and_one_leaves_in_the_middle(b
     await published_once_and_in_order(broker, sent)
 
 
-async def test_records_of_an_instance_that_is_frozen_past_its_session_are_answered_by_another_once(
+async def test_records_of_a_frozen_instance_are_answered_once_by_another(
     broker: Broker,
 ) -> None:
     async with running_service(broker, QUICK_SESSION | SLOW) as frozen:
@@ -106,7 +106,7 @@ async def test_the_same_image_sent_twice_is_two_requests(broker: Broker) -> None
     assert [result.request_id for result in await broker.results()] == ["once", "once"]
 
 
-async def test_a_second_group_on_the_same_topics_answers_everything_again_with_the_same_ids(broker: Broker) -> None:
+async def test_a_second_group_answers_everything_again_with_the_same_ids(broker: Broker) -> None:
     async with contextlib.AsyncExitStack() as both:
         await both.enter_async_context(running_service(broker))
         broker.group_id += "-second"
@@ -119,7 +119,7 @@ async def test_a_second_group_on_the_same_topics_answers_everything_again_with_t
     assert (told["requests"], told["duplicated"]) == (5, 5)
 
 
-async def test_offsets_that_an_operator_sets_back_repeat_results_with_the_same_ids(broker: Broker) -> None:
+async def test_offsets_set_back_by_an_operator_repeat_results_with_the_same_ids(broker: Broker) -> None:
     await broker.send(drawn_digits(5), partition=0)
     answers = [answer(broker, request) for request in await broker.read(broker.topics.requests)]
     await publish(broker, [result for each in answers for result in each.results], committed={0: 5})
@@ -138,7 +138,7 @@ async def test_offsets_that_an_operator_sets_back_repeat_results_with_the_same_i
     assert (told["requests"], told["duplicated"], told["missing"]) == (5, 5, 0)
 
 
-async def test_a_reader_that_is_not_read_committed_sees_what_an_aborted_transaction_has_left_too(
+async def test_a_read_uncommitted_reader_also_sees_aborted_results(
     broker: Broker,
 ) -> None:
     sent = await broker.send(drawn_digits(5), partition=0)
@@ -155,7 +155,7 @@ async def test_a_reader_that_is_not_read_committed_sees_what_an_aborted_transact
     assert seen == [*expected[:aborted], *expected]
 
 
-async def test_results_that_moved_when_the_predictions_topic_grew_are_there_once_and_the_audit_cannot_tell(
+async def test_results_are_published_once_although_the_predictions_topic_grows(
     cluster: Cluster,
 ) -> None:
     async with fresh_topics(cluster, partitions=2) as broker:

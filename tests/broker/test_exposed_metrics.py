@@ -57,7 +57,7 @@ async def test_every_metric_that_dashboard_and_alerts_ask_for_is_exposed_with_it
         assert promql.grouped(query) <= of_its_own, query
 
 
-async def test_aborted_records_and_markers_are_nothing_to_read_and_soon_no_lag(broker: Broker) -> None:
+async def test_aborted_records_and_markers_leave_no_lag(broker: Broker) -> None:
     await broker.send(drawn_digits(1), partition=0)
     await broker.send_in_transaction(drawn_digits(150), partition=0, abort=True)
     async with running_service(broker) as service:
@@ -70,7 +70,7 @@ async def test_aborted_records_and_markers_are_nothing_to_read_and_soon_no_lag(b
         assert await service.metric("digits_stable_offset") == 152
 
 
-async def test_what_a_senders_open_transaction_hides_is_told_apart_from_what_waits_for_us(broker: Broker) -> None:
+async def test_lag_hidden_by_an_open_transaction_has_its_own_metric(broker: Broker) -> None:
     upstream = AIOKafkaProducer(**broker.cluster.client_options, transactional_id=f"upstream-{broker.group_id}")
     async with running_service(broker) as service, upstream:
         async with upstream.transaction():

@@ -143,7 +143,7 @@ def test_the_service_stays_alive_and_within_its_memory(done: Run) -> None:
     assert done.high_water_mb < TREE_MB
 
 
-def test_no_worker_died_of_it(done: Run) -> None:
+def test_no_worker_has_died(done: Run) -> None:
     assert done.worker_restarts == 0
 
 
@@ -152,14 +152,14 @@ def test_the_audit_is_clean(done: Run) -> None:
     assert audit.exit_code == 0, audit.out + audit.err
 
 
-def test_logs_and_output_hold_nothing_but_printable_lines(done: Run) -> None:
+def test_logs_and_output_hold_only_printable_lines(done: Run) -> None:
     texts = {"log": done.log} | {name: ended.out + ended.err for name, ended in done.said.items()}
     dirty = {name: [line for line in text.split("\n") if not line.isprintable()] for name, text in texts.items()}
     assert {name: lines for name, lines in dirty.items() if lines} == {}
     assert {name: ended.err for name, ended in done.said.items() if ended.exit_code} == {}
 
 
-def test_what_is_printed_as_json_is_json_of_the_same_names(done: Run) -> None:
+def test_json_output_is_valid_and_has_the_same_names(done: Run) -> None:
     names = [result.item.name for results in done.results.values() for result in results]
     watched = [json.loads(line)["item"]["name"] for line in done.said["watch as JSON"].out.splitlines()]
     assert sorted(map(str, watched)) == sorted(map(str, names))

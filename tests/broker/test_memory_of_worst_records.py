@@ -18,7 +18,7 @@ TREE_MB = 1_500.0
 
 
 @pytest.mark.timeout(600)  # a minute of two cores
-async def test_memory_stays_bounded_with_every_partition_busy_with_the_worst_legal_input(cluster: Cluster) -> None:
+async def test_memory_stays_bounded_with_the_worst_records_on_all_partitions(cluster: Cluster) -> None:
     worst = [
         *(make() for make in worst_inputs.IMAGES.values()),
         of_many_codes(),

@@ -106,7 +106,7 @@ async def reset(broker: Broker, results: int = 0) -> tuple[Start, dict[str, Any]
     return start, dict(event)
 
 
-async def test_it_goes_on_after_an_archive_although_others_and_strangers_lie_after_it(answered: Broker) -> None:
+async def test_it_continues_after_the_last_answered_archive(answered: Broker) -> None:
     ours = await results_of(answered, 4, ["unsure", "failed", "recognised"])
     strange = ours[0].copy()
     strange.value = b"not ours"
@@ -120,7 +120,7 @@ async def test_it_goes_on_after_an_archive_although_others_and_strangers_lie_aft
     assert (event["log_level"], event["log_start"], event["action"]) == ("warning", 0, "going on at 4")
 
 
-async def test_where_no_result_is_left_it_starts_at_the_start_of_the_log(answered: Broker) -> None:
+async def test_without_results_it_starts_at_the_log_start(answered: Broker) -> None:
     await publish(answered, await results_of(answered, 4))
     assert (await reset(answered, results=1))[0].offset == 0  # no one has ever written there
     results = TopicPartition(answered.topics.predictions, 0)
@@ -129,7 +129,7 @@ async def test_where_no_result_is_left_it_starts_at_the_start_of_the_log(answere
     assert (start.offset, start.is_known, event["log_level"]) == (0, False, "info")
 
 
-async def test_results_of_a_log_that_was_deleted_say_nothing_of_the_new_one(
+async def test_results_of_a_deleted_requests_topic_are_ignored(
     answered: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results_log, "SECOND_LOOK_PAUSE_S", 0)
@@ -144,7 +144,7 @@ async def test_results_of_a_log_that_was_deleted_say_nothing_of_the_new_one(
     assert "the topic was created again" in event["why"]
 
 
-async def test_results_older_than_any_request_that_is_left_are_not_looked_for(
+async def test_results_older_than_all_requests_are_not_searched(
     answered: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results_log, "CLOCK_TOLERANCE_MS", -60_000)  # as if the results were a minute older
@@ -153,9 +153,7 @@ async def test_results_older_than_any_request_that_is_left_are_not_looked_for(
     assert (start.offset, start.is_known) == (0, False)
 
 
-async def test_results_in_a_transaction_that_is_open_are_waited_for(
-    answered: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_it_waits_for_results_in_an_open_transaction(answered: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     await publish(answered, await results_of(answered, 2))
     async with open_transaction(answered, await results_of(answered, 6)) as somebody:
         with monkeypatch.context() as patch:
@@ -173,7 +171,7 @@ async def test_results_in_a_transaction_that_is_open_are_waited_for(
     ("way", "level", "goes_on_at", "is_committed"),
     [("earliest", "warning", 0, False), ("latest", "warning", REQUESTS, True)],
 )
-async def test_earliest_and_latest_ask_no_results(
+async def test_earliest_and_latest_do_not_search_the_results(
     answered: Broker, monkeypatch: pytest.MonkeyPatch, way: str, level: str, goes_on_at: int, *, is_committed: bool
 ) -> None:
     monkeypatch.setenv("DIGITS_KAFKA__AUTO_OFFSET_RESET", way)
@@ -183,7 +181,7 @@ async def test_earliest_and_latest_ask_no_results(
     assert event["log_level"] == level
 
 
-async def test_with_none_a_partition_without_an_offset_is_left_to_an_operator(
+async def test_with_none_a_partition_without_an_offset_is_parked(
     answered: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DIGITS_KAFKA__AUTO_OFFSET_RESET", "none")
@@ -191,7 +189,7 @@ async def test_with_none_a_partition_without_an_offset_is_left_to_an_operator(
         await reset(answered)
 
 
-async def test_a_result_that_lies_among_too_many_others_is_given_up_in_one_sentence(
+async def test_a_search_that_takes_too_long_fails_with_one_sentence(
     answered: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("consumer.partitions.reset.SEARCH_S", -1)
@@ -200,7 +198,7 @@ async def test_a_result_that_lies_among_too_many_others_is_given_up_in_one_sente
         await reset(answered)
 
 
-async def test_what_latest_has_skipped_stays_skipped_and_what_came_after_does_not(answered: Broker) -> None:
+async def test_latest_skips_only_what_was_there_at_the_first_start(answered: Broker) -> None:
     async with running_service(answered, {"DIGITS_KAFKA__AUTO_OFFSET_RESET": "latest"}) as first:
         await eventually(answered.committed_offsets, lambda at: at[0] == REQUESTS)
         first.kill()

@@ -107,7 +107,7 @@ async def test_status_shows_offsets_and_owners(broker: Broker) -> None:
     assert "127.0.0.1" in table.out
 
 
-async def test_status_of_a_group_that_has_never_been_says_that_nobody_works(broker: Broker) -> None:
+async def test_status_of_an_unknown_group_shows_that_no_service_runs(broker: Broker) -> None:
     await broker.send(drawn_digits(2), partition=0)
     status = await run(broker, "status", "--interval-s", "0.2")
     assert status.exit_code == Exit.OK
@@ -125,7 +125,7 @@ async def test_status_of_a_group_that_has_never_been_says_that_nobody_works(brok
         (["--partition", "0", "--offset", "2"], "--offset 2: the next record there will have offset 2"),
     ],
 )
-async def test_a_place_that_no_request_has_is_refused(broker: Broker, options: list[str], why: str) -> None:
+async def test_a_position_without_a_request_is_refused(broker: Broker, options: list[str], why: str) -> None:
     await broker.send(drawn_digits(2), partition=0)
     for command in (["dead-letters"], ["replay"], ["replay", "--dry-run"]):
         ended = await run(broker, *command, *options)

@@ -89,9 +89,7 @@ async def published_once_and_in_order(broker: Broker, sent: list[Position]) -> N
     assert [result.result_id for result in await broker.results()] == expected
 
 
-async def test_a_partition_that_comes_back_at_once_while_its_lane_waits_in_a_fetch_is_read_by_one_lane(
-    broker: Broker, member: Member
-) -> None:
+async def test_a_partition_returned_while_its_lane_fetches_is_read_by_one_lane(broker: Broker, member: Member) -> None:
     sent = await broker.send(drawn_digits(80))
     await broker.everything_answered()
     for _ in range(3):  # each time all lanes wait for records: everything is answered
@@ -101,7 +99,7 @@ async def test_a_partition_that_comes_back_at_once_while_its_lane_waits_in_a_fet
     await published_once_and_in_order(broker, sent)
 
 
-async def test_a_partition_that_comes_back_at_once_while_its_lane_commits_is_answered_once(
+async def test_a_partition_returned_while_its_lane_commits_is_answered_once(
     broker: Broker, member: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     committing = asyncio.Event()
@@ -171,7 +169,7 @@ async def test_an_owner_that_wakes_after_a_takeover_commits_nothing(broker: Brok
     assert (await broker.committed_offsets())[0] == 4
 
 
-async def test_a_lane_that_is_fenced_while_its_partition_is_still_ours_starts_again(
+async def test_a_fenced_lane_whose_partition_is_still_assigned_starts_again(
     broker: Broker, member: Member, settings: Settings
 ) -> None:
     tp = TopicPartition(broker.topics.requests, 0)
@@ -183,7 +181,7 @@ async def test_a_lane_that_is_fenced_while_its_partition_is_still_ours_starts_ag
     await published_once_and_in_order(broker, sent)
 
 
-async def test_a_lane_never_starts_beside_another_of_its_partition(broker: Broker, member: Member) -> None:
+async def test_two_lanes_of_one_partition_never_run_at_once(broker: Broker, member: Member) -> None:
     running: dict[TopicPartition, int] = {}
     run = Lane.run
 
@@ -210,7 +208,7 @@ async def test_a_lane_never_starts_beside_another_of_its_partition(broker: Broke
 
 
 @pytest.mark.parametrize("end", [Lane.drain, Lane.revoke])
-async def test_a_lane_that_is_told_to_end_in_the_turn_in_which_it_starts_ends_at_once(
+async def test_a_lane_revoked_before_its_first_step_ends_at_once(
     broker: Broker, member: Member, monkeypatch: pytest.MonkeyPatch, end: Callable[[Lane], None]
 ) -> None:
     del broker

@@ -54,7 +54,7 @@ def once_each(found: Sequence[dict[str, bytes]], count: int) -> bool:
     return len(ids) == count and len(set(ids)) == count
 
 
-async def test_dead_letters_are_listed_and_chosen_from(broker: Broker) -> None:
+async def test_dead_letters_are_listed_and_filtered(broker: Broker) -> None:
     await fail(broker, 3, partition=2)
     listed = await run(broker, "dead-letters", "--json")
     assert (listed.exit_code, listed.err) == (Exit.OK, "")
@@ -77,7 +77,7 @@ async def test_dead_letters_are_listed_and_chosen_from(broker: Broker) -> None:
     assert when > 1_700_000_000_000
 
 
-async def test_the_table_of_dead_letters_is_clean_whatever_their_names(broker: Broker) -> None:
+async def test_the_table_of_dead_letters_shows_only_printable_text(broker: Broker) -> None:
     await broker.send(drawn_digits(1))
     (request,) = await broker.read(broker.topics.requests)
     await publish(broker, answer(broker, request, ["failed"], names=["\x1b[2J[red]\n../../x"]).dead_letters)
@@ -86,7 +86,7 @@ async def test_the_table_of_dead_letters_is_clean_whatever_their_names(broker: B
     assert all(line.isprintable() for line in listed.out.splitlines())
 
 
-async def test_saved_bytes_bear_the_name_of_their_result_and_nothing_else(broker: Broker, tmp_path: Path) -> None:
+async def test_saved_files_are_named_by_their_result_alone(broker: Broker, tmp_path: Path) -> None:
     await broker.send([*drawn_digits(1), b"?"], partition=0, key=b"key")
     requests = await broker.read(broker.topics.requests)
     letters = [answer(broker, each, ["failed"], names=["/etc/passwd"]).dead_letters[0] for each in requests]
@@ -103,7 +103,7 @@ async def test_saved_bytes_bear_the_name_of_their_result_and_nothing_else(broker
     assert [line["saved_as"] and Path(line["saved_as"]).name for line in saved.lines] == [*sorted(found), None]
 
 
-async def test_what_is_no_dead_letter_is_told_and_passed_over(broker: Broker) -> None:
+async def test_a_record_that_is_no_dead_letter_is_reported_and_skipped(broker: Broker) -> None:
     await fail(broker, 1, partition=0)
     await publish(broker, [Outgoing(broker.topics.dead_letter, 0, None, b"stray", [("note", b"mine")])])
     listed = await run(broker, "dead-letters", "--json")
@@ -149,7 +149,7 @@ async def test_an_entry_of_an_archive_is_replayed_as_a_single_image(broker: Brok
     assert values == {b"PK", b"entry 1"}
 
 
-async def test_the_same_filter_goes_on_where_it_was_and_another_skips_nothing(broker: Broker) -> None:
+async def test_a_repeated_filter_continues_and_another_filter_skips_nothing(broker: Broker) -> None:
     await fail(broker, 10)
     assert (await run(broker, "replay", "--limit", "4")).out == "4 sent again, 0 left alone (--dry-run tells why)\n"
     assert once_each(await replayed(broker), 4)
@@ -160,7 +160,7 @@ async def test_the_same_filter_goes_on_where_it_was_and_another_skips_nothing(br
     assert len(await replayed(broker)) == 20
 
 
-async def test_a_dry_run_shows_what_would_be_done_and_does_nothing(broker: Broker) -> None:
+async def test_a_dry_run_shows_the_plan_and_sends_nothing(broker: Broker) -> None:
     await fail(broker, 3)
     before = await run(broker, "replay", "--dry-run", "--json", "--limit", "2")
     assert [line["obstacle"] for line in before.lines] == [None, None]
@@ -170,7 +170,7 @@ async def test_a_dry_run_shows_what_would_be_done_and_does_nothing(broker: Broke
     assert (await run(broker, "replay", "--dry-run", "--json")).lines == []
 
 
-async def test_what_cannot_or_should_not_be_sent_is_left_alone_with_the_reason(broker: Broker) -> None:
+async def test_dead_letters_that_cannot_be_sent_are_skipped_with_a_reason(broker: Broker) -> None:
     await broker.send(drawn_digits(5), partition=0, key=b"key")
     requests = await broker.read(broker.topics.requests)
     tired, empty, large, bare, fine = (answer(broker, each, ["failed"]).dead_letters[0] for each in requests)
@@ -192,7 +192,7 @@ async def test_what_cannot_or_should_not_be_sent_is_left_alone_with_the_reason(b
     assert (await run(broker, "replay", "--max-attempts", "4")).out.startswith("2 sent again")
 
 
-async def test_attempts_are_counted_until_the_last(broker: Broker) -> None:
+async def test_attempts_are_counted_up_to_the_maximum(broker: Broker) -> None:
     await fail(broker, 1, partition=0)
     for attempt in (2, 3):
         assert (await run(broker, "replay")).out.startswith("1 sent again")
@@ -202,7 +202,7 @@ async def test_attempts_are_counted_until_the_last(broker: Broker) -> None:
     assert (await run(broker, "replay")).out == "0 sent again, 1 left alone (--dry-run tells why)\n"
 
 
-async def test_letters_that_come_during_a_replay_wait_for_the_next(broker: Broker) -> None:
+async def test_dead_letters_that_arrive_during_a_replay_wait_for_the_next(broker: Broker) -> None:
     await fail(broker, 6, partition=0)
     async with command(broker, "replay", "--rate", "3") as process:
         await eventually(lambda: replayed(broker), lambda found: len(found) == 3)
@@ -217,7 +217,7 @@ async def some_are_sent(broker: Broker, process: Process) -> None:
     assert process.returncode is None
 
 
-async def test_a_replay_killed_in_the_middle_and_repeated_doubles_and_skips_nothing(broker: Broker) -> None:
+async def test_a_replay_that_is_killed_and_repeated_sends_each_once(broker: Broker) -> None:
     await fail(broker, 60)
     async with command(broker, "replay", "--rate", "20") as process:
         await some_are_sent(broker, process)
@@ -237,7 +237,7 @@ async def test_ctrl_c_leaves_no_transaction_open(broker: Broker) -> None:
     assert once_each(await replayed(broker), 60)
 
 
-async def test_of_two_runs_of_one_filter_the_second_takes_over(broker: Broker) -> None:
+async def test_a_second_replay_with_the_same_filter_takes_over(broker: Broker) -> None:
     await fail(broker, 60)
     async with command(broker, "replay", "--rate", "20") as first:
         await some_are_sent(broker, first)
@@ -257,7 +257,7 @@ def plan_group(broker: Broker) -> str:
     return Plan(Filter(), max_attempts=3, limit=None, rate_per_s=None).group(ClientSettings(kafka=kafka))
 
 
-async def test_a_run_that_wakes_after_another_has_taken_over_sends_nothing(broker: Broker) -> None:
+async def test_a_replay_that_wakes_after_a_takeover_sends_nothing(broker: Broker) -> None:
     # 1. An earlier run has sent its requests and its progress, and stalls before it commits.
     await fail(broker, 3, partition=0)
     group = plan_group(broker)
@@ -277,7 +277,7 @@ async def test_a_run_that_wakes_after_another_has_taken_over_sends_nothing(broke
     assert b"stale" not in {each[headers.REPLAY_OF] for each in found}
 
 
-def test_a_filter_has_the_same_name_however_its_codes_are_given() -> None:
+def test_the_order_of_codes_does_not_change_a_filters_name() -> None:
     one, other = Filter(codes=("b", "a", "a")), Filter(codes=("a", "b"))
     assert one.fingerprint(3) == other.fingerprint(3)
     different: list[Any] = [one.fingerprint(4), Filter(codes=("a",)).fingerprint(3), Filter(since_ms=1).fingerprint(3)]

@@ -92,7 +92,7 @@ async def remembered(broker: Broker, groups: list[str]) -> list[str]:
     return [group for group in groups if await broker.admin.list_consumer_group_offsets(group)]
 
 
-async def test_a_group_that_was_switched_off_for_longer_than_its_offsets_are_kept_goes_on_after_its_results(
+async def test_a_group_whose_offsets_have_expired_continues_after_its_results(
     forgotten: Forgotten,
 ) -> None:
     broker = forgotten.answered
@@ -108,7 +108,7 @@ async def test_a_group_that_was_switched_off_for_longer_than_its_offsets_are_kep
     assert (await run(broker, "audit")).exit_code == Exit.OK
 
 
-async def test_a_replay_that_is_repeated_when_its_progress_is_forgotten_sends_everything_again(
+async def test_a_replay_whose_progress_has_expired_sends_everything_again(
     forgotten: Forgotten,
 ) -> None:
     broker = forgotten.replayed
@@ -130,9 +130,7 @@ async def committed_to_the_end(broker: Broker) -> bool:
 
 
 @pytest.mark.parametrize("aborted", [0, 3], ids=["the marker of a commit", "aborted records"])
-async def test_what_is_no_request_may_expire_at_the_end_and_whoever_starts_then_goes_on(
-    two: Broker, aborted: int
-) -> None:
+async def test_expired_transaction_markers_at_the_log_end_lose_no_offset(two: Broker, aborted: int) -> None:
     async with running_service(two) as first:
         sent = await two.send_in_transaction(drawn_digits(3), partition=0)
         await two.everything_answered()
@@ -152,7 +150,7 @@ async def test_what_is_no_request_may_expire_at_the_end_and_whoever_starts_then_
     assert sorted(position(result) for result in await two.results()) == sorted(sent)
 
 
-async def test_a_marker_that_came_while_nobody_was_there_is_passed_by_the_next_who_starts(two: Broker) -> None:
+async def test_a_marker_written_while_no_instance_runs_is_passed_at_the_start(two: Broker) -> None:
     await two.send(drawn_digits(1), partition=0)
     async with running_service(two):
         await two.everything_answered()
@@ -163,7 +161,7 @@ async def test_a_marker_that_came_while_nobody_was_there_is_passed_by_the_next_w
         assert await service.metric("digits_records_total") == 0
 
 
-async def test_a_lost_offset_parks_its_partition_wherever_it_goes_until_the_offset_is_repaired(two: Broker) -> None:
+async def test_a_lost_offset_parks_its_partition_on_each_owner_until_repaired(two: Broker) -> None:
     answered = await two.send(drawn_digits(3), partition=0) + await two.send(drawn_digits(3), partition=1)
     async with running_service(two) as service:
         await two.everything_answered()

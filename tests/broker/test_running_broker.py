@@ -65,14 +65,14 @@ async def test_asking_for_a_topic_does_not_create_it(broker: Broker) -> None:
     assert topic["topic"] not in await broker.admin.list_topics()
 
 
-async def test_two_brokers_at_once_know_nothing_of_each_other(broker: Broker) -> None:
+async def test_two_brokers_that_run_at_once_share_no_topics(broker: Broker) -> None:
     with running_broker() as other:
         async with fresh_topics(other) as elsewhere:
             assert broker.topics.requests not in await elsewhere.admin.list_topics()
             assert elsewhere.topics.requests not in await broker.admin.list_topics()
 
 
-async def test_a_folder_used_again_brings_its_records_back(tmp_path: Path) -> None:
+async def test_a_broker_started_again_in_its_folder_has_its_records(tmp_path: Path) -> None:
     with running_broker(data_dir=tmp_path) as cluster:
         async with fresh_topics(cluster) as broker:
             await broker.send([b"kept"], partition=0)
@@ -80,7 +80,7 @@ async def test_a_folder_used_again_brings_its_records_back(tmp_path: Path) -> No
         assert [record.value for record in await broker.read(broker.topics.requests)] == [b"kept"]
 
 
-async def test_a_folder_in_use_is_refused_and_who_uses_it_goes_on(tmp_path: Path) -> None:
+async def test_a_folder_in_use_is_refused_and_its_broker_continues(tmp_path: Path) -> None:
     with running_broker(data_dir=tmp_path) as cluster:
         with pytest.raises(BrokerError, match="is in use by another broker"):
             Cluster(tmp_path).start()
@@ -88,7 +88,7 @@ async def test_a_folder_in_use_is_refused_and_who_uses_it_goes_on(tmp_path: Path
             await broker.send([b"unharmed"], partition=0)
 
 
-def test_a_start_that_fails_tells_what_kafka_says() -> None:
+def test_a_start_that_fails_shows_kafkas_error() -> None:
     properties = {"log.retention.hours": "for ever"}
     with pytest.raises(BrokerError, match=r"Invalid value for ever"), running_broker(properties=properties):
         pass
@@ -101,7 +101,7 @@ def test_a_folder_of_one_node_is_not_taken_for_a_cluster_of_three(tmp_path: Path
         Cluster(tmp_path, nodes=3).start()
 
 
-def test_a_port_asked_for_that_is_taken_is_an_error_that_names_it(cluster: Cluster) -> None:
+def test_a_port_in_use_is_an_error_that_names_the_port(cluster: Cluster) -> None:
     port = cluster.nodes[0].port
     with (
         pytest.raises(BrokerError, match=rf"port {port} on 127.0.0.1 cannot be used \(Address already in use\)"),
@@ -120,7 +120,7 @@ async def test_a_killed_broker_comes_back_with_its_records_at_the_same_address()
             assert [record.value for record in await broker.read(broker.topics.requests)] == [b"kept"]
 
 
-async def test_three_brokers_go_on_when_one_is_killed() -> None:
+async def test_two_of_three_brokers_continue_when_one_is_killed() -> None:
     with running_broker(nodes=3) as cluster:
         async with fresh_topics(cluster) as broker:
             cluster.nodes[2].kill()

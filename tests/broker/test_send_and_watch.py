@@ -41,7 +41,7 @@ def digits(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def test_every_file_becomes_one_record_as_it_is(broker: Broker, digits: Path) -> None:
+async def test_every_file_becomes_one_record_with_its_bytes(broker: Broker, digits: Path) -> None:
     archive = zipped([("a.png", b"a")])
     (digits / "z.zip").write_bytes(archive)
     result = await run(broker, "send", str(digits), "-", "--json", "--header", "traceparent=00-a-b-01", stdin=b"?")
@@ -63,7 +63,7 @@ async def test_every_file_becomes_one_record_as_it_is(broker: Broker, digits: Pa
     assert len({uuid.UUID(each) for each in ids}) == 5
 
 
-async def test_records_with_a_key_lie_together_in_order(broker: Broker, digits: Path) -> None:
+async def test_records_with_a_key_are_in_one_partition_in_order(broker: Broker, digits: Path) -> None:
     result = await run(broker, "send", str(digits), "--key", "customer-7", "--repeat", "4")
     assert result.out == f"12 sent to {broker.topics.requests}\n"
     found = await requests(broker, 12)
@@ -112,7 +112,7 @@ async def test_the_results_of_an_archive_are_shown_entry_by_entry(broker: Broker
     ]
 
 
-async def test_an_aborted_result_is_none_and_a_repeated_one_counts_once(broker: Broker, digits: Path) -> None:
+async def test_aborted_results_do_not_count_and_repeated_ones_count_once(broker: Broker, digits: Path) -> None:
     async with command(broker, "send", str(digits / "0.png"), "--wait", "--json") as process:
         (request,) = await requests(broker, 1)
         played = answer(broker, request, ["recognised", "recognised"])
@@ -124,7 +124,7 @@ async def test_an_aborted_result_is_none_and_a_repeated_one_counts_once(broker: 
     assert len(result.lines) == 2
 
 
-async def test_without_an_answer_in_time_it_ends_with_4_and_names_the_file(broker: Broker, digits: Path) -> None:
+async def test_without_results_in_time_it_ends_with_4_and_names_the_file(broker: Broker, digits: Path) -> None:
     result = await run(broker, "send", str(digits), "--wait", "--ready-timeout-s", "0", "--timeout-s", "0.5")
     assert result.exit_code == Exit.UNANSWERED
     assert "3 of 3 records had not all their results within 0.5 s" in result.err
@@ -160,7 +160,9 @@ def eager_cluster(cluster: Cluster) -> Iterator[Cluster]:
 
 
 @pytest.mark.parametrize("arguments", [["send", __file__], ["send", __file__, "--wait"], ["watch"]])
-async def test_a_missing_topic_is_one_line_and_nobody_creates_it(eager_cluster: Cluster, arguments: list[str]) -> None:
+async def test_a_missing_topic_is_one_error_line_and_is_not_created(
+    eager_cluster: Cluster, arguments: list[str]
+) -> None:
     async with fresh_topics(eager_cluster, partitions=1) as broker:
         missing = broker.topics.requests if arguments == ["send", __file__] else broker.topics.predictions
         await broker.admin.delete_topics([missing])
@@ -172,7 +174,7 @@ async def test_a_missing_topic_is_one_line_and_nobody_creates_it(eager_cluster: 
         assert missing not in await broker.admin.list_topics()
 
 
-async def test_watch_follows_from_now_on(broker: Broker, digits: Path) -> None:
+async def test_watch_shows_only_results_after_its_start(broker: Broker, digits: Path) -> None:
     await run(broker, "send", str(digits))
     found = await requests(broker, 3)
     await play(broker, found[:1], "failed")
@@ -185,9 +187,7 @@ async def test_watch_follows_from_now_on(broker: Broker, digits: Path) -> None:
     assert [read_result(json.dumps(line).encode()) for line in result.lines]
 
 
-async def test_watch_from_the_beginning_shows_what_is_committed_and_cleans_what_it_shows(
-    broker: Broker, digits: Path
-) -> None:
+async def test_watch_from_the_beginning_shows_committed_results_as_printable_text(broker: Broker, digits: Path) -> None:
     await run(broker, "send", str(digits / "0.png"))
     (request,) = await requests(broker, 1)
     await publish(broker, answer(broker, request, ["failed"]).results, abort=True)
@@ -200,7 +200,7 @@ async def test_watch_from_the_beginning_shows_what_is_committed_and_cleans_what_
     assert "unsure" in line
 
 
-async def test_watch_passes_over_what_is_no_result_and_says_so(broker: Broker, digits: Path) -> None:
+async def test_watch_skips_and_reports_a_record_that_is_no_result(broker: Broker, digits: Path) -> None:
     await run(broker, "send", str(digits / "0.png"))
     (request,) = await requests(broker, 1)
     good = answer(broker, request).results[0]
@@ -243,7 +243,7 @@ async def test_a_thousand_files_go_out_through_a_bounded_window(broker: Broker, 
     assert [record.value for record in await requests(broker, 1000)] == drawn_digits(1000)
 
 
-async def test_missing_topics_are_created_as_they_should_be_and_the_others_left(broker: Broker) -> None:
+async def test_create_topics_creates_missing_ones_and_leaves_the_others(broker: Broker) -> None:
     missing = f"{broker.topics.dead_letter}-new"
     created = await run(broker, "create-topics", "--partitions", "3", DIGITS_TOPICS__DEAD_LETTER=missing)
     assert created.exit_code == Exit.OK

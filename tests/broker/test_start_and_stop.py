@@ -64,7 +64,7 @@ async def nobody() -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("there", [nobody, server_that_never_answers])
-async def test_without_a_broker_that_answers_it_gives_up_when_the_time_is_over(broker: Broker, there: Any) -> None:
+async def test_without_a_broker_the_start_fails_after_the_wait_setting(broker: Broker, there: Any) -> None:
     async with there() as servers:
         env = {"DIGITS_KAFKA__BOOTSTRAP_SERVERS": servers, "DIGITS_KAFKA__WAIT_S": str(WAIT_S)}
         async with starting_service(broker, env) as service:
@@ -77,9 +77,7 @@ async def test_without_a_broker_that_answers_it_gives_up_when_the_time_is_over(b
     assert fatal["why"].startswith(f"no broker has answered at {servers} for 2 s (DIGITS_KAFKA__WAIT_S): ")
 
 
-async def test_a_broker_that_is_down_at_the_start_does_not_keep_it_from_starting(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_it_starts_although_one_of_the_brokers_is_down(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in broker.environment.items():
         monkeypatch.setenv(name, value)
     by_chance, asked, down = AIOKafkaClient.get_random_node, itertools.count(), 999
@@ -92,7 +90,7 @@ async def test_a_broker_that_is_down_at_the_start_does_not_keep_it_from_starting
     assert [event["event"] for event in said] == ["no broker answers"]
 
 
-async def test_while_it_waits_for_a_broker_it_is_alive_but_not_ready_and_can_be_stopped(broker: Broker) -> None:
+async def test_while_it_waits_for_a_broker_it_is_alive_but_not_ready(broker: Broker) -> None:
     async with nobody() as servers, starting_service(broker, {"DIGITS_KAFKA__BOOTSTRAP_SERVERS": servers}) as service:
         await eventually(lambda: logged(service, "no broker answers"))
         assert await service.get("/livez") == (200, "ok\n")
@@ -101,7 +99,7 @@ async def test_while_it_waits_for_a_broker_it_is_alive_but_not_ready_and_can_be_
         assert await service.wait() == 0
 
 
-async def test_topics_that_are_missing_are_named_and_not_created_even_where_the_broker_would() -> None:
+async def test_missing_topics_are_named_and_not_created() -> None:
     with running_broker(properties={"auto.create.topics.enable": "true"}) as cluster:
         async with fresh_topics(cluster) as broker:
             missing = {"DIGITS_TOPICS__REQUESTS": "nowhere", "DIGITS_TOPICS__DEAD_LETTER": "nowhere-else"}
@@ -128,7 +126,7 @@ def damaged(tmp_path: Path) -> Path:
     return arrays
 
 
-async def test_a_damaged_model_ends_the_start_in_one_sentence(broker: Broker, damaged: Path) -> None:
+async def test_a_damaged_model_ends_the_start_with_one_sentence(broker: Broker, damaged: Path) -> None:
     async with starting_service(broker, {"DIGITS_MODEL": str(damaged.parent)}) as service:
         assert await service.wait() == 2
         assert service.log.startswith(f"DIGITS_MODEL='{damaged.parent}': {damaged} is damaged or is another model's: ")
@@ -149,7 +147,7 @@ async def test_a_health_port_that_is_taken_ends_the_start(broker: Broker) -> Non
     assert why.startswith(f"the health server cannot listen on {taken} (DIGITS_HEALTH__HOST, __PORT): ")
 
 
-async def test_topic_settings_that_do_not_fit_are_warnings_and_results_go_modulo_the_count(cluster: Cluster) -> None:
+async def test_topic_settings_that_do_not_fit_are_logged_as_warnings(cluster: Cluster) -> None:
     unfit = {"cleanup.policy": "compact", "compression.type": "producer"}
     async with fresh_topics(cluster, partitions=3, configs=unfit) as broker:
         await broker.admin.create_partitions({broker.topics.requests: NewPartitions(5)})
@@ -172,7 +170,7 @@ async def test_topic_settings_that_do_not_fit_are_warnings_and_results_go_modulo
     assert [record.partition for record in letters] == [0] * 2 + [1] * 2 + [2]
 
 
-async def test_a_group_without_an_offset_starts_at_the_beginning_and_one_with_an_offset_there(broker: Broker) -> None:
+async def test_a_group_starts_at_its_offset_or_at_the_beginning(broker: Broker) -> None:
     await broker.send(drawn_digits(10), partition=0)
     await broker.send(drawn_digits(10), partition=1)
     await broker.commit(4, partition=1)
@@ -184,7 +182,7 @@ async def test_a_group_without_an_offset_starts_at_the_beginning_and_one_with_an
     assert found == [(0, offset) for offset in range(10)] + [(1, offset) for offset in range(4, 10)]
 
 
-async def test_an_offset_lost_to_retention_parks_its_partition_unless_told_to_go_on(broker: Broker) -> None:
+async def test_an_offset_lost_to_retention_parks_its_partition_by_default(broker: Broker) -> None:
     await broker.send(drawn_digits(20), partition=0)
     await broker.commit(10, partition=0)
     await broker.delete_requests_before(15, partition=0)
@@ -213,7 +211,7 @@ async def test_an_offset_lost_to_retention_parks_its_partition_unless_told_to_go
     assert found == [(0, offset) for offset in range(15, 20)] + sent
 
 
-async def test_an_offset_beyond_the_end_of_the_log_is_looked_at_again_and_then_is_lost(
+async def test_an_offset_beyond_the_log_end_is_checked_again_and_then_lost(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tp = TopicPartition(broker.topics.requests, 0)
@@ -266,9 +264,7 @@ async def test_an_offset_among_the_records_of_an_open_transaction_is_not_lost(
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-async def test_asked_to_end_it_publishes_what_is_in_hand_and_ends_with_code_0(
-    broker: Broker, end: signal.Signals
-) -> None:
+async def test_on_sigterm_it_publishes_what_is_in_flight_and_exits_with_0(broker: Broker, end: signal.Signals) -> None:
     async with running_service(broker) as service:
         sending = asyncio.create_task(broker.send(drawn_digits(3_000)))
         await eventually(lambda: service.metric("digits_records_in_flight"))

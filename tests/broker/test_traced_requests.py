@@ -25,7 +25,7 @@ def traceparent(trace_id: str, flags: str = "01") -> tuple[str, bytes]:
     return (headers.TRACEPARENT, f"00-{trace_id}-{PARENT}-{flags}".encode())
 
 
-async def test_a_sampled_request_is_followed_from_fetch_to_commit_and_no_other(broker: Broker) -> None:
+async def test_only_sampled_requests_are_traced_from_fetch_to_commit(broker: Broker) -> None:
     digit = drawn_digits(1)[0]
     killer = zipped([("good.png", digit), ("bad.png", poisoned("segfault"))])
     async with running_collector() as collector:
@@ -76,7 +76,7 @@ async def test_a_sampled_request_is_followed_from_fetch_to_commit_and_no_other(b
     assert failed == {(DAMAGED, "damaged-image", ids[DAMAGED]), (ARCHIVE, "worker-crashed", ids[ARCHIVE])}
 
 
-async def test_a_collector_that_is_away_and_senders_that_sample_everything_hold_nothing_up(broker: Broker) -> None:
+async def test_an_unreachable_collector_delays_no_request(broker: Broker) -> None:
     nobody = f"http://{HOST}:{free_ports(1)[0]}"
     settings = {"DIGITS_TRACING__RECORDS_PER_S": "1", "OTEL_EXPORTER_OTLP_ENDPOINT": nobody}
     async with running_service(broker, settings | {"PYTHONPATH": blocking_guard.PYTHONPATH}) as service:

@@ -106,7 +106,7 @@ async def answers(cluster: Cluster) -> AsyncIterator[Answers]:
         yield Answers(sent, results, letters)
 
 
-def test_every_request_has_an_answer_in_the_partition_of_the_same_number(answers: Answers) -> None:
+def test_every_request_is_answered_in_the_partition_of_its_number(answers: Answers) -> None:
     for name, sent in answers.sent.items():
         results = answers.results(name)
         assert [result.item.index for _, result in results] == list(range(1_000 if name == "a thousand images" else 1))
@@ -114,7 +114,7 @@ def test_every_request_has_an_answer_in_the_partition_of_the_same_number(answers
         assert {record.partition for record, _ in answers.dead_letters(name)} <= {sent.partition}
 
 
-def test_key_and_three_headers_come_back_with_the_result(answers: Answers) -> None:
+def test_the_result_echoes_the_key_and_three_headers(answers: Answers) -> None:
     ((record, result),) = answers.results("an image")
     assert record.key == b"customer-7"
     assert dict(record.headers) == {
@@ -127,7 +127,7 @@ def test_key_and_three_headers_come_back_with_the_result(answers: Answers) -> No
     assert result.status is not Status.FAILED
 
 
-def test_without_a_key_and_headers_the_request_is_named_by_its_place(answers: Answers) -> None:
+def test_a_request_without_key_and_headers_is_identified_by_its_position(answers: Answers) -> None:
     ((record, result),) = answers.results("an image without anything")
     assert (record.key, record.headers) == (None, ())
     sent = answers.sent["an image without anything"]
@@ -152,7 +152,7 @@ def test_without_a_key_and_headers_the_request_is_named_by_its_place(answers: An
         ("more bytes than the limit", "record-too-large"),
     ],
 )
-def test_a_request_that_fails_is_told_twice_and_kept_as_it_was(answers: Answers, name: str, code: str) -> None:
+def test_a_failed_request_has_a_result_and_a_dead_letter_with_its_bytes(answers: Answers, name: str, code: str) -> None:
     request = REQUESTS[name]
     ((_, result),) = answers.results(name)
     ((record, letter),) = answers.dead_letters(name)
@@ -168,7 +168,7 @@ def test_a_request_that_fails_is_told_twice_and_kept_as_it_was(answers: Answers,
 
 
 @pytest.mark.parametrize("name", ["a key too large", "a header too large", "a file name too large"])
-def test_what_is_too_large_to_be_repeated_is_not_echoed(answers: Answers, name: str) -> None:
+def test_a_key_or_header_that_is_too_large_is_not_echoed(answers: Answers, name: str) -> None:
     ((record, result),) = answers.results(name)
     assert (record.key, record.headers) == (None, ())
     assert result.item.name is None

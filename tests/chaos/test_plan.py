@@ -24,7 +24,7 @@ def test_the_full_version_kills_at_least_twenty_of_each() -> None:
 
 
 @pytest.mark.parametrize("minutes", [0.1, 2, FULL_MINUTES])
-def test_every_kind_happens_in_its_own_lane_in_order_of_time(minutes: float) -> None:
+def test_the_faults_of_a_track_are_in_order_of_time(minutes: float) -> None:
     planned = plan(1, minutes)
     assert {fault.kind for fault in planned.faults} == set(Kind)
     assert {fault.kind for fault in planned.alone} == set(KILLS)
@@ -35,7 +35,7 @@ def test_every_kind_happens_in_its_own_lane_in_order_of_time(minutes: float) -> 
     assert Counter(fault.kind for fault in planned.faults) == counts(minutes)
 
 
-def test_what_is_sent_is_mixed_and_the_same_for_a_seed() -> None:
+def test_payloads_are_mixed_and_the_same_for_a_seed() -> None:
     first, again = ([*itertools.islice(Payloads(3).mixed(dice(3, "x")), 16_500)] for _ in range(2))
     assert first == again
     assert any(len(payload.images) > 10 for payload in first)

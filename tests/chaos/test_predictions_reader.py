@@ -25,7 +25,7 @@ def _record(offset: int, index: int, count: int) -> ConsumerRecord:
     return ConsumerRecord("predictions", 0, 0, 0, 0, None, value.encode(), None, 0, len(value), ())
 
 
-def test_results_once_and_in_order_are_no_fault_whatever_gaps_their_offsets_have() -> None:
+def test_gaps_between_offsets_of_results_are_no_fault() -> None:
     reader = shown((0, 0, 1), (1, 0, 2), (1, 1, 2), (7, 0, 1))
     assert (reader.faults, reader.whole, reader.results) == (0, 3, 4)
     assert reader.answers[Position(0, 1)].codes == [None, None]
@@ -36,11 +36,11 @@ def test_a_result_that_comes_twice_is_found() -> None:
     assert shown((0, 0, 1), (0, 0, 1)).faults == 1
 
 
-def test_a_result_behind_a_later_one_is_found() -> None:
+def test_a_result_after_a_later_one_is_found() -> None:
     assert shown((0, 0, 1), (2, 0, 1), (1, 0, 1)).offenders == ["0/(1, 0) comes behind (2, 0): doubled or out of order"]
 
 
-def test_a_hole_in_a_request_is_found_and_the_request_is_not_whole() -> None:
+def test_a_missing_item_of_a_request_is_found() -> None:
     reader = shown((0, 0, 3), (0, 2, 3))
     assert (reader.faults, reader.whole) == (1, 0)
 

@@ -21,30 +21,30 @@ def recovered(*struck: Struck, given: tuple[Assignment, ...] = ()) -> dict[Kind,
     return {kind: [(one.took_s, one.alone) for one in each] for kind, each in found.items() if each}
 
 
-def test_of_a_killed_instance_it_counts_from_the_next_generation_to_the_first_partition_taken_over() -> None:
+def test_recovery_of_an_instance_counts_from_the_next_generation() -> None:
     killed = Struck(Kind.INSTANCE_KILLED, "", 5.0, 6.0, frozenset({0, 1}))
     given = (Assignment(0.0, frozenset({0, 1})), Assignment(12.5, frozenset({1})), Assignment(12.6, frozenset({0})))
     assert recovered(killed, given=given) == {Kind.INSTANCE_KILLED: [(0.5, True)]}
 
 
-def test_of_a_killed_worker_it_counts_from_the_kill() -> None:
+def test_recovery_of_a_worker_counts_from_the_kill() -> None:
     killed = Struck(Kind.WORKER_KILLED, "", 12.0, 12.0, frozenset({0}))
     assert recovered(killed) == {Kind.WORKER_KILLED: [(2.0, True)]}
 
 
-def test_of_a_killed_broker_it_counts_from_new_leaders_and_coordinators() -> None:
+def test_recovery_of_a_broker_counts_from_new_leaders_and_coordinators() -> None:
     killed = Struck(Kind.BROKER_KILLED, "", 5.0, 11.0, frozenset({1}), whole_s=8.0)
     assert recovered(killed) == {Kind.BROKER_KILLED: [(5.0, True)]}
 
 
 @pytest.mark.parametrize(("began_s", "ended_s", "alone"), [(13.5, 15.0, False), (1.0, 11.0, True), (15.0, 16.0, True)])
-def test_another_fault_in_between_is_told(began_s: float, ended_s: float, alone: bool) -> None:  # noqa: FBT001  # a parameter
+def test_another_fault_during_the_recovery_is_noted(began_s: float, ended_s: float, alone: bool) -> None:  # noqa: FBT001  # a parameter
     killed = Struck(Kind.WORKER_KILLED, "", 12.0, 12.0, frozenset({0}))
     other = Struck(Kind.BROKER_FROZEN, "", began_s, ended_s)
     assert recovered(killed, other) == {Kind.WORKER_KILLED: [(2.0, alone)]}
 
 
-def test_what_held_up_nothing_or_never_came_back_is_not_measured() -> None:
+def test_a_fault_without_effect_or_recovery_is_not_measured() -> None:
     assert (
         recovered(Struck(Kind.WORKER_KILLED, "", 12.0), Struck(Kind.WORKER_KILLED, "", 30.0, 30.0, frozenset({0})))
         == {}

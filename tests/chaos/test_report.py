@@ -110,11 +110,11 @@ def test_a_run_is_not_clean_when(run: Run, fault: Callable[[Run], Any]) -> None:
     assert not report.report(run, None)["clean"]
 
 
-def test_a_run_that_did_not_come_to_its_end_is_not_clean(run: Run) -> None:
+def test_an_unfinished_run_is_not_clean(run: Run) -> None:
     assert not report.report(run, "no result for 90 s")["clean"]
 
 
-def test_a_request_without_an_acknowledgement_may_have_been_written_all_the_same(run: Run) -> None:
+def test_an_unacknowledged_request_may_have_been_written(run: Run) -> None:
     assert run.load is not None
     assert run.reader is not None
     invent(run)
@@ -124,7 +124,7 @@ def test_a_request_without_an_acknowledgement_may_have_been_written_all_the_same
     assert report.report(run, None)["clean"]
 
 
-async def test_a_partition_that_is_never_heard_of_again_ends_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_partition_without_results_for_too_long_ends_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_module, "SPARE_S", 0.02)
     monkeypatch.setattr(run_module, "STALL_S", 0.05)
     monkeypatch.setattr(run_module, "LOOK_S", 0.01)

@@ -31,7 +31,7 @@ def run(folder: Path, *seeds: int) -> int:
 
 
 @pytest.mark.parametrize(("seeds", "exit_code"), [((1, 3), 0), ((2, 3), 1), ((1, 2), 1)])
-def test_every_seed_is_run_and_one_that_is_not_clean_is_enough(
+def test_every_seed_is_run_and_one_failure_decides_the_exit_code(
     tmp_path: Path, seeds: tuple[int, ...], exit_code: int
 ) -> None:
     assert run(tmp_path, *seeds) == exit_code
@@ -40,6 +40,6 @@ def test_every_seed_is_run_and_one_that_is_not_clean_is_enough(
 
 
 @pytest.mark.parametrize("seeds", [(1,), ()])
-def test_the_report_of_a_single_run_lies_in_the_folder_itself(tmp_path: Path, seeds: tuple[int, ...]) -> None:
+def test_the_report_of_a_single_run_is_in_the_folder_itself(tmp_path: Path, seeds: tuple[int, ...]) -> None:
     assert run(tmp_path / "new", *seeds) == 0
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["chaos-report.json", "chaos-report.png"]

@@ -53,7 +53,7 @@ async def test_two_minutes_of_chaos_end_with_a_clean_audit(cluster: Cluster, tmp
 
 
 @pytest.mark.timeout(600)
-async def test_a_run_that_is_interrupted_leaves_nothing_behind(cluster: Cluster, tmp_path: Path) -> None:
+async def test_an_interrupted_run_leaves_no_processes_or_folders(cluster: Cluster, tmp_path: Path) -> None:
     del cluster
     process = await start(tmp_path)
     assert process.stdout is not None

@@ -34,7 +34,7 @@ async def started_at_ms(container: str) -> float:
     return datetime.fromisoformat((await inspect(container))["State"]["StartedAt"]).timestamp() * 1000
 
 
-async def test_the_image_says_what_it_is(stack: Stack) -> None:
+async def test_the_image_has_its_labels_user_and_command(stack: Stack) -> None:
     del stack  # it has built it
     (image,) = json.loads(await docker("image", "inspect", NAME))
     labels = {name.removeprefix(LABELS): text for name, text in image["Config"]["Labels"].items()}
@@ -43,7 +43,7 @@ async def test_the_image_says_what_it_is(stack: Stack) -> None:
     assert image["Config"]["Cmd"] == ["digit-consumer", "run"]
 
 
-async def test_the_image_holds_what_it_needs_and_is_not_larger_than_the_documentation_says(stack: Stack) -> None:
+async def test_the_image_is_complete_and_as_small_as_documented(stack: Stack) -> None:
     (container,) = await stack.containers()
     left_over = r"find /opt/digitstream -name pip -o -name pip-\* -o -name tests -type d -o -name \*.whl"
     assert await inside(container, "sh", "-c", left_over) == ""
@@ -53,7 +53,7 @@ async def test_the_image_holds_what_it_needs_and_is_not_larger_than_the_document
     assert image["Size"] - base["Size"] < 520_000_000  # 505 MB, and other patch levels of the packages
 
 
-async def test_a_container_has_no_rights_no_compiler_and_nothing_to_write_to_but_tmp(stack: Stack) -> None:
+async def test_a_container_has_no_privileges_no_compiler_and_writes_only_to_tmp(stack: Stack) -> None:
     (container,) = await stack.containers()
     status = dict(line.split(":\t") for line in (await inside(container, "cat", "/proc/1/status")).splitlines())
     assert (status["CapEff"], status["CapBnd"], status["NoNewPrivs"]) == ("0" * 16, "0" * 16, "1")
@@ -64,15 +64,13 @@ async def test_a_container_has_no_rights_no_compiler_and_nothing_to_write_to_but
     await inside(container, "sh", "-c", "touch /tmp/a-file && rm /tmp/a-file")
 
 
-async def test_a_read_only_container_without_a_place_to_write_says_what_it_needs(stack: Stack) -> None:
+async def test_a_read_only_container_without_tmp_reports_what_it_needs(stack: Stack) -> None:
     del stack
     with pytest.raises(CommandFailedError, match="give the container a /tmp of its own"):
         await docker("run", "--rm", "--read-only", "--network=none", NAME)
 
 
-async def test_a_stopped_container_ends_in_order_and_a_started_one_answers_without_compiling(
-    stack: Stack, broker: Broker
-) -> None:
+async def test_a_container_drains_and_starts_again_without_compiling(stack: Stack, broker: Broker) -> None:
     (container,) = await stack.containers()
     await docker("stop", container)
     assert (await inspect(container))["State"]["ExitCode"] == 0
@@ -97,7 +95,7 @@ async def test_a_stopped_container_ends_in_order_and_a_started_one_answers_witho
     await stack.shared_as(8)
 
 
-async def test_the_dead_are_buried_by_the_first_process(stack: Stack) -> None:
+async def test_the_first_process_reaps_orphaned_children(stack: Stack) -> None:
     (container,) = await stack.containers()
     await inside(container, "python", "-c", KILL_A_WORKER)
 

@@ -65,7 +65,7 @@ async def command(project: str, *words: str, **settings: str) -> str:
 
 
 @pytest.mark.timeout(900)  # it may have to build the image
-async def test_make_up_send_and_make_down_work_as_they_stand_in_the_readme(project: str) -> None:
+async def test_the_readmes_commands_make_up_send_and_make_down_work(project: str) -> None:
     mine = ("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={project}")
     try:
         await command(project, "make", "up")
@@ -80,7 +80,7 @@ async def test_make_up_send_and_make_down_work_as_they_stand_in_the_readme(proje
     assert await docker("volume", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={project}") == ""
 
 
-async def test_the_override_for_brokers_elsewhere_gives_topics_and_service_the_same_line(
+async def test_the_override_for_external_brokers_configures_topics_and_service_alike(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del stack  # as above
@@ -106,7 +106,7 @@ async def test_the_override_for_brokers_elsewhere_gives_topics_and_service_the_s
 
 
 @pytest.mark.timeout(900)
-async def test_make_image_puts_in_what_tracing_needs_where_it_is_asked_to(stack: Stack) -> None:
+async def test_make_image_adds_the_tracing_packages_on_request(stack: Stack) -> None:
     del stack  # as above
     image = f"{NAME}-traced"
     try:

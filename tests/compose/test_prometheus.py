@@ -70,7 +70,7 @@ def with_alertmanager(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def test_each_alert_fires_when_it_should_and_not_in_the_case_most_like_it(
+async def test_each_alert_fires_and_stays_silent_in_the_most_similar_case(
     stack: Stack, with_alertmanager: Path
 ) -> None:
     del stack  # it has looked for Docker
@@ -89,7 +89,7 @@ async def test_each_alert_fires_when_it_should_and_not_in_the_case_most_like_it(
     assert "SUCCESS" in await docker(*promtool, "test", "rules", f"{RULES}/rules_test.yml")
 
 
-async def test_every_instance_is_scraped_and_every_query_of_the_dashboard_is_answered(
+async def test_every_instance_is_scraped_and_every_query_has_data(
     stack: Stack, broker: Broker, prometheus: Prometheus
 ) -> None:
     await stack.scale(2)

@@ -25,7 +25,7 @@ async def probe(container: str) -> str:
     return await docker("exec", container, "sh", "-c", "python -P -m consumer.observe.healthcheck || true")
 
 
-async def test_digits_archives_and_damaged_files_sent_from_the_host_come_back_as_expected(broker: Broker) -> None:
+async def test_files_sent_from_the_host_are_answered_as_expected(broker: Broker) -> None:
     sent = await run(broker, "send", *map(str, SENT), "--wait", "--json")
     results = {result["item"]["name"]: outcome(result) for result in sent.lines}
     assert len(results) == 40 + 20 + 3
@@ -71,7 +71,7 @@ async def test_instances_are_killed_under_load(stack: Stack, broker: Broker) -> 
     await stack.shared_as(8)
 
 
-async def test_another_image_takes_over_under_load_and_the_first_one_comes_back(
+async def test_an_update_and_a_rollback_under_load_answer_all_requests(
     stack: Stack, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = f"{NAME}:next"

@@ -19,7 +19,7 @@ POISON = {"PYTHONPATH": poison.PYTHONPATH}
 PATIENT = POISON | {"DIGITS_ITEM_TIMEOUT_S": "600"}
 
 
-async def test_poison_in_a_zip_of_500_is_one_dead_letter_while_others_go_on(broker: Broker) -> None:
+async def test_a_harmful_entry_in_a_zip_of_500_is_one_dead_letter(broker: Broker) -> None:
     guilty = [poisoned("segfault"), poisoned("busy")]
     digits = drawn_digits(500)
     archives = [zipped([(f"{i}.png", bad if i == 250 else digit) for i, digit in enumerate(digits)]) for bad in guilty]
@@ -58,7 +58,7 @@ async def test_while_an_image_in_a_zip_hangs_other_partitions_are_answered(broke
         assert (await broker.committed_offsets())[0] is None, "it still hangs"
 
 
-async def test_a_second_signal_ends_the_service_at_once_and_its_workers_with_it(broker: Broker, tmp_path: Path) -> None:
+async def test_a_second_signal_ends_the_service_and_its_workers_at_once(broker: Broker, tmp_path: Path) -> None:
     await broker.send([poisoned("busy", tmp_path)], partition=0)
     async with running_service(broker, PATIENT | {"DIGITS_DRAIN_S": "600"}) as service:
         await eventually(lambda: poisoned_workers(tmp_path))
@@ -72,7 +72,7 @@ async def test_a_second_signal_ends_the_service_at_once_and_its_workers_with_it(
     assert await broker.results() == []
 
 
-async def test_a_drain_ends_at_its_deadline_and_what_is_left_is_the_next_owners(broker: Broker, tmp_path: Path) -> None:
+async def test_a_drain_ends_at_its_deadline_and_the_next_owner_continues(broker: Broker, tmp_path: Path) -> None:
     (stuck,) = await broker.send([poisoned("wait", tmp_path)], partition=0)
     async with running_service(broker, PATIENT | {"DIGITS_DRAIN_S": "1"}) as service:
         await eventually(lambda: poisoned_workers(tmp_path))

@@ -67,7 +67,7 @@ async def test_a_transaction_that_times_out_while_its_service_is_frozen_is_repea
     await audited(broker, requests)
 
 
-async def test_a_partition_whose_transactional_id_somebody_else_takes_is_taken_back(broker: Broker) -> None:
+async def test_a_partition_whose_transactional_id_is_taken_over_is_taken_back(broker: Broker) -> None:
     async with running_service(broker) as service:
         await broker.send(drawn_digits(80))
         await broker.everything_answered()
@@ -114,7 +114,7 @@ async def forgotten(broker: Broker) -> None:
         await eventually(tombstones)
 
 
-async def test_asked_to_end_while_no_broker_answers_it_ends_with_code_0_and_loses_nothing(forgetful: Cluster) -> None:
+async def test_on_sigterm_without_a_broker_it_exits_with_0_and_loses_nothing(forgetful: Cluster) -> None:
     async with fresh_topics(forgetful) as broker:
         async with running_service(broker, HASTY) as service:
             await broker.send(drawn_digits(2_000))

@@ -135,7 +135,7 @@ async def scene(cluster: Cluster) -> AsyncIterator[Scene]:
 
 
 @pytest.mark.parametrize("point", AT_DEATH, ids=str)
-async def test_an_owner_that_dies_leaves_nothing_lost_and_nothing_twice(cluster: Cluster, point: Point) -> None:
+async def test_no_result_is_lost_or_doubled_when_an_owner_dies(cluster: Cluster, point: Point) -> None:
     async with scene(cluster) as scene_, starting_service(scene_.broker, ONE_WORKER | dying_at(point)) as dying:
         assert await dying.wait(deadline_s=START_DEADLINE_S) == -signal.SIGKILL
         assert is_at(point, dying)
@@ -151,9 +151,7 @@ async def test_an_owner_that_dies_leaves_nothing_lost_and_nothing_twice(cluster:
 
 
 @pytest.mark.parametrize("point", [Point.POSITIONED, Point.SENT, Point.READY_TO_COMMIT], ids=str)
-async def test_an_owner_that_stops_and_wakes_after_a_takeover_adds_nothing_and_then_serves_again(
-    cluster: Cluster, point: Point
-) -> None:
+async def test_an_owner_that_wakes_after_a_takeover_adds_nothing_and_rejoins(cluster: Cluster, point: Point) -> None:
     async with scene(cluster) as scene_, starting_service(scene_.broker, ONE_WORKER | stopping_at(point)) as zombie:
         await eventually(lambda: is_at(point, zombie), deadline_s=START_DEADLINE_S)
         assert await scene_.moment() == AT_DEATH[point]
@@ -176,7 +174,7 @@ async def test_an_owner_that_stops_and_wakes_after_a_takeover_adds_nothing_and_t
 
 
 @pytest.mark.parametrize("point", [Point.ASSIGNED, Point.POSITIONED], ids=str)
-async def test_an_owner_that_stops_past_its_session_asks_the_group_before_it_fences_or_begins_anything(
+async def test_an_owner_that_stops_past_its_session_asks_the_group_before_fencing(
     cluster: Cluster, point: Point
 ) -> None:
     async with (

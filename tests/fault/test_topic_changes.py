@@ -38,7 +38,7 @@ async def grown(broker: Broker, topic: str, partitions: int) -> None:
     await broker.admin.create_partitions({topic: NewPartitions(partitions)})
 
 
-async def test_a_requests_topic_that_is_deleted_and_created_anew_is_answered_from_its_start(small: Broker) -> None:
+async def test_a_recreated_requests_topic_is_answered_from_its_start(small: Broker) -> None:
     async with running_service(small) as service:
         old = await small.send(drawn_digits(20))
         await small.everything_answered()
@@ -54,7 +54,7 @@ async def test_a_requests_topic_that_is_deleted_and_created_anew_is_answered_fro
     assert sorted(position(result) for result in await small.results()) == sorted(old + sent)
 
 
-async def test_results_wait_for_a_predictions_topic_that_is_deleted_until_it_is_created_anew(small: Broker) -> None:
+async def test_results_wait_until_a_deleted_predictions_topic_is_recreated(small: Broker) -> None:
     async with running_service(small) as service:
         await small.send(drawn_digits(4))
         await small.everything_answered()
@@ -71,7 +71,7 @@ async def test_results_wait_for_a_predictions_topic_that_is_deleted_until_it_is_
     assert [position(result) for result in await small.results()] == sorted(sent)
 
 
-async def test_partitions_that_are_added_while_it_runs_are_answered_in_those_of_the_same_number(small: Broker) -> None:
+async def test_partitions_added_while_it_runs_are_answered(small: Broker) -> None:
     async with running_service(small) as service:
         await small.send(drawn_digits(20))
         for topic in (small.topics.predictions, small.topics.dead_letter, small.topics.requests):

@@ -92,7 +92,7 @@ async def test_an_image_that_hangs_its_worker_fails_alone_after_one_timeout(pool
 
 
 @pytest.mark.parametrize(("effect", "code"), [("late segfault", "worker-crashed"), ("late busy", "worker-timeout")])
-async def test_an_image_that_does_harm_while_many_are_classified_at_once_fails_alone(
+async def test_an_image_that_does_harm_when_classified_in_a_group_fails_alone(
     pool: RunningPool, effect: str, code: str
 ) -> None:
     guilty = poisoned(effect)
@@ -107,7 +107,7 @@ async def test_an_image_that_does_harm_while_many_are_classified_at_once_fails_a
 
 
 @pytest.mark.parametrize(("effect", "code"), [("memory", "out-of-memory"), ("internal", "internal-error")])
-async def test_an_image_that_takes_too_much_memory_or_breaks_its_decoder_costs_no_worker(
+async def test_an_image_that_exceeds_memory_or_breaks_its_decoder_ends_no_worker(
     pool: RunningPool, effect: str, code: str
 ) -> None:
     before = pool.restarts
@@ -141,7 +141,7 @@ async def test_a_hang_in_a_zip_of_500_delays_the_others_by_one_timeout(pool: Run
     assert (letter.index, letter.code, letter.data) == (250, "worker-timeout", guilty)
 
 
-async def test_a_worker_killed_from_outside_in_the_middle_costs_no_item(pool: RunningPool, tmp_path: Path) -> None:
+async def test_a_worker_killed_from_outside_fails_no_item(pool: RunningPool, tmp_path: Path) -> None:
     classifying = asyncio.create_task(pool.results([*DIGITS[:5], poisoned("wait", tmp_path), *DIGITS[5:]]))
     (pid,) = await eventually(lambda: poisoned_workers(tmp_path))
     os.kill(pid, signal.SIGKILL)
@@ -168,7 +168,7 @@ async def test_while_one_worker_hangs_the_other_answers(pool: RunningPool) -> No
     assert codes(await hanging) == {0: "worker-timeout"}
 
 
-async def test_a_batch_that_takes_longer_than_the_timeout_but_moves_is_left_alone(pool: RunningPool) -> None:
+async def test_a_slow_batch_that_makes_progress_is_not_killed(pool: RunningPool) -> None:
     before, items = pool.restarts, int(1.5 * TIMEOUT_S / poison.SLOW_S) + 1
     seen_s = {pool.workers.moved_at_s(0)}
     classifying = asyncio.create_task(pool.results([zipped([(f"{i}", poisoned("slow")) for i in range(items)])]))
@@ -197,7 +197,7 @@ def be_damaged(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [become_another_model, be_damaged])
-async def test_whatever_becomes_of_the_models_files_every_worker_serves_the_model_of_the_start(
+async def test_workers_keep_the_model_of_the_start_when_its_files_change(
     model: Path, change: Callable[[Path], None]
 ) -> None:
     async with running_pool(model=model) as pool:
@@ -208,7 +208,7 @@ async def test_whatever_becomes_of_the_models_files_every_worker_serves_the_mode
         assert {result.model for result in [*before, *after]} == {before[0].model}
 
 
-async def test_a_model_that_reads_differently_from_when_it_was_saved_is_a_wrong_setting(model: Path) -> None:
+async def test_a_model_that_misreads_its_stored_digits_is_a_wrong_setting(model: Path) -> None:
     with np.load(model / ARRAYS) as file:
         arrays = {name: file[name] for name in file.files}
     np.savez(model / ARRAYS, **arrays | {"weights": arrays["weights"] * np.float16(1.1)})
@@ -223,7 +223,7 @@ async def test_a_model_that_reads_differently_from_when_it_was_saved_is_a_wrong_
     assert str(wrong).startswith(f"DIGITS_MODEL='{model}': {model / ARRAYS}: the canary digits come out differently")
 
 
-async def test_what_lies_in_the_current_directory_is_not_imported(
+async def test_workers_import_nothing_from_the_current_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_shadowing_packages(tmp_path)

@@ -62,7 +62,7 @@ async def test_one_connection_stalls_and_the_others_do_not_notice() -> None:
             writer.close()
 
 
-async def test_who_comes_through_a_relay_stays_behind_it() -> None:
+async def test_a_client_that_connects_through_a_relay_keeps_using_it() -> None:
     [relay_port] = free_ports(1)
     with running_broker(relays=[relay_port]) as cluster:
         async with fresh_topics(cluster) as broker, relaying(relay_port, cluster.nodes[0].relayed_port) as relay:

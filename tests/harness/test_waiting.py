@@ -9,17 +9,17 @@ import pytest
 from tests.harness.waiting import eventually
 
 
-async def test_it_returns_what_satisfied() -> None:
+async def test_it_returns_the_value_that_satisfies() -> None:
     numbers = itertools.count()
     assert await eventually(lambda: next(numbers), lambda number: number > 2) == 3
 
 
-async def test_at_the_deadline_it_tells_the_last_thing_seen() -> None:
+async def test_at_the_deadline_it_fails_with_the_last_value_seen() -> None:
     with pytest.raises(AssertionError, match=r"not within 0 s; last seen: \{'lag': 7\}"):
         await eventually(lambda: {"lag": 7}, lambda seen: seen["lag"] == 0, deadline_s=0)
 
 
-async def test_a_refused_connection_is_not_yet_but_other_errors_are_the_tests_own() -> None:
+async def test_a_refused_connection_is_tried_again_and_other_errors_are_raised() -> None:
     answers = iter([ConnectionRefusedError(), None, KeyError("a bug in the test")])
 
     async def look() -> bool:

@@ -53,7 +53,7 @@ def record(key: bytes | None, received: list[tuple[str, bytes | None]], timestam
     st.text(st.characters(codec="utf-8")),
 )
 @settings(deadline=None)
-def test_result_and_dead_letter_read_back(
+def test_a_result_and_a_dead_letter_are_read_back_unchanged(
     key: bytes | None, received: list[tuple[str, bytes | None]], timestamp_ms: int, name: str | None, message: str
 ) -> None:
     request = from_record(record(key, received, timestamp_ms), EchoSettings(), Limits())
@@ -85,7 +85,7 @@ def test_result_and_dead_letter_read_back(
 
 @given(HEADERS, KEYS)
 @settings(deadline=None)
-def test_a_dead_letter_that_does_not_fit_goes_without_what_came_with_it(
+def test_a_dead_letter_that_does_not_fit_leaves_out_key_and_headers(
     received: list[tuple[str, bytes | None]], key: bytes | None
 ) -> None:
     request = from_record(record(key, received, 0), EchoSettings(), Limits())

@@ -73,13 +73,13 @@ def read(payload: bytes) -> None:
 
 @settings(deadline=None)
 @given(st.binary(max_size=300))
-def test_any_bytes(payload: bytes) -> None:
+def test_any_bytes_are_decoded_or_refused(payload: bytes) -> None:
     read(payload)
 
 
 @settings(deadline=None)
 @given(st.sampled_from(MAGICS), st.binary(max_size=300))
-def test_any_bytes_behind_a_magic_number(magic: bytes, rest: bytes) -> None:
+def test_any_bytes_after_a_magic_number_are_decoded_or_refused(magic: bytes, rest: bytes) -> None:
     read(magic + rest)
 
 
@@ -88,7 +88,7 @@ def test_any_bytes_behind_a_magic_number(magic: bytes, rest: bytes) -> None:
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),
 )
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_a_valid_file_with_some_bytes_changed(sample: bytes, changes: list[tuple[float, int]]) -> None:
+def test_a_valid_file_with_changed_bytes_is_decoded_or_refused(sample: bytes, changes: list[tuple[float, int]]) -> None:
     changed = bytearray(sample)
     for place, value in changes:
         changed[int(place * len(changed))] = value
@@ -97,7 +97,9 @@ def test_a_valid_file_with_some_bytes_changed(sample: bytes, changes: list[tuple
 
 @given(st.sampled_from(SAMPLES), st.floats(0, 1), st.floats(0, 1), st.binary(max_size=20))
 @settings(max_examples=200, deadline=None)
-def test_a_valid_file_with_a_piece_replaced(sample: bytes, start: float, end: float, piece: bytes) -> None:
+def test_a_valid_file_with_a_replaced_piece_is_decoded_or_refused(
+    sample: bytes, start: float, end: float, piece: bytes
+) -> None:
     low, high = sorted((int(start * len(sample)), int(end * len(sample))))
     read(sample[:low] + piece + sample[high:])
 
@@ -122,6 +124,6 @@ def test_any_pixels_give_a_digit_and_finite_evidence(
 
 
 @pytest.mark.parametrize("shape", [(8, 12_000), (12_000, 8), (8, 257), (129, 8), (300, 2_000, 3), (8, 5_000, 4)])
-def test_long_thin_pictures_are_no_trouble(shape: tuple[int, ...]) -> None:
+def test_long_thin_pictures_are_classified(shape: tuple[int, ...]) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
     assert np.isfinite(normalise([Picture(pixels), Picture(np.zeros(shape, np.uint8))]).evidence).all()

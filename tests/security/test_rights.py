@@ -95,7 +95,7 @@ async def test_all_that_is_missing_is_named_at_once_and_the_exit_code_is_1(secur
 
 @EVERY
 @pytest.mark.parametrize("user", ["password"], indirect=True)
-async def test_with_these_rights_it_works_until_one_is_withdrawn_which_ends_it_with_nothing_half_done(
+async def test_it_works_with_the_documented_rights_and_stops_without_one(
     secure_broker: Broker, secure_cluster: Cluster, user: User, missing: Right
 ) -> None:
     await rights_but(secure_broker, user, SERVICE)
@@ -145,7 +145,7 @@ async def answered(secure_broker: Broker) -> Broker:
 
 
 @pytest.mark.parametrize("may_read", [True, False])
-async def test_results_are_read_only_where_the_group_has_no_offset_and_a_missing_right_is_named(
+async def test_the_right_to_read_results_is_needed_only_without_an_offset(
     secure_broker: Broker, user: User, *, may_read: bool
 ) -> None:
     await secure_broker.send(drawn_digits(3), partition=0)
@@ -210,7 +210,7 @@ async def test_each_command_of_the_producer_works_with_its_rights_and_names_what
 
 
 @pytest.mark.parametrize("sees_settings", [True, False])
-async def test_send_refuses_a_large_file_before_it_sends_anything_where_it_may_read_the_limit(
+async def test_send_refuses_a_large_file_first_where_it_may_read_the_limit(
     secure_broker: Broker, user: User, tmp_path: Path, *, sees_settings: bool
 ) -> None:
     (tmp_path / "a.png").write_bytes(drawn_digits(1)[0])

@@ -42,7 +42,7 @@ async def reached(kafka: KafkaSettings) -> AsyncIterator[tuple[AdminClient, dict
     """Keep trying until a broker tells all topics with their partitions, or the time is over.
 
     A client that has started has met one broker, and may well ask another one, which is down.
-    Forced by test_a_broker_that_is_down_at_the_start_does_not_keep_it_from_starting.
+    Forced by test_it_starts_although_one_of_the_brokers_is_down.
     """
     servers = kafka.bootstrap_servers
     clock = asyncio.get_running_loop().time

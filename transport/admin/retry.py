@@ -19,7 +19,7 @@ PAUSE_S: Final = 0.5
 async def ask(question: Callable[[], Awaitable[Answer]]) -> Answer:
     """Return the first answer.
 
-    Forced by test_a_broker_that_is_down_at_the_start_does_not_keep_it_from_starting.
+    Forced by test_it_starts_although_one_of_the_brokers_is_down.
 
     Raises
     ------
