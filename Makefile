@@ -4,7 +4,7 @@ SHOWN := python3 requirements/shown.py
 INSTALL = $(SHOWN) 'pip installs $(or $(1),$<)' $(PYTHON) -m pip install --quiet --disable-pip-version-check
 COMPOSE = REVISION=$$(git describe --always --dirty) docker compose
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-compose lint image up down bench fuzz chaos train card audit-dependencies pins clean
+.PHONY: help demo test test-slow test-compose lint docs image up down bench fuzz chaos train card audit-dependencies pins clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -30,6 +30,10 @@ lint: .venv/.test  ## Check style, types and the direction of imports
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+
+docs: .venv/.run .venv/.docs  ## Build the documentation site in .digitstream/site; a warning is an error
+	@$(PYTHON) -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs/site --doctree-dir .digitstream/doctrees . .digitstream/site
+	@echo 'open .digitstream/site/index.html'
 
 image:  ## Build the container image `digitstream`
 	@$(COMPOSE) build $(ARGS)
@@ -58,7 +62,7 @@ card: .venv/.bench  ## Evaluate the shipped model and write its card (needs MNIS
 audit-dependencies: .venv/.audit  ## Look for known vulnerabilities of the pinned dependencies (asks PyPI)
 	@.venv/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/run.txt -r requirements/otel.txt -r requirements/msk-iam.txt
 
-pins:  ## Pin the dependencies anew (needs uv)
+pins:  ## Pin the dependencies again (needs uv)
 	@requirements/compile
 
 clean:  ## Remove what the targets made

@@ -15,6 +15,7 @@ PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md", *so
 FOLDERS = sorted(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith("."))
 WITH_FOLDER = re.compile(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/(?:[\w.-]+/)*[\w.-]*\w")
 ALONE = re.compile(r"[\w-]+\.(?:md|py|ya?ml)")
+REFERENCE = sorted((ROOT / "docs/reference").glob("*.rst"))
 PLACES = [ROOT.glob("*"), *((ROOT / folder).rglob("*") for folder in FOLDERS)]
 NAMES = {path.name for place in PLACES for path in place if ALONE.fullmatch(path.name)}
 MADE_BY_READERS = {"models/NAME-VERSION", "models/mine"}
@@ -59,3 +60,11 @@ def test_the_promises_about_delivery_name_their_tests() -> None:
 def test_the_architecture_lists_every_folder_and_module() -> None:
     _, kept, _ = modules.split(modules.PAGE.read_text(encoding="utf-8"))
     assert kept.strip() == modules.table().strip(), "run `python -m tests.harness.modules`"
+
+
+@pytest.mark.parametrize("page", REFERENCE, ids=lambda page: page.name)
+def test_every_module_of_the_reference_exists(page: Path) -> None:
+    named = re.findall(r"^\.\. automodule:: (\S+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert named
+    for module in named:
+        assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
