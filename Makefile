@@ -4,7 +4,7 @@ SHOWN := python3 requirements/shown.py
 INSTALL = $(SHOWN) 'pip installs $(or $(1),$<)' $(PYTHON) -m pip install --quiet --disable-pip-version-check
 COMPOSE = REVISION=$$(git describe --always --dirty) docker compose
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-compose lint docs image up down bench fuzz chaos train card audit-dependencies pins clean
+.PHONY: help demo test test-slow test-compose lint words docs image up down bench fuzz chaos train card audit-dependencies pins clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -30,6 +30,9 @@ lint: .venv/.test  ## Check style, types and the direction of imports
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+
+words: .venv/.test  ## List misspellings, and words that have a plainer one (ARGS="PATH …")
+	@.venv/bin/codespell $(ARGS)
 
 docs: .venv/.run .venv/.docs  ## Build the documentation site in .digitstream/site; a warning is an error
 	@$(PYTHON) -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs/site --doctree-dir .digitstream/doctrees . .digitstream/site
