@@ -1,1 +1,1 @@
-"""The sending side: puts images on the requests topic, follows the results, looks after what failed."""
+"""The sending side: sends images, follows their results, and handles what failed."""

@@ -1,4 +1,4 @@
-"""``digit-producer``, and the same as ``python -m producer``."""
+"""``digit-producer``, also as ``python -m producer``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import signal
 
 
 def main() -> None:
-    """Import the command line and run it: Ctrl-C ends the program without a traceback from its first moment."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # also where it was ignored, as in the background of a script
+    """Import the command line and run it; Ctrl-C ends the program without a traceback, also during the imports."""
+    # Also where SIGINT is ignored, as in the background of a script.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     from producer.cli import app  # noqa: PLC0415  # the signal comes first
 
     signal.signal(signal.SIGINT, signal.default_int_handler)

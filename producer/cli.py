@@ -1,4 +1,4 @@
-"""The command line of `digit-producer`: its commands, its settings, its exit codes."""
+"""The command line of `digit-producer`: its commands, with the settings and exit codes in the help."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from producer.commands import audit, create_topics, dead_letters, replay, schema, send, status, watch
-from producer.commands.shared import refuse
+from producer.commands.shared import exit_with_settings_error
 from producer.errors import Exit
 from release.option import version_option
 from transport.settings.cli_options import with_kafka_options
@@ -29,7 +29,7 @@ EPILOG = "\n".join(
 
 app = typer.Typer(
     name="digit-producer",
-    help="Sends images of digits to the service, follows its results, looks after what failed.",
+    help="Sends images of digits to the service, follows its results, and shows and replays what failed.",
     epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -43,21 +43,21 @@ for command, examples in (
     (replay.replay, replay.EXAMPLES),
     (audit.audit, audit.EXAMPLES),
 ):
-    app.command(epilog=examples)(with_kafka_options(command, refuse))
-app.command(epilog=schema.EXAMPLES)(schema.schema)  # talks to nobody
+    app.command(epilog=examples)(with_kafka_options(command, exit_with_settings_error))
+app.command(epilog=schema.EXAMPLES)(schema.schema)  # it does not connect to Kafka
 
 
 @app.callback()
 def common(
     *,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the Kafka client logs, too.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show also what the Kafka client logs.")] = False,
     version: Annotated[bool, version_option("digit-producer")] = False,
 ) -> None:
-    """Decide what becomes of the Kafka client's log.
+    """Show or hide the log of the Kafka client.
 
     Without this, Python would print its warnings between the lines of a command.
     """
-    del version  # it has ended the program
+    del version  # its callback has ended the program already
     logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL)
 
 

@@ -1,7 +1,7 @@
-"""How a command ends: its exit codes, and the errors that carry them.
+"""The exit codes of `digit-producer`, and the errors that carry them.
 
-An error's message is one line for a person (settings: one line each). It may contain names from
-files or topics, so whoever prints it cleans it.
+An error's message is one line for a person; for settings it is one line for each of them. It may contain names from
+files or topics, so the code that prints it escapes what is not printable.
 """
 
 from __future__ import annotations
@@ -22,21 +22,24 @@ class Exit(IntEnum):
         member.meaning = meaning
         return member
 
-    OK = 0, "All is done. With send --wait: every image was recognised."
-    NOT_ALL_WELL = 1, "An image is unsure or failed; audit found a fault or nothing; create-topics --check a misfit."
-    USAGE = 2, "A wrong option, path or setting; nothing was sent."
-    KAFKA = 3, "Kafka is out of reach, lacks a topic, refuses, or does not answer."
-    UNANSWERED = 4, "Sent, but results were missing when the time was up."
-    INTERRUPTED = 130, "Stopped by Ctrl-C (watch and status --watch end with 0)."
+    OK = 0, "Everything is done. With send --wait: every image was recognised."
+    NOT_ALL_WELL = (
+        1,
+        "An image is unsure or failed; audit found a fault or nothing to prove; create-topics --check found a misfit.",
+    )
+    USAGE = 2, "An option, a path or a setting is wrong; nothing was sent."
+    KAFKA = 3, "Kafka cannot be reached, lacks a topic, refuses a request, or does not answer."
+    UNANSWERED = 4, "All was sent, but results were missing when the time was over."
+    INTERRUPTED = 130, "Ctrl-C stopped the command (watch and status --refresh end with 0)."
 
 
-class ProducerError(Exception):
-    """A command cannot go on."""
+class CommandError(Exception):
+    """A command cannot continue."""
 
     exit_code: ClassVar[Exit]
 
 
-class UsageProblem(ProducerError):  # noqa: N818  # it may be the caller's, a file's, the environment's
-    """What was asked for makes no sense here."""
+class UsageError(CommandError):
+    """An option, a path or a file cannot be used."""
 
     exit_code = Exit.USAGE

@@ -1,4 +1,4 @@
-"""How far the group has got in each partition of the requests, who works on it, and how fast."""
+"""The progress of the group in each partition of the requests: its lag, its member, and the rates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
-from producer.display import complain
+from producer.display import print_message
 from transport.admin.cluster import Group, Member, look_around
 from transport.clients import open_reader, within
 from transport.reading.log_reader import Span
@@ -17,35 +17,36 @@ from transport.settings.kafka import ClientSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One look at the group and its partitions."""
+class Snapshot:
+    """The group, its committed offsets and the logs, at one moment."""
 
     group: Group
     logs: dict[TopicPartition, Span]
-    """All that is written, transactions included that are still open."""
+    """Up to the last record written, also in transactions that are still open."""
     committed: dict[TopicPartition, int]
     at_s: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A partition of the requests."""
+class PartitionProgress:
+    """The progress of the group in one partition of the requests."""
 
     partition: int
     log_start: int
     committed: int | None
-    """Where the group goes on; None if it has committed nothing here, or nothing that Kafka still keeps."""
+    """The committed offset; None if the group has none in this partition."""
     end: int
     lag: int
-    """Offsets that the group has not passed: from the committed one, or without one from the log's start."""
+    """Offsets from the committed one to the end; without a committed one, from the log's start."""
     owner: Member | None
     written_per_s: float
-    """Offsets, markers of transactions included. So is `answered_per_s`."""
+    """Offsets written per second, including the markers of transactions."""
     answered_per_s: float
+    """Offsets committed per second, including the markers of transactions."""
 
 
-def rows(now: Look, before: Look) -> list[Row]:
-    """Lay out a look by partition; rates are the differences to the look before."""
+def partition_progress(now: Snapshot, before: Snapshot) -> list[PartitionProgress]:
+    """Compute the progress by partition; rates are the differences between the two snapshots, per second."""
     seconds = now.at_s - before.at_s
     found = []
     for partition, log in sorted(now.logs.items()):
@@ -53,7 +54,7 @@ def rows(now: Look, before: Look) -> list[Row]:
         passed = max(committed or 0, log.start)
         passed_before = max(before.committed.get(partition, 0), before.logs[partition].start)
         found.append(
-            Row(
+            PartitionProgress(
                 partition.partition,
                 log.start,
                 committed,
@@ -61,7 +62,7 @@ def rows(now: Look, before: Look) -> list[Row]:
                 max(0, log.end - passed),
                 now.group.owner(partition),
                 max(0, log.end - before.logs[partition].end) / seconds,
-                # Retention that takes unanswered requests is no work of the group.
+                # Where the group has committed nothing, only retention has moved the log's start: that answers nothing.
                 max(0, passed - passed_before) / seconds if committed is not None else 0.0,
             )
         )
@@ -69,26 +70,27 @@ def rows(now: Look, before: Look) -> list[Row]:
 
 
 @contextlib.asynccontextmanager
-async def looking(settings: ClientSettings) -> AsyncIterator[Callable[[], Awaitable[Look]]]:
-    """Connect, and give what takes a look each time that it is called.
+async def open_snapshots(settings: ClientSettings) -> AsyncIterator[Callable[[], Awaitable[Snapshot]]]:
+    """Connect, and yield a function that takes a snapshot each time it is called.
 
     Raises
     ------
     KafkaRequestError
-        Kafka cannot be reached, or there is no topic of requests.
+        Kafka cannot be reached, or there is no requests topic.
     """
     kafka = settings.kafka
     async with (
-        look_around(kafka, complain) as cluster,
+        look_around(kafka, print_message) as cluster,
         open_reader(kafka, isolation_level="read_uncommitted") as reader,
     ):
         requests = cluster.partitions(settings.topics, "requests")
 
-        async def look() -> Look:
-            committed = await cluster.committed(kafka.group_id)  # first: no committed offset is then behind an end
+        async def take() -> Snapshot:
+            # First the committed offsets, then the ends: so no committed offset is past an end.
+            committed = await cluster.committed(kafka.group_id)
             async with within("find where the requests begin and end"):
                 starts, ends = await reader.beginning_offsets(requests), await reader.end_offsets(requests)
             logs = {partition: Span(starts[partition], ends[partition]) for partition in requests}
-            return Look(await cluster.group(kafka.group_id), logs, committed)
+            return Snapshot(await cluster.group(kafka.group_id), logs, committed)
 
-        yield look
+        yield take

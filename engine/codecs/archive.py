@@ -21,6 +21,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from engine.codecs.formats import ZIP_END_MAGIC, ZIP_LOCAL_MAGIC
 from engine.errors import (
     ArchiveOverlaps,
     ArchiveTooLarge,
@@ -33,9 +34,6 @@ from engine.errors import (
     UnknownCompression,
 )
 from engine.limits import Limits
-
-LOCAL_MAGIC = b"PK\x03\x04"
-END_MAGIC = b"PK\x05\x06"
 
 _ENTRY_MAGIC = b"PK\x01\x02"
 _END64_MAGIC = b"PK\x06\x06"
@@ -136,7 +134,7 @@ def inflate(payload: bytes, entry: Entry, limits: Limits) -> bytes:
 
 
 def _end_at(payload: bytes) -> int:
-    return payload.rfind(END_MAGIC, max(0, len(payload) - _END.size - _COMMENT_MAX_BYTES))
+    return payload.rfind(ZIP_END_MAGIC, max(0, len(payload) - _END.size - _COMMENT_MAX_BYTES))
 
 
 def _directory_place(payload: bytes, end_at: int) -> tuple[int, int, int]:
@@ -206,7 +204,7 @@ def _refuse_overlaps(payload: bytes, entries: list[Entry], directory_at: int, di
 def _data_at(payload: bytes, entry: Entry) -> int:
     """Find an entry's packed bytes behind its local header, or give that header's own place if it is none."""
     at = entry.header_at
-    if at + _LOCAL.size > len(payload) or payload[at : at + 4] != LOCAL_MAGIC:
+    if at + _LOCAL.size > len(payload) or payload[at : at + 4] != ZIP_LOCAL_MAGIC:
         return at
     *_, name_len, extra_len = _LOCAL.unpack_from(payload, at)
     return int(at + _LOCAL.size + name_len + extra_len)

@@ -1,10 +1,13 @@
-"""Which image format bytes are, by their first bytes alone."""
+"""The formats of payloads: which one some bytes have, by their first bytes alone, and its media type and extension."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Literal
 
 Format = Literal["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]
+PayloadFormat = Literal[Format, "ZIP"]
 
 _MAGICS: tuple[tuple[bytes, Format], ...] = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -16,12 +19,51 @@ _MAGICS: tuple[tuple[bytes, Format], ...] = (
     (b"MM\x00*", "TIFF"),
 )
 
+ZIP_LOCAL_MAGIC: Final = b"PK\x03\x04"
+"""Begins the local header of an archive's entry, and so most archives."""
+ZIP_END_MAGIC: Final = b"PK\x05\x06"
+"""Begins the end record of an archive's directory, and so an archive without entries."""
+
+MEDIA_TYPES: Final[Mapping[PayloadFormat, str]] = MappingProxyType(
+    {
+        "PNG": "image/png",
+        "JPEG": "image/jpeg",
+        "GIF": "image/gif",
+        "BMP": "image/bmp",
+        "TIFF": "image/tiff",
+        "WEBP": "image/webp",
+        "ZIP": "application/zip",
+    }
+)
+EXTENSIONS: Final[Mapping[PayloadFormat, str]] = MappingProxyType(
+    {
+        "PNG": ".png",
+        "JPEG": ".jpg",
+        "GIF": ".gif",
+        "BMP": ".bmp",
+        "TIFF": ".tiff",
+        "WEBP": ".webp",
+        "ZIP": ".zip",
+    }
+)
+"""File name extensions, with the dot."""
+
 
 def image_format(data: bytes) -> Format | None:
-    """Name the format, or None if it is none that is accepted."""
+    """Return the image format; None if it is none that the service accepts."""
     for magic, name in _MAGICS:
         if data.startswith(magic):
             return name
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "WEBP"
     return None
+
+
+def payload_format(data: bytes) -> PayloadFormat | None:
+    """Return the image format, or ``ZIP`` for bytes that begin like a zip archive; None for anything else.
+
+    The service also accepts archives with other bytes before the first entry; this function does not look for them.
+    """
+    if data.startswith((ZIP_LOCAL_MAGIC, ZIP_END_MAGIC)):
+        return "ZIP"
+    return image_format(data)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.codecs import archive
-from engine.codecs.formats import image_format
+from engine.codecs.formats import ZIP_END_MAGIC, ZIP_LOCAL_MAGIC, image_format
 from engine.errors import (
     EmptyArchive,
     EmptyRecord,
@@ -108,7 +108,7 @@ class Payload:
 
 def is_archive(payload: bytes) -> bool:
     """Tell whether bytes that are no image are a zip archive, perhaps with foreign bytes before it."""
-    return payload.startswith((archive.LOCAL_MAGIC, archive.END_MAGIC)) or archive.has_end(payload)
+    return payload.startswith((ZIP_LOCAL_MAGIC, ZIP_END_MAGIC)) or archive.has_end(payload)
 
 
 def open_payload(payload: bytes, limits: Limits) -> Payload:

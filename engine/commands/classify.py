@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
 
 from engine.commands.console import EXIT_UNREAD, JsonOption, ModelOption, compiling_shown, unusable
 from engine.commands.files import STANDARD_INPUT, list_files, read_groups
-from engine.errors import in_utf8, printable
+from engine.errors import in_utf8
 from engine.limits import Limits
 from engine.model.classifier import Classifier
 from engine.model.files import ModelError
 from engine.reader import Outcome, Reader
+from engine.terminal import print_table
 from models import default_model
 
 
@@ -38,7 +36,7 @@ def classify(
     if paths.count(STANDARD_INPUT) > 1:
         raise typer.BadParameter("standard input (-) can be read once only")
     limits = Limits()
-    table = Table(Column("image", overflow="fold"), "status", "digit", "confidence", "why")
+    rows = []
     all_recognised = True
     try:
         files = list_files(paths)
@@ -54,11 +52,11 @@ def classify(
                     if as_json:
                         typer.echo(json.dumps(result))  # in ASCII: a terminal may show it
                     else:
-                        table.add_row(*_row(result))
+                        rows.append(_row(result))
     except (OSError, ModelError) as error:
         raise unusable(error) from error
     if not as_json:
-        Console().print(table)
+        print_table(("image", "status", "digit", "confidence", "why"), rows)
     if not (files and all_recognised):
         raise typer.Exit(EXIT_UNREAD)
 
@@ -81,4 +79,4 @@ def _row(result: dict[str, Any]) -> list[str]:
     why = result["error"]["message"] if result["error"] else result["reason"] or ""
     confidence = "" if result["confidence"] is None else f"{result['confidence']:.4f}"
     digit = "" if result["digit"] is None else str(result["digit"])
-    return [escape(printable(result["name"])), result["status"], digit, confidence, escape(printable(why))]
+    return [result["name"], result["status"], digit, confidence, why]

@@ -10,12 +10,11 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from engine.commands.console import JsonOption, ModelOption, OverwriteOption, needs_training, progress_bars, unusable
 from engine.model.classifier import Classifier
 from engine.model.files import MANIFEST, ModelError
+from engine.terminal import print_table
 from models import default_model
 
 WORK = Path(".digitstream/training")
@@ -92,10 +91,8 @@ def benchmark(
     stages = figures.pop("us_per_image")
     for key, value in figures.items():
         typer.echo(f"{TITLES[key]:34}{value:,}")
-    table = Table("µs an image", *next(iter(stages.values())))
-    for name, costs in stages.items():
-        table.add_row(name, *(str(cost) for cost in costs.values()))
-    Console().print(table)
+    rows = [(name, *(str(cost) for cost in costs.values())) for name, costs in stages.items()]
+    print_table(("µs an image", *next(iter(stages.values()))), rows)
 
 
 def train(
@@ -233,15 +230,14 @@ def _print_figures(figures: dict[str, Any]) -> None:
     """Show the figures and the confusion matrix as tables."""
     from engine.training.report.measure import TITLES
 
-    console = Console()
-    table = Table("figure", "value", "95 % interval")
+    rows = []
     for key, title in TITLES.items():
         value, interval = figures[key], figures.get(f"{key}_interval")
         unit = " %" if "_pct" in key else ""
         shown = "none" if value is None else f"{value:,}{unit}"
-        table.add_row(title, shown, f"{interval[0]} to {interval[1]}{unit}" if interval else "")
-    console.print(table)
-    confusion = Table("shown \\ read", *(str(digit) for digit in range(10)))
-    for digit, row in enumerate(figures["confusion"]):
-        confusion.add_row(str(digit), *(str(count) if count else "" for count in row))
-    console.print(confusion)
+        rows.append((title, shown, f"{interval[0]} to {interval[1]}{unit}" if interval else ""))
+    print_table(("figure", "value", "95 % interval"), rows)
+    confusion = [
+        (str(digit), *(str(count) if count else "" for count in row)) for digit, row in enumerate(figures["confusion"])
+    ]
+    print_table(("shown \\ read", *(str(digit) for digit in range(10))), confusion)

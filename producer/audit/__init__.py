@@ -1,1 +1,1 @@
-"""The proof that every request has its results: once, in order."""
+"""The audit: it proves that every request has its results, each once and in order."""

@@ -1,7 +1,8 @@
-"""Merges the logs of requests, results and dead letters into ledgers, as they lie.
+"""Merges the logs of requests, results and dead letters into ledgers, in the order of the logs.
 
-Results lead: each draws in the requests up to its own, a failed one the dead letters up to its own. So no
-log runs ahead of the others, and what is in memory is a batch of each and what the ledgers hold open.
+The results lead. Before a result is added to its ledger, the requests up to its own are read; after a failed result,
+the dead letters up to its own. So no log is read far ahead of the others, and memory holds one batch of each log and
+what the ledgers hold open.
 """
 
 from __future__ import annotations
@@ -13,71 +14,72 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from contract import headers
 from contract.records import read_result, result_id
-from producer.audit.contradictions import Answered, Asked, Kept
-from producer.audit.ledger import ItemPlace, Ledger
+from producer.audit.consistency import AuditedDeadLetter, AuditedRequest, AuditedResult
+from producer.audit.ledger import ItemPosition, Ledger
 from producer.audit.report import Report
 from producer.audit.scope import Scope
-from producer.replay.dead_letters import Stranger, identify
+from producer.replay.dead_letter_topic import UnknownRecord, parse_record
 from transport.clients import start_at
 from transport.reading.log_reader import Cursor
 from transport.reading.record_batch import Unreadable
 
 
-class Merge:
-    """Reads a family of partitions to their ends. Owner: the auditing task.
+class Merger:
+    """Reads copartitions to their ends. Owner: the auditing task.
 
     Parameters
     ----------
     scope
         What is audited.
-    family
-        Partitions of requests, predictions and dead letters, see `Scope.families`.
+    copartitions
+        Partitions of requests, predictions and dead letters; see `Scope.copartitions`.
     readers
-        One for each of the three topics.
+        One consumer for each of the three topics.
     report
-        What is found goes there.
-    passed
-        Hears of records as they are read, how many.
+        Counts and faults are added to it.
+    on_read
+        Is called with the number of records each time some have been read.
     """
 
     def __init__(
         self,
         scope: Scope,
-        family: Sequence[Sequence[TopicPartition]],
+        copartitions: Sequence[Sequence[TopicPartition]],
         readers: Sequence[AIOKafkaConsumer],
         report: Report,
-        passed: Callable[[int], None],
+        on_read: Callable[[int], None],
     ) -> None:
         self._scope = scope
         self._report = report
-        self._requests, self._predictions, self._letters = family
+        self._requests, self._predictions, self._dead_letters = copartitions
         self._ledgers = {partition.partition: self._ledger(partition) for partition in self._requests}
-        self._streams: dict[TopicPartition, _Stream] = {}
+        self._logs: dict[TopicPartition, _PeekableLog] = {}
         self._begun: set[TopicPartition] = set()
-        """Partitions of results and dead letters of which the first one has come."""
+        """Partitions of results and dead letters whose first record has been read."""
         self.answered_without_offset: set[TopicPartition] = set()
-        """Partitions of requests where the group had committed nothing, and yet there are results."""
-        for reader, partitions in zip(readers, family, strict=True):
+        """Partitions of requests that have results, although the group has committed no offset there."""
+        for reader, partitions in zip(readers, copartitions, strict=True):
             start_at(reader, {each: scope.logs[each].start for each in partitions})
             for each in partitions:
-                self._streams[each] = _Stream(Cursor(reader, each, scope.logs[each].end), passed)
+                self._logs[each] = _PeekableLog(Cursor(reader, each, scope.logs[each].end), on_read)
 
     async def run(self) -> None:
-        """Merge the logs and draw the balance."""
+        """Read the logs to their ends, and count what is still open then."""
         unfinished = list(self._predictions)
-        while unfinished:  # a batch of each in turn, so that none runs ahead of the dead letters they share
+        # One batch of each partition after the other, so that none gets far ahead in the dead letters they share.
+        while unfinished:
             for partition in list(unfinished):
-                batch = await self._streams[partition].take()
+                batch = await self._logs[partition].pop_batch()
                 if not batch:
                     unfinished.remove(partition)
                 for record in batch:
-                    await self._enter_result(partition, record)
+                    await self._add_result(partition, record)
         for ledger in self._ledgers.values():
-            ledger.results_drawn()
+            ledger.results_read()
         for partition in self._requests:
-            await self._draw_requests(partition, self._scope.logs[partition].end)
-        for partition in self._letters:
-            while await self._enter_letter(partition):
+            await self._read_requests(partition, self._scope.logs[partition].end)
+        for partition in self._dead_letters:
+            while await self._add_next_dead_letter(partition):
                 pass
         for ledger in self._ledgers.values():
             ledger.close()
@@ -87,140 +89,144 @@ class Merge:
         committed = self._committed(number)
         if committed > logs[partition].end:
             where = f"{partition.topic}/{number}"
-            self._report.contradicts(
+            self._report.add_inconsistency(
                 f"the committed offset {committed} of {where} is past its end {logs[partition].end}"
             )
         return Ledger(
             self._report,
             topic=partition.topic,
             partition=number,
-            first=logs[partition].start,
+            log_start=logs[partition].start,
             results_cut=logs[self._scope.results_of(number)].start > 0,
-            letters_cut=logs[self._scope.letters_of(number)].start > 0,
+            dead_letters_cut=logs[self._scope.dead_letters_of(number)].start > 0,
         )
 
     def _committed(self, number: int) -> int:
         return self._scope.committed.get(self._scope.requests[number], 0)
 
     def _is_pending(self, number: int, offset: int) -> bool:
-        """Say whether a request that has been answered lies behind the committed offset: nobody's business yet."""
+        """Return whether a request that has an answer is not below the committed offset: it is not judged yet."""
         if self._scope.requests[number] not in self._scope.committed:
             self.answered_without_offset.add(self._scope.requests[number])
         return offset >= self._committed(number)
 
-    async def _enter_result(self, partition: TopicPartition, record: ConsumerRecord | Unreadable) -> None:
+    async def _add_result(self, partition: TopicPartition, record: ConsumerRecord | Unreadable) -> None:
         where = f"{partition.topic}/{partition.partition}/{record.offset}"
         if isinstance(record, Unreadable):
-            self._report.contradicts(f"{where} is no result: it cannot be read")
+            self._report.add_inconsistency(f"{where} is not a result: the record cannot be parsed")
             return
         try:
             result = read_result(record.value)
         except ValueError as error:
-            self._report.contradicts(f"{where} is no result: {' '.join(str(error).split())}")
+            self._report.add_inconsistency(f"{where} is not a result: {' '.join(str(error).split())}")
             return
-        self._note_first(partition, record.timestamp)
+        self._note_oldest(partition, record.timestamp)
         source, index = result.source, result.item.index
         number = self._number_of(source.topic, source.partition)
         if number is None or self._scope.results_of(number) != partition:
-            self._report.contradicts(f"{where}: the result {result.result_id} does not belong here")
+            self._report.add_inconsistency(f"{where}: result {result.result_id} does not belong into this partition")
             return
         if self._is_pending(number, source.offset):
             return
         if result.result_id != result_id(source.topic, number, source.offset, index):
-            self._report.contradicts(f"{where}: the result {result.result_id} has the id of another")
-        await self._draw_requests(self._scope.requests[number], source.offset + 1)
-        ledger, place = self._ledgers[number], (source.offset, index)
-        ledger.result(Answered(result, record.key, _echo(record)))
-        if ledger.waits_for_letter(place):
-            await self._draw_letters(number, place)
+            self._report.add_inconsistency(f"{where}: the id {result.result_id} does not match the result's source")
+        await self._read_requests(self._scope.requests[number], source.offset + 1)
+        ledger, position = self._ledgers[number], (source.offset, index)
+        ledger.add_result(AuditedResult(result, record.key, _echo(record)))
+        if ledger.awaits_dead_letter(position):
+            await self._read_dead_letters(number, position)
 
-    async def _draw_requests(self, partition: TopicPartition, end: int) -> None:
-        """Enter the requests before an offset; those that are not answered yet are only counted."""
-        stream, committed = self._streams[partition], self._committed(partition.partition)
-        while (record := await stream.peek()) is not None and record.offset < end:
-            stream.drop()
+    async def _read_requests(self, partition: TopicPartition, end: int) -> None:
+        """Add the requests before an offset to their ledger; those that are not answered yet are only counted."""
+        log, committed = self._logs[partition], self._committed(partition.partition)
+        while (record := await log.peek()) is not None and record.offset < end:
+            log.pop()
             if record.offset < committed:
-                self._ledgers[partition.partition].request(_asked(record))
+                self._ledgers[partition.partition].add_request(_audited_request(record))
             else:
                 self._report.pending += 1
 
-    async def _draw_letters(self, number: int, place: ItemPlace) -> None:
-        """Enter dead letters until that of a place is there, or one behind it is."""
-        ledger, partition = self._ledgers[number], self._scope.letters_of(number)
-        while ledger.waits_for_letter(place) and ledger.newest_letter < place:
-            if not await self._enter_letter(partition):
+    async def _read_dead_letters(self, number: int, position: ItemPosition) -> None:
+        """Add dead letters until that of a position has come, or one of a later position."""
+        ledger, partition = self._ledgers[number], self._scope.dead_letters_of(number)
+        while ledger.awaits_dead_letter(position) and ledger.newest_dead_letter < position:
+            if not await self._add_next_dead_letter(partition):
                 break
-        ledger.letters_drawn(place)
+        ledger.dead_letters_read_to(position)
 
-    async def _enter_letter(self, partition: TopicPartition) -> bool:
-        """Enter the next dead letter of a partition; False at its end."""
-        record = await self._streams[partition].peek()
+    async def _add_next_dead_letter(self, partition: TopicPartition) -> bool:
+        """Add the next dead letter of a partition; return False at its end."""
+        record = await self._logs[partition].peek()
         if record is None:
             return False
-        self._streams[partition].drop()
-        found = identify(partition, record)
+        self._logs[partition].pop()
+        found = parse_record(partition, record)
         where = f"{partition.topic}/{partition.partition}/{record.offset}"
-        if isinstance(found, Stranger):
-            self._report.contradicts(f"{where} is no dead letter: {found.why}")
+        if isinstance(found, UnknownRecord):
+            self._report.add_inconsistency(f"{where} is not a dead letter: {found.reason}")
             return True
-        self._note_first(partition, found.timestamp_ms)
-        number = self._number_of(found.letter.origin_topic, found.letter.origin_partition)
-        if number is None or self._scope.letters_of(number) != partition:
-            self._report.contradicts(f"{where}: the dead letter {found.letter.result_id} does not belong here")
-        elif not self._is_pending(number, found.letter.origin_offset):
-            self._ledgers[number].letter(Kept(found.letter, found.key, found.value is not None))
+        self._note_oldest(partition, found.timestamp_ms)
+        dead_letter = found.dead_letter
+        number = self._number_of(dead_letter.origin_topic, dead_letter.origin_partition)
+        if number is None or self._scope.dead_letters_of(number) != partition:
+            self._report.add_inconsistency(
+                f"{where}: dead letter {dead_letter.result_id} does not belong into this partition"
+            )
+        elif not self._is_pending(number, dead_letter.origin_offset):
+            audited = AuditedDeadLetter(dead_letter, found.key, found.value is not None)
+            self._ledgers[number].add_dead_letter(audited)
         return True
 
-    def _note_first(self, partition: TopicPartition, timestamp_ms: int) -> None:
-        """Report to the ledgers how old the first result, or dead letter, of a partition is."""
+    def _note_oldest(self, partition: TopicPartition, timestamp_ms: int) -> None:
+        """Pass the timestamp of a partition's first result, or dead letter, to the ledgers that it concerns."""
         if partition in self._begun:
             return
         self._begun.add(partition)
         for number, ledger in self._ledgers.items():
             if self._scope.results_of(number) == partition:
-                ledger.results_begin(timestamp_ms)
-            elif self._scope.letters_of(number) == partition:
-                ledger.letters_begin(timestamp_ms)
+                ledger.set_oldest_result(timestamp_ms)
+            elif self._scope.dead_letters_of(number) == partition:
+                ledger.set_oldest_dead_letter(timestamp_ms)
 
     def _number_of(self, topic: str, number: int) -> int | None:
-        """Return the number of a partition of requests, None if there is no such one."""
+        """Return the number if there is such a partition of requests, else None."""
         known = 0 <= number < len(self._scope.requests) and topic == self._scope.requests[number].topic
         return number if known else None
 
 
-class _Stream:
-    """A log of which the next record can be looked at. Owner: the auditing task."""
+class _PeekableLog:
+    """A log whose next record can be seen before it is taken. Owner: the auditing task."""
 
-    def __init__(self, cursor: Cursor, passed: Callable[[int], None]) -> None:
+    def __init__(self, cursor: Cursor, on_read: Callable[[int], None]) -> None:
         self._cursor = cursor
-        self._passed = passed
+        self._on_read = on_read
         self._records: collections.deque[ConsumerRecord | Unreadable] = collections.deque()
 
     async def peek(self) -> ConsumerRecord | Unreadable | None:
-        """Return the next record, None at the end."""
+        """Return the next record without taking it; None at the end."""
         if not self._records:
             self._records.extend(await self._cursor.batch())
-            self._passed(len(self._records))
+            self._on_read(len(self._records))
         return self._records[0] if self._records else None
 
-    def drop(self) -> None:
-        """Take the record that `peek` has shown."""
+    def pop(self) -> None:
+        """Remove the record that `peek` returned."""
         self._records.popleft()
 
-    async def take(self) -> list[ConsumerRecord | Unreadable]:
-        """Take the next batch; empty at the end."""
+    async def pop_batch(self) -> list[ConsumerRecord | Unreadable]:
+        """Remove and return the next batch; empty at the end."""
         await self.peek()
         batch = list(self._records)
         self._records.clear()
         return batch
 
 
-def _asked(record: ConsumerRecord | Unreadable) -> Asked:
+def _audited_request(record: ConsumerRecord | Unreadable) -> AuditedRequest:
     if isinstance(record, Unreadable):
-        return Asked(record.offset, timestamp_ms=0, key=None, request_id=None, echo={}, readable=False)
+        return AuditedRequest(record.offset, timestamp_ms=0, key=None, request_id=None, echo={}, readable=False)
     echo = _echo(record)
     own_id = echo.get(headers.REQUEST_ID, b"").decode("utf-8", "replace")
-    return Asked(record.offset, record.timestamp, record.key, own_id or None, echo)
+    return AuditedRequest(record.offset, record.timestamp, record.key, own_id or None, echo)
 
 
 def _echo(record: ConsumerRecord) -> dict[str, bytes]:

@@ -1,10 +1,10 @@
-"""What an audit comes to: how much of everything, and the first faults one by one.
+"""The report of an audit: how much was found of everything, and the first faults one by one.
 
 missing        a request below the committed offset, or one of its items, has no result
-duplicated     an item has more than one
-out_of_order   a result stands behind one of a later item
+duplicated     an item has more than one result
+out_of_order   a result comes after the result of a later item
 inconsistent   a result or dead letter contradicts its request, its companions, the group's offsets, or each other
-expired        requests that retention has deleted, or something about them: they cannot be judged
+expired        requests that retention has deleted, or whose results it has deleted: they cannot be judged
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-OFFENDERS: Final = 20
-"""How many faults are told one by one."""
+LISTED_FAULTS: Final = 20
+"""How many faults are listed one by one; further ones are only counted."""
 
 
 @dataclass(slots=True)
 class Report:
-    """The balance. Owner: the auditing task; every `Ledger` adds to it."""
+    """What an audit has found. Owner: the auditing task; every `Ledger` adds to it."""
 
     requests: int = 0
     """Committed requests below the group's committed offset."""
     pending: int = 0
-    """Committed requests from there on."""
+    """Committed requests from the group's committed offset on."""
     expired: int = 0
     results: int = 0
     dead_letters: int = 0
@@ -31,22 +31,22 @@ class Report:
     duplicated: int = 0
     out_of_order: int = 0
     inconsistent: int = 0
-    offenders: list[str] = field(default_factory=list)
-    """The first faults, a sentence each."""
+    faults: list[str] = field(default_factory=list)
+    """The first faults, one sentence each."""
     unproven: bool = False
-    """True if there are records, and no committed offset to compare them with."""
+    """True if there are records, but the group has no committed offset to compare them with."""
 
     @property
     def clean(self) -> bool:
         """True if nothing is wrong."""
         return not (self.missing or self.duplicated or self.out_of_order or self.inconsistent or self.unproven)
 
-    def tell(self, fault: str) -> None:
-        """Keep a fault's sentence, if it is among the first."""
-        if len(self.offenders) < OFFENDERS:
-            self.offenders.append(fault)
+    def list_fault(self, fault: str) -> None:
+        """Add a fault to the list, unless the list is full."""
+        if len(self.faults) < LISTED_FAULTS:
+            self.faults.append(fault)
 
-    def contradicts(self, fault: str) -> None:
-        """Count something inconsistent."""
+    def add_inconsistency(self, fault: str) -> None:
+        """Count an inconsistency, and list it."""
         self.inconsistent += 1
-        self.tell(f"inconsistent: {fault}")
+        self.list_fault(f"inconsistent: {fault}")

@@ -1,6 +1,6 @@
-"""Reads the three topics as they are and says whether every request was answered once, in order.
+"""Reads the three topics, and reports whether every request was answered once and in order.
 
-It knows the contract and nothing of the service.
+The audit uses only the wire contract and nothing of the service's own code, so a fault there cannot hide here.
 """
 
 from __future__ import annotations
@@ -13,52 +13,59 @@ from typing import Final
 
 from aiokafka import TopicPartition
 
-from producer.audit.merge import Merge
+from producer.audit.merge import Merger
 from producer.audit.report import Report
 from producer.audit.scope import Scope
-from producer.display import complain
+from producer.display import print_message
 from transport.admin.cluster import RETRY_PAUSE_S, look_around
 from transport.clients import open_reader
 from transport.settings.kafka import ClientSettings
 
-SETTLE_S: Final = 5.0
-"""A commit is seen among the results at once; that its offset is not, is over well before."""
+FIRST_COMMIT_WAIT_S: Final = 5.0
+"""How long to wait for an offset whose results are there: both are committed together, but are not seen together."""
 
 
-async def audit(settings: ClientSettings, scope: Scope, passed: Callable[[int], None]) -> Report:
-    """Audit a scope; `passed` hears of records as they are read, how many.
+async def audit(settings: ClientSettings, scope: Scope, on_read: Callable[[int], None]) -> Report:
+    """Audit a scope.
+
+    Parameters
+    ----------
+    settings, scope
+        Where to read, and what.
+    on_read
+        Is called with the number of records each time some have been read.
 
     Raises
     ------
     KafkaRequestError
-        Kafka does not do its part, or an open transaction hides the end of a log.
+        Kafka does not answer, or an open transaction hides the end of a log.
     """
     report, group = Report(), settings.kafka.group_id
     if scope.offsets and scope.committed.keys().isdisjoint(scope.requests):
         report.unproven = True
-        report.tell(f"group {group!r} has committed nothing: there is nothing to compare with")
+        report.list_fault(f"group {group!r} has committed no offset, so nothing can be proved: check the group's name")
     answered: set[TopicPartition] = set()
     async with contextlib.AsyncExitStack() as stack:
-        # One reader for each topic: while one log waits to be drawn in, its data would hold up the others.
+        # One reader for each topic: a shared one would fetch nothing for a topic while data of another one waits.
         readers = [await stack.enter_async_context(open_reader(settings.kafka)) for _ in range(3)]
-        for family in scope.families():
-            merge = Merge(scope, family, readers, report, passed)
-            await merge.run()
-            answered |= merge.answered_without_offset
+        for copartitions in scope.copartitions():
+            merger = Merger(scope, copartitions, readers, report, on_read)
+            await merger.run()
+            answered |= merger.answered_without_offset
     for partition in await _still_without_offset(settings, answered):
-        report.contradicts(
+        report.add_inconsistency(
             f"{partition.topic}/{partition.partition} has results, but group {group!r} has no committed offset there"
         )
     return report
 
 
 async def _still_without_offset(settings: ClientSettings, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
-    """Return where the group has no offset even now: its first commit may have come after the audit's start."""
+    """Return the partitions without an offset even now: the first commit may have come after the audit's start."""
     without = sorted(partitions)
     if not without:
         return without
-    deadline_s = time.monotonic() + SETTLE_S
-    async with look_around(settings.kafka, complain) as cluster:
+    deadline_s = time.monotonic() + FIRST_COMMIT_WAIT_S
+    async with look_around(settings.kafka, print_message) as cluster:
         while without and time.monotonic() < deadline_s:
             committed = await cluster.committed(settings.kafka.group_id)
             without = [each for each in without if each not in committed]

@@ -1,7 +1,7 @@
-"""What an audit covers: partitions, committed offsets and logs as they stood when it began.
+"""What an audit covers: partitions, committed offsets and logs as they are when it begins.
 
-The committed offsets are read first, then the ends of the logs, so every transaction that moved an
-offset lies before these ends.
+The committed offsets are read first and the ends of the logs after them. So every transaction that moved one of
+these offsets lies before these ends.
 """
 
 from __future__ import annotations
@@ -19,47 +19,55 @@ from transport.settings.kafka import ClientSettings
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is audited: the topics' partitions, in order, and their logs as of the start."""
+    """The partitions of the three topics, in order, with their logs and the group's offsets when the audit began."""
 
     requests: Sequence[TopicPartition]
     predictions: Sequence[TopicPartition]
-    letters: Sequence[TopicPartition]
+    dead_letters: Sequence[TopicPartition]
     committed: Mapping[TopicPartition, int]
-    """The group's offsets; a partition without one has answered nothing."""
+    """The group's committed offsets; in a partition without one, the group has answered nothing."""
     logs: Mapping[TopicPartition, Span]
 
     @property
     def offsets(self) -> int:
-        """How many offsets there are to pass."""
+        """How many offsets there are to read, in all three topics."""
         return sum(span.end - span.start for span in self.logs.values())
 
     def results_of(self, request_partition: int) -> TopicPartition:
-        """Return where the results of a partition of requests lie."""
+        """Return the partition that holds the results of a partition of requests."""
         return self.predictions[request_partition % len(self.predictions)]
 
-    def letters_of(self, request_partition: int) -> TopicPartition:
-        """Return where the dead letters of a partition of requests lie."""
-        return self.letters[request_partition % len(self.letters)]
+    def dead_letters_of(self, request_partition: int) -> TopicPartition:
+        """Return the partition that holds the dead letters of a partition of requests."""
+        return self.dead_letters[request_partition % len(self.dead_letters)]
 
-    def families(self) -> list[list[Sequence[TopicPartition]]]:
-        """Group the partitions (requests, predictions, letters) so that nothing crosses from group to group.
+    def copartitions(self) -> list[list[Sequence[TopicPartition]]]:
+        """Group the partitions (requests, predictions, dead letters) so that no record belongs to two groups.
 
-        Where results and letters lie is a matter of the request partition modulo either count: what is equal
-        modulo the greatest common divisor of both belongs together. Usually that is one partition of each topic.
+        Results and dead letters lie in the request's partition modulo the partition count of their topic. So request
+        partitions that are equal modulo the greatest common divisor of both counts belong together. Usually a group
+        is one partition of each topic.
         """
-        step = math.gcd(len(self.predictions), len(self.letters))
-        topics = (self.requests, self.predictions, self.letters)
+        step = math.gcd(len(self.predictions), len(self.dead_letters))
+        topics = (self.requests, self.predictions, self.dead_letters)
         return [[topic[start::step] for topic in topics] for start in range(step)]
 
 
-async def survey(settings: ClientSettings, cluster: Cluster) -> Scope:
-    """Find out how far the group has got, and then how far the logs go."""
+async def read_scope(settings: ClientSettings, cluster: Cluster) -> Scope:
+    """Read the group's committed offsets, and after them where the logs begin and end.
+
+    Raises
+    ------
+    KafkaRequestError
+        A topic is missing, or Kafka does not answer.
+    """
     topics, kafka = settings.topics, settings.kafka
     requests = cluster.partitions(topics, "requests")
     predictions = cluster.partitions(topics, "predictions")
-    letters = cluster.partitions(topics, "dead_letter")
-    # In this order, see above. The results of a transaction that is still open, or being committed, are waited for.
+    dead_letters = cluster.partitions(topics, "dead_letter")
+    # In this order; the docstring of the module says why. Of results and dead letters the end includes transactions
+    # that are still open or being committed: the audit waits for them.
     committed = await cluster.committed(kafka.group_id)
-    logs = await spans(kafka, [*predictions, *letters], open_transactions=True)
+    logs = await spans(kafka, [*predictions, *dead_letters], open_transactions=True)
     logs |= await spans(kafka, requests, open_transactions=False)
-    return Scope(requests, predictions, letters, committed, logs)
+    return Scope(requests, predictions, dead_letters, committed, logs)

@@ -1,4 +1,4 @@
-"""`digit-producer dead-letters`: what failed, to look at."""
+"""`digit-producer dead-letters`: lists what failed, and saves the original bytes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from engine.terminal import print_table
 from producer import display
-from producer.commands.selecting import (
+from producer.commands.filter_options import (
     COLUMNS,
     Code,
     Offset,
@@ -17,14 +18,14 @@ from producer.commands.selecting import (
     Since,
     Topic,
     Until,
-    cells,
-    chosen_filter,
-    refuse_impossible,
+    build_filter,
+    check_origin_exists,
+    table_row,
 )
 from producer.commands.shared import AsJson, load_settings, run
-from producer.display import complain
+from producer.display import print_message
 from producer.errors import Exit
-from producer.replay.dead_letters import Filter, Found, Stranger, read_letters, save
+from producer.replay.dead_letter_topic import Filter, UnknownRecord, read_dead_letters, save
 from transport.admin.cluster import look_around
 from transport.reading.log_reader import spans
 from transport.settings.kafka import ClientSettings
@@ -32,7 +33,7 @@ from transport.settings.kafka import ClientSettings
 EXAMPLES = """\
 Examples:
   digit-producer dead-letters --code damaged-image --since 2026-01-31
-  digit-producer dead-letters --partition 3 --offset 1042 --save ./look"""
+  digit-producer dead-letters --partition 3 --offset 1042 --save ./failed"""
 
 
 def dead_letters(
@@ -44,36 +45,33 @@ def dead_letters(
     partition: Partition = None,
     offset: Offset = None,
     save_to: Annotated[
-        Path | None, typer.Option("--save", metavar="DIR", help="Write the bytes into this folder, to look at.")
+        Path | None, typer.Option("--save", metavar="DIR", help="Write the original bytes into this folder.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what failed: one line for each dead letter."""
-    which = chosen_filter(code=code, since=since, until=until, topic=topic, partition=partition, offset=offset)
-    run(_dead_letters(load_settings(), which, save_to, as_json=as_json))
+    """List the dead letters, one line for each failed item."""
+    wanted = build_filter(code=code, since=since, until=until, topic=topic, partition=partition, offset=offset)
+    run(_dead_letters(load_settings(), wanted, save_to, as_json=as_json))
 
 
-async def _dead_letters(settings: ClientSettings, which: Filter, save_to: Path | None, *, as_json: bool) -> Exit:
-    async with look_around(settings.kafka, complain) as cluster:
-        await refuse_impossible(settings, cluster, which)
+async def _dead_letters(settings: ClientSettings, wanted: Filter, save_to: Path | None, *, as_json: bool) -> Exit:
+    async with look_around(settings.kafka, print_message) as cluster:
+        await check_origin_exists(settings, cluster, wanted)
         partitions = cluster.partitions(settings.topics, "dead_letter")
         now = await spans(settings.kafka, partitions, open_transactions=False)
     rows = []
-    async with contextlib.aclosing(read_letters(settings.kafka, now)) as letters:
-        async for found in letters:
-            if isinstance(found, Stranger):
-                place = f"{found.partition.topic}/{found.partition.partition}/{found.offset}"
-                display.complain(f"{place} is no dead letter: {found.why}")
-            elif which.takes(found):
-                saved = save(found, save_to) if save_to is not None else None
+    async with contextlib.aclosing(read_dead_letters(settings.kafka, now)) as records:
+        async for record in records:
+            if isinstance(record, UnknownRecord):
+                where = f"{record.partition.topic}/{record.partition.partition}/{record.offset}"
+                print_message(f"{where} is not a dead letter: {record.reason}")
+            elif wanted.matches(record):
+                saved = save(record, save_to) if save_to is not None else None
                 if as_json:
-                    display.print_json(_with_place(found, saved, asked=save_to is not None))
+                    saved_as = {} if save_to is None else {"saved_as": str(saved) if saved else None}
+                    display.print_json(record.summary() | saved_as)
                 else:
-                    rows.append((*cells(found), str(saved) if saved else found.letter.error_message))
+                    rows.append((*table_row(record), str(saved) if saved else record.dead_letter.error_message))
     if not as_json:
-        display.print_table((*COLUMNS, "saved as" if save_to is not None else "message"), rows)
+        print_table((*COLUMNS, "saved as" if save_to is not None else "message"), rows)
     return Exit.OK
-
-
-def _with_place(found: Found, saved: Path | None, *, asked: bool) -> dict[str, object]:
-    return found.summary() | ({"saved_as": str(saved) if saved else None} if asked else {})

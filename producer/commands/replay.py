@@ -1,4 +1,4 @@
-"""`digit-producer replay`: what failed, sent in again."""
+"""`digit-producer replay`: sends dead letters again as requests."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from engine.terminal import print_table
 from producer import display
-from producer.commands.selecting import (
+from producer.commands.filter_options import (
     COLUMNS,
     Code,
     Offset,
@@ -18,15 +19,15 @@ from producer.commands.selecting import (
     Since,
     Topic,
     Until,
-    cells,
-    chosen_filter,
-    refuse_impossible,
+    build_filter,
+    check_origin_exists,
+    table_row,
 )
 from producer.commands.shared import AsJson, load_settings, run
-from producer.display import complain
+from producer.display import print_message
 from producer.errors import Exit
 from producer.replay.resend import replay as send_again
-from producer.replay.selection import Chosen, Plan, preview
+from producer.replay.selection import Candidate, Plan, preview
 from transport.admin.cluster import look_around
 from transport.settings.kafka import ClientSettings
 
@@ -46,60 +47,64 @@ def replay(
     partition: Partition = None,
     offset: Offset = None,
     max_attempts: Annotated[
-        int, typer.Option(min=1, help="Leave alone what has been tried so often, the first time included.")
+        int, typer.Option(min=1, help="Skip items that have been tried this often, including the first time.")
     ] = 3,
-    limit: Annotated[int | None, typer.Option(min=1, help="Send so many at most.")] = None,
-    rate: Annotated[float | None, typer.Option(min=0.01, help="Send so many a second at most.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Send this many at most.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.01, help="Send this many per second at most.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send dead letters in again, each once: key, headers and bytes as they were.
+    """Send dead letters again as requests, each once, with the original key, headers and bytes.
 
-    Interrupted and repeated with the same filter, it goes on where it was; the broker keeps that for as
-    long as any group's offsets (by default 7 days). Another filter starts anew.
+    After an interruption, the same command continues where it stopped. The broker keeps that position for as long as
+    it keeps the offsets of any group (by default 7 days). Another filter starts from the beginning.
     """
-    which = chosen_filter(code=code, since=since, until=until, topic=topic, partition=partition, offset=offset)
-    plan = Plan(which, max_attempts, limit, rate)
+    wanted = build_filter(code=code, since=since, until=until, topic=topic, partition=partition, offset=offset)
+    plan = Plan(wanted, max_attempts, limit, rate)
     settings = load_settings()
     run(_preview(settings, plan, as_json=as_json) if dry_run else _replay(settings, plan, as_json=as_json))
 
 
 async def _preview(settings: ClientSettings, plan: Plan, *, as_json: bool) -> Exit:
     rows = []
-    async with look_around(settings.kafka, complain) as cluster:
-        await refuse_impossible(settings, cluster, plan.which)
-        async with contextlib.aclosing(preview(settings, cluster, plan)) as some:
-            async for chosen in some:  # of each no more is kept than is shown: its bytes may be many
+    async with look_around(settings.kafka, print_message) as cluster:
+        await check_origin_exists(settings, cluster, plan.filter)
+        async with contextlib.aclosing(preview(settings, cluster, plan)) as candidates:
+            async for candidate in candidates:  # only the row of each is kept: their bytes may not fit into memory
                 if as_json:
-                    display.print_json(_line(chosen, None))
+                    display.print_json(_line(candidate, None))
                 else:
-                    rows.append((*cells(chosen.found), chosen.obstacle or "would be sent"))
+                    rows.append((*table_row(candidate.record), candidate.obstacle or "would be sent"))
     if not as_json:
-        display.print_table((*COLUMNS, "replay"), rows)
+        print_table((*COLUMNS, "replay"), rows)
     return Exit.OK
 
 
 async def _replay(settings: ClientSettings, plan: Plan, *, as_json: bool) -> Exit:
-    fates: collections.Counter[str] = collections.Counter()
+    counts: collections.Counter[str] = collections.Counter()
 
-    async with look_around(settings.kafka, complain) as cluster:
-        await refuse_impossible(settings, cluster, plan.which)
+    async with look_around(settings.kafka, print_message) as cluster:
+        await check_origin_exists(settings, cluster, plan.filter)
         with display.progress() as bar:
             task = bar.add_task("sent again", total=plan.limit)
 
-            def told(chosen: Chosen, offset: int | None) -> None:
-                fates["sent" if chosen.obstacle is None else "left"] += 1
-                bar.update(task, completed=fates["sent"])
+            def on_done(candidate: Candidate, offset: int | None) -> None:
+                counts["sent" if candidate.obstacle is None else "skipped"] += 1
+                bar.update(task, completed=counts["sent"])
                 if as_json:
-                    display.print_json(_line(chosen, offset))
+                    display.print_json(_line(candidate, offset))
 
-            await send_again(settings, cluster, plan, told)
+            await send_again(settings, cluster, plan, on_done)
     if not as_json:
-        display.print_line(Text(f"{fates['sent']} sent again, {fates['left']} left alone (--dry-run tells why)"))
+        display.print_line(Text(f"{counts['sent']} sent again, {counts['skipped']} skipped (--dry-run shows why)"))
     return Exit.OK
 
 
-def _line(chosen: Chosen, offset: int | None) -> dict[str, object]:
-    """Return the letter, and where the new request lies once it does."""
-    place = {"topic": chosen.target.topic, "partition": chosen.target.partition, "offset": offset}
-    return {**chosen.found.summary(), "obstacle": chosen.obstacle, "replayed_as": None if offset is None else place}
+def _line(candidate: Candidate, offset: int | None) -> dict[str, object]:
+    """Return the dead letter, with the position of the new request once it is committed."""
+    replayed_as = {"topic": candidate.target.topic, "partition": candidate.target.partition, "offset": offset}
+    return {
+        **candidate.record.summary(),
+        "obstacle": candidate.obstacle,
+        "replayed_as": None if offset is None else replayed_as,
+    }

@@ -1,4 +1,4 @@
-"""`digit-producer schema`: the contract for machines."""
+"""`digit-producer schema`: prints the wire contract for machines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Examples:
 def schema(
     *,
     as_asyncapi: Annotated[
-        bool, typer.Option("--asyncapi", help="The whole contract as an AsyncAPI 3 document (YAML) instead.")
+        bool, typer.Option("--asyncapi", help="Print the whole contract as an AsyncAPI 3 document (YAML).")
     ] = False,
 ) -> None:
     """Print the JSON Schema of a result."""

@@ -1,4 +1,4 @@
-"""`digit-producer send`: files in, and with ``--wait`` their results out."""
+"""`digit-producer send`: sends files, and with ``--wait`` prints their results."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from contract import headers
 from contract.headers import ECHOED_BYTES
 from contract.records import Result
 from engine.errors import in_utf8
+from engine.terminal import print_table
 from producer import display
 from producer.commands.shared import AsJson, load_settings, run
-from producer.display import complain
+from producer.display import print_message
 from producer.errors import Exit
 from producer.send.results import Results, open_results
-from producer.send.sender import OWN_HEADERS, Envelope, Request, Sender, requests_for, wait_for_results
+from producer.send.sender import OWN_HEADERS, Envelope, OutgoingRequest, Sender, requests_for, wait_for_results
 from producer.send.sources import find
 from transport.admin.cluster import Cluster, look_around
 from transport.clients import open_producer
 from transport.errors import KafkaRequestError
 from transport.settings.kafka import ClientSettings
 
-SIGN_S: Final = 3.0
-"""So often a line says what is waited for."""
+WAIT_MESSAGE_S: Final = 3.0
+"""How often a line says what the command waits for."""
 
 EXAMPLES = """\
 Examples:
@@ -36,39 +37,47 @@ Examples:
   digit-producer send photos/ --key customer-7 --wait --json
   convert drawing.svg png:- | digit-producer send - --wait"""
 
-NAMED: Final = 10
-"""Of the records that are not answered, so many are named."""
-HINTS: Final = {headers.REQUEST_ID: ": --request-id gives your own"}
+LISTED: Final = 10
+"""How many of the records without all their results are named."""
+HINTS: Final = {headers.REQUEST_ID: "; use --request-id"}
 
 
 def send(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH", help="Files, folders (all files below, by name), zip archives; - is stdin."),
+        typer.Argument(
+            metavar="PATH", help="Files, zip archives, folders (all files in them, by name); - is standard input."
+        ),
     ],
     *,
-    key: Annotated[str | None, typer.Option(help="Key of the records: what has one key keeps its order.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Key of the records; records with the same key keep their order.")
+    ] = None,
     header: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A further header; may be given several times.")
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An additional header; may be given several times.")
     ] = None,
     request_id: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Your own id, for one record alone; without it each has a random one."),
+        typer.Option(
+            metavar="ID", help="The id of the request, if only one is sent; by default each has a random one."
+        ),
     ] = None,
-    repeat: Annotated[int, typer.Option(min=1, help="Send everything so many times.")] = 1,
+    repeat: Annotated[int, typer.Option(min=1, help="How many times to send everything.")] = 1,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the results and print them.")] = False,
-    timeout_s: Annotated[float, typer.Option(min=0, help="With --wait: how long, after the last was sent.")] = 60,
+    timeout_s: Annotated[
+        float, typer.Option(min=0, help="With --wait: how long to wait after the last one was sent.")
+    ] = 60,
     ready_timeout_s: Annotated[
-        float, typer.Option(min=0, help="With --wait: how long digit-consumer may take to start, before that.")
+        float, typer.Option(min=0, help="With --wait: how long to wait for digit-consumer to start, before that.")
     ] = 120,
     as_json: AsJson = False,
 ) -> None:
-    """Send images and archives, each file as one record, as it is."""
+    """Send images and archives: the bytes of each file become one record."""
     options = SendOptions(
         paths=paths,
-        key=None if key is None else os.fsencode(key),  # as it was given, also if it is not UTF-8
+        key=None if key is None else os.fsencode(key),  # the bytes as they were given, also if they are not UTF-8
         extra_headers=_headers(header or []),
-        request_id=None if request_id is None else _own_id(request_id),
+        request_id=None if request_id is None else _checked_id(request_id),
         repeat=repeat,
         wait=wait,
         timeout_s=timeout_s,
@@ -80,7 +89,7 @@ def send(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendOptions:
-    """What `digit-producer send` is asked for."""
+    """The options of `digit-producer send`."""
 
     paths: Sequence[str]
     key: bytes | None
@@ -96,7 +105,7 @@ class SendOptions:
 async def _send(settings: ClientSettings, options: SendOptions) -> Exit:
     requests = requests_for(find(options.paths), options.repeat, options.request_id)
     topics = settings.topics
-    async with look_around(settings.kafka, complain) as cluster:
+    async with look_around(settings.kafka, print_message) as cluster:
         cluster.partitions(topics, "requests")
         predictions = cluster.partitions(topics, "predictions") if options.wait else []
         limit_bytes = await cluster.max_message_bytes(topics.requests)
@@ -104,46 +113,46 @@ async def _send(settings: ClientSettings, options: SendOptions) -> Exit:
     for request in requests:
         envelope.check(request)
     if not options.wait:
-        await _put(settings, envelope, requests)
+        await _write(settings, envelope, requests)
         return _report_sent(requests, topics.requests, as_json=options.as_json)
-    # The end of the results is found before the first record goes out: no answer can lie before it.
+    # The results are opened before the first record is sent, so none of its results can come before that position.
     async with open_results(settings.kafka, predictions) as results:
-        await _put(settings, envelope, requests)
+        await _write(settings, envelope, requests)
         with display.progress() as bar:
             task = bar.add_task("answered", total=len(requests))
 
-            def answered(_: Request) -> None:
+            def on_answered(_: OutgoingRequest) -> None:
                 bar.advance(task)
 
-            await _wait_for_the_service(settings, results, requests, options.ready_timeout_s, answered)
-            await wait_for_results(results, requests, options.timeout_s, answered)
+            await _wait_for_service(settings, results, requests, options.ready_timeout_s, on_answered)
+            await wait_for_results(results, requests, options.timeout_s, on_answered)
     return _report_results(requests, options)
 
 
-async def _wait_for_the_service(
+async def _wait_for_service(
     settings: ClientSettings,
     results: Results,
-    requests: Sequence[Request],
+    requests: Sequence[OutgoingRequest],
     timeout_s: float,
-    answered: Callable[[Request], None],
+    on_answered: Callable[[OutgoingRequest], None],
 ) -> None:
-    """Return once the group has a member, a result has come, or the time is up; say meanwhile what is waited for."""
+    """Return once the group has a member, a result has come, or the time is over; print meanwhile what is awaited."""
     group, started_s = settings.kafka.group_id, time.monotonic()
-    async with look_around(settings.kafka, complain) as cluster:
+    async with look_around(settings.kafka, print_message) as cluster:
         while not any(request.results for request in requests) and not await _has_member(cluster, group):
             left_s = started_s + timeout_s - time.monotonic()
             if left_s <= 0:
                 return
-            await wait_for_results(results, requests, min(SIGN_S, left_s), answered)
+            await wait_for_results(results, requests, min(WAIT_MESSAGE_S, left_s), on_answered)
             if not any(request.results for request in requests):
-                display.complain(
-                    f"waiting for digit-consumer: group {group!r} has no member yet (its first start compiles for "
-                    f"a minute) … {time.monotonic() - started_s:.0f} s"
+                print_message(
+                    f"waiting for digit-consumer: group {group!r} has no member yet (the first start of the service "
+                    f"compiles for a minute) … {time.monotonic() - started_s:.0f} s"
                 )
 
 
 async def _has_member(cluster: Cluster, group: str) -> bool:
-    """Say whether a group has a member; where this user may not know (ACL), the answer alone is waited for."""
+    """Return whether a group has a member; True also if this user may not see that (ACL)."""
     try:
         return bool((await cluster.group(group)).members)
     except KafkaRequestError:
@@ -154,24 +163,24 @@ def _headers(given: list[str]) -> list[tuple[str, bytes]]:
     pairs = [item.partition("=") for item in given]
     for name, equals, value in pairs:
         if not name or not equals:
-            raise typer.BadParameter("a header is NAME=VALUE", param_hint="--header")
+            raise typer.BadParameter("a header has the form NAME=VALUE", param_hint="--header")
         if not _is_utf8(name + value):
-            raise typer.BadParameter("a header is UTF-8", param_hint="--header")
+            raise typer.BadParameter("name and value have to be UTF-8", param_hint="--header")
         if name in OWN_HEADERS:
             raise typer.BadParameter(
-                f"{name} is set for each file by itself{HINTS.get(name, '')}", param_hint="--header"
+                f"{name} is set for each file by this command{HINTS.get(name, '')}", param_hint="--header"
             )
     return [(name, value.encode()) for name, _, value in pairs]
 
 
-def _own_id(given: str) -> str:
-    """Refuse what no request's id can be: an empty one counts as none, and headers are UTF-8."""
+def _checked_id(given: str) -> str:
+    """Refuse an id that the service would not repeat, or that is empty or not UTF-8."""
     if not _is_utf8(given):
-        raise typer.BadParameter("it is not UTF-8", param_hint="--request-id")
+        raise typer.BadParameter("the id has to be UTF-8", param_hint="--request-id")
     size_bytes = len(given.encode())
     if not 0 < size_bytes <= ECHOED_BYTES:
         raise typer.BadParameter(
-            f"it has {size_bytes:,} bytes; from 1 to {ECHOED_BYTES:,} are answered (DIGITS_ECHO__HEADER_BYTES)",
+            f"the id has {size_bytes:,} bytes; it has to have 1 to {ECHOED_BYTES:,} (DIGITS_ECHO__HEADER_BYTES)",
             param_hint="--request-id",
         )
     return given
@@ -181,14 +190,14 @@ def _is_utf8(argument: str) -> bool:
     return in_utf8(argument) == argument
 
 
-async def _put(settings: ClientSettings, envelope: Envelope, requests: Sequence[Request]) -> None:
+async def _write(settings: ClientSettings, envelope: Envelope, requests: Sequence[OutgoingRequest]) -> None:
     async with open_producer(settings.kafka, max_request_bytes=envelope.max_request_bytes) as producer:
         with display.progress() as bar:
             task = bar.add_task("sent", total=len(requests))
             await Sender(producer, envelope, lambda _: bar.advance(task)).send(requests)
 
 
-def _report_sent(requests: Sequence[Request], topic: str, *, as_json: bool) -> Exit:
+def _report_sent(requests: Sequence[OutgoingRequest], topic: str, *, as_json: bool) -> Exit:
     if as_json:
         for request in requests:
             display.print_json(
@@ -205,40 +214,40 @@ def _report_sent(requests: Sequence[Request], topic: str, *, as_json: bool) -> E
     return Exit.OK
 
 
-def _report_results(requests: Sequence[Request], options: SendOptions) -> Exit:
+def _report_results(requests: Sequence[OutgoingRequest], options: SendOptions) -> Exit:
     if options.as_json:
         for name, result in _named_results(requests):
             display.print_json({"name": name, **result.model_dump(mode="json", by_alias=True)})
     elif any(request.results for request in requests):
         rows = [
-            (name, *display.verdict(result), display.status(result), display.why(result))
+            (name, *display.digit_and_confidence(result), display.status(result), display.explanation(result))
             for name, result in _named_results(requests)
         ]
-        display.print_table(("name", "digit", "confidence", "status", "why"), rows)
+        print_table(("name", "digit", "confidence", "status", "why"), rows)
     unanswered = [request for request in requests if not request.complete]
     if unanswered:
-        display.complain(
-            f"{len(unanswered)} of {len(requests)} records had not all their results within {options.timeout_s:g} s: "
-            f"{_listed(unanswered)}: is digit-consumer running?"
+        print_message(
+            f"{len(unanswered)} of {len(requests)} records lack results after {options.timeout_s:g} s: "
+            f"{_listed(unanswered)}; check with `digit-producer status` whether digit-consumer runs"
         )
         return Exit.UNANSWERED
     return Exit.OK if all(request.recognised for request in requests) else Exit.NOT_ALL_WELL
 
 
-def _listed(unanswered: Sequence[Request]) -> str:
-    """Name the first records that lack results, with how many they have."""
-    names = [f"{request.source.label!r} ({_answered(request)})" for request in unanswered[:NAMED]]
+def _listed(unanswered: Sequence[OutgoingRequest]) -> str:
+    """Name the first records that lack results, with the number of results they have."""
+    names = [f"{request.source.label!r} ({_result_count(request)})" for request in unanswered[:LISTED]]
     more = len(unanswered) - len(names)
     return ", ".join([*names, *([f"and {more:,} more"] if more else [])])
 
 
-def _answered(request: Request) -> str:
+def _result_count(request: OutgoingRequest) -> str:
     first = next(iter(request.results.values()), None)
     return "no result" if first is None else f"{len(request.results):,} of {first.item.count:,} results"
 
 
-def _named_results(requests: Sequence[Request]) -> Iterator[tuple[str, Result]]:
-    """Each result with a name that its sender knows: the path, and for an archive the entry's name."""
+def _named_results(requests: Sequence[OutgoingRequest]) -> Iterator[tuple[str, Result]]:
+    """Yield each result with a name that its sender knows: the path, and for an archive also the entry's name."""
     for request in requests:
         for _, result in sorted(request.results.items()):
             entry = result.item.name

@@ -1,4 +1,4 @@
-"""What all commands share: their settings, their end, and options that several have."""
+"""What all commands share: loading the settings, the exit code, and options that several of them have."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from producer import display
-from producer.errors import Exit, ProducerError
+from producer.display import print_message
+from producer.errors import CommandError, Exit
 from transport.errors import KafkaRequestError
 from transport.settings import kafka as settings
 from transport.settings.kafka import ClientSettings, SettingsError
 
-AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON each, for machines.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON for each record, for machines.")]
 
 
 def load_settings() -> ClientSettings:
-    """Read the settings, or leave with what is wrong with them."""
+    """Load the settings; if they are wrong, print why and exit."""
     try:
         return settings.load(ClientSettings, owns_prefix=False)
     except SettingsError as error:
-        refuse(error)
+        exit_with_settings_error(error)
 
 
-def refuse(error: SettingsError) -> NoReturn:
-    """Report what is wrong with the settings, line by line, and leave."""
+def exit_with_settings_error(error: SettingsError) -> NoReturn:
+    """Print what is wrong with the settings, one line for each, and exit."""
     for line in str(error).splitlines():
-        display.complain(line)
+        print_message(line)
     raise typer.Exit(Exit.USAGE) from error
 
 
 def run(command: Coroutine[Any, Any, Exit], *, interrupted: Exit = Exit.INTERRUPTED) -> NoReturn:
-    """Run a command to its end and leave with its exit code; its errors become one line each."""
+    """Run a command and exit with its code; an error becomes one line on standard error."""
     try:
         code = asyncio.run(command)
-    except ProducerError as error:
-        display.complain(str(error))
+    except CommandError as error:
+        print_message(str(error))
         code = error.exit_code
     except KafkaRequestError as error:
-        display.complain(str(error))
+        print_message(str(error))
         code = Exit.KAFKA
     except KeyboardInterrupt:
         code = interrupted

@@ -1,4 +1,4 @@
-"""`digit-producer watch`: results as they come."""
+"""`digit-producer watch`: prints results as they are committed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from contract.records import Result
 from engine.errors import printable
 from producer import display
 from producer.commands.shared import AsJson, load_settings, run
-from producer.display import complain
+from producer.display import print_message
 from producer.errors import Exit
-from producer.send.results import NoResult, open_results
+from producer.send.results import InvalidResult, open_results
 from transport.admin.cluster import look_around
 from transport.settings.kafka import ClientSettings
 
@@ -26,21 +26,21 @@ Examples:
 def watch(
     *,
     from_beginning: Annotated[
-        bool, typer.Option("--from-beginning", help="Start with the oldest result instead of the next.")
+        bool, typer.Option("--from-beginning", help="Start with the oldest result instead of the next one.")
     ] = False,
-    count: Annotated[int | None, typer.Option(min=1, help="End after so many results.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="End after this number of results.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Follow the results live, as they are committed; Ctrl-C ends it with 0."""
+    """Print results as they are committed, until Ctrl-C, which ends the command with 0."""
     command = _watch(load_settings(), from_beginning=from_beginning, count=count, as_json=as_json)
     run(command, interrupted=Exit.OK)
 
 
 async def _watch(settings: ClientSettings, *, from_beginning: bool, count: int | None, as_json: bool) -> Exit:
-    async with look_around(settings.kafka, complain) as cluster:
+    async with look_around(settings.kafka, print_message) as cluster:
         predictions = cluster.partitions(settings.topics, "predictions")
     async with open_results(settings.kafka, predictions, from_beginning=from_beginning) as results:
-        display.complain(f"following {settings.topics.predictions}, {len(predictions)} partitions; Ctrl-C ends it")
+        print_message(f"following {settings.topics.predictions}, {len(predictions)} partitions; press Ctrl-C to end")
         left = count
         while left is None or left > 0:
             for result in (await results.next_batch())[:left]:
@@ -49,18 +49,18 @@ async def _watch(settings: ClientSettings, *, from_beginning: bool, count: int |
     return Exit.OK
 
 
-def _show(result: Result | NoResult, *, as_json: bool) -> None:
-    if isinstance(result, NoResult):
-        display.complain(f"{result.where} is no result: {result.why}")
+def _show(result: Result | InvalidResult, *, as_json: bool) -> None:
+    if isinstance(result, InvalidResult):
+        print_message(f"{result.where} is not a result: {result.reason}")
     elif as_json:
         display.print_json(result.model_dump(mode="json", by_alias=True))
     else:
-        digit, confidence = display.verdict(result)
+        digit, confidence = display.digit_and_confidence(result)
         name = printable(result.item.name or "")
         display.print_line(
             Text.assemble(
                 f"{printable(result.result_id):<36} {digit:>1} {confidence:>6} ",
                 display.status(result),
-                f"{'':<{11 - len(result.status)}}{name}  {printable(display.why(result))}".rstrip(),
+                f"{'':<{11 - len(result.status)}}{name}  {printable(display.explanation(result))}".rstrip(),
             )
         )

@@ -1,1 +1,1 @@
-"""Dead letters: listed, selected, sent again."""
+"""Dead letters: reads them, selects some, and sends these again as requests."""

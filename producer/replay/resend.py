@@ -1,8 +1,8 @@
-"""Sends dead letters in again, each once for a given filter, whatever interrupts it.
+"""Sends dead letters again as requests, each once for a given filter, also if a run is interrupted.
 
-The requests (original key, headers and bytes) and how far the filter has got are one transaction. Two
-runs of one filter at once: the producer of the second fences that of the first, since the name of the
-filter's group is their transactional id, and the first one's next transaction fails.
+One transaction holds some requests (with the original key, headers and bytes) and the progress of the filter after
+them. Two runs of one filter may overlap. The transactional id is the name of the filter's group, so the producer of
+the second run fences that of the first, and the next transaction of the first run fails.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from producer.replay.selection import Chosen, Plan, Step, headers_of, steps, survey
+from producer.replay.selection import Candidate, Plan, ScannedRecord, read_backlog, replay_headers, scan
 from transport.admin.cluster import UNLIMITED_BYTES, Cluster
 from transport.clients import open_producer, within
 from transport.errors import KafkaRequestError
@@ -23,30 +23,30 @@ from transport.settings.kafka import ClientSettings
 
 TRANSACTION_RECORDS: Final = 100
 TRANSACTION_BYTES: Final = 8 * 1024 * 1024
-"""A transaction takes no further record once it holds so much."""
+"""A transaction takes no further record once its values have so many bytes."""
 TRANSACTION_TIMEOUT_MS: Final = 30_000
-"""The service does not see behind an open transaction: one whose sender was killed ends after this."""
+"""The service reads nothing after an open transaction: one whose sender was killed ends after this time."""
 ABORT_S: Final = 5.0
 
 
 async def replay(
-    settings: ClientSettings, cluster: Cluster, plan: Plan, told: Callable[[Chosen, int | None], None]
+    settings: ClientSettings, cluster: Cluster, plan: Plan, on_done: Callable[[Candidate, int | None], None]
 ) -> None:
-    """Send what the plan says.
+    """Send the dead letters that the plan selects.
 
     Parameters
     ----------
     settings, cluster, plan
-        Where and what.
-    told
-        Hears of each letter that the filter takes, once its fate is committed: with the offset of the new
-        request, or None where there is an obstacle.
+        Where to read and send, and what.
+    on_done
+        Is called for each dead letter that the filter matches, after the commit: with the offset of the new request,
+        or with None if there is an obstacle.
 
     Raises
     ------
     KafkaRequestError
-        Kafka does not do its part, or another run of the same filter has taken over. What was told is
-        done; the same filter continues behind it.
+        Kafka does not answer, or another run of the same filter has taken over. What `on_done` was called with is
+        done; the same filter continues after it.
     """
     limit_bytes = await cluster.max_message_bytes(settings.topics.requests)
     async with open_producer(
@@ -56,16 +56,16 @@ async def replay(
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
     ) as producer:
         # Why the producer starts before the progress is read:
-        #   1. An earlier run, stalled, has sent requests for the letters up to 512; its progress says 256.
-        #   2. We read 256 and send the same letters again.
-        #   3. The earlier run wakes and commits: requests 256 to 511 are there twice.
-        # The start fences the earlier run and ends its transaction one way or the other; event 3 now fails.
+        #   1. An earlier run, stalled, has sent requests for the dead letters up to 512; its progress is 256.
+        #   2. This run reads 256 and sends the same dead letters again.
+        #   3. The earlier run continues and commits: requests 256 to 511 are there twice.
+        # The start of the producer fences the earlier run and ends its transaction, so the commit of event 3 fails.
         # Forced by test_a_replay_that_wakes_after_a_takeover_sends_nothing.
-        found = await survey(settings, cluster, plan)
-        replayer = _Replayer(producer, plan.group(settings), plan.rate_per_s, told)
-        async with contextlib.aclosing(steps(settings, found, plan)) as all_steps:
-            async for step in all_steps:
-                await replayer.take(step)
+        backlog = await read_backlog(settings, cluster, plan)
+        replayer = _Replayer(producer, plan.group(settings), plan.rate_per_s, on_done)
+        async with contextlib.aclosing(scan(settings, backlog, plan)) as scanned:
+            async for record in scanned:
+                await replayer.add(record)
         await replayer.commit()
 
 
@@ -77,69 +77,69 @@ class _Replayer:
         producer: AIOKafkaProducer,
         group: str,
         rate_per_s: float | None,
-        told: Callable[[Chosen, int | None], None],
+        on_done: Callable[[Candidate, int | None], None],
     ) -> None:
         self._producer = producer
         self._group = group
         self._rate_per_s = rate_per_s
-        self._told = told
-        self._chosen: list[Chosen] = []
+        self._on_done = on_done
+        self._candidates: list[Candidate] = []
         self._progress: dict[TopicPartition, int] = {}
         self._size_bytes = 0
         self._sent = 0
         self._started_s = time.monotonic()
 
-    async def take(self, step: Step) -> None:
-        """Note a step; commit if the transaction is large enough."""
-        self._progress[step.partition] = step.next_offset
-        if step.chosen is None:
+    async def add(self, scanned: ScannedRecord) -> None:
+        """Add a record to the transaction; commit it if it is large enough."""
+        self._progress[scanned.partition] = scanned.next_offset
+        if scanned.candidate is None:
             return
-        self._chosen.append(step.chosen)
-        self._size_bytes += len(step.chosen.found.value or b"")
-        # At a low rate a transaction is what may go out in a second, so that the flow is even.
+        self._candidates.append(scanned.candidate)
+        self._size_bytes += len(scanned.candidate.record.value or b"")
+        # At a low rate a transaction holds what may go out in a second, so that requests go out evenly.
         most = TRANSACTION_RECORDS if self._rate_per_s is None else min(TRANSACTION_RECORDS, self._rate_per_s)
-        if len(self._chosen) >= most or self._size_bytes >= TRANSACTION_BYTES:
+        if len(self._candidates) >= most or self._size_bytes >= TRANSACTION_BYTES:
             await self.commit()
 
     async def commit(self) -> None:
-        """Send what has been taken, and commit it with the progress."""
+        """Send the requests that were added, and commit them with the progress."""
         if not self._progress:
             return
-        sendable = [chosen for chosen in self._chosen if chosen.obstacle is None]
+        sendable = [candidate for candidate in self._candidates if candidate.obstacle is None]
         async with _transaction(self._producer):
-            sent = [await self._send(chosen) for chosen in sendable]
+            sent = [await self._send(candidate) for candidate in sendable]
             offsets = [metadata.offset for metadata in await asyncio.gather(*sent)]
             await self._producer.send_offsets_to_transaction(self._progress, self._group)
         committed = iter(offsets)
-        for chosen in self._chosen:
-            self._told(chosen, next(committed) if chosen.obstacle is None else None)
+        for candidate in self._candidates:
+            self._on_done(candidate, next(committed) if candidate.obstacle is None else None)
         self._sent += len(sendable)
-        self._chosen, self._progress, self._size_bytes = [], {}, 0
+        self._candidates, self._progress, self._size_bytes = [], {}, 0
         if self._rate_per_s is not None:
             await asyncio.sleep(max(0.0, self._started_s + self._sent / self._rate_per_s - time.monotonic()))
 
-    async def _send(self, chosen: Chosen) -> asyncio.Future[Any]:
-        found, (topic, partition) = chosen.found, chosen.target
+    async def _send(self, candidate: Candidate) -> asyncio.Future[Any]:
+        record, (topic, partition) = candidate.record, candidate.target
         future: asyncio.Future[Any] = await self._producer.send(
-            topic, found.value, key=found.key, partition=partition, headers=headers_of(found)
+            topic, record.value, key=record.key, partition=partition, headers=replay_headers(record)
         )
         return future
 
 
 @contextlib.asynccontextmanager
 async def _transaction(producer: AIOKafkaProducer) -> AsyncGenerator[None, None]:
-    """Commit what the body sends, or abort it: the service waits behind a transaction left open."""
+    """Commit what the body sends, or abort it: the service reads nothing after a transaction that is left open."""
     async with within("begin a transaction"):
         await producer.begin_transaction()
     try:
         async with within("send requests in a transaction"):
             yield
     except BaseException:
-        # A fenced producer cannot abort any more, and asserts so; its transaction is over already.
+        # A fenced producer cannot abort: the client raises AssertionError. Its transaction has ended already.
         with contextlib.suppress(KafkaRequestError, AssertionError):
             async with within("abort the transaction", ABORT_S):
                 await producer.abort_transaction()
         raise
     # Not inside the try: a commit whose answer does not come may have happened, and must not be aborted.
-    async with within("commit the transaction (it may be committed all the same; the same command goes on from there)"):
+    async with within("commit the transaction (it may be committed all the same; the same command continues after it)"):
         await producer.commit_transaction()

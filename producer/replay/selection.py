@@ -1,7 +1,7 @@
-"""What a replay takes from the dead-letter topic, in which order, and what stands in the way of sending it.
+"""Selects the dead letters that a replay sends, in order, and says why one cannot be sent.
 
-How far a filter has got is the committed offset of a consumer group named after it: the same filter
-goes on behind it, another one starts from the beginning.
+A consumer group that is named after the filter keeps the progress of a replay as its committed offsets. So the same
+filter continues after them, and another filter starts from the beginning.
 """
 
 from __future__ import annotations
@@ -14,126 +14,133 @@ from typing import Final
 from aiokafka import TopicPartition
 
 from contract import headers
-from producer.replay.dead_letters import Filter, Found, Stranger, read_letters
+from producer.replay.dead_letter_topic import DeadLetterRecord, Filter, UnknownRecord, read_dead_letters
 from transport.admin.cluster import Cluster
 from transport.reading.log_reader import Span, spans
 from transport.reading.record_batch import batch_bytes
 from transport.settings.kafka import ClientSettings
 
-_OF_THE_ARCHIVE: Final = (headers.FILENAME, headers.CONTENT_TYPE)
+_HEADERS_OF_ARCHIVE: Final = (headers.FILENAME, headers.CONTENT_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `digit-producer replay` is asked for."""
+    """The options of `digit-producer replay`."""
 
-    which: Filter
+    filter: Filter
     max_attempts: int
     limit: int | None
-    """Requests to send at most; None is no limit."""
+    """The number of requests to send at most; None for no limit."""
     rate_per_s: float | None
-    """Requests a second at most; None is as fast as it goes."""
+    """The number of requests to send in a second at most; None for no limit."""
 
     def group(self, settings: ClientSettings) -> str:
-        """Name the group that keeps the filter's progress. Limit and rate are no part of it: they choose nothing."""
-        return f"{settings.kafka.group_id}.replay.{self.which.fingerprint(self.max_attempts)}"
+        """Return the name of the group that keeps the progress.
+
+        It depends on the filter and `max_attempts` alone: limit and rate do not change what is selected.
+        """
+        return f"{settings.kafka.group_id}.replay.{self.filter.fingerprint(self.max_attempts)}"
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
-    """What there is to do, as of now."""
+class Backlog:
+    """The dead letters that a replay has not read yet, as of one moment."""
 
     requests: Sequence[TopicPartition]
     limit_bytes: int | None
-    """What the requests topic takes, None if unknown."""
-    letters: dict[TopicPartition, Span]
-    """The dead letters behind the filter's progress."""
+    """The largest record that the requests topic takes; None if unknown."""
+    dead_letters: dict[TopicPartition, Span]
+    """The offsets after the progress of the filter."""
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """A dead letter that the filter takes."""
+class Candidate:
+    """A dead letter that the filter matches."""
 
-    found: Found
+    record: DeadLetterRecord
     target: TopicPartition
+    """The partition of requests that it goes to."""
     obstacle: str | None
     """Why it cannot be sent; None if it can."""
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One record of the dead-letter topic is behind us."""
+class ScannedRecord:
+    """One record of the dead-letter topic that has been read."""
 
     partition: TopicPartition
     next_offset: int
-    chosen: Chosen | None
-    """None if the filter does not take it."""
+    """The progress once this record is done."""
+    candidate: Candidate | None
+    """None if the filter does not match it."""
 
 
-async def survey(settings: ClientSettings, cluster: Cluster, plan: Plan) -> Survey:
-    """Look where the filter stands. For `replay` this comes after its producer has started."""
-    letters = cluster.partitions(settings.topics, "dead_letter")
+async def read_backlog(settings: ClientSettings, cluster: Cluster, plan: Plan) -> Backlog:
+    """Read the progress of the filter. In a replay this comes after its producer has started."""
+    dead_letters = cluster.partitions(settings.topics, "dead_letter")
     progress = await cluster.committed(plan.group(settings))
-    now = await spans(settings.kafka, letters, open_transactions=False)
-    return Survey(
+    now = await spans(settings.kafka, dead_letters, open_transactions=False)
+    return Backlog(
         requests=cluster.partitions(settings.topics, "requests"),
         limit_bytes=await cluster.max_message_bytes(settings.topics.requests),
-        letters={
+        dead_letters={
             partition: Span(max(span.start, progress.get(partition, 0)), span.end) for partition, span in now.items()
         },
     )
 
 
-async def preview(settings: ClientSettings, cluster: Cluster, plan: Plan) -> AsyncGenerator[Chosen, None]:
-    """Tell what `replay` would take now, in its order, and do nothing."""
-    async with contextlib.aclosing(steps(settings, await survey(settings, cluster, plan), plan)) as all_steps:
-        async for step in all_steps:
-            if step.chosen is not None:
-                yield step.chosen
+async def preview(settings: ClientSettings, cluster: Cluster, plan: Plan) -> AsyncGenerator[Candidate, None]:
+    """Yield what a replay would handle now, in its order; nothing is sent."""
+    backlog = await read_backlog(settings, cluster, plan)
+    async with contextlib.aclosing(scan(settings, backlog, plan)) as scanned:
+        async for each in scanned:
+            if each.candidate is not None:
+                yield each.candidate
 
 
-async def steps(settings: ClientSettings, found: Survey, plan: Plan) -> AsyncGenerator[Step, None]:
-    """Go through the letters, up to the plan's limit."""
+async def scan(settings: ClientSettings, backlog: Backlog, plan: Plan) -> AsyncGenerator[ScannedRecord, None]:
+    """Read the backlog, and end once as many candidates can be sent as the plan's limit allows."""
     left = plan.limit
-    async with contextlib.aclosing(read_letters(settings.kafka, found.letters)) as letters:
-        async for letter in letters:
-            chosen = None
-            if not isinstance(letter, Stranger) and plan.which.takes(letter):
-                target = found.requests[letter.letter.origin_partition % len(found.requests)]
-                chosen = Chosen(letter, target, _obstacle(letter, plan.max_attempts, found.limit_bytes))
-            yield Step(letter.partition, letter.offset + 1, chosen)
-            if left is not None and chosen is not None and chosen.obstacle is None:
+    async with contextlib.aclosing(read_dead_letters(settings.kafka, backlog.dead_letters)) as records:
+        async for record in records:
+            candidate = None
+            if not isinstance(record, UnknownRecord) and plan.filter.matches(record):
+                target = backlog.requests[record.dead_letter.origin_partition % len(backlog.requests)]
+                candidate = Candidate(record, target, _obstacle(record, plan.max_attempts, backlog.limit_bytes))
+            yield ScannedRecord(record.partition, record.offset + 1, candidate)
+            if left is not None and candidate is not None and candidate.obstacle is None:
                 left -= 1
                 if left == 0:
                     return
 
 
-def _obstacle(found: Found, max_attempts: int, limit_bytes: int | None) -> str | None:
-    letter = found.letter
-    if found.value is None:
-        return f"no bytes: {letter.value_left_out or 'left out'}"
-    if letter.headers_left_out is not None:
-        return f"key or headers are not as they were: {letter.headers_left_out}"
-    if letter.attempt >= max_attempts:
-        return f"attempted {letter.attempt} times"
-    size_bytes = batch_bytes(found.key, found.value, headers_of(found))
+def _obstacle(record: DeadLetterRecord, max_attempts: int, limit_bytes: int | None) -> str | None:
+    """Say why a dead letter cannot be sent; None if it can."""
+    dead_letter = record.dead_letter
+    if record.value is None:
+        return f"no bytes: {dead_letter.value_left_out or 'left out'}"
+    if dead_letter.headers_left_out is not None:
+        return f"key or headers are not complete: {dead_letter.headers_left_out}"
+    if dead_letter.attempt >= max_attempts:
+        return f"attempted {dead_letter.attempt} times"
+    size_bytes = batch_bytes(record.key, record.value, replay_headers(record))
     if limit_bytes is not None and size_bytes > limit_bytes:
-        return f"{size_bytes:,} bytes do not fit the requests topic"
+        return f"{size_bytes:,} bytes do not fit the requests topic, which takes {limit_bytes:,}"
     return None
 
 
-def headers_of(found: Found) -> list[tuple[str, bytes]]:
+def replay_headers(record: DeadLetterRecord) -> list[tuple[str, bytes]]:
     """Return the headers of the request that repeats a dead letter."""
-    letter = found.letter
-    original = dict(letter.original_headers)
-    kept = [header for header in letter.original_headers if header[0] not in headers.SET_BY_REPLAY]
-    if letter.item_name is not None and letter.item_name.encode() != original.get(headers.FILENAME):
-        # An entry is sent as a single image: name and type of its archive would be wrong.
-        kept = [header for header in kept if header[0] not in _OF_THE_ARCHIVE]
-        kept.append((headers.FILENAME, letter.item_name.encode()))
+    dead_letter = record.dead_letter
+    original = dict(dead_letter.original_headers)
+    kept = [header for header in dead_letter.original_headers if header[0] not in headers.SET_BY_REPLAY]
+    if dead_letter.item_name is not None and dead_letter.item_name.encode() != original.get(headers.FILENAME):
+        # An entry of an archive is sent as a single image, so the archive's name and type would be wrong.
+        kept = [header for header in kept if header[0] not in _HEADERS_OF_ARCHIVE]
+        kept.append((headers.FILENAME, dead_letter.item_name.encode()))
     return [
         *kept,
-        (headers.REQUEST_ID, letter.request_id.encode()),
-        (headers.REPLAY_OF, letter.result_id.encode()),
-        (headers.ATTEMPT, str(letter.attempt + 1).encode()),
+        (headers.REQUEST_ID, dead_letter.request_id.encode()),
+        (headers.REPLAY_OF, dead_letter.result_id.encode()),
+        (headers.ATTEMPT, str(dead_letter.attempt + 1).encode()),
     ]

@@ -1,4 +1,4 @@
-"""What is to be sent: files, the files of folders, standard input; each becomes one record as it is."""
+"""Finds what to send: files, the files in folders, standard input; the bytes of each become one record."""
 
 from __future__ import annotations
 
@@ -11,33 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from engine.codecs.formats import MEDIA_TYPES, payload_format
 from engine.errors import in_utf8
-from producer.errors import UsageProblem
+from producer.errors import UsageError
 
 STANDARD_INPUT: Final = "-"
 UNKNOWN: Final = "application/octet-stream"
 
-_SIGNATURES: Final = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"BM", "image/bmp"),
-    (b"II*\x00", "image/tiff"),
-    (b"MM\x00*", "image/tiff"),
-    (b"PK\x03\x04", "application/zip"),
-    (b"PK\x05\x06", "application/zip"),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One record to be: a file, or standard input if `path` is None."""
+    """Bytes to send as one record: a file, or standard input if `path` is None."""
 
     label: str
-    """As the caller knows it; may contain any character, and what is not UTF-8 escaped."""
+    """The path as the caller gave it, in UTF-8: bytes that are not UTF-8 are escaped."""
     path: Path | None
     size_bytes: int | None
-    """As the file system tells it; None if only reading will tell."""
+    """The size in the file system; None for standard input, a pipe and the like."""
 
     @property
     def filename(self) -> str | None:
@@ -49,38 +39,36 @@ class Source:
 
         Raises
         ------
-        UsageProblem
+        UsageError
             The file cannot be read.
         """
         try:
             return sys.stdin.buffer.read() if self.path is None else self.path.read_bytes()
         except OSError as error:
-            raise UsageProblem(f"cannot read {self.label!r}: {error.strerror}") from error
+            raise UsageError(f"cannot read {self.label!r}: {error.strerror}") from error
 
 
 def find(paths: Sequence[str]) -> list[Source]:
-    """List what the paths stand for, in their order; the files of a folder by name, folder after folder.
+    """List the files of the given paths, in the order of the paths; those of a folder by name.
 
-    Hidden files and folders are left out of folders, and what is no regular file. A path given by itself is
-    taken whatever it is, a pipe too.
+    Inside folders, hidden files and folders are left out, and so is everything that is not a regular file. A path
+    that is given directly is taken in any case, also if it is hidden or a pipe.
 
     Raises
     ------
-    UsageProblem
-        A path does not exist, a folder holds no file, or standard input is named twice.
+    UsageError
+        A path does not exist, a folder holds no file, or standard input is given twice.
     """
     if list(paths).count(STANDARD_INPUT) > 1:
-        raise UsageProblem("standard input (-) can be sent once only")
+        raise UsageError("standard input (-) was given twice: give it once")
     return [source for path in paths for source in _find_one(path)]
 
 
 def content_type(filename: str | None, data: bytes) -> str:
-    """Name the media type, by the first bytes or else by the file's extension."""
-    for signature, media_type in _SIGNATURES:
-        if data.startswith(signature):
-            return media_type
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "image/webp"
+    """Return the media type, by the first bytes; for other formats than the service's, by the file's extension."""
+    payload = payload_format(data)
+    if payload is not None:
+        return MEDIA_TYPES[payload]
     return (mimetypes.guess_type(filename)[0] if filename else None) or UNKNOWN
 
 
@@ -91,23 +79,23 @@ def _find_one(given: str) -> list[Source]:
     try:
         status = path.stat()
     except OSError as error:
-        raise UsageProblem(f"cannot read {given!r}: {error.strerror}") from error
+        raise UsageError(f"cannot read {given!r}: {error.strerror}") from error
     if not stat.S_ISDIR(status.st_mode):
         return [Source(in_utf8(given), path, status.st_size if stat.S_ISREG(status.st_mode) else None)]
     found = list(_walk(path))
     if not found:
-        raise UsageProblem(f"there is no file in folder {given!r}")
+        raise UsageError(f"folder {given!r} holds no file to send (hidden files are left out)")
     return found
 
 
 def _walk(folder: Path) -> Iterator[Source]:
-    for place, folders, files in os.walk(folder, onerror=_refuse):
+    for folder_path, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            path = Path(place, name)
+            path = Path(folder_path, name)
             if not name.startswith(".") and path.is_file():
                 yield Source(in_utf8(str(path)), path, path.stat().st_size)
 
 
 def _refuse(error: OSError) -> None:
-    raise UsageProblem(f"cannot read folder {error.filename!r}: {error.strerror}") from error
+    raise UsageError(f"cannot read folder {error.filename!r}: {error.strerror}") from error

@@ -15,11 +15,11 @@ from aiokafka.admin import NewPartitions, RecordsToDelete
 from broker import Cluster
 from contract import headers
 from contract.topics import CLOCK_TOLERANCE_MS
-from producer.audit.merge import Merge
+from producer.audit.merge import Merger
 from producer.audit.report import Report
 from producer.audit.run import audit as audit_topics
-from producer.audit.scope import survey
-from producer.display import complain
+from producer.audit.scope import read_scope
+from producer.display import print_message
 from producer.errors import Exit
 from tests.harness.images import drawn_digits
 from tests.harness.played_service import Answer, Outgoing, answer, publish
@@ -245,36 +245,52 @@ PLANTED: list[tuple[Fault, dict[str, int], str]] = [
     (lose_everything, {"missing": 4}, "missing: every result of {requests}/{p}/3"),
     (double_a_result, {"duplicated": 1}, "duplicated: {requests}/{p}/0/0"),
     (double_a_zip_later, {"duplicated": 3}, "duplicated: {requests}/{p}/2/1"),
-    (swap_two_results, {"out_of_order": 5}, "out of order: {requests}/{p}/1/0 stands behind {requests}/{p}/3/0"),
-    (swap_two_items, {"out_of_order": 1}, "out of order: {requests}/{p}/2/0 stands behind {requests}/{p}/2/1"),
-    (swap_neighbours, {"out_of_order": 1}, "out of order: {requests}/{p}/0/0 stands behind {requests}/{p}/1/0"),
-    (alter(0, "result_id", to="x"), {"inconsistent": 1}, "the result x has the id of another"),
-    (alter(0, "request_id", to="x"), {"inconsistent": 1}, "result {requests}/{p}/0/0 has another request id"),
+    (swap_two_results, {"out_of_order": 5}, "out of order: {requests}/{p}/1/0 comes after {requests}/{p}/3/0"),
+    (swap_two_items, {"out_of_order": 1}, "out of order: {requests}/{p}/2/0 comes after {requests}/{p}/2/1"),
+    (swap_neighbours, {"out_of_order": 1}, "out of order: {requests}/{p}/0/0 comes after {requests}/{p}/1/0"),
+    (alter(0, "result_id", to="x"), {"inconsistent": 1}, "the id x does not match"),
+    (
+        alter(0, "request_id", to="x"),
+        {"inconsistent": 1},
+        "result {requests}/{p}/0/0 has another request id than its request",
+    ),
     (alter(0, "source", "timestamp_ms", to=1), {"inconsistent": 1}, "result {requests}/{p}/0/0 has another timestamp"),
-    (alter(0, "source", "partition", to=99), {"inconsistent": 1, "missing": 1}, "does not belong here"),
-    (alter(0, "source", "partition", to=999), {"inconsistent": 1, "missing": 1}, "does not belong here"),
-    (alter(5, "source", "offset", to=2), {"duplicated": 1, "inconsistent": 1, "missing": 1}, "has the id of another"),
+    (alter(0, "source", "partition", to=99), {"inconsistent": 1, "missing": 1}, "does not belong into this partition"),
+    (alter(0, "source", "partition", to=999), {"inconsistent": 1, "missing": 1}, "does not belong into this partition"),
+    (
+        alter(5, "source", "offset", to=2),
+        {"duplicated": 1, "inconsistent": 1, "missing": 1},
+        "does not match the result",
+    ),
     (alter(3, "item", "count", to=4), {"inconsistent": 2}, "result {requests}/{p}/2/1 has another item count"),
     (alter(2, "item", "count", to=10**9), {"inconsistent": 2, "missing": 10**9 - 3}, "missing: {requests}/{p}/2/3"),
     (alter(0, "item", "index", to=1), {"inconsistent": 2}, "has another item count"),
-    (alter(0, "status", to="failed"), {"inconsistent": 1, "missing": 1}, "is no result"),
-    (alter(0, "digit", to=10), {"inconsistent": 1, "missing": 1}, "is no result"),
+    (alter(0, "status", to="failed"), {"inconsistent": 1, "missing": 1}, "is not a result"),
+    (alter(0, "digit", to=10), {"inconsistent": 1, "missing": 1}, "is not a result"),
     (alter(1, "error", "code", to="out-of-memory"), {"inconsistent": 1}, "has another error code than its result"),
-    (say_recognised_what_failed, {"inconsistent": 1}, "dead letter {requests}/{p}/1/0 has no failed result of its own"),
+    (say_recognised_what_failed, {"inconsistent": 1}, "dead letter {requests}/{p}/1/0 has no failed result"),
     (say_failed_what_was_recognised, {"inconsistent": 1}, "failed result {requests}/{p}/0/0 has no dead letter"),
-    (answer_what_was_never_asked, {"inconsistent": 1}, "does not belong here"),
-    (put_a_result_into_another_partition, {"inconsistent": 1, "missing": 1}, "does not belong here"),
+    (answer_what_was_never_asked, {"inconsistent": 1}, "does not belong into this partition"),
+    (put_a_result_into_another_partition, {"inconsistent": 1, "missing": 1}, "does not belong into this partition"),
     (change_the_key, {"inconsistent": 1}, "result {requests}/{p}/0/0 has another key"),
     (drop_an_echo, {"inconsistent": 1}, "result {requests}/{p}/0/0 has another header"),
-    (write_what_is_no_result, {"inconsistent": 1}, "is no result"),
+    (write_what_is_no_result, {"inconsistent": 1}, "is not a result"),
     (lose_a_letter, {"inconsistent": 1}, "failed result {requests}/{p}/1/0 has no dead letter"),
-    (double_a_letter, {"inconsistent": 1}, "dead letter {requests}/{p}/1/0 has no failed result of its own"),
-    (put_a_letter_into_another_partition, {"inconsistent": 2}, "does not belong here"),
+    (double_a_letter, {"inconsistent": 1}, "dead letter {requests}/{p}/1/0 has no failed result"),
+    (put_a_letter_into_another_partition, {"inconsistent": 2}, "does not belong into this partition"),
     (change_a_letters_key, {"inconsistent": 1}, "dead letter {requests}/{p}/1/0 has another key than its result"),
     (lose_a_letters_key_without_a_word, {"inconsistent": 1}, "{requests}/{p}/1/0 has another key than its result"),
-    (lose_a_letters_bytes_without_a_word, {"inconsistent": 1}, "has a value, or else no reason to have none"),
-    (keep_a_letters_bytes_against_its_word, {"inconsistent": 1}, "has a value, or else no reason to have none"),
-    (write_what_is_no_letter, {"inconsistent": 1}, "is no dead letter: there is no header origin-topic"),
+    (
+        lose_a_letters_bytes_without_a_word,
+        {"inconsistent": 1},
+        "should have either a value or the header value-left-out",
+    ),
+    (
+        keep_a_letters_bytes_against_its_word,
+        {"inconsistent": 1},
+        "should have either a value or the header value-left-out",
+    ),
+    (write_what_is_no_letter, {"inconsistent": 1}, "is not a dead letter: there is no header origin-topic"),
     (alter_letter(headers.ORIGIN_OFFSET, b"0"), {"inconsistent": 2}, "is not that of its origin"),
     (alter_letter(headers.ORIGIN_TOPIC, b"elsewhere"), {"inconsistent": 2}, "is not that of its origin"),
     (alter_letter(headers.ORIGIN_PARTITION, b"x"), {"inconsistent": 2}, "header origin-partition is no number"),
@@ -300,16 +316,16 @@ async def reports(cluster: Cluster) -> tuple[str, list[Report]]:
 
 
 async def audit_in_pairs(settings: ClientSettings) -> list[Report]:
-    async with look_around(settings.kafka, complain) as found:
-        scope = await survey(settings, found)
-    families = scope.families()
+    async with look_around(settings.kafka, print_message) as found:
+        scope = await read_scope(settings, found)
+    families = scope.copartitions()
     reports = []
     async with contextlib.AsyncExitStack() as stack:
         readers = [await stack.enter_async_context(open_reader(settings.kafka)) for _ in range(3)]
         for pair in zip(families[::2], families[1::2], strict=True):
             reports.append(Report())
             for family in pair:
-                await Merge(scope, family, readers, reports[-1], lambda _: None).run()
+                await Merger(scope, family, readers, reports[-1], lambda _: None).run()
     return reports
 
 
@@ -324,7 +340,7 @@ async def test_a_planted_fault_is_found_and_named(reports: tuple[str, list[Repor
     _, expected, words = PLANTED[number]
     assert faults(asdict(report)) == expected
     assert not report.clean
-    assert words.format(requests=topic, p=2 * number) in "\n".join(report.offenders)
+    assert words.format(requests=topic, p=2 * number) in "\n".join(report.faults)
 
 
 async def test_a_dead_letter_without_key_and_headers_agrees_with_its_result(world: World) -> None:
@@ -346,7 +362,7 @@ async def test_the_command_ends_with_1_and_names_the_first_faults(world: World) 
     assert faults(numbers) == {"missing": 1, "inconsistent": 2}
     topic = world.broker.topics.requests
     assert result.err.splitlines() == [
-        f"digit-producer: inconsistent: result {topic}/0/2/1 has another request id",
+        f"digit-producer: inconsistent: result {topic}/0/2/1 has another request id than its request",
         f"digit-producer: inconsistent: dead letter {topic}/0/2/1 has another request id than its result",
         f"digit-producer: missing: every result of {topic}/0/0",
     ]
@@ -367,7 +383,7 @@ async def test_without_a_committed_offset_the_audit_proves_nothing(world: World)
     pending = CLEAN | {"requests": 0, "pending": 4, "expired": 0, "results": 0, "dead_letters": 0}
     result = await run(world.broker, "audit", "--json")
     assert (result.exit_code, result.lines) == (Exit.NOT_ALL_WELL, [pending])
-    words = f"group {world.broker.group_id!r} has committed nothing: there is nothing to compare with"
+    words = f"group {world.broker.group_id!r} has committed no offset, so nothing can be proved: check the group's name"
     assert result.err == f"digit-producer: {words}\n"
     assert "not all is well" in (await run(world.broker, "audit")).out
 
@@ -381,7 +397,7 @@ async def test_the_name_of_a_wrong_group_fails_the_audit(world: World) -> None:
     await world.publish()
     result = await run(world.broker, "audit", "--json", DIGITS_KAFKA__GROUP_ID="mistyped")
     assert result.exit_code == Exit.NOT_ALL_WELL
-    assert "group 'mistyped' has committed nothing" in result.err
+    assert "group 'mistyped' has committed no offset" in result.err
 
 
 @pytest.mark.parametrize("what", ["results", "letters"])
@@ -399,10 +415,10 @@ async def test_a_first_offset_committed_during_the_audit_is_no_fault(broker: Bro
     worlds = await build(broker, [0, 1])
     await worlds[0].publish()
     settings = settings_of(broker)
-    async with look_around(settings.kafka, complain) as found:
-        scope = await survey(settings, found)
+    async with look_around(settings.kafka, print_message) as found:
+        scope = await read_scope(settings, found)
     await worlds[1].publish()
-    late = await spans(settings.kafka, [*scope.predictions, *scope.letters], open_transactions=True)
+    late = await spans(settings.kafka, [*scope.predictions, *scope.dead_letters], open_transactions=True)
     report = await audit_topics(settings, replace(scope, logs={**scope.logs, **late}), lambda _: None)
     assert (report.clean, report.pending, report.results) == (True, 4, 6)
 

@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 
 from broker import Cluster
 from consumer.settings import Settings
-from producer.display import complain
+from producer.display import print_message
 from tests.harness.played_service import publish
 from tests.harness.topics import fresh_topics
 from tests.harness.waiting import DEADLINE_S
@@ -49,7 +49,7 @@ async def test_the_producer_finds_committed_offsets_after_the_coordinator_moved(
         await broker.send([b"x"])
         await publish(broker, [], committed={0: 1})
         kafka = KafkaSettings(bootstrap_servers=broker.cluster.bootstrap_servers, group_id=broker.group_id)
-        async with look_around(kafka, complain) as cluster:
+        async with look_around(kafka, print_message) as cluster:
             find = cluster._admin.find_coordinator
             asked: list[int] = []
 

@@ -16,7 +16,7 @@ from aiokafka.errors import ProducerFenced
 from contract import headers
 from contract.topics import MAX_RECORD_BYTES
 from producer.errors import Exit
-from producer.replay.dead_letters import Filter
+from producer.replay.dead_letter_topic import Filter
 from producer.replay.selection import Plan
 from tests.harness.images import drawn_digits
 from tests.harness.played_service import Outgoing, answer, publish
@@ -109,7 +109,7 @@ async def test_a_record_that_is_no_dead_letter_is_reported_and_skipped(broker: B
     listed = await run(broker, "dead-letters", "--json")
     assert len(listed.lines) == 1
     where = f"{broker.topics.dead_letter}/0/2"
-    assert listed.err == f"digit-producer: {where} is no dead letter: there is no header origin-topic\n"
+    assert listed.err == f"digit-producer: {where} is not a dead letter: there is no header origin-topic\n"
     assert (await run(broker, "replay")).exit_code == Exit.OK
     assert len(await replayed(broker)) == 1
 
@@ -151,7 +151,7 @@ async def test_an_entry_of_an_archive_is_replayed_as_a_single_image(broker: Brok
 
 async def test_a_repeated_filter_continues_and_another_filter_skips_nothing(broker: Broker) -> None:
     await fail(broker, 10)
-    assert (await run(broker, "replay", "--limit", "4")).out == "4 sent again, 0 left alone (--dry-run tells why)\n"
+    assert (await run(broker, "replay", "--limit", "4")).out == "4 sent again, 0 skipped (--dry-run shows why)\n"
     assert once_each(await replayed(broker), 4)
     assert (await run(broker, "replay")).out.startswith("6 sent again")
     assert (await run(broker, "replay")).out.startswith("0 sent again")
@@ -187,7 +187,7 @@ async def test_dead_letters_that_cannot_be_sent_are_skipped_with_a_reason(broker
     assert [line["obstacle"] for line in shown.lines] == obstacles
     assert obstacles[:2] == ["attempted 3 times", "no bytes: it is a bomb"]
     assert "bytes do not fit the requests topic" in obstacles[2]
-    assert obstacles[3:] == ["key or headers are not as they were: they do not fit", None]
+    assert obstacles[3:] == ["key or headers are not complete: they do not fit", None]
     assert len(await replayed(broker)) == 1
     assert (await run(broker, "replay", "--max-attempts", "4")).out.startswith("2 sent again")
 
@@ -199,7 +199,7 @@ async def test_attempts_are_counted_up_to_the_maximum(broker: Broker) -> None:
         latest = (await broker.read(broker.topics.requests))[-1]
         assert dict(latest.headers)[headers.ATTEMPT] == str(attempt).encode()
         await publish(broker, answer(broker, latest, ["failed"]).dead_letters)
-    assert (await run(broker, "replay")).out == "0 sent again, 1 left alone (--dry-run tells why)\n"
+    assert (await run(broker, "replay")).out == "0 sent again, 1 skipped (--dry-run shows why)\n"
 
 
 async def test_dead_letters_that_arrive_during_a_replay_wait_for_the_next(broker: Broker) -> None:

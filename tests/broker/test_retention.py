@@ -15,7 +15,7 @@ from aiokafka.protocol.commit import OffsetCommitRequest
 from broker import Cluster, running_broker
 from contract import headers
 from producer.errors import Exit
-from producer.replay.dead_letters import Filter
+from producer.replay.dead_letter_topic import Filter
 from producer.replay.selection import Plan
 from tests.harness.images import drawn_digits
 from tests.harness.played_service import answer, publish

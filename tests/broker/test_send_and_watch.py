@@ -127,7 +127,7 @@ async def test_aborted_results_do_not_count_and_repeated_ones_count_once(broker:
 async def test_without_results_in_time_it_ends_with_4_and_names_the_file(broker: Broker, digits: Path) -> None:
     result = await run(broker, "send", str(digits), "--wait", "--ready-timeout-s", "0", "--timeout-s", "0.5")
     assert result.exit_code == Exit.UNANSWERED
-    assert "3 of 3 records had not all their results within 0.5 s" in result.err
+    assert "3 of 3 records lack results after 0.5 s" in result.err
     assert all(f"{name}.png' (no result)" in result.err for name in range(3))
     assert result.out == "", "a table without rows"
     assert len(result.err.splitlines()) == 1
@@ -139,7 +139,7 @@ async def test_a_record_beyond_the_topics_limit_is_refused_before_anything_is_se
     (digits / "large.zip").write_bytes(bytes(MAX_RECORD_BYTES + 64 * 1024 - 60))
     result = await run(broker, "send", str(digits))
     assert result.exit_code == Exit.USAGE
-    assert "large.zip' has 16,842,692 bytes; topic" in result.err
+    assert "large.zip' is too large: it has 16,842,692 bytes; topic" in result.err
     assert "takes 16,842,752 (max.message.bytes)" in result.err
     assert await broker.read(broker.topics.requests) == []
 
@@ -209,7 +209,7 @@ async def test_watch_skips_and_reports_a_record_that_is_no_result(broker: Broker
     await publish(broker, [bad, good])
     result = await run(broker, "watch", "--from-beginning", "--count", "2", "--json")
     assert len(result.lines) == 1
-    assert f"{bad.topic}/{bad.partition}/0 is no result: " in result.err
+    assert f"{bad.topic}/{bad.partition}/0 is not a result: " in result.err
     assert all(line.isprintable() for line in result.err.splitlines())
 
 
@@ -233,7 +233,7 @@ async def test_topics_with_their_own_limits_are_respected(cluster: Cluster, digi
         assert result.exit_code == Exit.USAGE
         result = await run(broker, "send", "-", stdin=bytes(1000))
         assert result.exit_code == Exit.USAGE
-        assert "'-' has 1,000 bytes; topic" in result.err
+        assert "'-' is too large: it has 1,000 bytes; topic" in result.err
 
 
 async def test_a_thousand_files_go_out_through_a_bounded_window(broker: Broker, tmp_path: Path) -> None:
@@ -250,8 +250,8 @@ async def test_create_topics_creates_missing_ones_and_leaves_the_others(broker: 
     (misfit,) = created.err.splitlines()
     assert misfit.startswith(f"digit-producer: {missing}: partition count is 3, should be 8 as of the requests: ")
     assert created.out.splitlines() == [
-        f"{broker.topics.requests}: exists, left as it is",
-        f"{broker.topics.predictions}: exists, left as it is",
+        f"{broker.topics.requests}: exists, not changed",
+        f"{broker.topics.predictions}: exists, not changed",
         f"{missing}: created",
     ]
     topics = {topic["topic"]: len(topic["partitions"]) for topic in await broker.admin.describe_topics()}

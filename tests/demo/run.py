@@ -24,7 +24,7 @@ from rich.table import Table
 
 from broker import BrokerError, Cluster, running_broker
 from broker.jars import jars
-from producer.display import complain
+from producer.display import print_message
 from tests.harness.progress import progress_lines
 from tests.harness.service import START_DEADLINE_S, Service, ServiceEndedError, starting_service
 from tests.harness.topics import Broker, RunningElsewhere, fresh_topics
@@ -97,7 +97,7 @@ def cluster() -> Iterator[Cluster | RunningElsewhere]:
     named = os.environ.get("DIGITS_KAFKA__BOOTSTRAP_SERVERS")
     with contextlib.ExitStack() as stack:
         if named:
-            asyncio.run(meet(KafkaSettings(bootstrap_servers=named), complain))
+            asyncio.run(meet(KafkaSettings(bootstrap_servers=named), print_message))
             yield RunningElsewhere(named)
             return
         with progress_lines(say, "looking for Kafka's jars, which Maven fetches once"):

@@ -17,12 +17,12 @@ from typer.testing import CliRunner
 from contract.errors import ErrorCode
 from contract.schema import EXAMPLES
 from producer.cli import app
-from producer.commands.selecting import chosen_filter
+from producer.commands.filter_options import build_filter
 from producer.errors import Exit
 from transport.settings.kafka import ClientSettings, variables
 
 runner = CliRunner()
-NOBODY = "127.0.0.1:1"
+CLOSED = "127.0.0.1:1"
 """No broker listens there."""
 
 
@@ -85,7 +85,7 @@ def test_an_id_that_the_contract_does_not_take_is_refused(request_id: str) -> No
 def test_an_id_is_for_one_record_alone(more: list[str]) -> None:
     ended = runner.invoke(app, ["send", __file__, *more, "--request-id", "order-7"])
     assert ended.exit_code == Exit.USAGE
-    assert ended.stderr == "digit-producer: --request-id is for one record; these are 2\n"
+    assert ended.stderr == "digit-producer: --request-id is for one record, but 2 would be sent: leave it out\n"
 
 
 @pytest.mark.parametrize("command", ["replay", "dead-letters"])
@@ -112,8 +112,8 @@ def test_a_time_that_is_none_is_refused(option: str) -> None:
     ],
 )
 def test_a_time_is_utc_unless_it_says_otherwise(text: str, epoch_ms: int) -> None:
-    which = chosen_filter(code=None, since=text, until=None, topic=None, partition=None, offset=None)
-    assert which.since_ms == epoch_ms
+    wanted = build_filter(code=None, since=text, until=None, topic=None, partition=None, offset=None)
+    assert wanted.since_ms == epoch_ms
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_broker_that_is_not_there_is_one_line_and_exit_code_3(arguments: list[
     # As a process: what libraries print or log at the end counts too.
     ended = subprocess.run(
         [sys.executable, "-m", "producer", *arguments],
-        env={"DIGITS_KAFKA__BOOTSTRAP_SERVERS": NOBODY, "DIGITS_KAFKA__WAIT_S": "0"},
+        env={"DIGITS_KAFKA__BOOTSTRAP_SERVERS": CLOSED, "DIGITS_KAFKA__WAIT_S": "0"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -131,6 +131,12 @@ def test_a_broker_that_is_not_there_is_one_line_and_exit_code_3(arguments: list[
     )
     assert ended.returncode == Exit.KAFKA
     assert ended.stderr == (
-        f"digit-producer: cannot reach Kafka at {NOBODY} (DIGITS_KAFKA__BOOTSTRAP_SERVERS): no broker answers there\n"
+        f"digit-producer: cannot reach Kafka at {CLOSED} (DIGITS_KAFKA__BOOTSTRAP_SERVERS): no broker answers there\n"
     )
     assert ended.stdout == ""
+
+
+def test_the_old_name_of_an_option_is_taken_with_a_warning_and_not_shown() -> None:
+    ended = runner.invoke(app, ["status", "--watch"], env={"DIGITS_KAFKA__GROUP_ID": ""})
+    assert ended.stderr.splitlines()[0] == "digit-producer: --watch is deprecated: use --refresh, which does the same"
+    assert "--watch" not in runner.invoke(app, ["status", "--help"]).output

@@ -1,4 +1,4 @@
-"""Output stays clean, whatever names contain."""
+"""Messages and JSON stay clean, whatever names contain."""
 
 from __future__ import annotations
 
@@ -7,22 +7,12 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.text import Text
 
 from producer import display
 
-NASTY = "\x1b[2J\x07[red]x[/red]\n\r\x9b31m\u202egnp.exe\u2028\udcff\x7f:smile: é数"
 
-
-def test_a_table_shows_nasty_names_escaped_and_takes_nothing_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    display.print_table(["name", "status"], [(NASTY, Text("failed", style="red"))])
-    out = capsys.readouterr().out
-    assert all(line.isprintable() for line in out.splitlines())
-    assert r"\x1b[2J\x07[red]x[/red]\n\r\x9b31m\u202egnp.exe\u2028\udcff\x7f:smile: é数" in out
-
-
-def test_a_complaint_is_one_clean_line_that_says_who_complains(capsys: pytest.CaptureFixture[str]) -> None:
-    display.complain("first\x1b[2J\ndigit-producer: forged")
+def test_a_message_is_one_clean_line_that_names_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    display.print_message("first\x1b[2J\ndigit-producer: forged")
     assert capsys.readouterr().err == "digit-producer: first\\x1b[2J\\ndigit-producer: forged\n"
 
 

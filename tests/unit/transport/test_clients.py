@@ -15,7 +15,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from producer.display import complain
+from producer.display import print_message
 from transport import clients
 from transport.admin.reachability import NobodyError, RefusedError
 from transport.clients import within
@@ -75,7 +75,7 @@ async def test_a_broker_that_is_starting_is_waited_for_with_one_line(
 
     monkeypatch.setattr(clients, "meet_brokers", meeting)
     monkeypatch.setattr(clients, "MEETING_PAUSE_S", 0.01)
-    await clients.meet(KafkaSettings(wait_s=60), complain)
+    await clients.meet(KafkaSettings(wait_s=60), print_message)
     assert capsys.readouterr().err == "digit-producer: cannot reach Kafka at localhost:9092 yet: waiting up to 60 s\n"
     assert next(answers, "all asked") == "all asked"
 
@@ -90,7 +90,7 @@ async def test_a_broker_that_does_not_come_is_waited_for_no_longer_than_that(mon
     monkeypatch.setattr(clients, "meet_brokers", meeting)
     monkeypatch.setattr(clients, "MEETING_PAUSE_S", 0.05)
     with pytest.raises(KafkaRequestError, match="no broker answers there"):
-        await clients.meet(KafkaSettings(wait_s=0.2), complain)
+        await clients.meet(KafkaSettings(wait_s=0.2), print_message)
     assert len(asked) > 1
     assert asked[-1] - asked[0] <= 0.2
 
@@ -104,5 +104,5 @@ async def test_a_broker_that_refuses_us_is_not_waited_for(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(clients, "meet_brokers", meeting)
     with pytest.raises(KafkaRequestError, match="the password is wrong"):
-        await clients.meet(KafkaSettings(wait_s=60), complain)
+        await clients.meet(KafkaSettings(wait_s=60), print_message)
     assert asked == [1]

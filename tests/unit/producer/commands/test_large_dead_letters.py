@@ -1,4 +1,4 @@
-"""Lists of dead letters hold what they show of each, and not the bytes of all."""
+"""A list of dead letters keeps in memory the row of each, and not the bytes of all."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from contract.dead_letters import DeadLetter
 from producer.cli import app
 from producer.commands import dead_letters, replay
 from producer.errors import Exit
-from producer.replay.dead_letters import Found
-from producer.replay.selection import Chosen
+from producer.replay.dead_letter_topic import DeadLetterRecord
+from producer.replay.selection import Candidate
 
-LETTERS = 100
+COUNT = 100
 VALUE_BYTES = 4 * 1024 * 1024
-PLACE = TopicPartition("digits.dead-letter", 0)
+PARTITION = TopicPartition("digits.dead-letter", 0)
 
 
-def found(offset: int) -> Found:
-    letter = DeadLetter(
+def record(offset: int) -> DeadLetterRecord:
+    dead_letter = DeadLetter(
         origin_topic="digits.requests",
         origin_partition=0,
         origin_offset=offset,
@@ -41,17 +41,17 @@ def found(offset: int) -> Found:
         headers_left_out=None,
         original_headers=(),
     )
-    return Found(PLACE, offset, 7, b"key", bytes(VALUE_BYTES), letter)
+    return DeadLetterRecord(PARTITION, offset, 7, b"key", bytes(VALUE_BYTES), dead_letter)
 
 
-async def letters(*_: object) -> AsyncIterator[Found]:
-    for offset in range(LETTERS):
-        yield found(offset)
+async def records(*_: object) -> AsyncIterator[DeadLetterRecord]:
+    for offset in range(COUNT):
+        yield record(offset)
 
 
-async def choices(*_: object) -> AsyncIterator[Chosen]:
-    async for each in letters():
-        yield Chosen(each, TopicPartition("digits.requests", 0), None)
+async def candidates(*_: object) -> AsyncIterator[Candidate]:
+    async for each in records():
+        yield Candidate(each, TopicPartition("digits.requests", 0), None)
 
 
 async def nothing(*_: object, **__: object) -> None:
@@ -65,14 +65,14 @@ async def cluster(*_: object) -> AsyncIterator[SimpleNamespace]:
 
 @pytest.mark.parametrize("arguments", [["dead-letters"], ["replay", "--dry-run"]])
 @pytest.mark.parametrize("form", ["table", "json"])
-def test_a_list_of_large_letters_takes_the_memory_of_a_few(
+def test_a_list_of_large_dead_letters_takes_the_memory_of_a_few(
     arguments: list[str], form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (dead_letters, replay):
         monkeypatch.setattr(module, "look_around", cluster)
     monkeypatch.setattr(dead_letters, "spans", nothing)
-    monkeypatch.setattr(dead_letters, "read_letters", letters)
-    monkeypatch.setattr(replay, "preview", choices)
+    monkeypatch.setattr(dead_letters, "read_dead_letters", records)
+    monkeypatch.setattr(replay, "preview", candidates)
     tracemalloc.start()
     try:
         ended = CliRunner().invoke(app, [*arguments, *(["--json"] if form == "json" else [])])
@@ -81,4 +81,4 @@ def test_a_list_of_large_letters_takes_the_memory_of_a_few(
         tracemalloc.stop()
     assert ended.exit_code == Exit.OK, ended.output
     assert ended.stdout.count("digits.requests/0/99/0") == 1
-    assert most_bytes < LETTERS * VALUE_BYTES / 10
+    assert most_bytes < COUNT * VALUE_BYTES / 10

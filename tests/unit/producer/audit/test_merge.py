@@ -1,4 +1,4 @@
-"""Logs that retention has cut anywhere: what is left is judged rightly, and nothing piles up while it is."""
+"""Logs from which retention has deleted any part: what is left is judged rightly, and memory stays bounded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from transport.reading.log_reader import Span
 
 TOPICS = TopicSettings()
 NAMES = (TOPICS.requests, TOPICS.predictions, TOPICS.dead_letter)
-REQUEST, RESULT, LETTER = (TopicPartition(name, 0) for name in NAMES)
+REQUEST, RESULT, DEAD_LETTER = (TopicPartition(name, 0) for name in NAMES)
 STATUSES = st.lists(st.sampled_from(["recognised", "failed", "unsure"]), min_size=1, max_size=4)
 REQUESTS = st.lists(STATUSES, min_size=1, max_size=20)
 
@@ -31,15 +31,15 @@ Log = list[ConsumerRecord]
 
 
 @dataclass
-class Playing:
-    """As much of a broker as answers ask for."""
+class StubBroker:
+    """The part of a broker that `answer` uses."""
 
     topics: TopicSettings = TOPICS
 
 
 @dataclass
 class Cursor:
-    """Reads a list as a log is read, one record at once."""
+    """Reads a list like a log, one record at a time."""
 
     records: Iterator[ConsumerRecord]
 
@@ -49,7 +49,7 @@ class Cursor:
 
 @dataclass
 class Logs:
-    """What was written into each partition, and from where on it is left."""
+    """The records written into each partition, and the first offset of each that is left."""
 
     counts: Sequence[int]
     """Partitions of requests, predictions and dead letters."""
@@ -79,36 +79,36 @@ class Logs:
 
     def scope(self) -> Scope:
         spans = {each: Span(self.begin.get(each, 0), len(log)) for each, log in self.written.items()}
-        requests, predictions, letters = self.topics
-        return Scope(requests, predictions, letters, {each: spans[each].end for each in requests}, spans)
+        requests, predictions, dead_letters = self.topics
+        return Scope(requests, predictions, dead_letters, {each: spans[each].end for each in requests}, spans)
 
 
-def play(requests: Sequence[Sequence[str]], counts: Sequence[int] = (1, 1, 1), interval_ms: int = 0) -> Logs:
-    """Ask in each partition in turn, and answer as the service does, the next after an interval."""
+def write(requests: Sequence[Sequence[str]], counts: Sequence[int] = (1, 1, 1), interval_ms: int = 0) -> Logs:
+    """Write requests to one partition after the other, at intervals, and answer them as the service does."""
     logs = Logs(counts)
     for number, statuses in enumerate(requests):
         at_ms = 7 + number * interval_ms
-        asked = Outgoing(TOPICS.requests, number % counts[0], b"key", b"image", [("request-id", b"r")])
-        request = logs.append(asked, at_ms)
-        answered = answer(cast("Broker", Playing()), request, statuses)
+        request_record = Outgoing(TOPICS.requests, number % counts[0], b"key", b"image", [("request-id", b"r")])
+        request = logs.append(request_record, at_ms)
+        answered = answer(cast("Broker", StubBroker()), request, statuses)
         for outgoing in (*answered.results, *answered.dead_letters):
             logs.append(outgoing, at_ms)
     return logs
 
 
 def merged(logs: Logs) -> tuple[Report, int]:
-    """Merge what is left; return the report, and how many entries were open at most."""
+    """Merge what is left; return the report, and the largest number of open entries."""
     report, scope, sizes = Report(), logs.scope(), [0]
-    books: list[merge.Merge] = []
+    mergers: list[merge.Merger] = []
 
-    def note(_: int) -> None:  # hears of each record: of what those before it have left open
-        ledgers = books[-1]._ledgers.values()
-        sizes.append(sum(len(each._open) + len(each._failed) + len(each._letters) for each in ledgers))
+    def note(_: int) -> None:  # is called for each record: counts what those before it left open
+        ledgers = mergers[-1]._ledgers.values()
+        sizes.append(sum(len(each._open) + len(each._failed) + len(each._dead_letters) for each in ledgers))
 
     async def run() -> None:
-        for family in scope.families():
-            books.append(merge.Merge(scope, family, [None] * 3, report, note))
-            await books[-1].run()
+        for copartitions in scope.copartitions():
+            mergers.append(merge.Merger(scope, copartitions, [None] * 3, report, note))
+            await mergers[-1].run()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(merge, "start_at", lambda *_: None)
@@ -117,8 +117,8 @@ def merged(logs: Logs) -> tuple[Report, int]:
     return report, max(sizes)
 
 
-def judged(logs: Logs) -> tuple[int, int]:
-    """Count the requests that are left, and those of which something is gone and something is left."""
+def requests_and_expired(logs: Logs) -> tuple[int, int]:
+    """Count the requests that are left, and those of which one part is left and another is gone."""
     requests = {(each.partition, each.offset) for topic in logs.topics[:1] for tp in topic for each in logs.left(tp)}
     places = {
         partition: [(source["partition"], source["offset"]) for source in map(_source, log)]
@@ -136,67 +136,67 @@ def _source(result: ConsumerRecord) -> dict[str, int]:
 
 
 @given(REQUESTS, st.data())
-def test_what_retention_has_left_is_clean_and_what_it_has_taken_is_expired(
+def test_what_retention_has_left_is_clean_and_what_it_has_deleted_is_expired(
     requests: list[list[str]], data: st.DataObject
 ) -> None:
     counts = data.draw(st.sampled_from([(1, 1, 1), (2, 2, 2), (3, 2, 1), (4, 1, 2), (1, 2, 2)]))
-    logs = play(requests, counts, data.draw(st.sampled_from([0, CLOCK_TOLERANCE_MS // 3, CLOCK_TOLERANCE_MS * 2])))
+    logs = write(requests, counts, data.draw(st.sampled_from([0, CLOCK_TOLERANCE_MS // 3, CLOCK_TOLERANCE_MS * 2])))
     logs.begin = {each: data.draw(st.integers(0, len(log)), str(each)) for each, log in logs.written.items()}
     report, _ = merged(logs)
-    assert report.offenders == []
+    assert report.faults == []
     assert report.clean
-    assert (report.requests, report.expired) == judged(logs)
+    assert (report.requests, report.expired) == requests_and_expired(logs)
 
 
 @pytest.mark.parametrize("taken", [1_000, 1_500, 2_000])
-@pytest.mark.parametrize("topic", [RESULT, LETTER])
-def test_what_retention_has_taken_leaves_nothing_open_while_the_rest_is_read(topic: TopicPartition, taken: int) -> None:
-    logs = play([["failed"], ["recognised", "failed"]] * 500)
+@pytest.mark.parametrize("topic", [RESULT, DEAD_LETTER])
+def test_what_retention_has_deleted_leaves_nothing_open_while_reading(topic: TopicPartition, taken: int) -> None:
+    logs = write([["failed"], ["recognised", "failed"]] * 500)
     logs.begin = {topic: taken * len(logs.written[topic]) // 2_000}
     report, most = merged(logs)
     assert report.clean
     assert most <= 3, "a request, its failed result, and a dead letter"
 
 
-def test_a_request_without_a_result_is_missing_behind_the_first_result_that_is_left() -> None:
-    logs = play([["recognised"]] * 10)
+def test_a_result_after_the_first_one_that_is_left_can_be_missing() -> None:
+    logs = write([["recognised"]] * 10)
     del logs.written[RESULT][7]
     logs.begin = {RESULT: 4}
     report, _ = merged(logs)
     assert (report.requests, report.expired, report.missing) == (10, 4, 1)
-    assert report.offenders == [f"missing: every result of {TOPICS.requests}/0/7"]
+    assert report.faults == [f"missing: every result of {TOPICS.requests}/0/7"]
 
 
-def test_results_of_a_partition_that_are_missing_just_before_its_first_that_is_left_are_found() -> None:
-    logs = play([["recognised"]] * 10, (2, 1, 1), interval_ms=2 * CLOCK_TOLERANCE_MS)
-    logs.begin = {RESULT: 3}  # what is left begins with that of request 1 of partition 1
+def test_results_missing_just_before_the_first_one_of_their_partition_are_found() -> None:
+    logs = write([["recognised"]] * 10, (2, 1, 1), interval_ms=2 * CLOCK_TOLERANCE_MS)
+    logs.begin = {RESULT: 3}  # the first one left is that of request 1 of partition 1
     for each in (4, 6):
-        logs.written[RESULT][each] = logs.written[RESULT][3]  # of partition 0: not there, the log is as long as it was
+        logs.written[RESULT][each] = logs.written[RESULT][3]  # overwrites one of partition 0; the log keeps its length
     report, _ = merged(logs)
     assert (report.requests, report.expired, report.missing, report.duplicated) == (10, 3, 2, 2)
-    assert f"missing: every result of {TOPICS.requests}/0/2" in report.offenders
-    assert f"missing: every result of {TOPICS.requests}/0/3" in report.offenders
+    assert f"missing: every result of {TOPICS.requests}/0/2" in report.faults
+    assert f"missing: every result of {TOPICS.requests}/0/3" in report.faults
 
 
-def test_a_letter_that_is_missing_just_before_the_first_of_its_partition_that_is_left_is_found() -> None:
-    logs = play([["failed"]] * 10, (2, 1, 1), interval_ms=2 * CLOCK_TOLERANCE_MS)
-    logs.begin = {LETTER: 3}
-    del logs.written[LETTER][4]
+def test_a_dead_letter_missing_just_before_the_first_one_left_is_found() -> None:
+    logs = write([["failed"]] * 10, (2, 1, 1), interval_ms=2 * CLOCK_TOLERANCE_MS)
+    logs.begin = {DEAD_LETTER: 3}
+    del logs.written[DEAD_LETTER][4]
     report, _ = merged(logs)
-    assert report.offenders == [f"inconsistent: failed result {TOPICS.requests}/0/2/0 has no dead letter"]
+    assert report.faults == [f"inconsistent: failed result {TOPICS.requests}/0/2/0 has no dead letter"]
 
 
-def test_a_failed_result_without_a_letter_is_found_behind_the_first_letter_that_is_left() -> None:
-    logs = play([["failed"]] * 10)
-    del logs.written[LETTER][7]
-    logs.begin = {LETTER: 4}
+def test_a_dead_letter_missing_after_the_first_one_left_is_found() -> None:
+    logs = write([["failed"]] * 10)
+    del logs.written[DEAD_LETTER][7]
+    logs.begin = {DEAD_LETTER: 4}
     report, _ = merged(logs)
-    assert report.offenders == [f"inconsistent: failed result {TOPICS.requests}/0/7/0 has no dead letter"]
+    assert report.faults == [f"inconsistent: failed result {TOPICS.requests}/0/7/0 has no dead letter"]
 
 
-def test_a_letter_whose_place_is_before_the_first_that_is_left_is_found() -> None:
-    logs = play([["failed"]] * 10)
-    logs.written[LETTER].append(logs.written[LETTER][2])
-    logs.begin = {LETTER: 4}
+def test_a_dead_letter_whose_position_is_before_the_first_one_left_is_found() -> None:
+    logs = write([["failed"]] * 10)
+    logs.written[DEAD_LETTER].append(logs.written[DEAD_LETTER][2])
+    logs.begin = {DEAD_LETTER: 4}
     report, _ = merged(logs)
-    assert report.offenders == [f"inconsistent: dead letter {TOPICS.requests}/0/2/0 stands behind one of a later item"]
+    assert report.faults == [f"inconsistent: dead letter {TOPICS.requests}/0/2/0 comes after that of a later item"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.errors import UsageProblem
+from producer.errors import UsageError
 from producer.send.sources import content_type, find
 
 
@@ -55,25 +55,25 @@ def test_standard_input_is_one_record_without_a_name(monkeypatch: pytest.MonkeyP
 
 
 def test_standard_input_cannot_be_read_twice() -> None:
-    with pytest.raises(UsageProblem, match="once only"):
+    with pytest.raises(UsageError, match="given twice"):
         find(["-", "-"])
 
 
 def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageProblem, match=r"cannot read '.*nowhere': No such file"):
+    with pytest.raises(UsageError, match=r"cannot read '.*nowhere': No such file"):
         find([str(tmp_path / "nowhere")])
 
 
 def test_a_folder_without_files_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageProblem, match="there is no file in folder"):
+    with pytest.raises(UsageError, match="holds no file to send"):
         find([str(tmp_path)])
 
 
 def test_a_file_that_has_gone_is_named(folder: Path) -> None:
     (source,) = find([str(folder / "a.png")])
     (folder / "a.png").unlink()
-    with pytest.raises(UsageProblem, match=r"cannot read '.*a\.png': No such file"):
+    with pytest.raises(UsageError, match=r"cannot read '.*a\.png': No such file"):
         source.read()
 
 
