@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from broker.errors import BrokerError, PortTakenError
-from broker.folder import cluster_id, locked
+from broker.folder import cluster_id, lock_folder
 from broker.node import Node
-from broker.ports import free_ports, refuse_taken
-from broker.probe import HOST, live_brokers
-from broker.properties import copies, server_properties, through_relay
+from broker.ports import check_port_free, free_ports
+from broker.probe import HOST, count_live_brokers
+from broker.properties import add_relay_listener, replication_factor, server_properties
 from broker.security import Security
 from broker.topics import create_topics
 
@@ -109,10 +109,10 @@ class Cluster:
             With the reason, and with what the log says if there is one.
         """
         if self._port is not None:
-            refuse_taken(self._port)
-        lock = self._held.enter_context(locked(self.folder))
+            check_port_free(self._port)
+        lock = self._held.enter_context(lock_folder(self.folder))
         for node in self.nodes:
-            node.keeps_open = (lock.fileno(),)  # a node may outlive us by a moment, and needs its folder then
+            node.inherited_fds = (lock.fileno(),)  # a node may outlive us by a moment, and needs its folder then
         try:
             self._id = cluster_id(self.folder, nodes=len(self.nodes))
             for tries_left in reversed(range(_TRIES)):
@@ -136,7 +136,9 @@ class Cluster:
         """
         deadline = time.monotonic() + deadline_s
         tls = self.security.client_context() if self.security else None
-        while any(live_brokers(node.port, self._id, timeout_s=1.0, tls=tls) < len(self.nodes) for node in self.nodes):
+        while any(
+            count_live_brokers(node.port, self._id, timeout_s=1.0, tls=tls) < len(self.nodes) for node in self.nodes
+        ):
             for node in self.nodes:
                 node.check()
             if time.monotonic() > deadline:
@@ -157,7 +159,7 @@ class Cluster:
 
     async def create_topics(self, configs: Mapping[str, Mapping[str, str]], *, partitions: int = 8) -> None:
         """Create topics, with as many copies as the cluster keeps; see `broker.topics.create_topics`."""
-        replicas = copies(len(self.nodes))
+        replicas = replication_factor(len(self.nodes))
         await create_topics(self.client_options, configs, partitions=partitions, replicas=replicas)
 
     def _start_nodes(self) -> None:
@@ -170,14 +172,14 @@ class Cluster:
             properties = server_properties(number, ports, controllers)
             if self._relays:
                 node.relayed_port = relayed[number - 1]
-                properties = through_relay(properties, node.relayed_port, self._relays[number - 1])
+                properties = add_relay_listener(properties, node.relayed_port, self._relays[number - 1])
             if self.security:
                 node.scram_port, node.plain_port, node.token_port = (
                     scram[number - 1],
                     plain[number - 1],
                     token[number - 1],
                 )
-                properties = self.security.secured(
+                properties = self.security.secure_properties(
                     properties, scram_port=node.scram_port, plain_port=node.plain_port, token_port=node.token_port
                 )
                 node.jvm_options = self.security.jvm_options()

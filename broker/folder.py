@@ -22,7 +22,7 @@ LOCK_DEADLINE_S: Final = 3.0
 """As long as brokers take to end whose starter was killed a moment ago."""
 
 
-def locked(folder: Path) -> IO[str]:
+def lock_folder(folder: Path) -> IO[str]:
     """Lock a folder, which is made if need be, until the file returned is closed by all who hold it.
 
     Kafka has a lock of its own, but looks at it too late: a second server has by then written into the

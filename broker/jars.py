@@ -19,7 +19,7 @@ JAVA_VERSION: Final = 17
 FETCH_DEADLINE_S: Final = 600.0
 
 
-def java() -> str:
+def java_launcher() -> str:
     """Find the Java launcher.
 
     Returns
@@ -46,7 +46,7 @@ def java() -> str:
     return found
 
 
-def jars() -> Path:
+def jars_folder() -> Path:
     """Return the folder of Kafka's jars, filled by Maven at the first call on this machine.
 
     Safe when several processes call it at once: one fetches, the others wait for it.

@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from broker import lifeline
+from broker.child_process import start_child
 from broker.errors import BrokerError, PortTakenError
-from broker.jars import jars, java
+from broker.jars import jars_folder, java_launcher
 
 JVM_OPTIONS: Final = (
     "-Xms128m",
@@ -50,7 +50,7 @@ class Node:
         Where clients reach it that come with a password or a token, if the cluster is secure.
     jvm_options
         More options for its Java.
-    keeps_open
+    inherited_fds
         File descriptors that its process holds as long as it lives.
     """
 
@@ -60,7 +60,7 @@ class Node:
         self.relayed_port = 0
         self.scram_port = self.plain_port = self.token_port = 0
         self.jvm_options: Sequence[str] = ()
-        self.keeps_open: tuple[int, ...] = ()
+        self.inherited_fds: tuple[int, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0  # bytes of the log that belong to earlier starts
 
@@ -114,14 +114,14 @@ class Node:
             timeout=FORMAT_DEADLINE_S,
         )
         if done.returncode != 0:
-            raise BrokerError(f"Kafka's storage tool could not format {self.folder}:\n{_complaints(done.stdout)}")
+            raise BrokerError(f"Kafka's storage tool could not format {self.folder}:\n{_errors_in_log(done.stdout)}")
 
     def start(self) -> None:
         """Start the process and return at once; `check` and a request tell how it goes on."""
         with (self.folder / "server.log").open("ab") as log:
             self._log_start = log.tell()
             command = [*self._java(), "kafka.Kafka", "server.properties"]
-            self._process = lifeline.start(command, output=log, cwd=self.folder, keeps_open=self.keeps_open)
+            self._process = start_child(command, output=log, cwd=self.folder, inherited_fds=self.inherited_fds)
 
     def check(self) -> None:
         """Raise if the process has ended.
@@ -137,7 +137,7 @@ class Node:
             return
         told = self.log
         error = PortTakenError if "failed to bind" in told else BrokerError
-        raise error(f"{self.folder.name} of the Kafka broker ended, its log says:\n{_complaints(told)}")
+        raise error(f"{self.folder.name} of the Kafka broker ended, its log says:\n{_errors_in_log(told)}")
 
     def stop(self, deadline_s: float = 15.0) -> None:
         """End it in good order: leaders move, files are closed. Past the deadline it is killed.
@@ -156,14 +156,14 @@ class Node:
         except subprocess.TimeoutExpired:
             self.kill()
         finally:
-            self._cut_lifeline()
+            self._close_pipe()
 
     def kill(self) -> None:
         """End it as a power cut would, frozen or not (SIGKILL)."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            self._cut_lifeline()
+            self._close_pipe()
 
     def freeze(self) -> None:
         """Halt it as a stalled machine would (SIGSTOP): connections stay open, nothing answers."""
@@ -174,14 +174,14 @@ class Node:
         os.kill(self.pid, signal.SIGCONT)
 
     def _java(self) -> list[str]:
-        return [java(), *JVM_OPTIONS, *self.jvm_options, "-cp", f"{jars()}/*"]
+        return [java_launcher(), *JVM_OPTIONS, *self.jvm_options, "-cp", f"{jars_folder()}/*"]
 
-    def _cut_lifeline(self) -> None:
+    def _close_pipe(self) -> None:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
 
 
-def _complaints(log: str, count: int = 15) -> str:
+def _errors_in_log(log: str, count: int = 15) -> str:
     """Pick the last errors, Java's own words included; if there are none, the last lines."""
     lines = log.strip().splitlines()
     telling = [line for line in lines if not re.search(r" (INFO|WARN) |^\tat ", line)]

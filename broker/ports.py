@@ -16,7 +16,7 @@ client that keeps calling a stopped server is in the end given the very port it 
 itself, and the server cannot come back."""
 
 
-def refuse_taken(port: int) -> None:
+def check_port_free(port: int) -> None:
     """Find out before anything is started whether a port can be had.
 
     Raises

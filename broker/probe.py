@@ -13,7 +13,7 @@ _METADATA_V2: Final = struct.pack(">hhihi", 3, 2, 0, -1, 0)
 """Key 3, version 2, correlation 0, no client id, an array of no topics."""
 
 
-def live_brokers(port: int, cluster_id: str, *, timeout_s: float, tls: ssl.SSLContext | None = None) -> int:
+def count_live_brokers(port: int, cluster_id: str, *, timeout_s: float, tls: ssl.SSLContext | None = None) -> int:
     """Count the brokers that one of them knows to be alive.
 
     Parameters

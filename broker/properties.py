@@ -5,7 +5,7 @@ from __future__ import annotations
 from broker.probe import HOST
 
 
-def copies(nodes: int) -> int:
+def replication_factor(nodes: int) -> int:
     """Return how many copies of a partition a cluster keeps: three, or as many as it has nodes."""
     return min(3, nodes)
 
@@ -24,8 +24,10 @@ def server_properties(number: int, ports: list[int], controllers: list[int]) -> 
     ----------
     https://kafka.apache.org/43/configuration/broker-configs/
     """
-    kept = str(copies(len(ports)))
-    needed = str(max(1, copies(len(ports)) - 1))  # of three copies two acknowledge a write, so one node may end
+    kept = str(replication_factor(len(ports)))
+    needed = str(
+        max(1, replication_factor(len(ports)) - 1)
+    )  # of three copies two acknowledge a write, so one node may end
     client, controller = f"CLIENT://{HOST}:{ports[number - 1]}", f"CONTROLLER://{HOST}:{controllers[number - 1]}"
     return {
         "node.id": str(number),
@@ -54,7 +56,7 @@ def server_properties(number: int, ports: list[int], controllers: list[int]) -> 
     }
 
 
-def through_relay(properties: dict[str, str], port: int, relay: int) -> dict[str, str]:
+def add_relay_listener(properties: dict[str, str], port: int, relay: int) -> dict[str, str]:
     """Add a second address to a node's settings, at which clients reach it through a relay.
 
     Parameters

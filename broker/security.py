@@ -40,7 +40,7 @@ AUDIENCE: Final = "kafka"
 """What a token for OAUTHBEARER has to say of where it comes from and whom it is for; its subject is the user."""
 KEY_ID: Final = "issuer"
 """Of the only key that signs tokens."""
-LONGEST_SESSION_MS: Final = 60 * 60 * 1000
+MAX_REAUTH_MS: Final = 60 * 60 * 1000
 """A connection with a token ends with the token (KIP-368), which brokers look at only if this is set."""
 SCRAM: Final = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
@@ -63,7 +63,7 @@ class Security:
         self._folder = folder / "security"
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._authority = _authority(self.ca_file, self._folder / "ca.key")
-        _write_once(self._folder / "node.pem", lambda: self._issued(NODE, HOST))
+        _write_once(self._folder / "node.pem", lambda: self._issue_certificate(NODE, HOST))
         _write_once(self.issuer_key_file, _issuer_key)
         _write_once(self._jwks_file, self._jwks)
         for user in USERS:
@@ -90,7 +90,7 @@ class Security:
     def certificate_file(self, name: str) -> Path:
         """Return certificate and key of a client whose principal is ``User:NAME``; made if need be."""
         path = self._folder / f"{name}.pem"
-        _write_once(path, lambda: self._issued(name, f"{name}.invalid"))
+        _write_once(path, lambda: self._issue_certificate(name, f"{name}.invalid"))
         return path
 
     def client_context(self, name: str = ADMIN) -> ssl.SSLContext:
@@ -115,7 +115,7 @@ class Security:
         """Return what a node needs on its command line: Kafka reads keys from nowhere else by default."""
         return [f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={self._jwks_file.as_uri()}"]
 
-    def secured(
+    def secure_properties(
         self, properties: dict[str, str], *, scram_port: int, plain_port: int, token_port: int
     ) -> dict[str, str]:
         """Turn security on in a node's settings.
@@ -165,12 +165,12 @@ class Security:
             f"{oauth}.sasl.oauthbearer.expected.issuer": ISSUER,
             f"{oauth}.sasl.oauthbearer.expected.audience": AUDIENCE,
             f"{oauth}.sasl.oauthbearer.clock.skew.seconds": "0",
-            f"{oauth}.connections.max.reauth.ms": str(LONGEST_SESSION_MS),
+            f"{oauth}.connections.max.reauth.ms": str(MAX_REAUTH_MS),
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": f"User:{NODE};User:{ADMIN}",
         }
 
-    def _issued(self, name: str, identity: str) -> bytes:
+    def _issue_certificate(self, name: str, identity: str) -> bytes:
         from cryptography.hazmat.primitives import serialization  # noqa: PLC0415  # as in `_authority`
 
         issued = self._authority.issue_cert(identity, common_name=name)

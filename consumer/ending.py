@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from transport.shutdown import CANCEL_S, LEAVE_TIMEOUT_S, STOP_TIMEOUT_S
+from transport.shutdown import CANCEL_TIMEOUT_S, LEAVE_TIMEOUT_S, STOP_TIMEOUT_S
 
 REVOKE_TIMEOUT_S: Final = 2.0
 """For transactions that have begun when a partition is revoked, or when the drain is over its deadline: the whole group
@@ -29,6 +29,6 @@ def longest_end_s(drain_s: float) -> float:
         As the setting: how long lanes may take to publish what they hold. When it is over, every step below may take
         its whole time only if brokers hang, the trace collector hangs, and workers are stuck on an item.
     """
-    stop_producers_s = (STOP_TIMEOUT_S + CANCEL_S) + STOP_TIMEOUT_S + (STOP_TIMEOUT_S + CANCEL_S)
-    leave_s = (LEAVE_TIMEOUT_S + CANCEL_S) + (LEAVE_TIMEOUT_S + CANCEL_S)
+    stop_producers_s = (STOP_TIMEOUT_S + CANCEL_TIMEOUT_S) + STOP_TIMEOUT_S + (STOP_TIMEOUT_S + CANCEL_TIMEOUT_S)
+    leave_s = (LEAVE_TIMEOUT_S + CANCEL_TIMEOUT_S) + (LEAVE_TIMEOUT_S + CANCEL_TIMEOUT_S)
     return drain_s + REVOKE_TIMEOUT_S + stop_producers_s + leave_s + FAREWELL_S + HEALTH_S + FLUSH_S

@@ -33,10 +33,10 @@ from consumer.workers.pool import WorkerPool
 from consumer.workers.process import WorkerSpec
 from consumer.workers.quarantine import CANARY, Quarantine
 from release import revision, version
-from transport.errors import FatalError, leaves
-from transport.group_clients import opened_member
+from transport.cluster_monitor import monitored_cluster
+from transport.errors import FatalError, leaf_exceptions
+from transport.group_clients import open_group_consumer
 from transport.membership import Membership
-from transport.watch import watched
 
 if TYPE_CHECKING:
     from consumer.observe.tracing import Traces
@@ -67,7 +67,7 @@ async def run(settings: Settings, model: PinnedModel) -> None:
     try:
         await _serve(settings, model, _stop_signal())
     except ExceptionGroup as errors:
-        for cause in leaves(errors):
+        for cause in leaf_exceptions(errors):
             if isinstance(cause, FatalError):
                 raise cause from errors
         raise
@@ -91,7 +91,7 @@ async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event
             with contextlib.suppress(_Stopped):  # within the task group, which would wrap it
                 dead_letter_bytes = await _unless(stopping, check_cluster(settings))
                 await _unless(stopping, workers.ready())
-                async with opened_member(settings, lambda start: _unless(stopping, start)) as consumer:
+                async with open_group_consumer(settings, lambda start: _unless(stopping, start)) as consumer:
                     equipment = Equipment(
                         settings,
                         consumer,
@@ -105,7 +105,7 @@ async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event
                     )
                     lanes = health.lanes = Lanes(equipment, group)
                     health.consumer = consumer
-                    async with watched(consumer, settings.topics, health.report_cluster, group):
+                    async with monitored_cluster(consumer, settings.topics, health.report_cluster, group):
                         consumer.subscribe([settings.topics.requests], listener=lanes)
                         health.state = "running"
                         log.info("running", topic=settings.topics.requests, group=settings.kafka.group_id)

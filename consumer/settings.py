@@ -12,7 +12,7 @@ from pydantic_settings import SettingsConfigDict
 from contract.headers import ECHOED_BYTES
 from engine.limits import Limits
 from models import default_model
-from transport.reading.record_batch import HEADERS_READ, OWN_HEADERS
+from transport.reading.record_batch import MAX_HEADERS, OWN_HEADERS
 from transport.settings.kafka import GroupKafkaSettings, GroupSettings
 
 RECEIVED_SHARE: Final = 4
@@ -150,7 +150,7 @@ class EchoSettings(BaseModel):
     headers: int = Field(
         default=1_000,
         ge=0,
-        le=HEADERS_READ - OWN_HEADERS,
+        le=MAX_HEADERS - OWN_HEADERS,
         description="A record with more headers is answered as failed.",
     )
     results_bytes: int = Field(

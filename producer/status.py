@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from aiokafka import TopicPartition
 
 from producer.display import print_message
-from transport.admin.cluster import Group, Member, look_around
-from transport.clients import open_reader, within
-from transport.reading.log_reader import Span
+from transport.admin.cluster import ConsumerGroup, GroupMember, open_cluster
+from transport.clients import open_reader, request_deadline
+from transport.reading.log_reader import OffsetRange
 from transport.settings.kafka import ClientSettings
 
 
@@ -20,8 +20,8 @@ from transport.settings.kafka import ClientSettings
 class Snapshot:
     """The group, its committed offsets and the logs, at one moment."""
 
-    group: Group
-    logs: dict[TopicPartition, Span]
+    group: ConsumerGroup
+    logs: dict[TopicPartition, OffsetRange]
     """Up to the last record written, also in transactions that are still open."""
     committed: dict[TopicPartition, int]
     at_s: float = field(default_factory=time.monotonic)
@@ -38,7 +38,7 @@ class PartitionProgress:
     end: int
     lag: int
     """Offsets from the committed one to the end; without a committed one, from the log's start."""
-    owner: Member | None
+    owner: GroupMember | None
     written_per_s: float
     """Offsets written per second, including the markers of transactions."""
     answered_per_s: float
@@ -80,17 +80,17 @@ async def open_snapshots(settings: ClientSettings) -> AsyncIterator[Callable[[],
     """
     kafka = settings.kafka
     async with (
-        look_around(kafka, print_message) as cluster,
+        open_cluster(kafka, print_message) as cluster,
         open_reader(kafka, isolation_level="read_uncommitted") as reader,
     ):
         requests = cluster.partitions(settings.topics, "requests")
 
         async def take() -> Snapshot:
             # First the committed offsets, then the ends: so no committed offset is past an end.
-            committed = await cluster.committed(kafka.group_id)
-            async with within("find where the requests begin and end"):
+            committed = await cluster.committed_offsets(kafka.group_id)
+            async with request_deadline("find where the requests begin and end"):
                 starts, ends = await reader.beginning_offsets(requests), await reader.end_offsets(requests)
-            logs = {partition: Span(starts[partition], ends[partition]) for partition in requests}
-            return Snapshot(await cluster.group(kafka.group_id), logs, committed)
+            logs = {partition: OffsetRange(starts[partition], ends[partition]) for partition in requests}
+            return Snapshot(await cluster.describe_group(kafka.group_id), logs, committed)
 
         yield take

@@ -1,6 +1,6 @@
 """The boundary to Kafka: clients that open and close in bounded time, and their errors as one line each.
 
-Every wait for Kafka stands inside `within`: aiokafka retries without limit where it could give up,
+Every wait for Kafka stands inside `request_deadline`: aiokafka retries without limit where it could give up,
 and its `stop` may hang. What it raises leaves this module only as `KafkaRequestError`.
 """
 
@@ -23,25 +23,31 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
-from transport.admin.reachability import AdvertisedError, NobodyError, NoTokenError, RefusedError, meet_brokers
+from transport.admin.reachability import (
+    AdvertisedAddressError,
+    NoTokenError,
+    RefusedError,
+    UnreachableError,
+    probe_brokers,
+)
 from transport.errors import KafkaRequestError
-from transport.internals import check as check_client
-from transport.reading.record_batch import read_untrusted
+from transport.internals import check_client
+from transport.reading.record_batch import install_batch_parser
 from transport.settings.kafka import KafkaSettings
-from transport.shutdown import closed
+from transport.shutdown import stop_within
 
-CONNECT_S: Final = 15.0
+CONNECT_TIMEOUT_S: Final = 15.0
 """How long reaching the brokers may take."""
-MEETING_PAUSE_S: Final = 0.5
+RECONNECT_PAUSE_S: Final = 0.5
 """Between attempts to reach a broker that is starting."""
-ANSWER_S: Final = 30.0
+REQUEST_TIMEOUT_S: Final = 30.0
 """How long one step may take: a leader that moves is found again well within it."""
-STOP_S: Final = 5.0
+STOP_TIMEOUT_S: Final = 5.0
 """How long saying goodbye may take; the process ends all the same."""
 BATCH_BYTES: Final = 256 * 1024
 LINGER_MS: Final = 5
 
-_REFUSALS: Final[Mapping[type[KafkaError], str]] = {
+_KNOWN_ERRORS: Final[Mapping[type[KafkaError], str]] = {
     TopicAuthorizationFailedError: "this user may not do that with topic {} (ACL)",
     GroupAuthorizationFailedError: "this user may not do that with group {} (ACL)",
     TransactionalIdAuthorizationFailed: "this user may not use transactional id {} (ACL)",
@@ -51,7 +57,7 @@ _REFUSALS: Final[Mapping[type[KafkaError], str]] = {
 
 
 @contextlib.asynccontextmanager
-async def within(doing: str, seconds: float = ANSWER_S) -> AsyncIterator[None]:
+async def request_deadline(doing: str, seconds: float = REQUEST_TIMEOUT_S) -> AsyncIterator[None]:
     """Give the body a deadline; `doing` completes the sentence "cannot …".
 
     Raises
@@ -70,7 +76,7 @@ async def within(doing: str, seconds: float = ANSWER_S) -> AsyncIterator[None]:
         raise KafkaRequestError(f"cannot {doing}: {error}") from error
 
 
-async def meet(kafka: KafkaSettings, notify: Callable[[str], None]) -> None:
+async def wait_for_brokers(kafka: KafkaSettings, notify: Callable[[str], None]) -> None:
     """Find out whether the brokers let us in: a client would only try again and again.
 
     A broker that is starting is waited for, for `KafkaSettings.wait_s`; one that refuses us is not.
@@ -84,28 +90,28 @@ async def meet(kafka: KafkaSettings, notify: Callable[[str], None]) -> None:
     """
     deadline_s = time.monotonic() + kafka.wait_s
     waits = False
-    async with within(f"reach Kafka at {_where(kafka)}", kafka.wait_s + CONNECT_S):
+    async with request_deadline(f"reach Kafka at {_address(kafka)}", kafka.wait_s + CONNECT_TIMEOUT_S):
         while True:
             try:
-                return await meet_brokers(kafka)
-            except NobodyError:
-                if time.monotonic() + MEETING_PAUSE_S > deadline_s:
+                return await probe_brokers(kafka)
+            except UnreachableError:
+                if time.monotonic() + RECONNECT_PAUSE_S > deadline_s:
                     raise
                 if not waits:
                     notify(f"cannot reach Kafka at {kafka.bootstrap_servers} yet: waiting up to {kafka.wait_s:g} s")
                     waits = True
-            await asyncio.sleep(MEETING_PAUSE_S)
+            await asyncio.sleep(RECONNECT_PAUSE_S)
 
 
 @contextlib.asynccontextmanager
-async def opened(kafka: KafkaSettings, client: Any, stop: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+async def running_client(kafka: KafkaSettings, client: Any, stop: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
     """Start an aiokafka client for the body, and stop it whatever happens."""
     try:
-        async with within(f"reach Kafka at {_where(kafka)}", CONNECT_S):
+        async with request_deadline(f"reach Kafka at {_address(kafka)}", CONNECT_TIMEOUT_S):
             await client.start()
         yield
     finally:
-        await closed(stop, STOP_S)
+        await stop_within(stop, STOP_TIMEOUT_S)
 
 
 @contextlib.asynccontextmanager
@@ -122,7 +128,7 @@ async def open_producer(
         max_request_size=max_request_bytes,
         **options,
     )
-    async with opened(kafka, client, client.stop):
+    async with running_client(kafka, client, client.stop):
         yield client
 
 
@@ -130,9 +136,9 @@ async def open_producer(
 async def open_reader(
     kafka: KafkaSettings, *, isolation_level: str = "read_committed"
 ) -> AsyncIterator[AIOKafkaConsumer]:
-    """Open a consumer outside any group; `start_at` says where it reads."""
+    """Open a consumer outside any group; `assign_at` says where it reads."""
     check_client()
-    read_untrusted()
+    install_batch_parser()
     client = AIOKafkaConsumer(
         **kafka.client_options(),
         isolation_level=isolation_level,
@@ -140,11 +146,11 @@ async def open_reader(
         enable_auto_commit=False,
         fetch_max_wait_ms=100,
     )
-    async with opened(kafka, client, client.stop):
+    async with running_client(kafka, client, client.stop):
         yield client
 
 
-def start_at(reader: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) -> None:
+def assign_at(reader: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) -> None:
     """Read these partitions from these offsets on."""
     # One step without an await: a partition never has to ask where to start.
     reader.assign(list(positions))
@@ -152,22 +158,22 @@ def start_at(reader: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) 
         reader.seek(partition, offset)
 
 
-def _where(kafka: KafkaSettings) -> str:
+def _address(kafka: KafkaSettings) -> str:
     return f"{kafka.bootstrap_servers} (DIGITS_KAFKA__BOOTSTRAP_SERVERS)"
 
 
-def _named(error: KafkaError) -> str:
+def _resource_names(error: KafkaError) -> str:
     """Take what an error is about: the client gives a name, or several."""
     what = error.args[0] if error.args else ""
     return what if isinstance(what, str) else ", ".join(sorted(what))
 
 
 def _explain(error: KafkaError) -> str:
-    if isinstance(error, AdvertisedError | NoTokenError):
+    if isinstance(error, AdvertisedAddressError | NoTokenError):
         return str(error)
     if isinstance(error, KafkaConnectionError):
         return "no broker answers there"
-    for kind, words in _REFUSALS.items():
+    for kind, words in _KNOWN_ERRORS.items():
         if isinstance(error, kind):
-            return words.format(_named(error))
+            return words.format(_resource_names(error))
     return f"{type(error).__name__}: {error}"

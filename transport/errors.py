@@ -15,7 +15,7 @@ __all__ = [
     "KafkaRequestError",
     "OwnershipLost",
     "describe",
-    "leaves",
+    "leaf_exceptions",
 ]
 
 
@@ -42,10 +42,10 @@ class InvalidSettingError(FatalError):
         super().__init__(f"{variable}={str(value)!r}: {why}")
 
 
-def leaves(error: BaseException) -> list[BaseException]:
+def leaf_exceptions(error: BaseException) -> list[BaseException]:
     """Take the exceptions out of their groups: a task group wraps even a single one."""
     if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
+        return [leaf for inner in error.exceptions for leaf in leaf_exceptions(inner)]
     return [error]
 
 

@@ -12,10 +12,10 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 
 from transport.errors import FatalError, KafkaError, describe
 from transport.internals import client_of
-from transport.metadata import MAX_AGE_MS, temper
-from transport.reading.record_batch import read_untrusted
+from transport.metadata import MAX_AGE_MS, patch_client
+from transport.reading.record_batch import install_batch_parser
 from transport.settings.kafka import GroupSettings
-from transport.shutdown import LEAVE_TIMEOUT_S, closed, hung_up
+from transport.shutdown import LEAVE_TIMEOUT_S, abort_connections, stop_within
 
 FETCH_MAX_WAIT_MS: Final = 100
 """A partition that becomes free while a fetch is under way waits for its end: with the default of 500 ms that is
@@ -24,12 +24,12 @@ PARTITION_FETCH_BYTES: Final = 1024 * 1024
 """Per fetch; a larger record still comes, alone."""
 FETCH_BYTES: Final = 16 * 1024 * 1024
 START_TIMEOUT_S: Final = 15.0
-SPAN_FETCH_BYTES: Final = 1024 * 1024
-STOP_S: Final = 1.0
+RANGE_FETCH_BYTES: Final = 1024 * 1024
+STOP_TIMEOUT_S: Final = 1.0
 
 
 @contextlib.asynccontextmanager
-async def opened_member(
+async def open_group_consumer(
     settings: GroupSettings, starting: Callable[[Awaitable[None]], Awaitable[None]] = asyncio.ensure_future
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """Start the consumer that joins the group, and let it leave.
@@ -46,7 +46,7 @@ async def opened_member(
     FatalError
         It does not start.
     """
-    read_untrusted()
+    install_batch_parser()
     consumer = AIOKafkaConsumer(
         **settings.kafka.client_options(),
         group_id=settings.kafka.group_id,
@@ -65,7 +65,7 @@ async def opened_member(
         max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
         fetch_max_bytes=FETCH_BYTES,
     )
-    temper(client_of(consumer), settings.kafka.request_timeout_ms, settings.topics.names)
+    patch_client(client_of(consumer), settings.kafka.request_timeout_ms, settings.topics.names)
     try:
         try:
             await starting(consumer.start())
@@ -73,12 +73,12 @@ async def opened_member(
             raise FatalError(f"the consumer does not start: {describe(error)}") from error
         yield consumer
     finally:
-        if not await closed(consumer.stop, LEAVE_TIMEOUT_S):  # our session times out by itself
-            await hung_up(client_of(consumer), LEAVE_TIMEOUT_S)
+        if not await stop_within(consumer.stop, LEAVE_TIMEOUT_S):  # our session times out by itself
+            await abort_connections(client_of(consumer), LEAVE_TIMEOUT_S)
 
 
 @contextlib.asynccontextmanager
-async def opened_reader(
+async def open_range_consumer(
     settings: GroupSettings, servers: Sequence[str], isolation_level: str
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """Start a consumer outside any group, and stop it; `servers` are brokers known to be alive."""
@@ -91,9 +91,9 @@ async def opened_reader(
         isolation_level=isolation_level,
         request_timeout_ms=settings.kafka.request_timeout_ms,
         metadata_max_age_ms=MAX_AGE_MS,
-        max_partition_fetch_bytes=SPAN_FETCH_BYTES,
+        max_partition_fetch_bytes=RANGE_FETCH_BYTES,
     )
-    temper(client_of(client), settings.kafka.request_timeout_ms, settings.topics.names)
+    patch_client(client_of(client), settings.kafka.request_timeout_ms, settings.topics.names)
     in_order = False
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
@@ -101,7 +101,7 @@ async def opened_reader(
         yield client
     finally:
         try:
-            in_order = await closed(client.stop, STOP_S)
+            in_order = await stop_within(client.stop, STOP_TIMEOUT_S)
         finally:  # also where nobody has the time to wait for it
             if not in_order:
-                await hung_up(client_of(client), STOP_S)
+                await abort_connections(client_of(client), STOP_TIMEOUT_S)

@@ -1,8 +1,8 @@
 """The private parts of the Kafka client that we use, all of them, and a check that they are as we expect.
 
 The client publishes no way to do these things. It is pinned to a minor version; another one could rename a method or a
-local variable, and what used it would then do nothing, without an error. So `check` looks at the client's own code
-before anything is started.
+local variable, and what used it would then do nothing, without an error. So `check_client` looks at the client's own
+code before anything is started.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from aiokafka.record.memory_records import _MemoryRecordsPy
 from transport.errors import FatalError
 
 
-class Part(NamedTuple):
+class PrivatePart(NamedTuple):
     """A part of the client that we use."""
 
     owner: type
@@ -37,47 +37,47 @@ class Part(NamedTuple):
     """True if it is a local variable of that method."""
 
 
-USED: Final = (
-    Part(AIOKafkaClient, "_conns", "__init__"),
-    Part(AIOKafkaClient, "_get_conn"),
-    Part(AIOKafkaClient, "_metadata_update"),
-    Part(AIOKafkaClient, "force_metadata_update"),
-    Part(AIOKafkaClient, "bootstrap"),
-    Part(AIOKafkaClient, "send"),
-    Part(AIOKafkaConnection, "_writer", "__init__"),
-    Part(AIOKafkaConnection, "_versions", "__init__"),
-    Part(AIOKafkaAdminClient, "_client", "__init__"),
-    Part(AIOKafkaAdminClient, "_send_request"),
-    Part(AIOKafkaConsumer, "_client", "__init__"),
-    Part(AIOKafkaConsumer, "_subscription", "__init__"),
-    Part(AIOKafkaConsumer, "_fetcher", "start"),
-    Part(AIOKafkaConsumer, "_coordinator", "start"),
-    Part(fetcher.Fetcher, "error_future"),
-    Part(fetcher.Fetcher, "MemoryRecords", "_proc_fetch_request"),
-    Part(fetcher.Fetcher, "PartitionRecords", "_proc_fetch_request"),
-    Part(fetcher.PartitionRecords, "_consumer_record"),
-    Part(_MemoryRecordsPy, "_next_slice", "__init__"),
-    Part(GroupCoordinator, "_coordination_task", "__init__"),
-    Part(GroupCoordinator, "_heartbeat_task", "_start_heartbeat_task"),
-    Part(GroupCoordinator, "_do_heartbeat"),
-    Part(GroupCoordinator, "_send_req"),
-    Part(GroupCoordinator, "ensure_coordinator_known"),
-    Part(GroupCoordinator, "need_rejoin"),
-    Part(GroupCoordinator, "request_rejoin"),
-    Part(SubscriptionState, "subscription"),
-    Part(Assignment, "state_value"),
-    Part(TopicPartitionState, "timestamp", "__init__"),
-    Part(TopicPartitionState, "lso", "__init__"),
-    Part(TopicPartitionState, "highwater", "__init__"),
-    Part(AIOKafkaProducer, "_sender", "__init__"),
-    Part(AIOKafkaProducer, "_message_accumulator", "__init__"),
-    Part(MessageAccumulator, "fail_all"),
-    Part(Sender, "sender_task"),
-    Part(Sender, "tasks", "_sender_routine", is_local=True),
+USED_PARTS: Final = (
+    PrivatePart(AIOKafkaClient, "_conns", "__init__"),
+    PrivatePart(AIOKafkaClient, "_get_conn"),
+    PrivatePart(AIOKafkaClient, "_metadata_update"),
+    PrivatePart(AIOKafkaClient, "force_metadata_update"),
+    PrivatePart(AIOKafkaClient, "bootstrap"),
+    PrivatePart(AIOKafkaClient, "send"),
+    PrivatePart(AIOKafkaConnection, "_writer", "__init__"),
+    PrivatePart(AIOKafkaConnection, "_versions", "__init__"),
+    PrivatePart(AIOKafkaAdminClient, "_client", "__init__"),
+    PrivatePart(AIOKafkaAdminClient, "_send_request"),
+    PrivatePart(AIOKafkaConsumer, "_client", "__init__"),
+    PrivatePart(AIOKafkaConsumer, "_subscription", "__init__"),
+    PrivatePart(AIOKafkaConsumer, "_fetcher", "start"),
+    PrivatePart(AIOKafkaConsumer, "_coordinator", "start"),
+    PrivatePart(fetcher.Fetcher, "error_future"),
+    PrivatePart(fetcher.Fetcher, "MemoryRecords", "_proc_fetch_request"),
+    PrivatePart(fetcher.Fetcher, "PartitionRecords", "_proc_fetch_request"),
+    PrivatePart(fetcher.PartitionRecords, "_consumer_record"),
+    PrivatePart(_MemoryRecordsPy, "_next_slice", "__init__"),
+    PrivatePart(GroupCoordinator, "_coordination_task", "__init__"),
+    PrivatePart(GroupCoordinator, "_heartbeat_task", "_start_heartbeat_task"),
+    PrivatePart(GroupCoordinator, "_do_heartbeat"),
+    PrivatePart(GroupCoordinator, "_send_req"),
+    PrivatePart(GroupCoordinator, "ensure_coordinator_known"),
+    PrivatePart(GroupCoordinator, "need_rejoin"),
+    PrivatePart(GroupCoordinator, "request_rejoin"),
+    PrivatePart(SubscriptionState, "subscription"),
+    PrivatePart(Assignment, "state_value"),
+    PrivatePart(TopicPartitionState, "timestamp", "__init__"),
+    PrivatePart(TopicPartitionState, "lso", "__init__"),
+    PrivatePart(TopicPartitionState, "highwater", "__init__"),
+    PrivatePart(AIOKafkaProducer, "_sender", "__init__"),
+    PrivatePart(AIOKafkaProducer, "_message_accumulator", "__init__"),
+    PrivatePart(MessageAccumulator, "fail_all"),
+    PrivatePart(Sender, "sender_task"),
+    PrivatePart(Sender, "tasks", "_sender_routine", is_local=True),
 )
 
 
-def check(parts: tuple[Part, ...] = USED) -> None:
+def check_client(parts: tuple[PrivatePart, ...] = USED_PARTS) -> None:
     """Find out whether the client's inside is as we expect.
 
     Raises
@@ -93,7 +93,7 @@ def check(parts: tuple[Part, ...] = USED) -> None:
         )
 
 
-def _is_there(part: Part) -> bool:
+def _is_there(part: PrivatePart) -> bool:
     if part.method is None:
         return hasattr(part.owner, part.name)
     code = getattr(getattr(part.owner, part.method, None), "__code__", None)
@@ -107,7 +107,7 @@ def client_of(owner: AIOKafkaConsumer | AIOKafkaAdminClient) -> AIOKafkaClient:
     return owner._client  # noqa: SLF001
 
 
-def cluster_of(consumer: AIOKafkaConsumer) -> Any:
+def cluster_metadata_of(consumer: AIOKafkaConsumer) -> Any:
     """Return what a consumer knows of brokers, topics and leaders."""
     return client_of(consumer).cluster
 
@@ -123,7 +123,7 @@ async def connection_to(client: AIOKafkaClient, node: int) -> AIOKafkaConnection
     return await client._get_conn(node)  # noqa: SLF001
 
 
-def drop(connection: AIOKafkaConnection) -> None:
+def abort_connection(connection: AIOKafkaConnection) -> None:
     """End a connection at once; what was on its way is lost."""
     if (writer := connection._writer) is not None:  # noqa: SLF001
         writer.transport.abort()
@@ -194,19 +194,19 @@ def heartbeats_have_ended(consumer: AIOKafkaConsumer) -> bool:
     return beating is not None and beating.done()
 
 
-def fetching_of(consumer: AIOKafkaConsumer) -> asyncio.Task[None]:
+def fetch_task_of(consumer: AIOKafkaConsumer) -> asyncio.Task[None]:
     """Return the task in which a consumer fetches."""
     task: asyncio.Task[None] = consumer._fetcher.error_future  # noqa: SLF001
     return task
 
 
-def sending_of(producer: AIOKafkaProducer) -> asyncio.Task[None] | None:
+def sender_task_of(producer: AIOKafkaProducer) -> asyncio.Task[None] | None:
     """Return the task in which a producer sends, None before its start."""
     task: asyncio.Task[None] | None = producer._sender.sender_task  # noqa: SLF001
     return task
 
 
-def requests_of(sending: asyncio.Task[None]) -> set[asyncio.Task[Any]]:
+def request_tasks_of(sending: asyncio.Task[None]) -> set[asyncio.Task[Any]]:
     """Return the requests that a producer's sending task has under way; it must not have ended."""
     frame = sending.get_coro().cr_frame  # type: ignore[union-attr]
     return set(frame.f_locals.get("tasks", ()))

@@ -21,11 +21,11 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 
 from transport.internals import coordinator_of, heartbeat_of, must_rejoin, replace_heartbeat, send_to_coordinator
 
-ASK_PAUSE_S: Final = 0.25
-ASK_TIMEOUT_S: Final = 5.0
+RETRY_PAUSE_S: Final = 0.25
+HEARTBEAT_TIMEOUT_S: Final = 5.0
 
 
-def since_boot_s() -> float:
+def boot_clock_s() -> float:
     """Return seconds on a clock that goes on while the machine is suspended, as other members' clocks do.
 
     Linux's monotonic clock stands still meanwhile: after an hour of suspension the last heartbeat would look recent.
@@ -42,13 +42,13 @@ class Membership:
     the partitions may be somebody else's: a process that was stopped and goes on knows it by its clock alone.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, session_s: float, clock: Callable[[], float] = since_boot_s) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, session_s: float, clock: Callable[[], float] = boot_clock_s) -> None:
         self._consumer = consumer
         self._beat = heartbeat_of(consumer)
         replace_heartbeat(consumer, self._noted_beat)
         self._session_s = session_s
         self._clock = clock
-        self._confirmed_s = self._joined_s = -math.inf
+        self._confirmed_s = self._assigned_s = -math.inf
 
     async def _noted_beat(self) -> bool:
         sent_s = self._clock()
@@ -57,21 +57,21 @@ class Membership:
             self._confirmed_s = sent_s
         return confirmed
 
-    def joined(self) -> None:
+    def note_assignment(self) -> None:
         """Note that the group has just given us partitions, or none."""
-        self._joined_s = self._clock()
+        self._assigned_s = self._clock()
 
     @property
-    def silent_s(self) -> float:
+    def since_contact_s(self) -> float:
         """How long nothing good was heard from the group: for health."""
-        return self._clock() - max(self._confirmed_s, self._joined_s)
+        return self._clock() - max(self._confirmed_s, self._assigned_s)
 
-    async def sure(self) -> None:
-        """Return at once while no session can have ended since the last good heartbeat; else ask as `confirm` does."""
+    async def ensure_confirmed(self) -> None:
+        """Return at once if the last confirmed heartbeat is less than a session old; else `wait_for_heartbeat`."""
         if self._clock() - self._confirmed_s >= self._session_s:
-            await self.confirm()
+            await self.wait_for_heartbeat()
 
-    async def confirm(self) -> None:
+    async def wait_for_heartbeat(self) -> None:
         """Return once the group has confirmed the present assignment by a heartbeat sent after the call.
 
         Who is fenced cannot know by whom: by a new owner, or by the broker when its own transaction timed out.
@@ -80,14 +80,14 @@ class Membership:
         """
         while True:
             try:
-                async with asyncio.timeout(ASK_TIMEOUT_S):
+                async with asyncio.timeout(HEARTBEAT_TIMEOUT_S):
                     confirmed = await self._noted_beat()
             except (KafkaError, TimeoutError):
                 confirmed = False  # the coordinator is away or moving; the client looks for it
             # A heartbeat also counts as good while the group rebalances: then the answer comes by revocation.
             if confirmed and not must_rejoin(self._consumer):
                 return
-            await asyncio.sleep(ASK_PAUSE_S)
+            await asyncio.sleep(RETRY_PAUSE_S)
 
 
 async def committed_offset(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
@@ -116,7 +116,7 @@ async def committed_offset(consumer: AIOKafkaConsumer, partition: TopicPartition
             pass
         else:
             return None if offset < 0 else offset
-        await asyncio.sleep(ASK_PAUSE_S)
+        await asyncio.sleep(RETRY_PAUSE_S)
 
 
 def _only_offset(response: Any) -> int:

@@ -27,36 +27,36 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
 
-from transport.internals import cluster_of, connection_to, connections, replace_metadata_update
+from transport.internals import cluster_metadata_of, connection_to, connections, replace_metadata_update
 
 MAX_AGE_MS: Final = 3_000
 """A partition that was added, and a broker that hangs and was given up, are noticed so late at most. The clients'
 default is five minutes; one small question in three seconds costs nothing that could be measured."""
-PAUSE_S: Final = 0.1
+REFRESH_PAUSE_S: Final = 0.1
 """Between two questions, as Kafka's own client has it (``retry.backoff.ms``)."""
-PATIENCE_S: Final = 1.0
+FIRST_TIMEOUT_S: Final = 1.0
 """For one broker's answer while there are others to ask."""
-REFUSED_PAUSES_S: Final = (0.05, 0.1, 0.2, 0.4)
+REFUSAL_PAUSES_S: Final = (0.05, 0.1, 0.2, 0.4)
 """After one refusal of a broker, after two in a row, and so on; the last one repeats."""
 
 
-ANSWERED: Final = {NoError.errno, OffsetOutOfRangeError.errno}
+NOT_REFUSED: Final = {NoError.errno, OffsetOutOfRangeError.errno}
 """Codes after which nothing is asked again: the last one reaches the lane."""
 
 
-class Asking:
+class MetadataRefresh:
     """Replaces the client's way to ask. Owner: the client's own task, and who asks for all topics."""
 
     def __init__(self, client: AIOKafkaClient, request_timeout_ms: int, topics: Iterable[str]) -> None:
         self._client = client
         self._topics = frozenset(topics)
-        self._patience_s = (PATIENCE_S, request_timeout_ms / 1000)
-        self._asked_s = -PAUSE_S
+        self._patience_s = (FIRST_TIMEOUT_S, request_timeout_ms / 1000)
+        self._asked_s = -REFRESH_PAUSE_S
 
     async def update(self, cluster: Any, topics: Any) -> bool:
         """Bring `cluster` up to date about our topics and these; return whether anybody answered."""
-        wait_s = self._asked_s + PAUSE_S - time.monotonic()
-        self._asked_s = max(time.monotonic(), self._asked_s + PAUSE_S)
+        wait_s = self._asked_s + REFRESH_PAUSE_S - time.monotonic()
+        self._asked_s = max(time.monotonic(), self._asked_s + REFRESH_PAUSE_S)
         await asyncio.sleep(max(0.0, wait_s))
         names = sorted(self._topics.union(topics or ()))
         answer = await self._first_answer(MetadataRequest(names, allow_auto_topic_creation=False))
@@ -64,7 +64,7 @@ class Asking:
             cluster.failed_update(None)
             return False
         cluster.update_metadata(answer)
-        self._leave({node for node, *_ in answer.brokers})
+        self._close_removed({node for node, *_ in answer.brokers})
         return True
 
     async def _first_answer(self, request: MetadataRequest) -> Any:
@@ -100,14 +100,14 @@ class Asking:
                 return await connection.send(request)
         return None
 
-    def _leave(self, live: set[int]) -> None:
+    def _close_removed(self, live: set[int]) -> None:
         """Hang up on brokers that the cluster has given up: whoever waits for their answer asks another one now."""
         for node, connection in connections(self._client):
             if node not in live and connection.connected():
                 connection.close(reason=CloseReason.CONNECTION_BROKEN)
 
 
-class Sending:
+class RefusalBackoff:
     """Replaces the client's way to send: after a refusal it waits before it hands on the answer. Owner: the client.
 
     What the answer holds of other partitions waits with it, for less than half a second.
@@ -127,14 +127,14 @@ class Sending:
 
     async def _pause(self, node: Any, answer: Any) -> None:
         codes = {code for _, partitions in getattr(answer, "topics", ()) for _, code, *_ in partitions}
-        if codes <= ANSWERED:
+        if codes <= NOT_REFUSED:
             self._refused_in_a_row.pop(node, None)
             return
         refused = self._refused_in_a_row[node] = self._refused_in_a_row.get(node, 0) + 1
-        await asyncio.sleep(REFUSED_PAUSES_S[min(refused, len(REFUSED_PAUSES_S)) - 1])
+        await asyncio.sleep(REFUSAL_PAUSES_S[min(refused, len(REFUSAL_PAUSES_S)) - 1])
 
 
-def temper(client: AIOKafkaClient, request_timeout_ms: int, topics: Iterable[str]) -> None:
+def patch_client(client: AIOKafkaClient, request_timeout_ms: int, topics: Iterable[str]) -> None:
     """Make a client ask and send as described above; call it before the client starts.
 
     Parameters
@@ -146,8 +146,8 @@ def temper(client: AIOKafkaClient, request_timeout_ms: int, topics: Iterable[str
     topics
         All that it is to know about.
     """
-    replace_metadata_update(client, Asking(client, request_timeout_ms, topics).update)
-    client.send = Sending(client).send
+    replace_metadata_update(client, MetadataRefresh(client, request_timeout_ms, topics).update)
+    client.send = RefusalBackoff(client).send
 
 
 def live_servers(consumer: AIOKafkaConsumer) -> list[str]:
@@ -155,5 +155,5 @@ def live_servers(consumer: AIOKafkaConsumer) -> list[str]:
 
     Who starts with these does not first wait for one that hangs.
     """
-    brokers = cluster_of(consumer).brokers()
+    brokers = cluster_metadata_of(consumer).brokers()
     return [f"[{each.host}]:{each.port}" if ":" in each.host else f"{each.host}:{each.port}" for each in brokers]

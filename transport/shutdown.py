@@ -9,17 +9,17 @@ from typing import Final
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
-from transport.internals import connections, drop
+from transport.internals import abort_connection, connections
 
 STOP_TIMEOUT_S: Final = 2.0
 """For each step of a producer's stop. The producers of all lanes stop at the same time."""
 LEAVE_TIMEOUT_S: Final = 5.0
 """For the consumer to leave the group, and again for its connections to close."""
-CANCEL_S: Final = 1.0
+CANCEL_TIMEOUT_S: Final = 1.0
 """For what did not stop in time to see that nobody waits any more."""
 
 
-async def closed(stop: Callable[[], Awaitable[None]], within_s: float) -> bool:
+async def stop_within(stop: Callable[[], Awaitable[None]], within_s: float) -> bool:
     """Run a client's `stop`, and return whether it has come to its end.
 
     It may hang on a broker that is away; and aiokafka's consumer, if a fetch is just waiting to be repeated, cancels
@@ -31,7 +31,7 @@ async def closed(stop: Callable[[], Awaitable[None]], within_s: float) -> bool:
         await asyncio.wait({stopping}, timeout=within_s)
     finally:
         stopping.cancel()  # nothing, if it has ended
-    await asyncio.wait({stopping}, timeout=CANCEL_S)
+    await asyncio.wait({stopping}, timeout=CANCEL_TIMEOUT_S)
     if not stopping.done() or stopping.cancelled():
         return False
     error = stopping.exception()
@@ -40,12 +40,12 @@ async def closed(stop: Callable[[], Awaitable[None]], within_s: float) -> bool:
     return error is None
 
 
-async def hung_up(client: AIOKafkaClient, within_s: float) -> None:
+async def abort_connections(client: AIOKafkaClient, within_s: float) -> None:
     """Close all connections of a client whose `stop` did not come to its end; what was on its way is dropped.
 
     The client itself waits until all has gone out, to a broker that hangs for as long as that hangs.
     Forced by test_a_connection_whose_peer_reads_nothing_is_aborted.
     """
     for _, connection in connections(client):
-        drop(connection)
-    await closed(client.close, within_s)
+        abort_connection(connection)
+    await stop_within(client.close, within_s)

@@ -34,11 +34,11 @@ from aiokafka.structs import OffsetAndMetadata
 
 from contract.topics import RESULTS_BATCH_BYTES
 from transport.admin.authorization import denial, transactional_id
-from transport.errors import FatalError, OwnershipLost, describe, leaves
-from transport.internals import fail_batches, requests_of, sending_of
-from transport.metadata import MAX_AGE_MS, temper
+from transport.errors import FatalError, OwnershipLost, describe, leaf_exceptions
+from transport.internals import fail_batches, request_tasks_of, sender_task_of
+from transport.metadata import MAX_AGE_MS, patch_client
 from transport.settings.kafka import GroupSettings
-from transport.shutdown import STOP_TIMEOUT_S, closed, hung_up
+from transport.shutdown import STOP_TIMEOUT_S, abort_connections, stop_within
 
 log = structlog.get_logger()
 
@@ -117,7 +117,7 @@ class PartitionProducer:
             request_timeout_ms=settings.kafka.request_timeout_ms,
             metadata_max_age_ms=MAX_AGE_MS,
         )
-        temper(producer.client, settings.kafka.request_timeout_ms, settings.topics.names)
+        patch_client(producer.client, settings.kafka.request_timeout_ms, settings.topics.names)
         try:
             with _translated(partition, "start"):
                 async with asyncio.timeout(START_TIMEOUT_S):
@@ -179,8 +179,8 @@ def _translated(partition: TopicPartition, what: str) -> Iterator[None]:
         yield
     except (KafkaError, TimeoutError, AssertionError, ExceptionGroup) as error:
         # AssertionError: aiokafka asserts its own state machine, which a late answer can upset.
-        raised = leaves(error)
-        causes = [_cause(each) for each in raised]
+        raised = leaf_exceptions(error)
+        causes = [_root_cause(each) for each in raised]
         for cause in causes:
             if isinstance(cause, FATAL):
                 raise FatalError(f"cannot {what} for {name}: {_denial(cause, partition) or describe(cause)}") from error
@@ -200,7 +200,7 @@ def _denial(error: BaseException, partition: TopicPartition) -> str | None:
     return denial(error)
 
 
-def _cause(error: BaseException) -> BaseException:
+def _root_cause(error: BaseException) -> BaseException:
     """Unwrap what ended the client's sender: that says "unexpected error" of all that it does not name itself.
 
     Among them a refusal for good.
@@ -214,17 +214,17 @@ async def _stop(producer: AIOKafkaProducer) -> None:
     # aborted by the next start with this id, or by the broker when it times out.
     in_order = False
     try:
-        in_order = await closed(producer.stop, STOP_TIMEOUT_S)
+        in_order = await stop_within(producer.stop, STOP_TIMEOUT_S)
     finally:  # also where nobody has the time to wait for it
         if not in_order:
             log.debug("producer not stopped in order", action="its connections are closed")
             # Its sender would go on trying, and keep what it holds, for as long as this process lives.
-            await _give_up(sending_of(producer))
+            await _cancel_sender(sender_task_of(producer))
             fail_batches(producer, ProducerClosed())
-            await hung_up(producer.client, STOP_TIMEOUT_S)
+            await abort_connections(producer.client, STOP_TIMEOUT_S)
 
 
-async def _give_up(sending: asyncio.Task[None] | None) -> None:
+async def _cancel_sender(sending: asyncio.Task[None] | None) -> None:
     """End a producer's sender together with the requests that it has under way.
 
     Cancelled alone it waits for them; and one that looks for a coordinator waits for news that a client which has
@@ -233,7 +233,7 @@ async def _give_up(sending: asyncio.Task[None] | None) -> None:
     """
     if sending is None or sending.done():
         return
-    tasks = {sending, *requests_of(sending)}
+    tasks = {sending, *request_tasks_of(sending)}
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks, timeout=STOP_TIMEOUT_S)

@@ -54,7 +54,7 @@ class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
         """
         partitions = sorted(assigned)
         log.info("assigned", partitions=[partition.partition for partition in partitions])
-        self._equipment.membership.joined()
+        self._equipment.membership.note_assignment()
         self._equipment.metrics.rebalances.inc()
         self._equipment.metrics.assigned.set(len(partitions))
         self.joined = True
@@ -70,7 +70,7 @@ class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
     @property
     def silent_s(self) -> float:
         """How long nothing good was heard from the group."""
-        return self._equipment.membership.silent_s
+        return self._equipment.membership.since_contact_s
 
     async def drain(self) -> None:
         """Let every lane publish what it holds, and end."""
@@ -121,7 +121,7 @@ class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
             if lane.committed_at_ms is not None:
                 pauses = _pauses()  # it has worked in between: a new trouble, not the old one
             await asyncio.sleep(next(pauses))
-            await self._equipment.membership.confirm()
+            await self._equipment.membership.wait_for_heartbeat()
 
 
 def _pauses() -> Iterator[float]:

@@ -39,7 +39,7 @@ from consumer.settings import Settings
 from consumer.workers.protocol import Answer
 from consumer.workers.quarantine import Quarantine
 from contract.records import request_id
-from transport.errors import FatalError, OwnershipLost, leaves
+from transport.errors import FatalError, OwnershipLost, leaf_exceptions
 from transport.membership import Membership
 from transport.metadata import live_servers
 from transport.reading.fetching import Fetcher
@@ -138,7 +138,7 @@ class Lane:
     @property
     def readable_records(self) -> int:
         """Records in hand, and offsets behind them that may be read: not those behind an open transaction."""
-        return self._hand.records + (0 if self._fetcher is None else self._fetcher.behind_records())
+        return self._hand.records + (0 if self._fetcher is None else self._fetcher.lag_records())
 
     @property
     def oldest_at_ms(self) -> int | None:
@@ -161,10 +161,10 @@ class Lane:
             #   2. The group gives the partition to another instance, which answers.
             #   3. We go on, and fence the rightful owner, and commit before the next heartbeat tells us.
             # Forced by test_an_owner_that_stops_past_its_session_asks_the_group_before_fencing.
-            await self._equipment.membership.sure()
+            await self._equipment.membership.ensure_confirmed()
             servers = live_servers(self._equipment.consumer)
             async with PartitionProducer.fencing(self.partition, self._settings, servers) as producer:
-                await self._equipment.membership.sure()
+                await self._equipment.membership.ensure_confirmed()
                 offset = await self._start_offset(producer)
                 self._fetcher = Fetcher(self._equipment.consumer, self.partition, offset)
                 await self._carry(producer, self._fetcher)
@@ -224,7 +224,7 @@ class Lane:
         results = TopicPartition(predictions, self.partition.partition % await producer.partition_count(predictions))
         start = await reset_offset(self._equipment.consumer, self.partition, results, self._settings)
         if start.is_known:
-            await self._equipment.membership.sure()
+            await self._equipment.membership.ensure_confirmed()
             await producer.commit({}, start.offset)
         return start.offset
 
@@ -237,7 +237,7 @@ class Lane:
                 if self._end is not None:  # revoked or drained while it started
                     self._stop_fetching()
         except ExceptionGroup as errors:
-            causes = leaves(errors)
+            causes = leaf_exceptions(errors)
             for kind in (FatalError, OwnershipLost):
                 for cause in causes:
                     if isinstance(cause, kind):
@@ -248,9 +248,9 @@ class Lane:
         most_records = self._settings.pacing.chunk_records * CHUNKS_BEHIND
         try:
             while True:
-                taken = await fetcher.take(most_records)
+                taken = await fetcher.fetch(most_records)
                 self._equipment.metrics.fetched_bytes.inc(sum(map(_received_bytes, taken)))
-                self._behind = fetcher.behind_records() > most_records
+                self._behind = fetcher.lag_records() > most_records
                 # As a list: each says when it came, not when there was room for it.
                 batches = list(self._chunks(taken))
                 for batch in batches:
@@ -324,7 +324,7 @@ class Lane:
         }
         self._asks_group = True
         try:
-            await self._equipment.membership.sure()
+            await self._equipment.membership.ensure_confirmed()
         finally:
             self._asks_group = False
         self._begun_s = time.monotonic()

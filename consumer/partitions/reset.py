@@ -22,7 +22,7 @@ from consumer.partitions.results_log import (
 from consumer.settings import AutoOffsetReset, Settings
 from transport.admin.authorization import denial
 from transport.errors import FatalError, KafkaError, OwnershipLost, describe
-from transport.group_clients import opened_reader
+from transport.group_clients import open_range_consumer
 from transport.metadata import live_servers
 
 log = structlog.get_logger()
@@ -110,12 +110,12 @@ async def _find_start(
     name = f"{source.topic}/{source.partition}"
     servers = live_servers(consumer)
     try:
-        async with opened_reader(settings, servers, "read_uncommitted") as client, asyncio.timeout(ANSWER_S):
+        async with open_range_consumer(settings, servers, "read_uncommitted") as client, asyncio.timeout(ANSWER_S):
             begin = (await client.beginning_offsets([results]))[results]
             end = (await client.end_offsets([results]))[results]
         if begin == end:
             return start_after(None, requests, None)  # a new deployment needs no right to read results
-        async with opened_reader(settings, servers, "read_committed") as client:
+        async with open_range_consumer(settings, servers, "read_committed") as client:
             await decided(client, results, end, settings.kafka.transaction_timeout_ms / 1000 + ABORT_INTERVAL_S)
             reader = Reader(client, time.monotonic() + SEARCH_S)
             begin = await reader.first_since(results, range(begin, end), await reader.first(source, requests))

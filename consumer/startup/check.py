@@ -19,7 +19,7 @@ from consumer.workers.process import WorkerNotStarted, WorkerProcess
 from consumer.workers.protocol import Compiling
 from contract.topics import misfits
 from engine.model.files import ModelError
-from transport.admin.admin_client import AdminClient, is_old_broker, reached
+from transport.admin.admin_client import AdminClient, has_old_broker, open_admin_client
 from transport.admin.authorization import check_rights, transactional_id
 from transport.errors import FatalError, InvalidSettingError
 from transport.settings.kafka import PREFIX
@@ -62,9 +62,9 @@ async def check(settings: Settings) -> int:
     findings.fits("settings", f"set: {', '.join(given) or 'none'}; all others have their defaults")
     await _check_model(settings, findings)
     try:
-        async with reached(settings.kafka) as (admin, listed):
+        async with open_admin_client(settings.kafka) as (admin, listed):
             findings.fits("brokers", f"{settings.kafka.bootstrap_servers} ({settings.kafka.security_protocol})")
-            if is_old_broker(admin):
+            if has_old_broker(admin):
                 findings.misfit("brokers", f"a broker is older than Kafka 4.0: {OLD_BROKER}")
             try:
                 await _check_topics(admin, settings, findings, listed)

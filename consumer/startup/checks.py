@@ -12,10 +12,10 @@ import structlog
 
 from consumer.settings import AutoOffsetReset, Settings
 from contract.topics import BROKER_DEFAULTS, TopicFound, misfits
-from transport.admin.admin_client import AdminClient, is_old_broker, reached, topic_configs
-from transport.admin.authorization import check_rights, check_sight, unreadable_results
+from transport.admin.admin_client import AdminClient, has_old_broker, open_admin_client, topic_configs
+from transport.admin.authorization import check_describe_rights, check_rights, results_read_denial
 from transport.errors import FatalError
-from transport.internals import check as check_client
+from transport.internals import check_client
 
 log = structlog.get_logger()
 
@@ -40,8 +40,8 @@ async def check_cluster(settings: Settings) -> int:
     """
     check_client()
     topics = settings.topics
-    async with reached(settings.kafka) as (admin, listed):
-        if is_old_broker(admin):
+    async with open_admin_client(settings.kafka) as (admin, listed):
+        if has_old_broker(admin):
             log.warning("broker is older than Kafka 4.0", action=OLD_BROKER)
         found = await found_topics(admin, settings, listed)
         await check_rights(admin, settings)
@@ -79,7 +79,7 @@ async def found_topics(
     names = list(settings.topics.by_role.values())
     missing = [name for name in names if name not in listed]
     if missing:
-        await check_sight(admin, settings, missing)
+        await check_describe_rights(admin, settings, missing)
         raise FatalError(
             f"no topic {', '.join(missing)} on {settings.kafka.bootstrap_servers}; topics are not created here"
         )
@@ -91,4 +91,4 @@ async def unread_results(admin: AdminClient, settings: Settings) -> str | None:
     """Say why results may not be read, None if they may, or need not be: only a group without offsets would need it."""
     if settings.kafka.auto_offset_reset is not AutoOffsetReset.AFTER_RESULTS:
         return None
-    return await unreadable_results(admin, settings)
+    return await results_read_denial(admin, settings)

@@ -35,7 +35,7 @@ from consumer.workers.protocol import (
 )
 from consumer.workers.sealed_memory import writable
 from contract.errors import ErrorCode
-from transport.errors import InvalidSettingError, leaves
+from transport.errors import InvalidSettingError, leaf_exceptions
 
 START_TIMEOUT_S: Final = 300
 """For imports, the model and its warm-up: about a second; but where nothing is compiled yet, half a minute of
@@ -214,7 +214,7 @@ class WorkerProcess:
                 body = await self._receive(self._spec.memory_bytes)
                 watch.cancel()
         except ExceptionGroup as errors:
-            cause = leaves(errors)[0]
+            cause = leaf_exceptions(errors)[0]
             if isinstance(cause, _HungError):
                 _kill(self._process)
                 raise self._death("did not move", ErrorCode.WORKER_TIMEOUT) from errors

@@ -19,8 +19,8 @@ from producer.audit.ledger import ItemPosition, Ledger
 from producer.audit.report import Report
 from producer.audit.scope import Scope
 from producer.replay.dead_letter_topic import UnknownRecord, parse_record
-from transport.clients import start_at
-from transport.reading.log_reader import Cursor
+from transport.clients import assign_at
+from transport.reading.log_reader import RangeReader
 from transport.reading.record_batch import Unreadable
 
 
@@ -59,9 +59,9 @@ class Merger:
         self.answered_without_offset: set[TopicPartition] = set()
         """Partitions of requests that have results, although the group has committed no offset there."""
         for reader, partitions in zip(readers, copartitions, strict=True):
-            start_at(reader, {each: scope.logs[each].start for each in partitions})
+            assign_at(reader, {each: scope.logs[each].start for each in partitions})
             for each in partitions:
-                self._logs[each] = _PeekableLog(Cursor(reader, each, scope.logs[each].end), on_read)
+                self._logs[each] = _PeekableLog(RangeReader(reader, each, scope.logs[each].end), on_read)
 
     async def run(self) -> None:
         """Read the logs to their ends, and count what is still open then."""
@@ -197,15 +197,15 @@ class Merger:
 class _PeekableLog:
     """A log whose next record can be seen before it is taken. Owner: the auditing task."""
 
-    def __init__(self, cursor: Cursor, on_read: Callable[[int], None]) -> None:
-        self._cursor = cursor
+    def __init__(self, reader: RangeReader, on_read: Callable[[int], None]) -> None:
+        self._reader = reader
         self._on_read = on_read
         self._records: collections.deque[ConsumerRecord | Unreadable] = collections.deque()
 
     async def peek(self) -> ConsumerRecord | Unreadable | None:
         """Return the next record without taking it; None at the end."""
         if not self._records:
-            self._records.extend(await self._cursor.batch())
+            self._records.extend(await self._reader.next_batch())
             self._on_read(len(self._records))
         return self._records[0] if self._records else None
 

@@ -17,7 +17,7 @@ from producer.audit.merge import Merger
 from producer.audit.report import Report
 from producer.audit.scope import Scope
 from producer.display import print_message
-from transport.admin.cluster import RETRY_PAUSE_S, look_around
+from transport.admin.cluster import RETRY_PAUSE_S, open_cluster
 from transport.clients import open_reader
 from transport.settings.kafka import ClientSettings
 
@@ -65,9 +65,9 @@ async def _still_without_offset(settings: ClientSettings, partitions: Iterable[T
     if not without:
         return without
     deadline_s = time.monotonic() + FIRST_COMMIT_WAIT_S
-    async with look_around(settings.kafka, print_message) as cluster:
+    async with open_cluster(settings.kafka, print_message) as cluster:
         while without and time.monotonic() < deadline_s:
-            committed = await cluster.committed(settings.kafka.group_id)
+            committed = await cluster.committed_offsets(settings.kafka.group_id)
             without = [each for each in without if each not in committed]
             await asyncio.sleep(RETRY_PAUSE_S if without else 0)
     return without

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
-from transport.admin.cluster import Cluster
-from transport.reading.log_reader import Span, spans
+from transport.admin.cluster import ClusterAdmin
+from transport.reading.log_reader import OffsetRange, offset_ranges
 from transport.settings.kafka import ClientSettings
 
 
@@ -26,7 +26,7 @@ class Scope:
     dead_letters: Sequence[TopicPartition]
     committed: Mapping[TopicPartition, int]
     """The group's committed offsets; in a partition without one, the group has answered nothing."""
-    logs: Mapping[TopicPartition, Span]
+    logs: Mapping[TopicPartition, OffsetRange]
 
     @property
     def offsets(self) -> int:
@@ -53,7 +53,7 @@ class Scope:
         return [[topic[start::step] for topic in topics] for start in range(step)]
 
 
-async def read_scope(settings: ClientSettings, cluster: Cluster) -> Scope:
+async def read_scope(settings: ClientSettings, cluster: ClusterAdmin) -> Scope:
     """Read the group's committed offsets, and after them where the logs begin and end.
 
     Raises
@@ -67,7 +67,7 @@ async def read_scope(settings: ClientSettings, cluster: Cluster) -> Scope:
     dead_letters = cluster.partitions(topics, "dead_letter")
     # In this order; the docstring of the module says why. Of results and dead letters the end includes transactions
     # that are still open or being committed: the audit waits for them.
-    committed = await cluster.committed(kafka.group_id)
-    logs = await spans(kafka, [*predictions, *dead_letters], open_transactions=True)
-    logs |= await spans(kafka, requests, open_transactions=False)
+    committed = await cluster.committed_offsets(kafka.group_id)
+    logs = await offset_ranges(kafka, [*predictions, *dead_letters], open_transactions=True)
+    logs |= await offset_ranges(kafka, requests, open_transactions=False)
     return Scope(requests, predictions, dead_letters, committed, logs)

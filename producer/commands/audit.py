@@ -14,7 +14,7 @@ from producer.audit.scope import read_scope
 from producer.commands.shared import AsJson, load_settings, run
 from producer.display import print_message
 from producer.errors import Exit
-from transport.admin.cluster import look_around
+from transport.admin.cluster import open_cluster
 from transport.settings.kafka import ClientSettings
 
 EXAMPLES = """\
@@ -49,7 +49,7 @@ def audit(*, as_json: AsJson = False) -> None:
 
 
 async def _audit(settings: ClientSettings, *, as_json: bool) -> Exit:
-    async with look_around(settings.kafka, print_message) as cluster:
+    async with open_cluster(settings.kafka, print_message) as cluster:
         scope = await read_scope(settings, cluster)
     with display.progress() as bar:
         task = bar.add_task("read", total=scope.offsets)

@@ -13,7 +13,7 @@ from producer import display
 from producer.commands.shared import load_settings, run
 from producer.display import print_message
 from producer.errors import Exit
-from transport.admin.cluster import look_around
+from transport.admin.cluster import open_cluster
 from transport.settings.kafka import ClientSettings
 
 EXAMPLES = """\
@@ -44,18 +44,18 @@ def create_topics(
 
 async def _create_topics(settings: ClientSettings, *, partitions: int, replicas: int) -> Exit:
     configs = settings.topics.creation_configs(replicas=replicas)
-    async with look_around(settings.kafka, print_message) as cluster:
+    async with open_cluster(settings.kafka, print_message) as cluster:
         created = await cluster.create_topics(configs, partitions=partitions, replicas=replicas)
     for name in configs:
         display.print_line(Text(f"{name}: {'created' if name in created else 'exists, not changed'}"))
     # Read them again: the new topics have to fit the others, too.
-    async with look_around(settings.kafka, print_message) as cluster:
+    async with open_cluster(settings.kafka, print_message) as cluster:
         _print_misfits(settings, await cluster.topics_found(settings.topics))
     return Exit.OK
 
 
 async def _check(settings: ClientSettings) -> Exit:
-    async with look_around(settings.kafka, print_message) as cluster:
+    async with open_cluster(settings.kafka, print_message) as cluster:
         found = await cluster.topics_found(settings.topics)
     for name in settings.topics.by_role.values():
         display.print_line(Text(f"{name}: {'exists' if name in found else 'is missing'}"))

@@ -26,8 +26,8 @@ from producer.commands.shared import AsJson, load_settings, run
 from producer.display import print_message
 from producer.errors import Exit
 from producer.replay.dead_letter_topic import Filter, UnknownRecord, read_dead_letters, save
-from transport.admin.cluster import look_around
-from transport.reading.log_reader import spans
+from transport.admin.cluster import open_cluster
+from transport.reading.log_reader import offset_ranges
 from transport.settings.kafka import ClientSettings
 
 EXAMPLES = """\
@@ -55,10 +55,10 @@ def dead_letters(
 
 
 async def _dead_letters(settings: ClientSettings, wanted: Filter, save_to: Path | None, *, as_json: bool) -> Exit:
-    async with look_around(settings.kafka, print_message) as cluster:
+    async with open_cluster(settings.kafka, print_message) as cluster:
         await check_origin_exists(settings, cluster, wanted)
         partitions = cluster.partitions(settings.topics, "dead_letter")
-        now = await spans(settings.kafka, partitions, open_transactions=False)
+        now = await offset_ranges(settings.kafka, partitions, open_transactions=False)
     rows = []
     async with contextlib.aclosing(read_dead_letters(settings.kafka, now)) as records:
         async for record in records:

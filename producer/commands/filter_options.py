@@ -13,8 +13,8 @@ from contract import headers
 from contract.errors import ErrorCode
 from producer.errors import UsageError
 from producer.replay.dead_letter_topic import DeadLetterRecord, Filter
-from transport.admin.cluster import Cluster
-from transport.reading.log_reader import spans
+from transport.admin.cluster import ClusterAdmin
+from transport.reading.log_reader import offset_ranges
 from transport.settings.kafka import ClientSettings
 
 COLUMNS: Final = ("failed at", "result id", "code", "name", "bytes", "attempt")
@@ -58,7 +58,7 @@ def build_filter(
     )
 
 
-async def check_origin_exists(settings: ClientSettings, cluster: Cluster, wanted: Filter) -> None:
+async def check_origin_exists(settings: ClientSettings, cluster: ClusterAdmin, wanted: Filter) -> None:
     """Refuse a filter whose topic, partition or offset does not exist.
 
     Such a filter matches nothing, which would look as if nothing had failed.
@@ -81,7 +81,9 @@ async def check_origin_exists(settings: ClientSettings, cluster: Cluster, wanted
     if wanted.offset is not None:
         numbers = range(count) if wanted.partition is None else [wanted.partition]
         partitions = [TopicPartition(topic, number) for number in numbers]
-        end = max(span.end for span in (await spans(settings.kafka, partitions, open_transactions=True)).values())
+        end = max(
+            span.end for span in (await offset_ranges(settings.kafka, partitions, open_transactions=True)).values()
+        )
         if wanted.offset >= end:
             raise UsageError(f"--offset {wanted.offset}: the next record there will have offset {end}")
 

@@ -28,7 +28,7 @@ from producer.display import print_message
 from producer.errors import Exit
 from producer.replay.resend import replay as send_again
 from producer.replay.selection import Candidate, Plan, preview
-from transport.admin.cluster import look_around
+from transport.admin.cluster import open_cluster
 from transport.settings.kafka import ClientSettings
 
 EXAMPLES = """\
@@ -67,7 +67,7 @@ def replay(
 
 async def _preview(settings: ClientSettings, plan: Plan, *, as_json: bool) -> Exit:
     rows = []
-    async with look_around(settings.kafka, print_message) as cluster:
+    async with open_cluster(settings.kafka, print_message) as cluster:
         await check_origin_exists(settings, cluster, plan.filter)
         async with contextlib.aclosing(preview(settings, cluster, plan)) as candidates:
             async for candidate in candidates:  # only the row of each is kept: their bytes may not fit into memory
@@ -83,7 +83,7 @@ async def _preview(settings: ClientSettings, plan: Plan, *, as_json: bool) -> Ex
 async def _replay(settings: ClientSettings, plan: Plan, *, as_json: bool) -> Exit:
     counts: collections.Counter[str] = collections.Counter()
 
-    async with look_around(settings.kafka, print_message) as cluster:
+    async with open_cluster(settings.kafka, print_message) as cluster:
         await check_origin_exists(settings, cluster, plan.filter)
         with display.progress() as bar:
             task = bar.add_task("sent again", total=plan.limit)

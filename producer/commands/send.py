@@ -23,7 +23,7 @@ from producer.errors import Exit
 from producer.send.results import Results, open_results
 from producer.send.sender import OWN_HEADERS, Envelope, OutgoingRequest, Sender, requests_for, wait_for_results
 from producer.send.sources import find
-from transport.admin.cluster import Cluster, look_around
+from transport.admin.cluster import ClusterAdmin, open_cluster
 from transport.clients import open_producer
 from transport.errors import KafkaRequestError
 from transport.settings.kafka import ClientSettings
@@ -105,7 +105,7 @@ class SendOptions:
 async def _send(settings: ClientSettings, options: SendOptions) -> Exit:
     requests = requests_for(find(options.paths), options.repeat, options.request_id)
     topics = settings.topics
-    async with look_around(settings.kafka, print_message) as cluster:
+    async with open_cluster(settings.kafka, print_message) as cluster:
         cluster.partitions(topics, "requests")
         predictions = cluster.partitions(topics, "predictions") if options.wait else []
         limit_bytes = await cluster.max_message_bytes(topics.requests)
@@ -138,7 +138,7 @@ async def _wait_for_service(
 ) -> None:
     """Return once the group has a member, a result has come, or the time is over; print meanwhile what is awaited."""
     group, started_s = settings.kafka.group_id, time.monotonic()
-    async with look_around(settings.kafka, print_message) as cluster:
+    async with open_cluster(settings.kafka, print_message) as cluster:
         while not any(request.results for request in requests) and not await _has_member(cluster, group):
             left_s = started_s + timeout_s - time.monotonic()
             if left_s <= 0:
@@ -151,10 +151,10 @@ async def _wait_for_service(
                 )
 
 
-async def _has_member(cluster: Cluster, group: str) -> bool:
+async def _has_member(cluster: ClusterAdmin, group: str) -> bool:
     """Return whether a group has a member; True also if this user may not see that (ACL)."""
     try:
-        return bool((await cluster.group(group)).members)
+        return bool((await cluster.describe_group(group)).members)
     except KafkaRequestError:
         return True
 

@@ -14,7 +14,7 @@ from producer.commands.shared import AsJson, load_settings, run
 from producer.display import print_message
 from producer.errors import Exit
 from producer.send.results import InvalidResult, open_results
-from transport.admin.cluster import look_around
+from transport.admin.cluster import open_cluster
 from transport.settings.kafka import ClientSettings
 
 EXAMPLES = """\
@@ -37,7 +37,7 @@ def watch(
 
 
 async def _watch(settings: ClientSettings, *, from_beginning: bool, count: int | None, as_json: bool) -> Exit:
-    async with look_around(settings.kafka, print_message) as cluster:
+    async with open_cluster(settings.kafka, print_message) as cluster:
         predictions = cluster.partitions(settings.topics, "predictions")
     async with open_results(settings.kafka, predictions, from_beginning=from_beginning) as results:
         print_message(f"following {settings.topics.predictions}, {len(predictions)} partitions; press Ctrl-C to end")

@@ -15,7 +15,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from contract.dead_letters import DeadLetter, NotADeadLetterError
 from engine.codecs.formats import EXTENSIONS, payload_format
 from producer.errors import UsageError
-from transport.reading.log_reader import Span, read_spans
+from transport.reading.log_reader import OffsetRange, open_range_readers
 from transport.reading.record_batch import Unreadable
 from transport.settings.kafka import KafkaSettings
 
@@ -82,14 +82,14 @@ class UnknownRecord:
 
 
 async def read_dead_letters(
-    kafka: KafkaSettings, wanted: dict[TopicPartition, Span]
+    kafka: KafkaSettings, wanted: dict[TopicPartition, OffsetRange]
 ) -> AsyncGenerator[DeadLetterRecord | UnknownRecord, None]:
     """Read what is committed in these spans, one partition after the other."""
     for partition, span in wanted.items():
         if span.start >= span.end:
             continue
-        async with read_spans(kafka, {partition: span}) as cursors:
-            while batch := await cursors[partition].batch():
+        async with open_range_readers(kafka, {partition: span}) as readers:
+            while batch := await readers[partition].next_batch():
                 for record in batch:
                     yield parse_record(partition, record)
 

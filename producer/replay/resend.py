@@ -16,8 +16,8 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from producer.replay.selection import Candidate, Plan, ScannedRecord, read_backlog, replay_headers, scan
-from transport.admin.cluster import UNLIMITED_BYTES, Cluster
-from transport.clients import open_producer, within
+from transport.admin.cluster import UNLIMITED_BYTES, ClusterAdmin
+from transport.clients import open_producer, request_deadline
 from transport.errors import KafkaRequestError
 from transport.settings.kafka import ClientSettings
 
@@ -30,7 +30,7 @@ ABORT_S: Final = 5.0
 
 
 async def replay(
-    settings: ClientSettings, cluster: Cluster, plan: Plan, on_done: Callable[[Candidate, int | None], None]
+    settings: ClientSettings, cluster: ClusterAdmin, plan: Plan, on_done: Callable[[Candidate, int | None], None]
 ) -> None:
     """Send the dead letters that the plan selects.
 
@@ -129,17 +129,19 @@ class _Replayer:
 @contextlib.asynccontextmanager
 async def _transaction(producer: AIOKafkaProducer) -> AsyncGenerator[None, None]:
     """Commit what the body sends, or abort it: the service reads nothing after a transaction that is left open."""
-    async with within("begin a transaction"):
+    async with request_deadline("begin a transaction"):
         await producer.begin_transaction()
     try:
-        async with within("send requests in a transaction"):
+        async with request_deadline("send requests in a transaction"):
             yield
     except BaseException:
         # A fenced producer cannot abort: the client raises AssertionError. Its transaction has ended already.
         with contextlib.suppress(KafkaRequestError, AssertionError):
-            async with within("abort the transaction", ABORT_S):
+            async with request_deadline("abort the transaction", ABORT_S):
                 await producer.abort_transaction()
         raise
     # Not inside the try: a commit whose answer does not come may have happened, and must not be aborted.
-    async with within("commit the transaction (it may be committed all the same; the same command continues after it)"):
+    async with request_deadline(
+        "commit the transaction (it may be committed all the same; the same command continues after it)"
+    ):
         await producer.commit_transaction()

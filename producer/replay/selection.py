@@ -15,8 +15,8 @@ from aiokafka import TopicPartition
 
 from contract import headers
 from producer.replay.dead_letter_topic import DeadLetterRecord, Filter, UnknownRecord, read_dead_letters
-from transport.admin.cluster import Cluster
-from transport.reading.log_reader import Span, spans
+from transport.admin.cluster import ClusterAdmin
+from transport.reading.log_reader import OffsetRange, offset_ranges
 from transport.reading.record_batch import batch_bytes
 from transport.settings.kafka import ClientSettings
 
@@ -49,7 +49,7 @@ class Backlog:
     requests: Sequence[TopicPartition]
     limit_bytes: int | None
     """The largest record that the requests topic takes; None if unknown."""
-    dead_letters: dict[TopicPartition, Span]
+    dead_letters: dict[TopicPartition, OffsetRange]
     """The offsets after the progress of the filter."""
 
 
@@ -75,21 +75,22 @@ class ScannedRecord:
     """None if the filter does not match it."""
 
 
-async def read_backlog(settings: ClientSettings, cluster: Cluster, plan: Plan) -> Backlog:
+async def read_backlog(settings: ClientSettings, cluster: ClusterAdmin, plan: Plan) -> Backlog:
     """Read the progress of the filter. In a replay this comes after its producer has started."""
     dead_letters = cluster.partitions(settings.topics, "dead_letter")
-    progress = await cluster.committed(plan.group(settings))
-    now = await spans(settings.kafka, dead_letters, open_transactions=False)
+    progress = await cluster.committed_offsets(plan.group(settings))
+    now = await offset_ranges(settings.kafka, dead_letters, open_transactions=False)
     return Backlog(
         requests=cluster.partitions(settings.topics, "requests"),
         limit_bytes=await cluster.max_message_bytes(settings.topics.requests),
         dead_letters={
-            partition: Span(max(span.start, progress.get(partition, 0)), span.end) for partition, span in now.items()
+            partition: OffsetRange(max(span.start, progress.get(partition, 0)), span.end)
+            for partition, span in now.items()
         },
     )
 
 
-async def preview(settings: ClientSettings, cluster: Cluster, plan: Plan) -> AsyncGenerator[Candidate, None]:
+async def preview(settings: ClientSettings, cluster: ClusterAdmin, plan: Plan) -> AsyncGenerator[Candidate, None]:
     """Yield what a replay would handle now, in its order; nothing is sent."""
     backlog = await read_backlog(settings, cluster, plan)
     async with contextlib.aclosing(scan(settings, backlog, plan)) as scanned:

@@ -10,7 +10,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from contract.records import Result, read_result
-from transport.clients import ANSWER_S, open_reader, start_at, within
+from transport.clients import REQUEST_TIMEOUT_S, assign_at, open_reader, request_deadline
 from transport.reading.record_batch import Unreadable
 from transport.settings.kafka import KafkaSettings
 
@@ -34,7 +34,7 @@ class Results:
 
     async def next_batch(self, poll_ms: int = POLL_MS) -> list[Result | InvalidResult]:
         """Return the results that have arrived, after `poll_ms` at the latest; the list may be empty."""
-        async with within("read results", ANSWER_S + poll_ms / 1000):
+        async with request_deadline("read results", REQUEST_TIMEOUT_S + poll_ms / 1000):
             batches = await self._reader.getmany(timeout_ms=poll_ms)
         return [_parse(record) for records in batches.values() for record in records]
 
@@ -45,9 +45,9 @@ async def open_results(
 ) -> AsyncIterator[Results]:
     """Open the results; every result that is committed after this has been entered will be among them."""
     async with open_reader(kafka) as reader:
-        async with within("find where the results begin and end"):
+        async with request_deadline("find where the results begin and end"):
             offsets = reader.beginning_offsets if from_beginning else reader.end_offsets
-            start_at(reader, await offsets(partitions))
+            assign_at(reader, await offsets(partitions))
         yield Results(reader)
 
 

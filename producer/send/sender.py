@@ -23,7 +23,7 @@ from producer.errors import UsageError
 from producer.send.results import InvalidResult, Results
 from producer.send.sources import Source, content_type
 from transport.admin.cluster import UNLIMITED_BYTES
-from transport.clients import within
+from transport.clients import request_deadline
 from transport.errors import KafkaRequestError
 from transport.reading.record_batch import batch_bytes
 
@@ -160,7 +160,7 @@ class Sender:
         self._envelope.check(request, data)
         while self._in_flight and self._in_flight_bytes + len(data) > IN_FLIGHT_BYTES:
             await self._await_oldest()
-        async with within(f"send {request.source.label!r}"):
+        async with request_deadline(f"send {request.source.label!r}"):
             future = await self._producer.send(
                 self._envelope.topic,
                 data,
@@ -173,7 +173,7 @@ class Sender:
     async def _await_oldest(self) -> None:
         request, size_bytes, future = self._in_flight.popleft()
         self._in_flight_bytes -= size_bytes
-        async with within(f"send {request.source.label!r}"):
+        async with request_deadline(f"send {request.source.label!r}"):
             metadata = await future
         request.partition, request.offset = metadata.partition, metadata.offset
         self.acknowledged += 1

@@ -27,9 +27,9 @@ from tests.harness.producer_command import Ended, command, ended, run
 from tests.harness.raw_batches import UNREADABLE, Raw, send_batch
 from tests.harness.topics import Broker, fresh_topics
 from tests.harness.waiting import eventually
-from transport.admin.cluster import look_around
+from transport.admin.cluster import open_cluster
 from transport.clients import open_reader
-from transport.reading.log_reader import Span, read_spans, spans
+from transport.reading.log_reader import OffsetRange, offset_ranges, open_range_readers
 from transport.reading.record_batch import Unreadable
 from transport.settings.kafka import ClientSettings, KafkaSettings
 
@@ -316,7 +316,7 @@ async def reports(cluster: Cluster) -> tuple[str, list[Report]]:
 
 
 async def audit_in_pairs(settings: ClientSettings) -> list[Report]:
-    async with look_around(settings.kafka, print_message) as found:
+    async with open_cluster(settings.kafka, print_message) as found:
         scope = await read_scope(settings, found)
     families = scope.copartitions()
     reports = []
@@ -415,10 +415,10 @@ async def test_a_first_offset_committed_during_the_audit_is_no_fault(broker: Bro
     worlds = await build(broker, [0, 1])
     await worlds[0].publish()
     settings = settings_of(broker)
-    async with look_around(settings.kafka, print_message) as found:
+    async with open_cluster(settings.kafka, print_message) as found:
         scope = await read_scope(settings, found)
     await worlds[1].publish()
-    late = await spans(settings.kafka, [*scope.predictions, *scope.dead_letters], open_transactions=True)
+    late = await offset_ranges(settings.kafka, [*scope.predictions, *scope.dead_letters], open_transactions=True)
     report = await audit_topics(settings, replace(scope, logs={**scope.logs, **late}), lambda _: None)
     assert (report.clean, report.pending, report.results) == (True, 4, 6)
 
@@ -544,8 +544,8 @@ async def test_a_request_that_the_client_cannot_read_is_audited_too(broker: Brok
 
 async def first_requests(broker: Broker, count: int) -> list[ConsumerRecord | Unreadable]:
     partition = TopicPartition(broker.topics.requests, 0)
-    async with read_spans(settings_of(broker).kafka, {partition: Span(0, count)}) as cursors:
-        return await cursors[partition].batch()
+    async with open_range_readers(settings_of(broker).kafka, {partition: OffsetRange(0, count)}) as readers:
+        return await readers[partition].next_batch()
 
 
 async def test_topics_with_different_partition_counts_are_audited_by_the_modulo(cluster: Cluster) -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from broker import BrokerError
 from broker.cli import app
-from broker.jars import jars, java
+from broker.jars import jars_folder, java_launcher
 
 COMMAND = [sys.executable, "-m", "broker", "run"]
 
@@ -78,19 +78,19 @@ def test_without_java_one_line_says_what_to_install() -> None:
 def test_an_old_java_is_named_with_what_to_install(programs: Path) -> None:
     install(programs, "java", """echo 'openjdk version "11.0.2" 2019-01-15' >&2""")
     with pytest.raises(BrokerError, match=r'bin/java \(openjdk version "11.*install Java 17 or newer'):
-        java()
+        java_launcher()
 
 
 @pytest.mark.usefixtures("programs")
 def test_without_maven_one_line_says_what_to_install() -> None:
     with pytest.raises(BrokerError, match=r"needs Maven once: install it .*apt install maven\)$"):
-        jars()
+        jars_folder()
 
 
 def test_callers_that_need_the_jars_at_once_fetch_them_once(programs: Path, tmp_path: Path) -> None:
     install(programs, "mvn", f'echo fetched >> {tmp_path}/log; for last; do :; done; /bin/mkdir "${{last#*=}}"')
     with ThreadPoolExecutor(4) as pool:
-        folders = set(pool.map(lambda _: jars(), range(4)))
+        folders = set(pool.map(lambda _: jars_folder(), range(4)))
     assert (tmp_path / "log").read_text() == "fetched\n"
     assert [folder.is_dir() for folder in folders] == [True]
 
@@ -99,7 +99,7 @@ def test_a_fetch_that_failed_says_why_and_is_tried_again(programs: Path) -> None
     install(programs, "mvn", "echo no route to host; exit 1")
     for _ in range(2):
         with pytest.raises(BrokerError, match="no route to host"):
-            jars()
+            jars_folder()
 
 
 def test_a_taken_port_is_named_in_one_line_before_java_starts(programs: Path) -> None:

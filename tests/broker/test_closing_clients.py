@@ -25,9 +25,9 @@ from tests.harness.topics import Broker
 from tests.harness.waiting import DEADLINE_S, eventually
 from transport import transactions
 from transport.clients import open_reader
-from transport.group_clients import opened_member
+from transport.group_clients import open_group_consumer
 from transport.settings.kafka import KafkaSettings
-from transport.shutdown import closed, hung_up
+from transport.shutdown import abort_connections, stop_within
 from transport.transactions import OutgoingRecord, PartitionProducer
 
 
@@ -41,7 +41,7 @@ async def test_closing_a_consumer_with_a_waiting_fetch_does_not_cancel_its_owner
 ) -> None:
     for name, value in broker.environment.items():
         monkeypatch.setenv(name, value)
-    async with opened_member(Settings()) as of_service:
+    async with open_group_consumer(Settings()) as of_service:
         leave_a_fetch_waiting(of_service)
     async with open_reader(KafkaSettings(bootstrap_servers=broker.cluster.bootstrap_servers)) as of_producer:
         leave_a_fetch_waiting(of_producer)
@@ -49,7 +49,7 @@ async def test_closing_a_consumer_with_a_waiting_fetch_does_not_cancel_its_owner
 
 
 async def test_closing_a_client_that_does_not_stop_ends_at_the_deadline() -> None:
-    assert not await closed(asyncio.Event().wait, 0.01)  # type: ignore[arg-type]  # never ends, which is the point
+    assert not await stop_within(asyncio.Event().wait, 0.01)  # type: ignore[arg-type]  # never ends, which is the point
 
 
 @contextlib.asynccontextmanager
@@ -71,12 +71,12 @@ async def sending_to_nobody(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tu
 
 async def test_a_connection_whose_peer_reads_nothing_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
     async with sending_to_nobody(monkeypatch) as (client, transport):
-        assert not await closed(client.close, 0.1), "left alone, the client waits"
+        assert not await stop_within(client.close, 0.1), "left alone, the client waits"
         transport.abort()
     async with sending_to_nobody(monkeypatch) as (client, transport):
         assert transport.get_write_buffer_size()
         async with asyncio.timeout(DEADLINE_S):
-            await hung_up(client, DEADLINE_S)
+            await abort_connections(client, DEADLINE_S)
         assert transport.get_write_buffer_size() == 0
 
 
@@ -110,7 +110,7 @@ async def test_an_exception_while_stopping_is_logged() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await closed(stop, 1)
+        await stop_within(stop, 1)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from typing import Final
 
 import pytest
 
-from broker.jars import jars
+from broker.jars import jars_folder
 from tests.harness.images import drawn_digits
 from tests.harness.service import Service, running_service
 from tests.harness.topics import Broker
@@ -143,7 +143,7 @@ async def test_the_example_in_java_sends_and_reads(broker: Broker, folder: Path)
         pytest.skip("this Java has no compiler")
     (folder / "Example.java").write_text(example("Java", broker))
     _, *arguments = command_of_the_page("Java", "java ")
-    arguments = [each.replace("'jars/*'", f"{jars()}/*") for each in arguments]
+    arguments = [each.replace("'jars/*'", f"{jars_folder()}/*") for each in arguments]
     await is_answered(broker, await run(folder, java, *arguments))
 
 

@@ -13,8 +13,8 @@ from producer.display import print_message
 from tests.harness.played_service import publish
 from tests.harness.topics import fresh_topics
 from tests.harness.waiting import DEADLINE_S
-from transport.admin.cluster import look_around
-from transport.group_clients import opened_member
+from transport.admin.cluster import open_cluster
+from transport.group_clients import open_group_consumer
 from transport.membership import committed_offset
 from transport.settings.kafka import KafkaSettings
 
@@ -29,7 +29,7 @@ async def test_the_service_finds_the_committed_offset_after_the_coordinator_move
             monkeypatch.setenv(name, value)
         async with (
             asyncio.timeout(DEADLINE_S),
-            opened_member(Settings()) as consumer,
+            open_group_consumer(Settings()) as consumer,
         ):
             coordinator = consumer._coordinator
             await coordinator.ensure_coordinator_known()
@@ -49,7 +49,7 @@ async def test_the_producer_finds_committed_offsets_after_the_coordinator_moved(
         await broker.send([b"x"])
         await publish(broker, [], committed={0: 1})
         kafka = KafkaSettings(bootstrap_servers=broker.cluster.bootstrap_servers, group_id=broker.group_id)
-        async with look_around(kafka, print_message) as cluster:
+        async with open_cluster(kafka, print_message) as cluster:
             find = cluster._admin.find_coordinator
             asked: list[int] = []
 
@@ -60,7 +60,7 @@ async def test_the_producer_finds_committed_offsets_after_the_coordinator_moved(
                 return asked[-1]
 
             monkeypatch.setattr(cluster._admin, "find_coordinator", find_late)
-            committed = await cluster.committed(broker.group_id)
+            committed = await cluster.committed_offsets(broker.group_id)
     assert committed == {TopicPartition(broker.topics.requests, 0): 1}
     assert len(asked) == 3
     assert asked[0] != asked[2]

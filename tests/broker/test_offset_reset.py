@@ -25,7 +25,7 @@ from tests.harness.service import Service, running_service
 from tests.harness.topics import Broker, fresh_topics
 from tests.harness.waiting import eventually
 from transport.errors import OwnershipLost
-from transport.group_clients import opened_member
+from transport.group_clients import open_group_consumer
 
 ANSWERED, WAITING = 5_000, 500
 REQUESTS = 10
@@ -99,7 +99,7 @@ async def results_of(broker: Broker, count: int, statuses: Iterable[str] = ("uns
 async def reset(broker: Broker, results: int = 0) -> tuple[Start, dict[str, Any]]:
     """Decide where partition 0 starts; return this and what is logged."""
     source = TopicPartition(broker.topics.requests, 0)
-    async with opened_member(Settings()) as consumer:
+    async with open_group_consumer(Settings()) as consumer:
         with capture_logs() as said:
             start = await reset_offset(consumer, source, TopicPartition(broker.topics.predictions, results), Settings())
     (event,) = [event for event in said if event["event"] == "no committed offset"]

@@ -25,7 +25,7 @@ from tests.harness.images import drawn_digits
 from tests.harness.topics import Broker, Position
 from tests.harness.waiting import eventually
 from transport.errors import OwnershipLost
-from transport.group_clients import opened_member
+from transport.group_clients import open_group_consumer
 from transport.membership import Membership
 from transport.transactions import OutgoingRecord, PartitionProducer
 
@@ -63,7 +63,7 @@ async def member(settings: Settings, broker: Broker) -> AsyncIterator[Member]:
         workers = service._workers(settings, model, metrics, budget)
         working = group.create_task(workers.run())
         await workers.ready()
-        async with opened_member(settings) as consumer:
+        async with open_group_consumer(settings) as consumer:
             equipment = Equipment(
                 settings,
                 consumer,
@@ -147,7 +147,7 @@ async def test_an_owner_that_wakes_after_a_takeover_commits_nothing(broker: Brok
         return {target: [OutgoingRecord(None, owner, [])]}
 
     async with (
-        opened_member(settings) as consumer,
+        open_group_consumer(settings) as consumer,
         PartitionProducer.fencing(tp, settings) as old,
     ):
         await old.commit(claim(b"old owner, offset 2"), 2)

@@ -32,7 +32,7 @@ from tests.harness.service import START_DEADLINE_S, Service, running_service, st
 from tests.harness.shadowing_packages import make_shadowing_packages
 from tests.harness.topics import Broker, fresh_topics, position
 from tests.harness.waiting import DEADLINE_S, eventually
-from transport.group_clients import opened_member
+from transport.group_clients import open_group_consumer
 from transport.reading.fetching import Fetcher
 
 WAIT_S = 2
@@ -221,7 +221,7 @@ async def test_an_offset_beyond_the_log_end_is_checked_again_and_then_lost(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("consumer.partitions.position.SECOND_LOOK_PAUSE_S", 0)
     monkeypatch.setattr("consumer.partitions.position.PARKED_LOOK_S", 0.1)
-    async with opened_member(Settings()) as consumer:
+    async with open_group_consumer(Settings()) as consumer:
         with pytest.raises(
             OffsetLost, match=f"the committed offset 5 of {tp.topic}/0 is not in the log, which ends at 3;"
         ):
@@ -249,7 +249,7 @@ async def test_an_offset_among_the_records_of_an_open_transaction_is_not_lost(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("consumer.partitions.position.SECOND_LOOK_PAUSE_S", 0)
     upstream = AIOKafkaProducer(**broker.cluster.client_options, transactional_id=f"upstream-{broker.group_id}")
-    async with opened_member(Settings()) as consumer, upstream:
+    async with open_group_consumer(Settings()) as consumer, upstream:
         consumer.assign([tp])
         async with upstream.transaction():
             await upstream.send_and_wait(tp.topic, b"passed over", partition=0)
@@ -258,8 +258,8 @@ async def test_an_offset_among_the_records_of_an_open_transaction_is_not_lost(
             offset = await start_offset(consumer, tp, OnLostOffset.PARK)
             assert offset == 2
             fetcher = Fetcher(consumer, tp, offset)
-            assert (await fetcher.take(10), fetcher.offset) == ([], 2)
-        (record,) = await eventually(lambda: fetcher.take(10))
+            assert (await fetcher.fetch(10), fetcher.offset) == ([], 2)
+        (record,) = await eventually(lambda: fetcher.fetch(10))
         assert (record.offset, record.value) == (2, b"not yet")
 
 

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from tests.harness.topics import Position
-from transport.clients import open_reader, start_at
+from transport.clients import assign_at, open_reader
 from transport.errors import KafkaRequestError
 from transport.settings.kafka import KafkaSettings
 
@@ -89,7 +89,7 @@ class Reader:
         while True:
             try:
                 async with open_reader(self._kafka) as reader:
-                    start_at(reader, self._next)
+                    assign_at(reader, self._next)
                     await self._read(reader)
             except (KafkaError, KafkaRequestError):  # a leader has moved, or nobody answers: again from where we were
                 continue

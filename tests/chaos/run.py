@@ -37,7 +37,7 @@ from tests.harness.relay import relaying
 from tests.harness.topics import Broker, fresh_topics
 from tests.harness.waiting import eventually
 from transport.clients import open_producer
-from transport.errors import describe, leaves
+from transport.errors import describe, leaf_exceptions
 from transport.settings.kafka import KafkaSettings
 
 PARTITIONS: Final = 8
@@ -156,7 +156,7 @@ async def chaos(run: Run, logs: Path) -> None:
                 await _audit(run, broker)
                 run.phase = "done"
     except (AssertionError, StalledError, TimeoutError, ExceptionGroup) as error:
-        causes = leaves(error)
+        causes = leaf_exceptions(error)
         if not all(isinstance(cause, AssertionError | StalledError | TimeoutError) for cause in causes):
             raise
         raise StalledError(f"while {run.phase}: {describe(causes[0])}") from error

@@ -23,13 +23,13 @@ from rich.console import Console
 from rich.table import Table
 
 from broker import BrokerError, Cluster, running_broker
-from broker.jars import jars
+from broker.jars import jars_folder
 from producer.display import print_message
 from tests.harness.progress import progress_lines
 from tests.harness.service import START_DEADLINE_S, Service, ServiceEndedError, starting_service
 from tests.harness.topics import Broker, RunningElsewhere, fresh_topics
 from tests.harness.waiting import eventually
-from transport.clients import meet
+from transport.clients import wait_for_brokers
 from transport.errors import KafkaRequestError
 from transport.settings.kafka import KafkaSettings
 
@@ -97,11 +97,11 @@ def cluster() -> Iterator[Cluster | RunningElsewhere]:
     named = os.environ.get("DIGITS_KAFKA__BOOTSTRAP_SERVERS")
     with contextlib.ExitStack() as stack:
         if named:
-            asyncio.run(meet(KafkaSettings(bootstrap_servers=named), print_message))
+            asyncio.run(wait_for_brokers(KafkaSettings(bootstrap_servers=named), print_message))
             yield RunningElsewhere(named)
             return
         with progress_lines(say, "looking for Kafka's jars, which Maven fetches once"):
-            jars()
+            jars_folder()
         with progress_lines(say, "Kafka starts"):
             own = stack.enter_context(running_broker())
         yield own

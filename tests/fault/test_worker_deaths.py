@@ -26,7 +26,7 @@ from tests.harness.processes import memory_bytes, resource_limits, workers_of
 from tests.harness.shadowing_packages import make_shadowing_packages
 from tests.harness.waiting import eventually
 from tests.harness.worker_pool import WORKERS, RunningPool, running_pool
-from transport.errors import FatalError, InvalidSettingError, leaves
+from transport.errors import FatalError, InvalidSettingError, leaf_exceptions
 
 TIMEOUT_S = 2.0
 MEMORY_BYTES = 256 * 1024 * 1024
@@ -218,7 +218,7 @@ async def test_a_model_that_misreads_its_stored_digits_is_a_wrong_setting(model:
     with pytest.raises(BaseExceptionGroup) as caught:
         async with running_pool(model=model):
             pytest.fail("it started")
-    wrong = leaves(caught.value)[0]
+    wrong = leaf_exceptions(caught.value)[0]
     assert isinstance(wrong, InvalidSettingError)
     assert str(wrong).startswith(f"DIGITS_MODEL='{model}': {model / ARRAYS}: the canary digits come out differently")
 
@@ -237,6 +237,6 @@ async def test_workers_that_cannot_start_end_the_service_after_a_few_attempts(mo
     with pytest.raises(BaseExceptionGroup) as caught:
         async with running_pool():
             pytest.fail("it started")
-    fatal = leaves(caught.value)[0]
+    fatal = leaf_exceptions(caught.value)[0]
     assert isinstance(fatal, FatalError)
     assert str(fatal).startswith("worker processes do not start: ")

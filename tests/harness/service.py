@@ -16,7 +16,7 @@ from typing import Any, Final
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from broker import lifeline
+from broker.child_process import start_child
 from broker.ports import free_ports
 from broker.probe import HOST
 from tests.harness.topics import Broker
@@ -124,7 +124,7 @@ async def starting_service(
         path = Path(folder) / "log"
         with path.open("wb") as log:
             command = [sys.executable, "-P", "-m", "consumer", "run"]
-            process = lifeline.start(command, output=log, cwd=cwd, env=outside | settings)
+            process = start_child(command, output=log, cwd=cwd, env=outside | settings)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http:
             service = Service(process, port=port, log=path, http=http)
             try:

@@ -27,9 +27,9 @@ from tests.harness.processes import environment_of, workers_of
 from tests.harness.service import START_DEADLINE_S, running_service, starting_service
 from tests.harness.topics import Broker
 from tests.harness.waiting import eventually
-from transport.admin.reachability import AdvertisedError, NobodyError, RefusedError, meet_brokers
+from transport.admin.reachability import AdvertisedAddressError, RefusedError, UnreachableError, probe_brokers
 from transport.errors import FatalError
-from transport.settings.connection import LineSettings
+from transport.settings.connection import ConnectionSettings
 
 PREFIX = "DIGITS_KAFKA__"
 WRONG = "not the password"
@@ -81,8 +81,10 @@ def _present(settings: dict[str, str | None]) -> dict[str, str]:
     return {f"{PREFIX}{name}": value for name, value in settings.items() if value is not None}
 
 
-def line(environment: dict[str, str]) -> LineSettings:
-    return LineSettings.model_validate({name.removeprefix(PREFIX).lower(): each for name, each in environment.items()})
+def line(environment: dict[str, str]) -> ConnectionSettings:
+    return ConnectionSettings.model_validate(
+        {name.removeprefix(PREFIX).lower(): each for name, each in environment.items()}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +197,7 @@ async def test_a_broker_that_does_not_let_us_in_is_told_in_one_sentence(
     environment, said = REFUSED[case]
     settings = environment(place)
     with pytest.raises(RefusedError) as caught:
-        await meet_brokers(line(settings))
+        await probe_brokers(line(settings))
     assert str(caught.value).startswith(f"the broker at {settings[f'{PREFIX}BOOTSTRAP_SERVERS']} ")
     assert said in str(caught.value)
     assert WRONG not in str(caught.value)
@@ -249,14 +251,14 @@ async def test_a_client_that_connects_again_comes_by_its_replaced_certificate(
 
 async def test_without_a_check_of_the_name_another_one_will_do(place: Place) -> None:
     named = place.by_name(place.secure.scram_servers)
-    await meet_brokers(line(place.by_password("SCRAM-SHA-512", named, SSL_CHECK_HOSTNAME="false")))
+    await probe_brokers(line(place.by_password("SCRAM-SHA-512", named, SSL_CHECK_HOSTNAME="false")))
 
 
 async def test_one_broker_that_is_away_is_no_harm_and_all_of_them_are_no_refusal(place: Place) -> None:
     away = "127.0.0.1:1"
-    await meet_brokers(LineSettings(bootstrap_servers=f"{away},{place.plaintext.bootstrap_servers}"))
-    with pytest.raises(NobodyError, match=r"^127.0.0.1:1: "):
-        await meet_brokers(LineSettings(bootstrap_servers=away))
+    await probe_brokers(ConnectionSettings(bootstrap_servers=f"{away},{place.plaintext.bootstrap_servers}"))
+    with pytest.raises(UnreachableError, match=r"^127.0.0.1:1: "):
+        await probe_brokers(ConnectionSettings(bootstrap_servers=away))
 
 
 async def test_a_broker_that_names_an_address_where_nobody_is_is_told_apart(
@@ -265,9 +267,11 @@ async def test_a_broker_that_names_an_address_where_nobody_is_is_told_apart(
     async def named(*_: object) -> list[tuple[str, int]]:
         return [("127.0.0.1", 1)]
 
-    monkeypatch.setattr("transport.admin.reachability._first_answer", named)  # as a broker in a container often does
-    with pytest.raises(AdvertisedError, match=r"wants to be reached at 127\.0\.0\.1:1 \(advertised\.listeners\)"):
-        await meet_brokers(LineSettings(bootstrap_servers=place.plaintext.bootstrap_servers))
+    monkeypatch.setattr("transport.admin.reachability._first_metadata", named)  # as a broker in a container often does
+    with pytest.raises(
+        AdvertisedAddressError, match=r"wants to be reached at 127\.0\.0\.1:1 \(advertised\.listeners\)"
+    ):
+        await probe_brokers(ConnectionSettings(bootstrap_servers=place.plaintext.bootstrap_servers))
 
 
 @pytest.mark.usefixtures("cluster")  # says whether this machine can run one

@@ -18,8 +18,8 @@ from tests.harness.service import running_service
 from tests.harness.token_issuer import SECRET, Issuer, running_issuer
 from tests.harness.topics import Broker
 from tests.harness.waiting import eventually
-from transport.admin.reachability import NobodyError, NoTokenError, RefusedError, meet_brokers
-from transport.settings.connection import LineSettings
+from transport.admin.reachability import NoTokenError, RefusedError, UnreachableError, probe_brokers
+from transport.settings.connection import ConnectionSettings
 
 PREFIX: Final = "DIGITS_KAFKA__"
 SHORT_S: Final = 3
@@ -51,8 +51,10 @@ def by_token(secure_cluster: Cluster, issuer: Issuer, tmp_path: Path) -> dict[st
     return {f"{PREFIX}{name}": value for name, value in settings.items()}
 
 
-def line(environment: dict[str, str]) -> LineSettings:
-    return LineSettings.model_validate({name.removeprefix(PREFIX).lower(): each for name, each in environment.items()})
+def line(environment: dict[str, str]) -> ConnectionSettings:
+    return ConnectionSettings.model_validate(
+        {name.removeprefix(PREFIX).lower(): each for name, each in environment.items()}
+    )
 
 
 @pytest.mark.slow
@@ -120,8 +122,8 @@ async def test_what_stands_between_us_and_the_broker_is_named(
     prepare, settings, kind, said = REFUSED[case]
     prepare(issuer)
     environment = by_token | {f"{PREFIX}{name}": value for name, value in settings.items()}
-    with pytest.raises((RefusedError, NobodyError)) as caught:
-        await meet_brokers(line(environment))
+    with pytest.raises((RefusedError, UnreachableError)) as caught:
+        await probe_brokers(line(environment))
     assert type(caught.value) is kind
     assert re.fullmatch(said, str(caught.value))
     arguments = ("send", "-", "--wait-for-broker", "0.1")  # an endpoint that is away may come back
@@ -136,7 +138,7 @@ async def test_a_mechanism_that_the_broker_does_not_offer_is_named(
 ) -> None:
     said = r"does not take OAUTHBEARER, but PLAIN \(DIGITS_KAFKA__SASL_MECHANISM\)$"
     with pytest.raises(RefusedError, match=said):
-        await meet_brokers(line(by_token | {f"{PREFIX}BOOTSTRAP_SERVERS": secure_cluster.plain_servers}))
+        await probe_brokers(line(by_token | {f"{PREFIX}BOOTSTRAP_SERVERS": secure_cluster.plain_servers}))
 
 
 async def test_a_service_waits_for_a_token_endpoint_that_comes_back(

@@ -11,7 +11,7 @@ import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from transport.admin.reachability import RefusedError, meet_brokers
+from transport.admin.reachability import RefusedError, probe_brokers
 from transport.admin.retry import ask
 from transport.errors import FatalError, KafkaError, describe
 from transport.internals import client_of, connections, newest_version
@@ -29,7 +29,7 @@ END_TRANSACTION_OF_KAFKA_4: Final = 5
 """Its newest version since Kafka 4.0 (KIP-890)."""
 
 
-def is_old_broker(admin: AdminClient) -> bool:
+def has_old_broker(admin: AdminClient) -> bool:
     """Say whether a broker does not know the transactions of Kafka 4.0; it names versions of requests, not its own."""
     return any(
         newest_version(connection, END_TRANSACTION) < END_TRANSACTION_OF_KAFKA_4
@@ -38,7 +38,7 @@ def is_old_broker(admin: AdminClient) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def reached(kafka: KafkaSettings) -> AsyncIterator[tuple[AdminClient, dict[str, list[dict[str, Any]]]]]:
+async def open_admin_client(kafka: KafkaSettings) -> AsyncIterator[tuple[AdminClient, dict[str, list[dict[str, Any]]]]]:
     """Keep trying until a broker tells all topics with their partitions, or the time is over.
 
     A client that has started has met one broker, and may well ask another one, which is down.
@@ -52,7 +52,7 @@ async def reached(kafka: KafkaSettings) -> AsyncIterator[tuple[AdminClient, dict
         admin = AIOKafkaAdminClient(**kafka.client_options())
         try:
             async with asyncio.timeout_at(min(clock() + REQUEST_TIMEOUT_S, deadline_s)):
-                await meet_brokers(kafka)  # which says why they refuse us; the client would not
+                await probe_brokers(kafka)  # which says why they refuse us; the client would not
                 await admin.start()
                 # All are listed: asking for one by name would create it on a broker that creates topics by itself.
                 topics = await admin.describe_topics()

@@ -24,7 +24,7 @@ from transport.errors import FatalError, describe
 from transport.internals import send_as_admin
 from transport.settings.kafka import GroupSettings
 
-NOWHERE: Final = 2**31 - 1
+NO_SUCH_PARTITION: Final = 2**31 - 1
 """A partition that no topic has."""
 
 
@@ -33,7 +33,7 @@ def transactional_id(settings: GroupSettings, partition: int) -> str:
     return f"{settings.kafka.group_id}.{settings.topics.requests}.{partition}"
 
 
-async def check_sight(admin: AIOKafkaAdminClient, settings: GroupSettings, missing: Iterable[str]) -> None:
+async def check_describe_rights(admin: AIOKafkaAdminClient, settings: GroupSettings, missing: Iterable[str]) -> None:
     """Tell topics that may not be seen from those that are not there: a list of all topics leaves out both.
 
     Raises
@@ -42,7 +42,7 @@ async def check_sight(admin: AIOKafkaAdminClient, settings: GroupSettings, missi
         Names the rights that are missing.
     """
     # The public way to ask would create them.
-    answer = await _asked(admin, MetadataRequest(list(missing), allow_auto_topic_creation=False))
+    answer = await _send(admin, MetadataRequest(list(missing), allow_auto_topic_creation=False))
     _raise_denials(
         denial(for_code(code)(topic), topic_right="Read" if topic == settings.topics.requests else "Write")
         for code, topic, *_ in answer.topics
@@ -62,11 +62,11 @@ async def check_rights(admin: AIOKafkaAdminClient, settings: GroupSettings) -> N
     """
     topics, unknown = settings.topics, (-1, -1)  # a producer that does not exist either
     by_id = transactional_id(settings, 0)
-    targets = [(topics.predictions, [NOWHERE]), (topics.dead_letter, [NOWHERE])]
-    sources = [(topics.requests, [(NOWHERE, 0, "")])]
-    writing = await _asked(admin, AddPartitionsToTxnRequest(by_id, *unknown, targets))
+    targets = [(topics.predictions, [NO_SUCH_PARTITION]), (topics.dead_letter, [NO_SUCH_PARTITION])]
+    sources = [(topics.requests, [(NO_SUCH_PARTITION, 0, "")])]
+    writing = await _send(admin, AddPartitionsToTxnRequest(by_id, *unknown, targets))
     # This step needs the right to read the topic whose offsets are committed.
-    reading = await _asked(admin, TxnOffsetCommitRequest(by_id, settings.kafka.group_id, *unknown, sources))
+    reading = await _send(admin, TxnOffsetCommitRequest(by_id, settings.kafka.group_id, *unknown, sources))
     resources = {TransactionalIdAuthorizationFailed: by_id, GroupAuthorizationFailedError: settings.kafka.group_id}
     _raise_denials(
         denial(for_code(code)(resources.get(for_code(code), topic)), topic_right=right)
@@ -75,11 +75,11 @@ async def check_rights(admin: AIOKafkaAdminClient, settings: GroupSettings) -> N
     )
 
 
-async def unreadable_results(admin: AIOKafkaAdminClient, settings: GroupSettings) -> str | None:
+async def results_read_denial(admin: AIOKafkaAdminClient, settings: GroupSettings) -> str | None:
     """Say why results may not be read, None if they may."""
     topic, group = settings.topics.predictions, settings.kafka.group_id
-    step = TxnOffsetCommitRequest(transactional_id(settings, 0), group, -1, -1, [(topic, [(NOWHERE, 0, "")])])
-    answer = await _asked(admin, step)
+    step = TxnOffsetCommitRequest(transactional_id(settings, 0), group, -1, -1, [(topic, [(NO_SUCH_PARTITION, 0, "")])])
+    answer = await _send(admin, step)
     denials = (denial(for_code(code)(topic), topic_right="Read") for _, [(_, code)] in answer.errors)
     return next(filter(None, denials), None)
 
@@ -105,7 +105,7 @@ def denial(error: BaseException, *, topic_right: str = "Write") -> str | None:
     return None
 
 
-async def _asked(admin: AIOKafkaAdminClient, request: Any) -> Any:
+async def _send(admin: AIOKafkaAdminClient, request: Any) -> Any:
     try:
         return await ask(lambda: send_as_admin(admin, request))
     except (KafkaError, TimeoutError) as error:

@@ -27,7 +27,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.commit import OffsetFetchRequest
 
 from contract.topics import TopicFound, TopicSettings
-from transport.clients import meet, opened, within
+from transport.clients import request_deadline, running_client, wait_for_brokers
 from transport.errors import KafkaRequestError
 from transport.internals import send_as_admin
 from transport.settings.kafka import KafkaSettings
@@ -36,7 +36,7 @@ UNLIMITED_BYTES: Final = 100 * 1024 * 1024
 """What a broker takes in one request by default (socket.request.max.bytes): no record is larger."""
 RETRY_PAUSE_S: Final = 0.1
 
-_COORDINATOR_MOVES: Final = (
+_COORDINATOR_MOVED: Final = (
     GroupCoordinatorNotAvailableError,
     GroupLoadInProgressError,
     NotCoordinatorForGroupError,
@@ -48,7 +48,7 @@ _COORDINATOR_MOVES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class GroupMember:
     """An instance of the service, or another reader in its group."""
 
     member_id: str
@@ -58,20 +58,20 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ConsumerGroup:
     """A consumer group as its coordinator describes it."""
 
     state: str
     """In Kafka's words: Stable, PreparingRebalance, CompletingRebalance, Empty, Dead."""
-    members: Sequence[Member]
+    members: Sequence[GroupMember]
 
-    def owner(self, partition: TopicPartition) -> Member | None:
+    def owner(self, partition: TopicPartition) -> GroupMember | None:
         """Return the member that a partition is assigned to."""
         return next((member for member in self.members if partition in member.partitions), None)
 
 
-class Cluster:
-    """What is there. Owner: the task that opened it with `look_around`."""
+class ClusterAdmin:
+    """What is there. Owner: the task that opened it with `open_cluster`."""
 
     def __init__(self, admin: AIOKafkaAdminClient, listed: Mapping[str, Sequence[Any]], where: str) -> None:
         self._admin = admin
@@ -104,7 +104,7 @@ class Cluster:
         """Return the largest record batch the topic takes, None if this user may not know."""
         name = "max.message.bytes"
         resource = ConfigResource(ConfigResourceType.TOPIC, topic, {name: ""})
-        async with within(f"read the settings of topic {topic!r}"):
+        async with request_deadline(f"read the settings of topic {topic!r}"):
             responses = await self._admin.describe_configs([resource])
         for response in responses:
             for _error, _message, _kind, _topic, entries in response.resources:
@@ -118,7 +118,7 @@ class Cluster:
         names = [name for name in topics.by_role.values() if name in self._listed]
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
         configs: dict[str, dict[str, str]] = {}
-        async with within("read the settings of the topics"):
+        async with request_deadline("read the settings of the topics"):
             for response in await self._admin.describe_configs(resources) if names else ():
                 configs |= {
                     name: {key: value for key, value, *_ in entries}
@@ -145,7 +145,7 @@ class Cluster:
             for name, settings in configs.items()
             if name not in self._listed
         ]
-        async with within("create topics"):
+        async with request_deadline("create topics"):
             answer = await self._admin.create_topics(missing)
         for name, code, reason in answer.topic_errors:
             if code and for_code(code) is not TopicAlreadyExistsError:  # it exists: made meanwhile, or not to be seen
@@ -154,31 +154,31 @@ class Cluster:
                 )
         return [name for name, code, _ in answer.topic_errors if not code]
 
-    async def committed(self, group: str) -> dict[TopicPartition, int]:
+    async def committed_offsets(self, group: str) -> dict[TopicPartition, int]:
         """Return the offsets a consumer group has committed; empty if the group has none."""
-        async with within(f"read the offsets of group {group!r}"):
+        async with request_deadline(f"read the offsets of group {group!r}"):
             while True:
                 try:
-                    return await self._committed_now(group)
-                except _COORDINATOR_MOVES:
+                    return await self._committed_offsets_once(group)
+                except _COORDINATOR_MOVED:
                     await asyncio.sleep(RETRY_PAUSE_S)
 
-    async def group(self, name: str) -> Group:
+    async def describe_group(self, name: str) -> ConsumerGroup:
         """Describe a consumer group; one that does not exist is dead and has no members."""
-        async with within(f"read the members of group {name!r}"):
+        async with request_deadline(f"read the members of group {name!r}"):
             while True:
                 try:
                     (answer,) = await self._admin.describe_consumer_groups([name])
                     ((error, _, state, _, _, members, *_),) = answer.groups
                     if error:
                         raise for_code(error)(name)
-                    return Group(state, [_member(*member) for member in members])
+                    return ConsumerGroup(state, [_member(*member) for member in members])
                 except GroupIdNotFound:
-                    return Group("Dead", [])
-                except _COORDINATOR_MOVES:
+                    return ConsumerGroup("Dead", [])
+                except _COORDINATOR_MOVED:
                     await asyncio.sleep(RETRY_PAUSE_S)
 
-    async def _committed_now(self, group: str) -> dict[TopicPartition, int]:
+    async def _committed_offsets_once(self, group: str) -> dict[TopicPartition, int]:
         # Not the client's own `list_consumer_group_offsets`: it passes over the error of the group as a whole,
         # and while a coordinator loads its offsets, a group would seem to have none.
         coordinator = await self._admin.find_coordinator(group)
@@ -192,7 +192,7 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def look_around(kafka: KafkaSettings, notify: Callable[[str], None]) -> AsyncIterator[Cluster]:
+async def open_cluster(kafka: KafkaSettings, notify: Callable[[str], None]) -> AsyncIterator[ClusterAdmin]:
     """Connect and read the list of all topics.
 
     All, since asking for a topic by its name creates it on a broker that is set to do so.
@@ -202,17 +202,17 @@ async def look_around(kafka: KafkaSettings, notify: Callable[[str], None]) -> As
     KafkaRequestError
         Kafka cannot be reached.
     """
-    await meet(kafka, notify)
+    await wait_for_brokers(kafka, notify)
     admin = AIOKafkaAdminClient(**kafka.client_options())
-    async with opened(kafka, admin, admin.close):
-        async with within("read the list of topics"):
+    async with running_client(kafka, admin, admin.close):
+        async with request_deadline("read the list of topics"):
             topics: list[dict[str, Any]] = await admin.describe_topics()
         listed = {topic["topic"]: topic["partitions"] for topic in topics if not topic["is_internal"]}
-        yield Cluster(admin, listed, kafka.bootstrap_servers)
+        yield ClusterAdmin(admin, listed, kafka.bootstrap_servers)
 
 
-def _member(member_id: str, client_id: str, host: str, _: bytes, assigned: bytes) -> Member:
+def _member(member_id: str, client_id: str, host: str, _: bytes, assigned: bytes) -> GroupMember:
     """Read a member as the coordinator describes it; while the group rebalances nothing is assigned."""
     assignment = ConsumerProtocol.ASSIGNMENT.decode(assigned).assignment if assigned else []
     partitions = frozenset(TopicPartition(topic, number) for topic, numbers in assignment for number in numbers)
-    return Member(member_id, client_id, host.removeprefix("/"), partitions)
+    return GroupMember(member_id, client_id, host.removeprefix("/"), partitions)

@@ -25,33 +25,33 @@ from aiokafka.protocol.admin import SaslHandShakeRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from transport.security.tokens import TokenRefusedError, TokenUnavailableError
-from transport.settings.connection import LineSettings, SaslMechanism, SecurityProtocol
+from transport.settings.connection import ConnectionSettings, SaslMechanism, SecurityProtocol
 
 Address = tuple[str, int]
 
 TIMEOUT_MS: Final = 5_000
 """For each step with one broker."""
 CLOSE_S: Final = 1.0
-OTHER_NAME: Final = (62, 64)
+NAME_MISMATCH: Final = (62, 64)
 """OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH."""
-NOT_YET, NO_LONGER = 9, 10
+CERT_NOT_YET_VALID, CERT_HAS_EXPIRED = 9, 10
 """X509_V_ERR_CERT_NOT_YET_VALID and _CERT_HAS_EXPIRED."""
 TLS_ALERT: Final = 0x15
 """The first byte of what a server says in TLS to someone who does not speak it."""
 
 
-class NobodyError(KafkaConnectionError):  # type: ignore[misc]  # aiokafka ships no types
+class UnreachableError(KafkaConnectionError):  # type: ignore[misc]  # aiokafka ships no types
     """No broker answers, which may change."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
-class AdvertisedError(NobodyError):
+class AdvertisedAddressError(UnreachableError):
     """A broker answers, but nobody is where it says that brokers are to be reached."""
 
 
-class NoTokenError(NobodyError):
+class NoTokenError(UnreachableError):
     """There is no token for now, so that no broker lets us in."""
 
 
@@ -59,40 +59,40 @@ class RefusedError(Exception):
     """A broker is there and does not let us in, or is not whom we trust; trying again would not help."""
 
 
-async def meet_brokers(line: LineSettings) -> None:
+async def probe_brokers(settings: ConnectionSettings) -> None:
     """Connect once to a broker that we were told of, and to all that it names.
 
     Raises
     ------
     RefusedError
         One sentence: which broker, what it refuses, and the setting to look at.
-    NobodyError
+    UnreachableError
         No broker answers, for now.
     """
-    known = [_address(server) for server in line.bootstrap_servers.split(",")]
-    named = await _first_answer(line, known)
+    known = [_address(server) for server in settings.bootstrap_servers.split(",")]
+    named = await _first_metadata(settings, known)
     others = [address for address in named if address not in known]
-    answers = await asyncio.gather(*(_meet(line, *each) for each in others), return_exceptions=True)
+    answers = await asyncio.gather(*(_probe(settings, *each) for each in others), return_exceptions=True)
     failures = [answer for answer in answers if isinstance(answer, BaseException)]
     for failure in failures:
-        if not isinstance(failure, NobodyError):
+        if not isinstance(failure, UnreachableError):
             raise failure
     if failures and len(failures) == len(named):
         names = ", ".join(f"{host}:{port}" for host, port in named)
-        raise AdvertisedError(
+        raise AdvertisedAddressError(
             f"a broker answers, but wants to be reached at {names} (advertised.listeners): nobody is there"
         )
 
 
-async def _first_answer(line: LineSettings, addresses: list[Address]) -> list[Address]:
+async def _first_metadata(settings: ConnectionSettings, addresses: list[Address]) -> list[Address]:
     """Ask all at once and take what the first says about who is there."""
-    asked = [asyncio.ensure_future(_meet(line, *address)) for address in addresses]
-    nobody = NobodyError(f"nobody at {line.bootstrap_servers}")
+    asked = [asyncio.ensure_future(_probe(settings, *address)) for address in addresses]
+    nobody = UnreachableError(f"nobody at {settings.bootstrap_servers}")
     try:
         for answer in asyncio.as_completed(asked):
             try:
                 return await answer
-            except NobodyError as error:
+            except UnreachableError as error:
                 nobody = error
         raise nobody
     finally:
@@ -101,64 +101,64 @@ async def _first_answer(line: LineSettings, addresses: list[Address]) -> list[Ad
         await asyncio.gather(*asked, return_exceptions=True)
 
 
-async def _meet(line: LineSettings, host: str, port: int) -> list[Address]:
+async def _probe(settings: ConnectionSettings, host: str, port: int) -> list[Address]:
     """Connect to one broker as a client would; return which brokers it names."""
     try:
-        async with _connection(host, port, **line.security_options()) as connection:
+        async with _connection(host, port, **settings.security_options()) as connection:
             metadata = await connection.send(MetadataRequest([]))
     except TokenRefusedError as error:
         raise RefusedError(str(error)) from error
     except TokenUnavailableError as error:
         raise NoTokenError(str(error)) from error
     except (KafkaError, OSError) as error:
-        refusal = await _refusal(line, (host, port), error)
+        refusal = await _refusal_reason(settings, (host, port), error)
         if refusal is not None:
             raise RefusedError(refusal) from error
-        raise NobodyError(f"{host}:{port}: {type(error).__name__} {error}".strip()) from error
+        raise UnreachableError(f"{host}:{port}: {type(error).__name__} {error}".strip()) from error
     return [(broker_host, broker_port) for _, broker_host, broker_port, *_ in metadata.brokers]
 
 
-async def _refusal(line: LineSettings, at: Address, error: Exception) -> str | None:
+async def _refusal_reason(settings: ConnectionSettings, at: Address, error: Exception) -> str | None:
     """Say what stands between us, None if it may be that the broker is only away."""
     where = f"the broker at {at[0]}:{at[1]}"
     cause = error.__cause__ or error
     if isinstance(error, SaslAuthenticationFailed | UnsupportedSaslMechanismError | IllegalSaslStateError):
-        return await _dismissal(line, at, where, error)
+        return await _authentication_failure(settings, at, where, error)
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return _distrust(where, cause)
+        return _certificate_failure(where, cause)
     if isinstance(cause, ssl.SSLError) and "ALERT" in (cause.reason or ""):
-        return _alert(line, where, cause)
+        return _handshake_failure(settings, where, cause)
     if isinstance(cause, ConnectionResetError | BrokenPipeError | asyncio.IncompleteReadError | ssl.SSLError):
-        return await _hung_up(line, at, where, cause)
+        return await _closed_connection(settings, at, where, cause)
     return None
 
 
-async def _dismissal(line: LineSettings, at: Address, where: str, error: KafkaError) -> str:
+async def _authentication_failure(settings: ConnectionSettings, at: Address, where: str, error: KafkaError) -> str:
     """Say what a broker has against our user."""
-    if isinstance(error, SaslAuthenticationFailed) and line.brings_token:
+    if isinstance(error, SaslAuthenticationFailed) and settings.uses_token:
         return (
             f"{where} refuses our token: {error.args[0]}; the broker's log says why (issuer, audience, scope, clock?)"
         )
     if isinstance(error, SaslAuthenticationFailed):
         return (
-            f"{where} refuses user {line.sasl_username!r}: user or password is wrong "
+            f"{where} refuses user {settings.sasl_username!r}: user or password is wrong "
             "(DIGITS_KAFKA__SASL_USERNAME, __SASL_PASSWORD)"
         )
     if isinstance(error, UnsupportedSaslMechanismError):
-        offered = ", ".join(await _mechanisms(line, at)) or "others"
-        ours = line.sasl_mechanism.on_the_line if line.sasl_mechanism else None
+        offered = ", ".join(await _mechanisms(settings, at)) or "others"
+        ours = settings.sasl_mechanism.protocol_name if settings.sasl_mechanism else None
         return f"{where} does not take {ours}, but {offered} (DIGITS_KAFKA__SASL_MECHANISM)"
-    fitting = SecurityProtocol.SSL if line.is_encrypted else SecurityProtocol.PLAINTEXT
+    fitting = SecurityProtocol.SSL if settings.is_encrypted else SecurityProtocol.PLAINTEXT
     return f"{where} asks for no user at this port: set DIGITS_KAFKA__SECURITY_PROTOCOL={fitting}"
 
 
-def _distrust(where: str, error: ssl.SSLCertVerificationError) -> str:
-    if error.verify_code in OTHER_NAME:
+def _certificate_failure(where: str, error: ssl.SSLCertVerificationError) -> str:
+    if error.verify_code in NAME_MISMATCH:
         return (
             f"{where} has a certificate for another name: {error.verify_message.rstrip('.')} "
             "(DIGITS_KAFKA__BOOTSTRAP_SERVERS, or advertised.listeners of the broker)"
         )
-    if error.verify_code in {NOT_YET, NO_LONGER}:
+    if error.verify_code in {CERT_NOT_YET_VALID, CERT_HAS_EXPIRED}:
         return f"{where} has a certificate that is not valid now: {error.verify_message}"
     return (
         f"{where} has a certificate that no authority trusted here has signed: {error.verify_message} "
@@ -166,41 +166,45 @@ def _distrust(where: str, error: ssl.SSLCertVerificationError) -> str:
     )
 
 
-def _alert(line: LineSettings, where: str, error: ssl.SSLError) -> str:
+def _handshake_failure(settings: ConnectionSettings, where: str, error: ssl.SSLError) -> str:
     """Say what a broker has against us that ended the TLS handshake from its side."""
-    if line.ssl_certificate_file is None and "CERT" in error.reason:
+    if settings.ssl_certificate_file is None and "CERT" in error.reason:
         return f"{where} lets in only clients with a certificate (DIGITS_KAFKA__SSL_CERTIFICATE_FILE): {error.reason}"
-    ours = f"our certificate, '{line.ssl_certificate_file}'" if line.ssl_certificate_file else "our way to speak TLS"
+    ours = (
+        f"our certificate, '{settings.ssl_certificate_file}'"
+        if settings.ssl_certificate_file
+        else "our way to speak TLS"
+    )
     return f"{where} does not accept {ours}: {error.reason}"
 
 
-async def _hung_up(line: LineSettings, at: Address, where: str, cause: Exception) -> str | None:
+async def _closed_connection(settings: ConnectionSettings, at: Address, where: str, cause: Exception) -> str | None:
     """Tell a broker that speaks otherwise from one that is about to go; both just close the connection."""
-    if line.is_encrypted and await _answers(at, security_protocol=SecurityProtocol.PLAINTEXT.value):
-        fitting = SecurityProtocol.SASL_PLAINTEXT if line.has_user else SecurityProtocol.PLAINTEXT
+    if settings.is_encrypted and await _accepts(at, security_protocol=SecurityProtocol.PLAINTEXT.value):
+        fitting = SecurityProtocol.SASL_PLAINTEXT if settings.has_user else SecurityProtocol.PLAINTEXT
         return (
             f"{where} speaks no TLS at this port: take the one where it does, or set "
             f"DIGITS_KAFKA__SECURITY_PROTOCOL={fitting} where the line need not be encrypted"
         )
     if isinstance(cause, asyncio.IncompleteReadError) and (cause.expected or 0) >> 24 == TLS_ALERT:
-        fitting = SecurityProtocol.SASL_SSL if line.has_user else SecurityProtocol.SSL
+        fitting = SecurityProtocol.SASL_SSL if settings.has_user else SecurityProtocol.SSL
         return f"{where} speaks TLS at this port: set DIGITS_KAFKA__SECURITY_PROTOCOL={fitting}"
-    if not line.has_user and (offered := await _mechanisms(line, at)):
-        fitting = SecurityProtocol.SASL_SSL if line.is_encrypted else SecurityProtocol.SASL_PLAINTEXT
+    if not settings.has_user and (offered := await _mechanisms(settings, at)):
+        fitting = SecurityProtocol.SASL_SSL if settings.is_encrypted else SecurityProtocol.SASL_PLAINTEXT
         return f"{where} asks for a user, by {', '.join(offered)}: set DIGITS_KAFKA__SECURITY_PROTOCOL={fitting}"
     return None
 
 
-async def _answers(at: Address, **options: Any) -> bool:
+async def _accepts(at: Address, **options: Any) -> bool:
     with contextlib.suppress(KafkaError, OSError, TimeoutError):
         async with _connection(*at, **options):
             return True
     return False
 
 
-async def _mechanisms(line: LineSettings, at: Address) -> list[str]:
+async def _mechanisms(settings: ConnectionSettings, at: Address) -> list[str]:
     """Ask how a user would have to prove who he is; empty if there are no users, or no answer."""
-    options = {**line.security_options(), "security_protocol": "SSL" if line.is_encrypted else "PLAINTEXT"}
+    options = {**settings.security_options(), "security_protocol": "SSL" if settings.is_encrypted else "PLAINTEXT"}
     with contextlib.suppress(KafkaError, OSError, TimeoutError):
         async with _connection(*at, **options) as connection:
             answer = await connection.send(SaslHandShakeRequest(SaslMechanism.PLAIN.value))

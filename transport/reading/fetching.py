@@ -37,12 +37,12 @@ class Fetcher:
         self._consumer = consumer
         self._partition = partition
         self._corrupt_in_a_row = 0
-        self._singly_left = 0
+        self._single_fetches_left = 0
         self.offset = offset
-        """The position after the last `take`: what lies before it was returned, or is no record."""
+        """The position after the last `fetch`: what lies before it was returned, or is no record."""
         consumer.seek(partition, offset)
 
-    async def take(self, most_records: int) -> list[ConsumerRecord | Unreadable]:
+    async def fetch(self, max_records: int) -> list[ConsumerRecord | Unreadable]:
         """Wait for records and return what has arrived, in order; nothing, if nothing has for `POLL_MS`.
 
         The client passes over markers of transactions and over aborted records by itself: `offset` also moves where
@@ -57,20 +57,20 @@ class Fetcher:
         """
         while True:
             try:
-                records = await self._poll(1 if self._singly_left else most_records)
+                records = await self._poll(1 if self._single_fetches_left else max_records)
             except CorruptRecordException as error:
                 # The damage lies among the records asked for; the client has dropped those before it: again, singly.
-                self._singly_left = most_records
-                await self._judge_corruption(error)
+                self._single_fetches_left = max_records
+                await self._count_corruption(error)
             else:
                 self._corrupt_in_a_row = 0
-                self._singly_left = max(0, self._singly_left - len(records))
-                self._tell_unreadable(records)
+                self._single_fetches_left = max(0, self._single_fetches_left - len(records))
+                self._log_unreadable(records)
                 return records
 
-    async def _poll(self, most_records: int) -> list[ConsumerRecord | Unreadable]:
+    async def _poll(self, max_records: int) -> list[ConsumerRecord | Unreadable]:
         try:
-            fetched = await self._consumer.getmany(self._partition, timeout_ms=POLL_MS, max_records=most_records)
+            fetched = await self._consumer.getmany(self._partition, timeout_ms=POLL_MS, max_records=max_records)
         except CorruptRecordException:
             raise
         except (TopicAuthorizationFailedError, GroupAuthorizationFailedError) as error:
@@ -82,14 +82,14 @@ class Fetcher:
         records: list[ConsumerRecord | Unreadable] = fetched.get(self._partition, [])
         return records
 
-    async def _judge_corruption(self, error: CorruptRecordException) -> None:
+    async def _count_corruption(self, error: CorruptRecordException) -> None:
         self._corrupt_in_a_row += 1
         log.warning("checksum is wrong", partition=self._name, attempt=self._corrupt_in_a_row, action="fetched again")
         if self._corrupt_in_a_row == CORRUPT_FETCHES:
             position = await self._consumer.position(self._partition)
             raise FatalError(f"the log of {self._name} is damaged behind offset {position}") from error
 
-    def behind_records(self) -> int:
+    def lag_records(self) -> int:
         """Offsets between the position and what may be read, as of the last fetch or look at the ends."""
         stable = self._consumer.last_stable_offset(self._partition)
         return max(0, stable - self._state.position) if stable is not None and self._state.has_valid_position else 0
@@ -102,7 +102,7 @@ class Fetcher:
     def _name(self) -> str:
         return f"{self._partition.topic}/{self._partition.partition}"
 
-    def _tell_unreadable(self, records: list[ConsumerRecord | Unreadable]) -> None:
+    def _log_unreadable(self, records: list[ConsumerRecord | Unreadable]) -> None:
         unreadable = [record for record in records if isinstance(record, Unreadable)]
         if unreadable:  # one line: a sender could make it thousands
             log.warning(

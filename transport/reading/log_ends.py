@@ -16,12 +16,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoError
 from aiokafka.protocol.offset import OffsetRequest
 
-from transport.internals import assignment_of, client_of, cluster_of
+from transport.internals import assignment_of, client_of, cluster_metadata_of
 
 log = structlog.get_logger()
 
-LOOK_INTERVAL_S: Final = 10.0
-LOOK_TIMEOUT_S: Final = 5.0
+REFRESH_INTERVAL_S: Final = 10.0
+REFRESH_TIMEOUT_S: Final = 5.0
 READ_UNCOMMITTED: Final = 0
 """The end of what every copy has: there the next record will lie, or an open transaction goes on."""
 READ_COMMITTED: Final = 1
@@ -34,14 +34,14 @@ NO_LEADER: Final = -1
 """What the cluster's answer has in the place of a broker."""
 
 
-async def look_at_ends(consumer: AIOKafkaConsumer) -> None:
+async def refresh_log_ends(consumer: AIOKafkaConsumer) -> None:
     """Keep what the client knows of the ends of its partitions current; `highwater` and `last_stable_offset` have it.
 
     Two questions to each broker that leads any of them, whatever their number. A partition without a leader, or a
     broker without an answer, keeps its figures.
     """
     while True:
-        await asyncio.sleep(LOOK_INTERVAL_S)
+        await asyncio.sleep(REFRESH_INTERVAL_S)
         by_leader: defaultdict[int, list[TopicPartition]] = defaultdict(list)
         for partition in consumer.assignment():
             leader = _leader_of(consumer, partition)
@@ -50,7 +50,7 @@ async def look_at_ends(consumer: AIOKafkaConsumer) -> None:
         if by_leader:
             # Taken with its partitions: the next one, which may come before a question is asked, may lack some of them.
             assignment = assignment_of(consumer)
-            await asyncio.gather(*(_look(consumer, assignment, *each) for each in by_leader.items()))
+            await asyncio.gather(*(_refresh(consumer, assignment, *each) for each in by_leader.items()))
 
 
 async def log_end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
@@ -68,14 +68,14 @@ async def log_end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int 
 
 
 def _leader_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
-    leader: int | None = cluster_of(consumer).leader_for_partition(partition)
+    leader: int | None = cluster_metadata_of(consumer).leader_for_partition(partition)
     return None if leader == NO_LEADER else leader
 
 
-async def _look(consumer: AIOKafkaConsumer, assignment: Any, leader: int, partitions: list[TopicPartition]) -> None:
+async def _refresh(consumer: AIOKafkaConsumer, assignment: Any, leader: int, partitions: list[TopicPartition]) -> None:
     before_ms = {partition: assignment.state_value(partition).timestamp for partition in partitions}
     try:
-        async with asyncio.timeout(LOOK_TIMEOUT_S):
+        async with asyncio.timeout(REFRESH_TIMEOUT_S):
             # Stable first: it is never beyond an end that was asked for later.
             stable = await _ends(consumer, leader, partitions, READ_COMMITTED)
             ends = await _ends(consumer, leader, partitions, READ_UNCOMMITTED)

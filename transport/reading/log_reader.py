@@ -10,28 +10,28 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from transport.clients import ANSWER_S, open_reader, start_at, within
+from transport.clients import REQUEST_TIMEOUT_S, assign_at, open_reader, request_deadline
 from transport.errors import KafkaRequestError
 from transport.reading.record_batch import Unreadable
 from transport.settings.kafka import KafkaSettings
 
 POLL_MS: Final = 500
 BATCH_RECORDS: Final = 1_000
-STALL_S: Final = 60.0
+STALL_TIMEOUT_S: Final = 60.0
 """How long to wait at one offset: an open transaction ends, or is ended by the broker, well before."""
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class OffsetRange:
     """What a partition holds: the offsets from `start` to before `end`."""
 
     start: int
     end: int
 
 
-async def spans(
+async def offset_ranges(
     kafka: KafkaSettings, partitions: Sequence[TopicPartition], *, open_transactions: bool
-) -> dict[TopicPartition, Span]:
+) -> dict[TopicPartition, OffsetRange]:
     """Find where logs begin and end now.
 
     Parameters
@@ -43,13 +43,16 @@ async def spans(
         false if it is before the first of these.
     """
     isolation = "read_uncommitted" if open_transactions else "read_committed"
-    async with open_reader(kafka, isolation_level=isolation) as reader, within("find where the topics begin and end"):
+    async with (
+        open_reader(kafka, isolation_level=isolation) as reader,
+        request_deadline("find where the topics begin and end"),
+    ):
         starts = await reader.beginning_offsets(partitions)
         ends = await reader.end_offsets(partitions)
-    return {partition: Span(starts[partition], ends[partition]) for partition in partitions}
+    return {partition: OffsetRange(starts[partition], ends[partition]) for partition in partitions}
 
 
-class Cursor:
+class RangeReader:
     """Reads one partition of a reader that is positioned already. Owner: the task that reads."""
 
     def __init__(self, reader: AIOKafkaConsumer, partition: TopicPartition, end: int) -> None:
@@ -57,13 +60,13 @@ class Cursor:
         self._partition = partition
         self._end = end
 
-    async def batch(self) -> list[ConsumerRecord | Unreadable]:
+    async def next_batch(self) -> list[ConsumerRecord | Unreadable]:
         """Return the next committed records before the end, in order; empty once there are no more.
 
         Raises
         ------
         KafkaRequestError
-            Kafka does not answer, or a transaction stays open for longer than `STALL_S`.
+            Kafka does not answer, or a transaction stays open for longer than `STALL_TIMEOUT_S`.
         """
         quiet_since_s = time.monotonic()
         while (position := await self._reader.position(self._partition)) < self._end:
@@ -71,22 +74,22 @@ class Cursor:
                 return records
             if await self._reader.position(self._partition) > position:  # markers, or an aborted transaction
                 quiet_since_s = time.monotonic()
-            elif time.monotonic() - quiet_since_s > STALL_S:
+            elif time.monotonic() - quiet_since_s > STALL_TIMEOUT_S:
                 name = f"{self._partition.topic}/{self._partition.partition}"
                 raise KafkaRequestError(f"cannot read {name} beyond offset {position}: a transaction there stays open")
         return []
 
     async def _poll(self) -> list[ConsumerRecord | Unreadable]:
-        async with within(f"read topic {self._partition.topic!r}", ANSWER_S):
+        async with request_deadline(f"read topic {self._partition.topic!r}", REQUEST_TIMEOUT_S):
             fetched = await self._reader.getmany(self._partition, timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
         return [record for record in fetched.get(self._partition, []) if record.offset < self._end]
 
 
 @contextlib.asynccontextmanager
-async def read_spans(
-    kafka: KafkaSettings, wanted: dict[TopicPartition, Span]
-) -> AsyncIterator[dict[TopicPartition, Cursor]]:
+async def open_range_readers(
+    kafka: KafkaSettings, wanted: dict[TopicPartition, OffsetRange]
+) -> AsyncIterator[dict[TopicPartition, RangeReader]]:
     """Open cursors over spans of some partitions, all of one connection."""
     async with open_reader(kafka) as reader:
-        start_at(reader, {partition: span.start for partition, span in wanted.items()})
-        yield {partition: Cursor(reader, partition, span.end) for partition, span in wanted.items()}
+        assign_at(reader, {partition: span.start for partition, span in wanted.items()})
+        yield {partition: RangeReader(reader, partition, span.end) for partition, span in wanted.items()}

@@ -23,7 +23,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
-HEADERS_READ: Final = 1_024
+MAX_HEADERS: Final = 1_024
 """Of one record. Those behind are left out: two bytes of a header become an object of a hundred."""
 OWN_HEADERS: Final = 24
 """Generous for what a dead letter adds to its request's headers, and a replay: all of them have to be read again."""
@@ -41,7 +41,7 @@ class Unreadable:
     why: str
 
 
-def read_untrusted() -> None:
+def install_batch_parser() -> None:
     """Have every consumer of this process, from now on, parse what it fetches by this module.
 
     `getmany` then gives `Unreadable` among its records, and raises for a wrong checksum alone.
@@ -166,13 +166,13 @@ def _bounds(data: bytearray, at: int) -> tuple[int, int]:
 def _headers(data: bytearray, at: int, end: int, count: int) -> tuple[tuple[str, bytes | None], ...]:
     """Read the headers of a record that ends with them, as many as are read at all."""
     headers = []
-    for _ in range(min(count, HEADERS_READ)):
+    for _ in range(min(count, MAX_HEADERS)):
         name, at = _bytes(data, at, end)
         content, at = _bytes(data, at, end)
         if name is None:
             raise _MalformedError("a header has no name")
         headers.append((name.decode(), content))
-    if count < 0 or (at != end and count <= HEADERS_READ):
+    if count < 0 or (at != end and count <= MAX_HEADERS):
         raise _MalformedError("its length is not that of what it holds")
     return tuple(headers)
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from transport.security.tokens import Token, TokenRefusedError, TokenUnavailableError
 
-DEADLINE_S: Final = 10.0
+TIMEOUT_S: Final = 10.0
 """For the credentials: the role of a machine is asked for over the network."""
 NOT_INSTALLED: Final = "SASL_MECHANISM=AWS_MSK_IAM needs the extra msk-iam: pip install 'digitstream[msk-iam]'"
 
@@ -46,10 +46,10 @@ class MskIam:
 
         signed_at_s = time.time()
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 value, expires_at_ms = await asyncio.to_thread(MSKAuthTokenProvider.generate_auth_token, self.region)
         except TimeoutError:
-            raise TokenUnavailableError(f"no AWS credentials within {DEADLINE_S:g} s") from None
+            raise TokenUnavailableError(f"no AWS credentials within {TIMEOUT_S:g} s") from None
         except (AttributeError, ValueError):  # the signer does not look whether there are any
             raise TokenRefusedError(
                 "there are no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine "

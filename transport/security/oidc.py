@@ -15,16 +15,16 @@ from urllib.parse import quote_plus
 
 import aiohttp
 
-from transport.security.secret_files import MASK, UnusableError, trusting
+from transport.security.secret_files import MASK, UnusableError, client_context
 from transport.security.tokens import Token, TokenRefusedError, TokenUnavailableError
 
-DEADLINE_S: Final = 5.0
+TIMEOUT_S: Final = 5.0
 """For one answer of the token endpoint: a client that connects waits for it."""
-ANSWER_BYTES: Final = 256 * 1024
+MAX_RESPONSE_BYTES: Final = 256 * 1024
 """No token is nearly as long."""
-UNSAID_LIFETIME_S: Final = 60.0
+DEFAULT_LIFETIME_S: Final = 60.0
 """Of a token whose life the endpoint does not name; RFC 6749 only recommends it."""
-LONGEST_REASON: Final = 200
+MAX_REASON_CHARS: Final = 200
 TEMPORARY: Final = frozenset({408, 425, 429})
 """HTTP statuses below 500 that ask to come again later."""
 CA_FILE: Final = "SASL_OAUTHBEARER_CA_FILE"
@@ -56,7 +56,7 @@ class ClientCredentials:
     def check(self) -> None:
         """Raise `UnusableError` unless the files can be used."""
         self.client_secret()
-        trusting(self.ca_file, CA_FILE)
+        client_context(self.ca_file, CA_FILE)
 
     async def fetch(self) -> Token:
         """Ask the endpoint for a token.
@@ -70,15 +70,15 @@ class ClientCredentials:
         """
         try:
             secret = self.client_secret()
-            context = trusting(self.ca_file, CA_FILE)
+            context = client_context(self.ca_file, CA_FILE)
         except UnusableError as error:
             raise TokenRefusedError(f"DIGITS_KAFKA__{error}") from None
         asked_at_s = time.time()
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 status, body = await self._ask(secret, context)
         except TimeoutError:
-            raise TokenUnavailableError(f"{self._endpoint} has not answered within {DEADLINE_S:g} s") from None
+            raise TokenUnavailableError(f"{self._endpoint} has not answered within {TIMEOUT_S:g} s") from None
         except aiohttp.ClientConnectorCertificateError as error:
             why = getattr(error.certificate_error, "verify_message", None) or type(error.certificate_error).__name__
             raise TokenRefusedError(
@@ -90,7 +90,7 @@ class ClientCredentials:
         # None of these errors is the cause of ours: they may hold the request with the secret.
         if status == 200:  # noqa: PLR2004  # the only one that brings a token
             return self._token(body, asked_at_s)
-        why = _complaint(body).replace(secret, MASK)
+        why = _error_reason(body).replace(secret, MASK)
         if status in TEMPORARY or status >= 500:  # noqa: PLR2004  # the endpoint's own trouble
             raise TokenUnavailableError(f"{self._endpoint} has no token for now: HTTP {status} {why}".rstrip())
         raise TokenRefusedError(f"{self._endpoint} refuses client {self.client_id!r}: HTTP {status} {why} {NAMES}")
@@ -113,11 +113,11 @@ class ClientCredentials:
                 allow_redirects=False,  # the secret goes where the setting says, and nowhere else
             ) as answer,
         ):
-            return answer.status, await answer.content.read(ANSWER_BYTES)
+            return answer.status, await answer.content.read(MAX_RESPONSE_BYTES)
 
     def _token(self, body: bytes, asked_at_s: float) -> Token:
         answer = _json(body)
-        value, lifetime = answer.get("access_token"), answer.get("expires_in", UNSAID_LIFETIME_S)
+        value, lifetime = answer.get("access_token"), answer.get("expires_in", DEFAULT_LIFETIME_S)
         try:
             lifetime_s = float(lifetime)  # some endpoints write it as text
         except (TypeError, ValueError):
@@ -138,11 +138,11 @@ def _json(body: bytes) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _complaint(body: bytes) -> str:
+def _error_reason(body: bytes) -> str:
     """Take the reason from an error as RFC 6749, section 5.2, has it; empty if there is none."""
     answer = _json(body)
     parts = [str(answer[name]).splitlines()[0] for name in ("error", "error_description") if answer.get(name)]
-    return "".join(each for each in ": ".join(parts) if each.isprintable())[:LONGEST_REASON]
+    return "".join(each for each in ": ".join(parts) if each.isprintable())[:MAX_REASON_CHARS]
 
 
 def _reason(error: Exception) -> str:

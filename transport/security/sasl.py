@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from transport.security import msk_iam
 from transport.security.oidc import ClientCredentials
-from transport.security.secret_files import UnusableError, secret, shown
+from transport.security.secret_files import UnusableError, masked, read_secret
 from transport.security.tokens import TokenProvider
 
 _Value = TypeVar("_Value")
@@ -43,12 +43,12 @@ class SaslMechanism(StrEnum):
     AWS_MSK_IAM = "AWS_MSK_IAM"
 
     @property
-    def on_the_line(self) -> str:
+    def protocol_name(self) -> str:
         """The mechanism's name in the protocol: AWS IAM is a way to make a token."""
-        return self.OAUTHBEARER.value if self.brings_token else self.value
+        return self.OAUTHBEARER.value if self.uses_token else self.value
 
     @property
-    def brings_token(self) -> bool:
+    def uses_token(self) -> bool:
         """True if the proof is a token, not a password."""
         return self in {self.OAUTHBEARER, self.AWS_MSK_IAM}
 
@@ -151,23 +151,23 @@ class SaslSettings(BaseModel):
         return self.security_protocol in {SecurityProtocol.SASL_SSL, SecurityProtocol.SASL_PLAINTEXT}
 
     @property
-    def brings_token(self) -> bool:
+    def uses_token(self) -> bool:
         """True if the user proves to be the one by a token."""
-        return self.has_user and self.sasl_mechanism is not None and self.sasl_mechanism.brings_token
+        return self.has_user and self.sasl_mechanism is not None and self.sasl_mechanism.uses_token
 
     def sasl_options(self) -> dict[str, Any]:
         """Keyword arguments of a client, or of a single connection, that say who we are."""
         if not self.has_user or self.sasl_mechanism is None:
             return {}
-        options: dict[str, Any] = {"sasl_mechanism": self.sasl_mechanism.on_the_line}
-        if self.brings_token:
+        options: dict[str, Any] = {"sasl_mechanism": self.sasl_mechanism.protocol_name}
+        if self.uses_token:
             return options | {"sasl_oauth_token_provider": self.token_provider}
         return options | {"sasl_plain_username": self.sasl_username, "sasl_plain_password": self.sasl_secret}
 
     @cached_property
     def sasl_secret(self) -> str | None:
         """The user's password, wherever it came from."""
-        return secret(self.sasl_password, self.sasl_password_file, "SASL_PASSWORD_FILE")
+        return read_secret(self.sasl_password, self.sasl_password_file, "SASL_PASSWORD_FILE")
 
     @cached_property
     def token_provider(self) -> TokenProvider:
@@ -189,24 +189,24 @@ class SaslSettings(BaseModel):
 
     def _client_secret(self) -> str:
         value, path = self.sasl_oauthbearer_client_secret, self.sasl_oauthbearer_client_secret_file
-        return secret(value, path, "SASL_OAUTHBEARER_CLIENT_SECRET_FILE") or ""
+        return read_secret(value, path, "SASL_OAUTHBEARER_CLIENT_SECRET_FILE") or ""
 
-    def user_complaints(self) -> Iterator[str]:
+    def sasl_problems(self) -> Iterator[str]:
         """Say what is missing of the user, and what is set without effect."""
         for name in ("sasl_password", "sasl_oauthbearer_client_secret"):
             if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
                 yield f"{name.upper()} and {name.upper()}_FILE are both set: set one of them"
         if not self.has_user:
-            yield from self.without_effect(
+            yield from self.unused_settings(
                 "sasl_",
                 f"SECURITY_PROTOCOL={self.security_protocol}: set SECURITY_PROTOCOL={SecurityProtocol.SASL_SSL}",
             )
         elif self.sasl_mechanism is None:
             yield f"SECURITY_PROTOCOL={self.security_protocol} needs SASL_MECHANISM: {', '.join(SaslMechanism)}"
         else:
-            yield from self._mechanism_complaints(self.sasl_mechanism)
+            yield from self._mechanism_problems(self.sasl_mechanism)
 
-    def _mechanism_complaints(self, mechanism: SaslMechanism) -> Iterator[str]:
+    def _mechanism_problems(self, mechanism: SaslMechanism) -> Iterator[str]:
         needed, optional = _OF_MECHANISM[mechanism]
         for name in needed:
             file = f"{name}_file" if f"{name}_file" in type(self).model_fields else None
@@ -214,15 +214,15 @@ class SaslSettings(BaseModel):
                 either = f"{file.upper()}, or {name.upper()}" if file else name.upper()
                 yield f"SASL_MECHANISM={mechanism} needs {either}"
         allowed = {"sasl_mechanism", *needed, *(f"{name}_file" for name in needed), *optional}
-        yield from self.without_effect("sasl_", f"SASL_MECHANISM={mechanism}", allowed)
+        yield from self.unused_settings("sasl_", f"SASL_MECHANISM={mechanism}", allowed)
 
-    def without_effect(self, prefix: str, given: str, allowed: set[str] | None = None) -> Iterator[str]:
+    def unused_settings(self, prefix: str, given: str, allowed: set[str] | None = None) -> Iterator[str]:
         """Name what is set of a group, but for what is allowed; `given` is what makes it useless."""
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if name.startswith(prefix) and value != field.default and name not in (allowed or set()):
                 variable = name.upper()
-                yield f"{variable}={shown(variable, value)} has no effect with {given}"
+                yield f"{variable}={masked(variable, value)} has no effect with {given}"
 
 
 _PASSWORD: Final = (("sasl_username", "sasl_password"), ())

@@ -15,7 +15,7 @@ class UnusableError(Exception):
     """A file cannot be used; the message names its setting and says why."""
 
 
-def secret(value: SecretStr | None, path: Path | None, name: str) -> str | None:
+def read_secret(value: SecretStr | None, path: Path | None, name: str) -> str | None:
     """Take a secret from its variable, or from its file, of which a line break at the end does not count.
 
     Raises
@@ -35,7 +35,7 @@ def secret(value: SecretStr | None, path: Path | None, name: str) -> str | None:
     return text
 
 
-def trusting(ca_file: Path | None, name: str = "SSL_CA_FILE") -> ssl.SSLContext:
+def client_context(ca_file: Path | None, name: str = "SSL_CA_FILE") -> ssl.SSLContext:
     """Return a client's context that trusts the authorities of a file, and no others; without one the system's.
 
     `name` is the file's setting.
@@ -53,7 +53,7 @@ def trusting(ca_file: Path | None, name: str = "SSL_CA_FILE") -> ssl.SSLContext:
         raise UnusableError(f"{name}='{ca_file}' holds no certificate in PEM") from error
 
 
-def show_certificate(context: ssl.SSLContext, certificate: Path, key: Path | None, password: str | None) -> None:
+def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path | None, password: str | None) -> None:
     """Let a context show a certificate to brokers that ask for one.
 
     Raises
@@ -85,7 +85,7 @@ def show_certificate(context: ssl.SSLContext, certificate: Path, key: Path | Non
         raise UnusableError(f"{where} cannot be used: {why}") from error
 
 
-def shown(name: str, value: object) -> str:
+def masked(name: str, value: object) -> str:
     """Return a setting's value as it may be told: someone may have put the secret itself where its file belongs."""
     return MASK if is_secret(name) or "-----BEGIN" in str(value) else f"'{value}'"
 
@@ -99,4 +99,6 @@ def _read(path: Path, name: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UnusableError(f"{name}={shown(name, path)} cannot be read: {error.strerror}") from None  # it has the path
+        raise UnusableError(
+            f"{name}={masked(name, path)} cannot be read: {error.strerror}"
+        ) from None  # it has the path

@@ -16,7 +16,7 @@ _State = tuple[tuple[int, int, int] | None, ...]
 ABSENT: Final = None
 
 
-class RenewingContext(ssl.SSLContext):
+class ReloadingContext(ssl.SSLContext):
     """Is to the client one context, and makes a new one when a file has changed.
 
     To load new files into the context in use would not do: it would trust an authority that has been taken away,

@@ -20,10 +20,10 @@ from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed
 
 log = logging.getLogger(__name__)
 
-KEPT_SHARE: Final = 0.8
+REFRESH_FRACTION: Final = 0.8
 """Of a token's life, after which the next connection fetches a new one."""
-FIRST_PAUSE_S: Final = 0.25
-LONGEST_PAUSE_S: Final = 5.0
+MIN_PAUSE_S: Final = 0.25
+MAX_PAUSE_S: Final = 5.0
 """Between two attempts to fetch a token. Longer would hold up an instance whose endpoint is there again."""
 
 
@@ -63,7 +63,7 @@ class Token:
     @property
     def renew_at_s(self) -> float:
         """When the next connection fetches a new one."""
-        return self.issued_at_s + KEPT_SHARE * (self.expires_at_s - self.issued_at_s)
+        return self.issued_at_s + REFRESH_FRACTION * (self.expires_at_s - self.issued_at_s)
 
 
 class _Authenticator(conn.OAuthAuthenticator):  # type: ignore[misc]  # aiokafka ships no types
@@ -143,7 +143,7 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka sh
                 then = "the old one serves until it expires" if self._still_valid() else "clients connect again later"
                 log.warning("no new token", extra={"why": str(error), "action": then})
             self._failure = error
-            self._pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * self._pause_s))
+            self._pause_s = min(MAX_PAUSE_S, max(MIN_PAUSE_S, 2 * self._pause_s))
             self._retry_at_s = self._clock() + self._pause_s
         else:
             if self._failure is not None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, NoReturn, get_type_hints
 
 import typer
 
-from transport.settings.environment import extended
+from transport.settings.environment import extended_environment
 from transport.settings.kafka import SettingsError
 
 _VARIABLES: Final = {
@@ -52,7 +52,9 @@ def with_kafka_options(
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(
-                    extended(env_file, {name: str(value) for name, value in given.items() if value is not None})
+                    extended_environment(
+                        env_file, {name: str(value) for name, value in given.items() if value is not None}
+                    )
                 )
             except SettingsError as error:
                 refuse(error)

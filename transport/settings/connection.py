@@ -16,13 +16,13 @@ from typing import Any, Self
 from pydantic import Field, SecretStr, model_validator
 
 from transport.security.sasl import Optional, SaslMechanism, SaslSettings, SecurityProtocol
-from transport.security.secret_files import UnusableError, secret, show_certificate, trusting
-from transport.security.tls import RenewingContext
+from transport.security.secret_files import UnusableError, client_context, load_certificate, read_secret
+from transport.security.tls import ReloadingContext
 
-__all__ = ["LineSettings", "SaslMechanism", "SecurityProtocol"]
+__all__ = ["ConnectionSettings", "SaslMechanism", "SecurityProtocol"]
 
 
-class LineSettings(SaslSettings):
+class ConnectionSettings(SaslSettings):
     """The line to the brokers: part of ``DIGITS_KAFKA__…``."""
 
     ssl_ca_file: Optional[Path] = Field(
@@ -43,14 +43,14 @@ class LineSettings(SaslSettings):
 
     @model_validator(mode="after")
     def _can_be_used(self) -> Self:
-        complaints = [*self.user_complaints(), *self._tls_complaints()]
-        if not complaints:
+        problems = [*self.sasl_problems(), *self._tls_problems()]
+        if not problems:
             try:
                 self.client_options()
             except UnusableError as error:
-                complaints = [str(error)]
-        if complaints:
-            raise ValueError("; ".join(complaints))
+                problems = [str(error)]
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
     @property
@@ -70,26 +70,26 @@ class LineSettings(SaslSettings):
         return options | self.sasl_options()
 
     @cached_property
-    def ssl_context(self) -> RenewingContext:
+    def ssl_context(self) -> ReloadingContext:
         """What the client trusts and shows; files that are replaced are taken at the next connection."""
         # One for all clients: every partition has a producer, and to read the system's authorities takes 20 ms.
         files = (self.ssl_ca_file, self.ssl_certificate_file, self.ssl_key_file, self.ssl_key_password_file)
-        return RenewingContext(self._tls_context, [file for file in files if file is not None])
+        return ReloadingContext(self._tls_context, [file for file in files if file is not None])
 
     def _tls_context(self) -> ssl.SSLContext:
-        context = trusting(self.ssl_ca_file)
+        context = client_context(self.ssl_ca_file)
         context.check_hostname = self.ssl_check_hostname
         if self.ssl_certificate_file is not None:
-            password = secret(self.ssl_key_password, self.ssl_key_password_file, "SSL_KEY_PASSWORD_FILE")
-            show_certificate(context, self.ssl_certificate_file, self.ssl_key_file, password)
+            password = read_secret(self.ssl_key_password, self.ssl_key_password_file, "SSL_KEY_PASSWORD_FILE")
+            load_certificate(context, self.ssl_certificate_file, self.ssl_key_file, password)
         return context
 
-    def _tls_complaints(self) -> Iterator[str]:
+    def _tls_problems(self) -> Iterator[str]:
         if self.ssl_key_password is not None and self.ssl_key_password_file is not None:
             yield "SSL_KEY_PASSWORD and SSL_KEY_PASSWORD_FILE are both set: set one of them"
         if not self.is_encrypted:
             encrypted = SecurityProtocol.SASL_SSL if self.has_user else SecurityProtocol.SSL
-            yield from self.without_effect(
+            yield from self.unused_settings(
                 "ssl_", f"SECURITY_PROTOCOL={self.security_protocol}: set SECURITY_PROTOCOL={encrypted}"
             )
         elif self.ssl_certificate_file is None:

@@ -17,7 +17,7 @@ from transport.settings.kafka import PREFIX, SettingsError
 
 
 @contextlib.contextmanager
-def extended(env_file: Path | None, options: Mapping[str, str]) -> Iterator[None]:
+def extended_environment(env_file: Path | None, options: Mapping[str, str]) -> Iterator[None]:
     """Add variables to the environment for as long as the context lasts.
 
     Parameters
@@ -33,7 +33,7 @@ def extended(env_file: Path | None, options: Mapping[str, str]) -> Iterator[None
         The file cannot be read, or some of its lines are no variables of ours; names each of these.
     """
     before = dict(os.environ)
-    from_file = {} if env_file is None else read(env_file)
+    from_file = {} if env_file is None else read_env_file(env_file)
     for name in before:  # settings are found whatever their names' case, so the same name in another case is the same
         if name.upper() in options:
             del os.environ[name]
@@ -47,13 +47,13 @@ def extended(env_file: Path | None, options: Mapping[str, str]) -> Iterator[None
         os.environ |= before
 
 
-def read(env_file: Path) -> dict[str, str]:
+def read_env_file(env_file: Path) -> dict[str, str]:
     """Read a file of variables as `dotenv` does: comments, ``export``, quotes; values are taken as they stand.
 
     Raises
     ------
     SettingsError
-        As `extended`.
+        As `extended_environment`.
     """
     try:
         with env_file.open(encoding="utf-8") as stream:
@@ -62,16 +62,16 @@ def read(env_file: Path) -> dict[str, str]:
         raise SettingsError(f"--env-file {str(env_file)!r} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"--env-file {str(env_file)!r} is no UTF-8 text") from error
-    found, complaints = {}, []
+    found, problems = {}, []
     for binding in bindings:
         line = f"line {binding.original.line} of {str(env_file)!r}"
         if binding.error or (binding.key is not None and binding.value is None):
             # Not shown: it may be part of a secret.
-            complaints.append(f"{line} is no variable: write NAME=value, one on each line")
+            problems.append(f"{line} is no variable: write NAME=value, one on each line")
         elif binding.key is not None and not binding.key.upper().startswith(PREFIX):
-            complaints.append(f"{line}: {binding.key!r} does not begin with {PREFIX}: only settings may stand here")
+            problems.append(f"{line}: {binding.key!r} does not begin with {PREFIX}: only settings may stand here")
         elif binding.key is not None and binding.value is not None:
             found[binding.key] = binding.value
-    if complaints:
-        raise SettingsError("\n".join(complaints))
+    if problems:
+        raise SettingsError("\n".join(problems))
     return found

@@ -19,11 +19,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract.topics import TopicSettings
 from transport.security.secret_files import MASK, is_secret
-from transport.settings.connection import LineSettings
+from transport.settings.connection import ConnectionSettings
 
 PREFIX: Final = "DIGITS_"
 DELIMITER: Final = "__"
-TYPO: Final = 0.75
+TYPO_SIMILARITY: Final = 0.75
 """How alike two names are, from 0 to 1, when one is taken for a misspelling of the other."""
 
 
@@ -31,7 +31,7 @@ class SettingsError(Exception):
     """Settings that cannot be used; the message names each with what would be right."""
 
 
-class KafkaSettings(LineSettings):
+class KafkaSettings(ConnectionSettings):
     """The connection: ``DIGITS_KAFKA__…``."""
 
     group_id: Annotated[str, Field(min_length=1, description="Consumer group of the service.")] = "digitstream"
@@ -115,9 +115,9 @@ def load(kind: type[_Settings], *, owns_prefix: bool) -> _Settings:
     SettingsError
         Names every unknown or wrong variable and what would be right; of a wrong one also its value.
     """
-    complaints = list(_unknown(kind, owns_prefix=owns_prefix))
-    if complaints:
-        raise SettingsError("\n".join(complaints))
+    problems = list(_unknown(kind, owns_prefix=owns_prefix))
+    if problems:
+        raise SettingsError("\n".join(problems))
     try:
         return kind()
     except ValidationError as error:
@@ -164,7 +164,7 @@ def _unknown(kind: type[BaseSettings], *, owns_prefix: bool) -> Iterator[str]:
         group, _, last = upper.rpartition(DELIMITER)
         # Only the last part is compared: the parts before it are alike in all names of a group.
         siblings = {sibling.removeprefix(group + DELIMITER): sibling for sibling in known if sibling.startswith(group)}
-        near = [siblings[part] for part in difflib.get_close_matches(last, siblings, n=1, cutoff=TYPO)]
+        near = [siblings[part] for part in difflib.get_close_matches(last, siblings, n=1, cutoff=TYPO_SIMILARITY)]
         if upper in groups:
             yield f"{name}: there is no such setting; known are {', '.join(each for each in known if upper in each)}"
         elif owns_prefix or (near and group in groups):

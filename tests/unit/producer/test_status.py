@@ -5,16 +5,16 @@ from __future__ import annotations
 from aiokafka import TopicPartition
 
 from producer.status import Snapshot, partition_progress
-from transport.admin.cluster import Group, Member
-from transport.reading.log_reader import Span
+from transport.admin.cluster import ConsumerGroup, GroupMember
+from transport.reading.log_reader import OffsetRange
 
 FIRST, SECOND = TopicPartition("requests", 0), TopicPartition("requests", 1)
-MEMBER = Member("aiokafka-1", "aiokafka", "10.0.0.1", frozenset({FIRST}))
+MEMBER = GroupMember("aiokafka-1", "aiokafka", "10.0.0.1", frozenset({FIRST}))
 
 
 def snapshot(at_s: float, *, end: int, committed: dict[TopicPartition, int], start: int = 0) -> Snapshot:
-    logs = {SECOND: Span(start, 10), FIRST: Span(start, end)}
-    return Snapshot(Group("Stable", [MEMBER]), logs, committed, at_s)
+    logs = {SECOND: OffsetRange(start, 10), FIRST: OffsetRange(start, end)}
+    return Snapshot(ConsumerGroup("Stable", [MEMBER]), logs, committed, at_s)
 
 
 def test_rates_are_differences_of_two_snapshots_by_the_time_between_them() -> None:

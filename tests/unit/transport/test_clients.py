@@ -17,15 +17,15 @@ from aiokafka.errors import (
 
 from producer.display import print_message
 from transport import clients
-from transport.admin.reachability import NobodyError, RefusedError
-from transport.clients import within
+from transport.admin.reachability import RefusedError, UnreachableError
+from transport.clients import request_deadline
 from transport.errors import KafkaRequestError
 from transport.settings.kafka import KafkaSettings
 
 
 async def test_an_answer_that_does_not_come_is_waited_for_until_the_deadline() -> None:
     with pytest.raises(KafkaRequestError, match=r"^cannot read results: no answer within 0\.01 s$"):
-        async with within("read results", 0.01):
+        async with request_deadline("read results", 0.01):
             await asyncio.Event().wait()
 
 
@@ -44,7 +44,7 @@ async def test_an_answer_that_does_not_come_is_waited_for_until_the_deadline() -
 )
 async def test_what_the_client_raises_is_said_in_words(error: KafkaError, words: str) -> None:
     with pytest.raises(KafkaRequestError) as caught:
-        async with within("send 'a.png'"):
+        async with request_deadline("send 'a.png'"):
             raise error
     assert str(caught.value) == f"cannot send 'a.png': {words}"
 
@@ -53,7 +53,7 @@ async def test_an_interruption_stays_one() -> None:
     inside = asyncio.Event()
 
     async def wait() -> None:
-        async with within("wait"):
+        async with request_deadline("wait"):
             inside.set()
             await asyncio.Event().wait()
 
@@ -67,15 +67,15 @@ async def test_an_interruption_stays_one() -> None:
 async def test_a_broker_that_is_starting_is_waited_for_with_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answers = iter([NobodyError("nobody"), NobodyError("nobody"), None])
+    answers = iter([UnreachableError("nobody"), UnreachableError("nobody"), None])
 
     async def meeting(_: object) -> None:
         if (error := next(answers)) is not None:
             raise error
 
-    monkeypatch.setattr(clients, "meet_brokers", meeting)
-    monkeypatch.setattr(clients, "MEETING_PAUSE_S", 0.01)
-    await clients.meet(KafkaSettings(wait_s=60), print_message)
+    monkeypatch.setattr(clients, "probe_brokers", meeting)
+    monkeypatch.setattr(clients, "RECONNECT_PAUSE_S", 0.01)
+    await clients.wait_for_brokers(KafkaSettings(wait_s=60), print_message)
     assert capsys.readouterr().err == "digit-producer: cannot reach Kafka at localhost:9092 yet: waiting up to 60 s\n"
     assert next(answers, "all asked") == "all asked"
 
@@ -85,12 +85,12 @@ async def test_a_broker_that_does_not_come_is_waited_for_no_longer_than_that(mon
 
     async def meeting(_: object) -> None:
         asked.append(time.monotonic())
-        raise NobodyError("nobody")
+        raise UnreachableError("nobody")
 
-    monkeypatch.setattr(clients, "meet_brokers", meeting)
-    monkeypatch.setattr(clients, "MEETING_PAUSE_S", 0.05)
+    monkeypatch.setattr(clients, "probe_brokers", meeting)
+    monkeypatch.setattr(clients, "RECONNECT_PAUSE_S", 0.05)
     with pytest.raises(KafkaRequestError, match="no broker answers there"):
-        await clients.meet(KafkaSettings(wait_s=0.2), print_message)
+        await clients.wait_for_brokers(KafkaSettings(wait_s=0.2), print_message)
     assert len(asked) > 1
     assert asked[-1] - asked[0] <= 0.2
 
@@ -102,7 +102,7 @@ async def test_a_broker_that_refuses_us_is_not_waited_for(monkeypatch: pytest.Mo
         asked.append(1)
         raise RefusedError("the password is wrong")
 
-    monkeypatch.setattr(clients, "meet_brokers", meeting)
+    monkeypatch.setattr(clients, "probe_brokers", meeting)
     with pytest.raises(KafkaRequestError, match="the password is wrong"):
-        await clients.meet(KafkaSettings(wait_s=60), print_message)
+        await clients.wait_for_brokers(KafkaSettings(wait_s=60), print_message)
     assert asked == [1]

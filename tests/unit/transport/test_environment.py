@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from consumer.cli import main as consumer
 from producer.cli import app as producer
 from producer.errors import Exit
-from transport.settings.environment import extended, read
+from transport.settings.environment import extended_environment, read_env_file
 from transport.settings.kafka import ClientSettings, SettingsError, load
 
 SERVERS = "DIGITS_KAFKA__BOOTSTRAP_SERVERS"
@@ -25,7 +25,7 @@ def env_file(tmp_path: Path) -> Path:
 
 
 def test_a_file_is_read_as_variables_and_its_values_stay_as_they_are(env_file: Path) -> None:
-    with extended(env_file, {}):
+    with extended_environment(env_file, {}):
         settings = load(ClientSettings, owns_prefix=False)
     assert settings.kafka.bootstrap_servers == "file:1"
     assert (settings.topics.requests, settings.kafka.group_id) == ("in", "a$b")
@@ -36,9 +36,9 @@ def test_an_option_wins_over_the_environment_and_that_over_the_file(
     env_file: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, "environment:1")
-    with extended(env_file, {}):
+    with extended_environment(env_file, {}):
         assert load(ClientSettings, owns_prefix=False).kafka.bootstrap_servers == "environment:1"
-    with extended(env_file, {SERVERS: "option:1"}):
+    with extended_environment(env_file, {SERVERS: "option:1"}):
         assert load(ClientSettings, owns_prefix=False).kafka.bootstrap_servers == "option:1"
     assert os.environ[name] == "environment:1"
     assert "DIGITS_TOPICS__REQUESTS" not in os.environ
@@ -48,7 +48,7 @@ def test_every_wrong_line_of_a_file_is_named_and_no_value_is_shown(tmp_path: Pat
     path = tmp_path / "wrong.env"
     path.write_text("DIGITS_WORKERS=2\nopen sesame\nPATH=/secret\nDIGITS_MODEL\n")
     with pytest.raises(SettingsError) as caught:
-        read(path)
+        read_env_file(path)
     lines = str(caught.value).splitlines()
     assert [line.split(":")[0].split(" of ")[0] for line in lines] == ["line 2", "line 3", "line 4"]
     assert "'PATH' does not begin with DIGITS_" in lines[1]

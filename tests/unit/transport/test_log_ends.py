@@ -18,7 +18,7 @@ PARTITION = TopicPartition("requests", 0)
 async def test_an_assignment_that_changes_before_the_ends_are_asked_for_does_no_harm(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ends, "LOOK_INTERVAL_S", 0)
+    monkeypatch.setattr(ends, "REFRESH_INTERVAL_S", 0)
     asked: list[int] = []
     subscription = SimpleNamespace(assignment=Assignment({PARTITION}))
 
@@ -41,5 +41,5 @@ async def test_an_assignment_that_changes_before_the_ends_are_asked_for_does_no_
     )
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
-            await ends.look_at_ends(consumer)
+            await ends.refresh_log_ends(consumer)
     assert asked == [1, 1]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from transport.membership import Membership, since_boot_s
+from transport.membership import Membership, boot_clock_s
 
 SESSION_S = 10.0
 
@@ -42,17 +42,17 @@ def joined() -> tuple[Group, Membership]:
 @pytest.mark.skipif(sys.platform != "linux", reason="others have no such clock")
 def test_its_clock_goes_on_while_the_machine_is_suspended() -> None:
     before_s = time.clock_gettime(time.CLOCK_BOOTTIME)
-    assert before_s <= since_boot_s() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before_s <= boot_clock_s() <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 async def test_it_asks_once_and_is_sure_until_a_session_has_passed() -> None:
     group, membership = joined()
-    await membership.sure()
+    await membership.ensure_confirmed()
     group.now_s += SESSION_S - 0.1
-    await membership.sure()
+    await membership.ensure_confirmed()
     assert group.beats == 1
     group.now_s += 0.2
-    await membership.sure()
+    await membership.ensure_confirmed()
     assert group.beats == 2
 
 
@@ -61,25 +61,25 @@ async def test_the_clients_own_heartbeats_count_from_when_they_were_sent() -> No
     group.takes_s = 3.0
     assert await group._do_heartbeat()
     group.now_s += SESSION_S - 3.1
-    await membership.sure()
+    await membership.ensure_confirmed()
     assert group.beats == 1
     group.now_s += 0.2
-    await membership.sure()
+    await membership.ensure_confirmed()
     assert group.beats == 2
 
 
 async def test_a_heartbeat_that_is_refused_is_none() -> None:
     group, membership = joined()
     group.answers = [False, True]
-    await membership.sure()
+    await membership.ensure_confirmed()
     assert group.beats == 2
 
 
 async def test_to_have_joined_is_good_news_and_no_proof() -> None:
     group, membership = joined()
-    assert membership.silent_s > SESSION_S
-    membership.joined()
+    assert membership.since_contact_s > SESSION_S
+    membership.note_assignment()
     group.now_s += 2.0
-    assert membership.silent_s == 2.0
-    await membership.sure()
+    assert membership.since_contact_s == 2.0
+    await membership.ensure_confirmed()
     assert group.beats == 1

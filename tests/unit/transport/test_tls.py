@@ -15,7 +15,7 @@ import uvloop
 from cryptography.hazmat.primitives import serialization
 
 from broker.probe import HOST
-from transport.settings.connection import LineSettings
+from transport.settings.connection import ConnectionSettings
 
 AUTHORITY = trustme.CA()
 SERVER = AUTHORITY.issue_cert(HOST)
@@ -42,8 +42,8 @@ class Files:
         replace(self.key, locked)
         replace(self.password, password.encode())
 
-    def line(self) -> LineSettings:
-        return LineSettings.model_validate(
+    def line(self) -> ConnectionSettings:
+        return ConnectionSettings.model_validate(
             {
                 "security_protocol": "SSL",
                 "ssl_ca_file": self.ca,
@@ -68,7 +68,7 @@ def files(tmp_path: Path) -> Files:
     return files
 
 
-async def shown_to_a_server(line: LineSettings) -> str:
+async def shown_to_a_server(line: ConnectionSettings) -> str:
     """Connect as the client does, and return the common name that the server saw."""
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     SERVER.configure_cert(server_side)

@@ -20,7 +20,7 @@ from tests.harness.token_issuer import SECRET, Issuer, running_issuer
 from transport.security import oidc
 from transport.security.msk_iam import MskIam
 from transport.security.oidc import ClientCredentials
-from transport.security.tokens import LONGEST_PAUSE_S, Token, TokenProvider, TokenRefusedError, TokenUnavailableError
+from transport.security.tokens import MAX_PAUSE_S, Token, TokenProvider, TokenRefusedError, TokenUnavailableError
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ async def test_a_token_that_cannot_be_renewed_serves_until_it_expires(caplog: py
     with pytest.raises(TokenUnavailableError, match="away"):
         await provider.token()
     fetching.error = None
-    fetching.now_s += LONGEST_PAUSE_S
+    fetching.now_s += MAX_PAUSE_S
     assert await provider.token() == f"token {fetching.count}"
 
 
@@ -159,7 +159,7 @@ async def test_an_endpoint_that_nobody_serves_may_come_back() -> None:
 
 
 async def test_an_endpoint_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(oidc, "DEADLINE_S", 0.05)
+    monkeypatch.setattr(oidc, "TIMEOUT_S", 0.05)
     ended = asyncio.Event()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -28,13 +28,13 @@ async def test_a_lane_that_follows_a_lost_one_knows_what_was_committed_last(monk
             lane.committed_offset = 40  # and the second is lost before it could ask
         return End.REVOKED if len(found) == 3 else End.LOST
 
-    async def confirm() -> None:
+    async def wait_for_heartbeat() -> None:
         pass
 
     monkeypatch.setattr(Lane, "run", run)
     monkeypatch.setattr(lanes, "RESTART_PAUSES_S", (0.0,))
     metrics = Metrics()
-    member = SimpleNamespace(confirm=confirm, joined=lambda: None)
+    member = SimpleNamespace(wait_for_heartbeat=wait_for_heartbeat, note_assignment=lambda: None)
     equipment = SimpleNamespace(settings=Settings(), membership=member, metrics=metrics, budget=MemoryBudget(1))
     async with asyncio.TaskGroup() as group:
         await Lanes(cast("Equipment", equipment), group).on_partitions_assigned([PARTITION])

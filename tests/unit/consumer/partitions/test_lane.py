@@ -34,10 +34,10 @@ class Log:
         self.offset = 0
         self.records: list[int] = []
 
-    def behind_records(self) -> int:
+    def lag_records(self) -> int:
         return 0
 
-    async def take(self, most_records: int) -> list[ConsumerRecord]:
+    async def fetch(self, most_records: int) -> list[ConsumerRecord]:
         await asyncio.sleep(self._chance.choice([0, 0.001, 0.004]) if self.takes < TAKES else 0.005)
         if self.takes == TAKES:
             return []
@@ -80,7 +80,7 @@ async def test_what_is_committed_never_passes_a_record_without_its_result(
         await asyncio.sleep(chance.choice([0, 0.002, 0.01]))
         return [Answer([b"%d" % task.offset], [], 1, 0, 1) for task in tasks]
 
-    async def sure() -> None:
+    async def ensure_confirmed() -> None:
         pass
 
     equipment = SimpleNamespace(
@@ -89,7 +89,7 @@ async def test_what_is_committed_never_passes_a_record_without_its_result(
         budget=MemoryBudget(1024 * 1024),
         pacer=Pacer(100_000),
         metrics=Metrics(),
-        membership=SimpleNamespace(sure=sure),
+        membership=SimpleNamespace(ensure_confirmed=ensure_confirmed),
         dead_letter_bytes=1024,
         traces=None,
     )

@@ -14,7 +14,7 @@ from consumer.settings import EchoSettings
 from consumer.workers.protocol import Answer, DeadLetter
 from contract import dead_letters
 from engine.limits import Limits
-from transport.reading.record_batch import HEADERS_READ
+from transport.reading.record_batch import MAX_HEADERS
 from transport.transactions import OutgoingRecord
 
 LIMIT_BYTES = 1024 * 1024
@@ -140,7 +140,7 @@ def test_a_dead_letter_of_a_request_with_as_many_headers_as_may_be_is_read_back_
     assert most == next(each.le for each in EchoSettings.model_fields["headers"].metadata if hasattr(each, "le"))
     headers = [(f"x-{number}", b"") for number in range(most)]
     (record,) = published(request(headers=headers), letter(name="a.png", left_out="too large"))
-    assert most < len(record.headers) < HEADERS_READ
+    assert most < len(record.headers) < MAX_HEADERS
     assert len(dead_letters.DeadLetter.read(record.headers).original_headers) == most
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from consumer.settings import Settings
 from contract.topics import MAX_RECORD_BYTES, TopicFound, TopicSettings, misfits
-from transport.admin.admin_client import is_old_broker
+from transport.admin.admin_client import has_old_broker
 
 TOPICS = TopicSettings()
 
@@ -91,4 +91,4 @@ def test_larger_records_need_larger_topics() -> None:
 def test_a_broker_older_than_kafka_4_is_warned_of(newest: int) -> None:
     connection = SimpleNamespace(_versions={26: (0, newest)})
     admin = SimpleNamespace(_client=SimpleNamespace(_conns={(0, 0): connection}))
-    assert is_old_broker(cast("Any", admin)) is (newest < 5)
+    assert has_old_broker(cast("Any", admin)) is (newest < 5)

@@ -25,7 +25,7 @@ from consumer.workers.quarantine import NOWHERE, Quarantine
 from contract.errors import ErrorCode
 from engine.limits import Limits
 from tests.harness.waiting import eventually
-from transport.errors import FatalError, leaves
+from transport.errors import FatalError, leaf_exceptions
 
 SPEC = WorkerSpec(cast("PinnedModel", None), dataclasses.asdict(Limits()), 0, 0, 10, 60)
 
@@ -230,7 +230,7 @@ async def test_when_everything_fails_the_service_is_at_fault(word: str) -> None:
     async with running(service_faults=10, canary=word) as pool:
         with pytest.raises(BaseExceptionGroup) as caught:
             await classify_all(pool)
-    fatal = leaves(caught.value)[0]
+    fatal = leaf_exceptions(caught.value)[0]
     assert isinstance(fatal, FatalError)
     assert str(fatal).startswith("10 items in a row failed alone (last: ")
     assert len(answered) < 10
@@ -257,7 +257,7 @@ async def test_what_fails_without_being_touched_is_no_proof_that_workers_are_wel
             await pool.classify(refused)
         with pytest.raises(BaseExceptionGroup) as caught:
             await pool.classify(batch("crash"))
-    assert str(leaves(caught.value)[0]).startswith("3 items in a row failed alone")
+    assert str(leaf_exceptions(caught.value)[0]).startswith("3 items in a row failed alone")
 
 
 async def test_while_it_is_not_known_whose_fault_it_is_nobody_else_is_condemned(
@@ -315,7 +315,7 @@ async def test_every_item_of_a_record_counts() -> None:
         assert len(failed(await pool.classify(batch("hang crash hang")))) == 1
         with pytest.raises(BaseExceptionGroup) as caught:
             await pool.classify(batch("hang crash hang"))
-    assert str(leaves(caught.value)[0]).startswith("5 items in a row failed alone (last: it crashed)")
+    assert str(leaf_exceptions(caught.value)[0]).startswith("5 items in a row failed alone (last: it crashed)")
 
 
 async def test_workers_that_do_not_start_end_the_service_after_three_attempts(
@@ -334,7 +334,7 @@ async def test_workers_that_do_not_start_end_the_service_after_three_attempts(
     workers = WorkerPool(SPEC, PacingSettings(), count=1, metrics=Metrics(), budget=MemoryBudget(1024 * 1024))
     with pytest.raises(BaseExceptionGroup) as caught:
         await workers.run()
-    assert str(leaves(caught.value)[0]) == "worker processes do not start: it ended before it was ready"
+    assert str(leaf_exceptions(caught.value)[0]) == "worker processes do not start: it ended before it was ready"
     assert len(attempts) == 3
     assert batches == []
 

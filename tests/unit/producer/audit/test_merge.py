@@ -19,7 +19,7 @@ from producer.audit.report import Report
 from producer.audit.scope import Scope
 from tests.harness.played_service import Outgoing, answer
 from tests.harness.topics import Broker
-from transport.reading.log_reader import Span
+from transport.reading.log_reader import OffsetRange
 
 TOPICS = TopicSettings()
 NAMES = (TOPICS.requests, TOPICS.predictions, TOPICS.dead_letter)
@@ -38,12 +38,12 @@ class StubBroker:
 
 
 @dataclass
-class Cursor:
+class Reader:
     """Reads a list like a log, one record at a time."""
 
     records: Iterator[ConsumerRecord]
 
-    async def batch(self) -> Log:
+    async def next_batch(self) -> Log:
         return [record for record in [next(self.records, None)] if record is not None]
 
 
@@ -78,7 +78,7 @@ class Logs:
         return self.written[partition][self.begin.get(partition, 0) :]
 
     def scope(self) -> Scope:
-        spans = {each: Span(self.begin.get(each, 0), len(log)) for each, log in self.written.items()}
+        spans = {each: OffsetRange(self.begin.get(each, 0), len(log)) for each, log in self.written.items()}
         requests, predictions, dead_letters = self.topics
         return Scope(requests, predictions, dead_letters, {each: spans[each].end for each in requests}, spans)
 
@@ -111,8 +111,8 @@ def merged(logs: Logs) -> tuple[Report, int]:
             await mergers[-1].run()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merge, "start_at", lambda *_: None)
-        patch.setattr(merge, "Cursor", lambda _, partition, __: Cursor(iter(logs.left(partition))))
+        patch.setattr(merge, "assign_at", lambda *_: None)
+        patch.setattr(merge, "RangeReader", lambda _, partition, __: Reader(iter(logs.left(partition))))
         asyncio.run(run())
     return report, max(sizes)
 

@@ -69,8 +69,8 @@ def test_a_list_of_large_dead_letters_takes_the_memory_of_a_few(
     arguments: list[str], form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (dead_letters, replay):
-        monkeypatch.setattr(module, "look_around", cluster)
-    monkeypatch.setattr(dead_letters, "spans", nothing)
+        monkeypatch.setattr(module, "open_cluster", cluster)
+    monkeypatch.setattr(dead_letters, "offset_ranges", nothing)
     monkeypatch.setattr(dead_letters, "read_dead_letters", records)
     monkeypatch.setattr(replay, "preview", candidates)
     tracemalloc.start()

@@ -27,13 +27,13 @@ COMMAND_ENDED: Final = 1
 """File descriptors of the watcher: the reading ends of the two pipes."""
 
 
-def start(
+def start_child(
     command: list[str],
     *,
     output: IO[bytes] | int,
     cwd: Path | None = None,
     env: dict[str, str] | None = None,
-    keeps_open: tuple[int, ...] = (),
+    inherited_fds: tuple[int, ...] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a command that ends when this process does.
 
@@ -46,7 +46,7 @@ def start(
         Where its standard output and error go.
     cwd, env
         As for `subprocess.Popen`.
-    keeps_open
+    inherited_fds
         File descriptors that the command holds until it ends: a lock, say.
 
     Returns
@@ -62,17 +62,17 @@ def start(
         cwd=cwd,
         env=env,
         start_new_session=True,
-        pass_fds=keeps_open,
+        pass_fds=inherited_fds,
     )
 
 
-def _become(command: list[str]) -> None:
+def _exec(command: list[str]) -> None:
     command_ended, held_by_command = os.pipe()
     middle = os.fork()
     if middle == 0:
         # The watcher is a grandchild: it belongs to init, so the command has no child it does not know.
         if os.fork() == 0:
-            _watch(os.getpgrp(), command_ended)
+            _watch_parent(os.getpgrp(), command_ended)
         os._exit(0)
     os.waitpid(middle, 0)
     os.set_inheritable(held_by_command, True)
@@ -83,7 +83,7 @@ def _become(command: list[str]) -> None:
         sys.exit(f"{command[0]}: {error.strerror}")
 
 
-def _watch(command: int, command_ended: int) -> None:
+def _watch_parent(command: int, command_ended: int) -> None:
     """Wait for either end. `command` is the pid and the group of a process that leads its session."""
     os.setsid()  # the last resort below is for the command's group, not for us
     os.dup2(command_ended, COMMAND_ENDED)
@@ -97,4 +97,4 @@ def _watch(command: int, command_ended: int) -> None:
 
 
 if __name__ == "__main__":
-    _become(sys.argv[1:])
+    _exec(sys.argv[1:])

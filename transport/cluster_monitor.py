@@ -28,37 +28,37 @@ from transport.admin.authorization import denial
 from transport.errors import FatalError, describe
 from transport.internals import (
     client_of,
-    cluster_of,
+    cluster_metadata_of,
     coordination_has_ended,
     coordinator_of,
-    fetching_of,
+    fetch_task_of,
     heartbeats_have_ended,
 )
-from transport.reading.log_ends import NO_LEADER, look_at_ends
+from transport.reading.log_ends import NO_LEADER, refresh_log_ends
 
 log = structlog.get_logger()
 
-LOOK_INTERVAL_S: Final = 2.0
-LOOK_TIMEOUT_S: Final = 5.0
+MONITOR_INTERVAL_S: Final = 2.0
+MONITOR_TIMEOUT_S: Final = 5.0
 """Long enough to pass over three brokers that hang, and to wait for a fourth."""
 POLL_MS: Final = 1_000
-NOBODY: Final = TopicPartition("", 0)
+UNASSIGNED: Final = TopicPartition("", 0)
 """A partition that no one is ever assigned."""
-FINAL: Final = (InconsistentGroupProtocolError, InvalidGroupIdError, InvalidSessionTimeoutError)
+FATAL_GROUP_ERRORS: Final = (InconsistentGroupProtocolError, InvalidGroupIdError, InvalidSessionTimeoutError)
 """With these a group refuses whoever would join; it would again."""
-LOOKS_UNTIL_STRANGERS: Final = 5
+FAILURES_BEFORE_BOOTSTRAP: Final = 5
 """Looks in vain at the brokers that are known before those of the settings are asked again."""
 
 
 @contextlib.asynccontextmanager
-async def watched(
+async def monitored_cluster(
     consumer: AIOKafkaConsumer, topics: TopicSettings, report: Callable[[str], None], group: asyncio.TaskGroup
 ) -> AsyncIterator[None]:
-    """Watch for the length of the context; `report` is as for `look_after`."""
+    """Watch for the length of the context; `report` is as for `monitor_cluster`."""
     watches = [
-        group.create_task(look_after(consumer, topics, report), name="broker watch"),
-        group.create_task(stay_in_group(consumer), name="group watch"),
-        group.create_task(look_at_ends(consumer), name="ends watch"),
+        group.create_task(monitor_cluster(consumer, topics, report), name="broker watch"),
+        group.create_task(poll_group(consumer), name="group watch"),
+        group.create_task(refresh_log_ends(consumer), name="ends watch"),
     ]
     try:
         yield
@@ -68,7 +68,7 @@ async def watched(
         await asyncio.wait(watches)  # before the consumer stops: what polls a stopped one fails
 
 
-async def stay_in_group(consumer: AIOKafkaConsumer) -> None:
+async def poll_group(consumer: AIOKafkaConsumer) -> None:
     """Poll without taking anything.
 
     A member that never polls is put out of the group, also one without partitions; and errors of the group
@@ -81,11 +81,11 @@ async def stay_in_group(consumer: AIOKafkaConsumer) -> None:
     """
     while True:
         try:
-            await consumer.getmany(NOBODY, timeout_ms=POLL_MS)
+            await consumer.getmany(UNASSIGNED, timeout_ms=POLL_MS)
         except KafkaError as error:
             if denied := denial(error, topic_right="Read"):
                 raise FatalError(denied) from error
-            if isinstance(error, FINAL):
+            if isinstance(error, FATAL_GROUP_ERRORS):
                 raise FatalError(f"the group does not take us: {describe(error)}") from error
             if coordination_has_ended(consumer):
                 raise FatalError(f"the group is lost: {describe(error)}") from error
@@ -95,16 +95,16 @@ async def stay_in_group(consumer: AIOKafkaConsumer) -> None:
             # Forced by test_a_member_whose_heartbeat_task_has_ended_joins_again.
             if heartbeats_have_ended(consumer):
                 coordinator_of(consumer).request_rejoin()
-            await asyncio.sleep(LOOK_INTERVAL_S)
+            await asyncio.sleep(MONITOR_INTERVAL_S)
         # The client does not say that its fetching has ended: every lane would wait for records for ever.
         # Forced by test_a_fetch_task_that_fails_ends_the_service.
-        fetching = fetching_of(consumer)
+        fetching = fetch_task_of(consumer)
         if fetching.done() and not fetching.cancelled():
             ended = fetching.exception()
             raise FatalError(f"the client fetches no more: {describe(ended) if ended else 'its task has ended'}")
 
 
-async def look_after(consumer: AIOKafkaConsumer, topics: TopicSettings, report: Callable[[str], None]) -> None:
+async def monitor_cluster(consumer: AIOKafkaConsumer, topics: TopicSettings, report: Callable[[str], None]) -> None:
     """Look at the cluster every few seconds; whether all is there is what ``/readyz`` needs to know.
 
     Parameters
@@ -117,24 +117,24 @@ async def look_after(consumer: AIOKafkaConsumer, topics: TopicSettings, report: 
     in_vain = 0
     while True:
         try:
-            async with asyncio.timeout(LOOK_TIMEOUT_S):
+            async with asyncio.timeout(MONITOR_TIMEOUT_S):
                 # The client's own question, which is about our topics alone, see transport.metadata.
                 answered = await client_of(consumer).force_metadata_update()
         except (KafkaError, TimeoutError):
             answered = False
         if answered:
-            reason = _what_is_amiss(cluster_of(consumer), topics)
+            reason = _cluster_problem(cluster_metadata_of(consumer), topics)
             in_vain = 0
         else:
             reason = "no broker answers"
             in_vain += 1
-        if in_vain >= LOOKS_UNTIL_STRANGERS:
-            await _ask_strangers(consumer)
+        if in_vain >= FAILURES_BEFORE_BOOTSTRAP:
+            await _bootstrap_again(consumer)
         report(reason)
-        await asyncio.sleep(LOOK_INTERVAL_S)
+        await asyncio.sleep(MONITOR_INTERVAL_S)
 
 
-def _what_is_amiss(cluster: Any, topics: TopicSettings) -> str:
+def _cluster_problem(cluster: Any, topics: TopicSettings) -> str:
     """Name topics that are gone, or partitions without a leader; empty if all is well."""
     partitions = {name: cluster.partitions_for_topic(name) for name in topics.names}
     gone = [name for name, some in partitions.items() if some is None]
@@ -145,13 +145,13 @@ def _what_is_amiss(cluster: Any, topics: TopicSettings) -> str:
     return f"no leader for {', '.join(leaderless)}" if leaderless else ""
 
 
-async def _ask_strangers(consumer: AIOKafkaConsumer) -> None:
+async def _bootstrap_again(consumer: AIOKafkaConsumer) -> None:
     """Ask the brokers of the settings, as at the start: those known may have gone for good.
 
     The client itself asks only brokers that it has heard of last.
     Forced by test_brokers_at_new_addresses_are_found_by_the_settings.
     """
     with contextlib.suppress(KafkaError, TimeoutError):
-        async with asyncio.timeout(LOOK_TIMEOUT_S):
+        async with asyncio.timeout(MONITOR_TIMEOUT_S):
             await client_of(consumer).bootstrap()
             await client_of(consumer).force_metadata_update()  # a bootstrap tells of brokers, not of topics
