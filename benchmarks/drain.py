@@ -83,7 +83,7 @@ async def _drain_by_hand(broker: Broker, svc: Path) -> float:
 
 async def _drain_by_service(broker: Broker, cluster: Cluster) -> dict[str, float]:
     ends = await broker.end_offsets(broker.topics.requests)
-    async with running_service(broker) as service:
+    async with running_service(broker, workers=None) as service:
         before, answered_before = _cpu_s(cluster, service), await _answered(broker)
         async with asyncio.timeout(DEADLINE_S):
             while await broker.committed_offsets() != ends:  # noqa: ASYNC110  # offsets of a group send no event

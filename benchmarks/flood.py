@@ -66,7 +66,7 @@ async def _legal_rate(cluster: Cluster, images: list[bytes], flood: list[bytes])
     async with fresh_topics(cluster) as broker:
         await broker.send(flood, partition=FLOODED)
         await broker.send(images, partition=LEGAL)
-        async with running_service(broker), asyncio.timeout(DEADLINE_S):
+        async with running_service(broker, workers=None), asyncio.timeout(DEADLINE_S):
             while (await broker.committed_offsets())[LEGAL] != len(images):  # noqa: ASYNC110  # offsets of a group send no event
                 await asyncio.sleep(_LOOK_PAUSE_S)
             if flood and (await broker.committed_offsets())[FLOODED] == len(flood):

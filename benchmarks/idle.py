@@ -36,7 +36,7 @@ async def measure(cluster: Cluster, images: list[bytes], *, seconds: float, cons
         ``cpu_percent`` of one core, and memory of all processes in MB: ``rss_mb`` counts shared pages
         once for each process, ``pss_mb`` once in all.
     """
-    async with fresh_topics(cluster) as broker, running_service(broker) as service:
+    async with fresh_topics(cluster) as broker, running_service(broker, workers=None) as service:
         await broker.send(images)
         await broker.everything_answered()
         await asyncio.sleep(SETTLE_S)

@@ -49,7 +49,7 @@ async def measure(
         By rate: how many, and the milliseconds within which half, 99 % and all had their result.
     """
     measured = {}
-    async with fresh_topics(cluster) as broker, running_service(broker):
+    async with fresh_topics(cluster) as broker, running_service(broker, workers=None):
         for rate in rates:
             await _latencies_ms(broker, images, rate=rate, seconds=WARM_UP_S)
             taken_ms = await _latencies_ms(broker, images, rate=rate, seconds=seconds)

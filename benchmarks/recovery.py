@@ -101,12 +101,12 @@ async def _with_backlog(cluster: Cluster) -> AsyncIterator[Broker]:
 
 
 async def _instances_killed(cluster: Cluster, rounds: int) -> list[float]:
-    async with _with_backlog(cluster) as broker, running_service(broker, STEADILY) as survivor:
+    async with _with_backlog(cluster) as broker, running_service(broker, STEADILY, workers=None) as survivor:
         return [await _instance_killed(broker, survivor) for _ in range(rounds)]
 
 
 async def _instance_killed(broker: Broker, survivor: Service) -> float:
-    async with running_service(broker, STEADILY) as victim:
+    async with running_service(broker, STEADILY, workers=None) as victim:
         taken_over = await eventually(lambda: _at_work(victim), deadline_s=DEADLINE_S)
         await eventually(lambda: _at_work(survivor), lambda lanes: lanes | taken_over == {*BUSY}, deadline_s=DEADLINE_S)
         killed_s = time.time()
@@ -152,7 +152,7 @@ async def _worker_killed(broker: Broker, service: Service, workers: int) -> floa
 async def _brokers_killed(cluster: Cluster, rounds: int) -> tuple[list[float], list[float]]:
     """Kill the broker that coordinates the group, wherever that is, and start it again."""
     first_s, last_s = [], []
-    async with _with_backlog(cluster) as broker, running_service(broker, STEADILY) as service:
+    async with _with_backlog(cluster) as broker, running_service(broker, STEADILY, workers=None) as service:
         for _ in range(rounds):
             await eventually(lambda: _at_work(service), deadline_s=DEADLINE_S)
             killed = cluster.nodes[await broker.admin.find_coordinator(broker.group_id) - 1]

@@ -18,6 +18,8 @@ from transport.group_clients import open_group_consumer
 from transport.membership import committed_offset
 from transport.settings.kafka import KafkaSettings
 
+pytestmark = pytest.mark.slow  # three brokers start for it
+
 
 async def test_the_service_finds_the_committed_offset_after_the_coordinator_moved(
     three_nodes: Cluster, monkeypatch: pytest.MonkeyPatch

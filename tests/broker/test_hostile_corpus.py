@@ -57,7 +57,7 @@ class Run:
 async def done(cluster: Cluster) -> AsyncIterator[Run]:
     """Everything goes through one service, once."""
     async with fresh_topics(cluster, configs=ANY_TIME) as broker:
-        async with running_service(broker, {"DIGITS_LOG__FORMAT": "console"}) as service:
+        async with running_service(broker, {"DIGITS_LOG__FORMAT": "console"}, workers=2) as service:
             sent, digits = await send_all(broker)
             await answered(broker, service, [*sent.values(), *digits])
             most_mb = high_water_mb(service.process.pid)

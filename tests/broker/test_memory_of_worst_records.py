@@ -28,7 +28,7 @@ async def test_memory_stays_bounded_with_the_worst_records_on_all_partitions(clu
         for partition in range(4):
             for first in range(len(worst)):  # neither all at once the same, nor one after the other in all
                 await broker.send([worst[(first + 2 * partition) % len(worst)]], partition=partition)
-        async with running_service(broker) as service:
+        async with running_service(broker, workers=2) as service:
             workers = workers_of(service.process.pid)
             await broker.everything_answered(deadline_s=400)
             most_mb = high_water_mb(service.process.pid)

@@ -110,6 +110,7 @@ def test_a_port_in_use_is_an_error_that_names_the_port(cluster: Cluster) -> None
         pass
 
 
+@pytest.mark.slow
 async def test_a_killed_broker_comes_back_with_its_records_at_the_same_address() -> None:
     with running_broker() as cluster:
         async with fresh_topics(cluster) as broker:
@@ -120,6 +121,7 @@ async def test_a_killed_broker_comes_back_with_its_records_at_the_same_address()
             assert [record.value for record in await broker.read(broker.topics.requests)] == [b"kept"]
 
 
+@pytest.mark.slow
 async def test_two_of_three_brokers_continue_when_one_is_killed() -> None:
     with running_broker(nodes=3) as cluster:
         async with fresh_topics(cluster) as broker:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from aiokafka import ConsumerRecord
 
-from broker import Cluster, running_broker
+from broker import Cluster
 from contract import headers
 from contract.records import read_result
 from contract.topics import MAX_RECORD_BYTES
@@ -149,29 +149,6 @@ async def test_the_largest_record_that_a_topic_takes_is_taken(broker: Broker, tm
     assert (await run(broker, "send", str(tmp_path / "large.zip"))).exit_code == Exit.OK
     (request,) = await requests(broker, 1)
     assert len(request.value) == MAX_RECORD_BYTES
-
-
-@pytest.fixture(scope="module")
-def eager_cluster(cluster: Cluster) -> Iterator[Cluster]:
-    """A broker that creates every topic that somebody asks for by its name, as Kafka does by default."""
-    del cluster  # where Kafka is not installed, it has skipped the test
-    with running_broker(properties={"auto.create.topics.enable": "true"}) as cluster:
-        yield cluster
-
-
-@pytest.mark.parametrize("arguments", [["send", __file__], ["send", __file__, "--wait"], ["watch"]])
-async def test_a_missing_topic_is_one_error_line_and_is_not_created(
-    eager_cluster: Cluster, arguments: list[str]
-) -> None:
-    async with fresh_topics(eager_cluster, partitions=1) as broker:
-        missing = broker.topics.requests if arguments == ["send", __file__] else broker.topics.predictions
-        await broker.admin.delete_topics([missing])
-        await eventually(broker.admin.list_topics, lambda names: missing not in names)
-        result = await run(broker, *arguments)
-        assert (result.exit_code, result.out) == (Exit.KAFKA, "")
-        assert result.err.startswith(f"digit-producer: there is no topic '{missing}' (DIGITS_TOPICS__")
-        assert len(result.err.splitlines()) == 1
-        assert missing not in await broker.admin.list_topics()
 
 
 async def test_watch_shows_only_results_after_its_start(broker: Broker, digits: Path) -> None:

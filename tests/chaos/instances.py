@@ -119,7 +119,7 @@ class Instance:
 
     async def _start(self) -> None:
         self.starts += 1
-        self.service = await self._held.enter_async_context(starting_service(self._broker, self._env))
+        self.service = await self._held.enter_async_context(starting_service(self._broker, self._env, workers=None))
 
     async def _terminate(self, service: Service) -> None:
         service.terminate()

@@ -133,7 +133,7 @@ async def ready(service: Service) -> None:
 
 async def demo(running: Cluster | RunningElsewhere) -> bool:
     """Run it all; return whether every result is as expected."""
-    async with topics(running) as broker, starting_service(broker) as service:
+    async with topics(running) as broker, starting_service(broker, workers=None) as service:
         await ready(service)
         model = (await service.health())["model"]
         console.print(f"The service is ready: model {model['name']} {model['version']}, 2 workers.")

@@ -1,4 +1,4 @@
-"""The service as a process, with images that do harm to its workers."""
+"""The service as a process, with images that crash its workers or make them hang."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def test_a_harmful_entry_in_a_zip_of_500_is_one_dead_letter(broker: Broker
     guilty = [poisoned("segfault"), poisoned("busy")]
     digits = drawn_digits(500)
     archives = [zipped([(f"{i}.png", bad if i == 250 else digit) for i, digit in enumerate(digits)]) for bad in guilty]
-    async with running_service(broker, POISON | {"DIGITS_ITEM_TIMEOUT_S": "2"}) as service:
+    async with running_service(broker, POISON | {"DIGITS_ITEM_TIMEOUT_S": "2"}, workers=2) as service:
         for partition, archive in enumerate(archives):
             await broker.send([archive], partition=partition)
         await broker.send(digits, partition=5)
@@ -50,7 +50,7 @@ async def test_while_an_image_in_a_zip_hangs_other_partitions_are_answered(broke
     digits = drawn_digits(500)
     guilty = poisoned("busy", tmp_path)
     archive = zipped([(f"{i}.png", guilty if i == 250 else digit) for i, digit in enumerate(digits)])
-    async with running_service(broker, PATIENT):
+    async with running_service(broker, PATIENT, workers=2):
         await broker.send([archive], partition=0)
         await eventually(lambda: poisoned_workers(tmp_path))
         await broker.send(digits, partition=5)
@@ -60,21 +60,21 @@ async def test_while_an_image_in_a_zip_hangs_other_partitions_are_answered(broke
 
 async def test_a_second_signal_ends_the_service_and_its_workers_at_once(broker: Broker, tmp_path: Path) -> None:
     await broker.send([poisoned("busy", tmp_path)], partition=0)
-    async with running_service(broker, PATIENT | {"DIGITS_DRAIN_S": "600"}) as service:
+    async with running_service(broker, PATIENT | {"DIGITS_DRAIN_S": "600"}, workers=2) as service:
         await eventually(lambda: poisoned_workers(tmp_path))
         workers = workers_of(service.process.pid)
         service.terminate()
         await eventually(lambda: [event for event in service.events if event["event"] == "draining"])
         assert (await service.get("/readyz"))[1] == "not ready: the service is draining\n"
         service.terminate()
-        assert await service.wait(deadline_s=5) == 130
+        assert await service.wait() == 130
         await eventually(lambda: [pid for pid in workers if is_alive(pid)], lambda left: not left)
     assert await broker.results() == []
 
 
 async def test_a_drain_ends_at_its_deadline_and_the_next_owner_continues(broker: Broker, tmp_path: Path) -> None:
     (stuck,) = await broker.send([poisoned("wait", tmp_path)], partition=0)
-    async with running_service(broker, PATIENT | {"DIGITS_DRAIN_S": "1"}) as service:
+    async with running_service(broker, PATIENT | {"DIGITS_DRAIN_S": "1"}, workers=2) as service:
         await eventually(lambda: poisoned_workers(tmp_path))
         service.terminate()
         assert await service.wait() == 0
@@ -88,7 +88,7 @@ async def test_a_drain_ends_at_its_deadline_and_the_next_owner_continues(broker:
 
 async def test_no_worker_outlives_a_service_that_is_killed(broker: Broker, tmp_path: Path) -> None:
     await broker.send([poisoned("busy", tmp_path)], partition=0)
-    async with running_service(broker, PATIENT) as service:
+    async with running_service(broker, PATIENT, workers=2) as service:
         (busy,) = await eventually(lambda: poisoned_workers(tmp_path))  # in C code that holds the interpreter's lock
         workers = workers_of(service.process.pid)
         (idle,) = set(workers) - {busy}

@@ -34,8 +34,7 @@ DIGITS = drawn_digits(20)
 ARCHIVE = zipped([("a.png", DIGITS[0]), ("b.png", b"no image"), ("c.png", DIGITS[1])])
 REQUESTS = [*DIGITS, b"no image either", ARCHIVE, *DIGITS]
 ITEMS = [3 if request is ARCHIVE else 1 for request in REQUESTS]
-ONE_WORKER = {"DIGITS_WORKERS": "1"}
-SHORT = ONE_WORKER | {
+SHORT = {
     "DIGITS_KAFKA__SESSION_TIMEOUT_MS": "6000",  # the least that brokers allow
     "DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": "6000",
 }
@@ -130,13 +129,13 @@ async def scene(cluster: Cluster) -> AsyncIterator[Scene]:
         unfinished = open_transaction(
             broker, results[ANSWERED:7], committed={0: 7}, transactional_id=transactional_id(broker)
         )
-        async with unfinished as stalled, starting_service(broker, ONE_WORKER | stopping_at(Point.JOINING)) as heir:
+        async with unfinished as stalled, starting_service(broker, stopping_at(Point.JOINING)) as heir:
             yield Scene(broker, stalled, heir)
 
 
 @pytest.mark.parametrize("point", AT_DEATH, ids=str)
 async def test_no_result_is_lost_or_doubled_when_an_owner_dies(cluster: Cluster, point: Point) -> None:
-    async with scene(cluster) as scene_, starting_service(scene_.broker, ONE_WORKER | dying_at(point)) as dying:
+    async with scene(cluster) as scene_, starting_service(scene_.broker, dying_at(point)) as dying:
         assert await dying.wait(deadline_s=START_DEADLINE_S) == -signal.SIGKILL
         assert is_at(point, dying)
         assert starts(dying) == ([] if point is Point.FENCED else [ANSWERED])
@@ -152,7 +151,7 @@ async def test_no_result_is_lost_or_doubled_when_an_owner_dies(cluster: Cluster,
 
 @pytest.mark.parametrize("point", [Point.POSITIONED, Point.SENT, Point.READY_TO_COMMIT], ids=str)
 async def test_an_owner_that_wakes_after_a_takeover_adds_nothing_and_rejoins(cluster: Cluster, point: Point) -> None:
-    async with scene(cluster) as scene_, starting_service(scene_.broker, ONE_WORKER | stopping_at(point)) as zombie:
+    async with scene(cluster) as scene_, starting_service(scene_.broker, stopping_at(point)) as zombie:
         await eventually(lambda: is_at(point, zombie), deadline_s=START_DEADLINE_S)
         assert await scene_.moment() == AT_DEATH[point]
         await scene_.pass_on()

@@ -27,7 +27,7 @@ START_DEADLINE_S: Final = 240.0
 
 
 class ServiceEndedError(Exception):
-    """It ended where it should have gone on."""
+    """The service ended although it should have gone on."""
 
 
 class Service:
@@ -41,12 +41,12 @@ class Service:
 
     @property
     def log(self) -> str:
-        """Everything it has written so far, to standard output and error."""
+        """Everything that it has written so far to standard output and standard error."""
         return self._log.read_text(errors="replace")
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """Its log lines, parsed; what is no JSON (a traceback at the end) is left out."""
+        """Its log lines, parsed; lines that are not JSON (such as a traceback at the end) are left out."""
         events = []
         for line in self.log.splitlines():
             with contextlib.suppress(json.JSONDecodeError):
@@ -54,7 +54,7 @@ class Service:
         return events
 
     async def get(self, path: str) -> tuple[int, str]:
-        """Ask its health server; return status and body. A refused connection raises `ConnectionError`."""
+        """Request a path of its health server; return status and body. Raises `ConnectionError` if it is refused."""
         try:
             async with self._http.get(f"http://{HOST}:{self.port}{path}") as answer:
                 return answer.status, await answer.text()
@@ -62,18 +62,18 @@ class Service:
             raise ConnectionError(str(error)) from error
 
     async def is_ready(self) -> bool:
-        """Ask ``/readyz``. Raises `ServiceEndedError` if nobody is left to ask."""
+        """Request ``/readyz``. Raises `ServiceEndedError` if the service has ended."""
         if self.process.poll() is not None:
             raise ServiceEndedError(f"the service ended with exit code {self.process.returncode}")
         return (await self.get("/readyz"))[0] == 200
 
     async def health(self) -> dict[str, Any]:
-        """Ask ``/health``."""
+        """Request ``/health`` and return its JSON."""
         health: dict[str, Any] = json.loads((await self.get("/health"))[1])
         return health
 
     async def metric(self, name: str, **labels: str) -> float:
-        """Add up the samples of this name that carry these labels; 0 if there is none."""
+        """Return the sum of the samples with this name and these labels; 0 if there is none."""
         _, text = await self.get("/metrics")
         samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
         return sum(
@@ -81,44 +81,49 @@ class Service:
         )
 
     def kill(self) -> None:
-        """SIGKILL: nothing is finished, nothing told to anyone."""
+        """Send SIGKILL: it finishes nothing and leaves no group."""
         self.process.kill()
 
     def terminate(self) -> None:
-        """SIGTERM: the polite request to end."""
+        """Send SIGTERM: it drains and ends."""
         self.process.terminate()
 
     def freeze(self) -> None:
-        """SIGSTOP: it does nothing until `thaw`, and does not know it."""
+        """Send SIGSTOP: it does nothing until `thaw`, and does not notice the pause."""
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT: it goes on."""
         self.process.send_signal(signal.SIGCONT)
 
     async def wait(self, *, deadline_s: float = DEADLINE_S) -> int:
-        """Wait for its end and return its exit code, negative if a signal ended it."""
+        """Wait until it has ended and return its exit code, negative if a signal ended it."""
         await eventually(lambda: self.process.poll() is not None, deadline_s=deadline_s)
         return self.process.returncode
 
 
 @contextlib.asynccontextmanager
 async def starting_service(
-    broker: Broker, env: Mapping[str, str] | None = None, *, cwd: Path | None = None
+    broker: Broker, env: Mapping[str, str] | None = None, *, workers: int | None = 1, cwd: Path | None = None
 ) -> AsyncIterator[Service]:
-    """Start an instance on a broker's topics without waiting for it; nothing of it is left at the end.
+    """Start an instance on a broker's topics without waiting for it; at the end, all its processes are gone.
 
     Parameters
     ----------
     broker
-        Whose topics and group.
+        The topics and the group.
     env
         More settings, ``DIGITS_…``, that replace or join those given by default.
+    workers
+        How many worker processes. The start of each takes two seconds of processor time, so a test has one unless it
+        is about several. None: as many as the service has by default.
     cwd
-        Its current directory; by default ours.
+        The current directory of the service; by default ours.
     """
     port = free_ports(1)[0]
-    settings = broker.environment | {"DIGITS_HEALTH__PORT": str(port), "DIGITS_LOG__FORMAT": "json"} | dict(env or {})
+    settings = broker.environment | {"DIGITS_HEALTH__PORT": str(port), "DIGITS_LOG__FORMAT": "json"}
+    settings |= {} if workers is None else {"DIGITS_WORKERS": str(workers)}
+    settings |= dict(env or {})
     outside = {name: value for name, value in os.environ.items() if not name.startswith("DIGITS_")}
     with tempfile.TemporaryDirectory(prefix="digitstream-service-") as folder:
         path = Path(folder) / "log"
@@ -138,16 +143,26 @@ async def starting_service(
 
 @contextlib.asynccontextmanager
 async def running_service(
-    broker: Broker, env: Mapping[str, str] | None = None, *, cwd: Path | None = None
+    broker: Broker, env: Mapping[str, str] | None = None, *, workers: int | None = 1, cwd: Path | None = None
 ) -> AsyncIterator[Service]:
-    """As `starting_service`, and wait until it is ready."""
-    async with starting_service(broker, env, cwd=cwd) as service:
+    """Start an instance as `starting_service` does, and wait until it is ready."""
+    async with starting_service(broker, env, workers=workers, cwd=cwd) as service:
         await eventually(service.is_ready, deadline_s=START_DEADLINE_S)
         yield service
 
 
+async def fatal_end(broker: Broker, env: Mapping[str, str]) -> str:
+    """Start an instance that must end by itself with exit code 1; return the reason that it logs."""
+    async with starting_service(broker, env) as service:
+        assert await service.wait(deadline_s=START_DEADLINE_S) == 1
+        assert "Traceback" not in service.log
+        (fatal,) = [event for event in service.events if event["level"] == "error"]
+    assert fatal["event"] == "fatal"
+    return str(fatal["why"])
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End whatever is left of it and of its workers (they share its process group)."""
+    """Kill what is left of it and of its workers, which share its process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

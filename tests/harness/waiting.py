@@ -9,7 +9,7 @@ from typing import Final, TypeVar, overload
 
 Value = TypeVar("Value")
 
-DEADLINE_S: Final = 30.0
+DEADLINE_S: Final = 60.0
 _PAUSE_S: Final = 0.02
 
 

