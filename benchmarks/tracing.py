@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from aiokafka import TopicPartition
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -14,6 +15,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from consumer.observe.metrics import Metrics
 from consumer.observe.tracing import Traces
 from consumer.partitions.in_flight import Chunk, Classified
+from consumer.partitions.observers import Transaction
 from consumer.partitions.requests import Request
 from consumer.settings import Settings, TracingSettings
 from consumer.workers.protocol import Answer, Task
@@ -47,7 +49,7 @@ async def _cost_us(records_per_s: float, trace: TraceParent | None) -> float:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(Encoding(), max_queue_size=8 * RECORDS))
     settings = Settings(tracing=TracingSettings(records_per_s=records_per_s))
-    traces = Traces(provider.get_tracer("benchmark"), settings, Metrics())
+    traces = Traces(provider.get_tracer("benchmark"), settings, Metrics(settings.topics))
     now_s = time.monotonic()
     task = Task(b"", "digits.requests", 0, 0, 0, 0, "order-7", None)
     request = Request(task, None, b"", [], None, [], now_s, 0, trace)
@@ -57,9 +59,11 @@ async def _cost_us(records_per_s: float, trace: TraceParent | None) -> float:
 
     chunk = Chunk([request] * CHUNK, asyncio.create_task(answered()), 0, CHUNK)
     await chunk.answers
+    partition = TopicPartition("digits.requests", 0)
+    transaction = Transaction(partition, [chunk], [], {}, now_s, now_s, 0)
     began_s = time.process_time()
     for _ in range(RECORDS // CHUNK):
-        traces.committed([chunk], begun_s=now_s, committed_s=now_s)
+        traces.committed(transaction)
     provider.shutdown()
     return (time.process_time() - began_s) / RECORDS * 1e6
 

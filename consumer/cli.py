@@ -17,7 +17,7 @@ import uvloop
 from consumer import service
 from consumer.observe.logs import configure
 from consumer.reference import as_environment, as_markdown
-from consumer.settings import Settings
+from consumer.settings import RENAMED, Settings
 from consumer.startup import check as checks
 from consumer.workers.pinned_model import PinnedModel
 from engine.model.files import ModelError
@@ -25,6 +25,7 @@ from release.option import version_option
 from transport.errors import FatalError, InvalidSettingError
 from transport.settings.cli_options import with_kafka_options
 from transport.settings.kafka import SettingsError, load
+from transport.settings.old_names import take_old_names
 
 EXIT_FATAL: Final = 1
 EXIT_SETTINGS: Final = 2
@@ -45,14 +46,16 @@ def common(*, version: Annotated[bool, version_option("digit-consumer")] = False
 
 def run() -> None:
     """Run the service until SIGTERM or SIGINT; it is set up by variables DIGITS_…."""
-    settings = _settings()
+    settings, renamed = _settings()
     model = _model(settings)
     configure(settings.log)
+    for old, new in renamed.items():
+        log.warning("setting renamed", setting=old, action=f"taken as {new}")
     try:
         with contextlib.closing(model):
             uvloop.run(service.run(settings, model))
     except FatalError as fatal:
-        log.error("fatal", why=str(fatal), action="the service ends; nothing half done is committed")  # noqa: TRY400  # the sentence is the message
+        log.error("fatal", why=str(fatal), action="exiting")  # noqa: TRY400  # the sentence is the message
         sys.exit(EXIT_SETTINGS if isinstance(fatal, InvalidSettingError) else EXIT_FATAL)
 
 
@@ -62,8 +65,9 @@ def check() -> None:
     Ends with 0 if all fits, with 1 if the service would not start or would warn, with 2 if a setting or the model
     cannot be used.
     """
-    settings = _settings()
+    settings, renamed = _settings()
     configure(settings.log)
+    _report_renamed(renamed)
     sys.exit(uvloop.run(checks.check(settings)))
 
 
@@ -72,15 +76,28 @@ def settings(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the defaults as docs/settings.md.")] = False,
 ) -> None:
     """Print every setting with its value and its meaning, as a file that could be sourced."""
-    for line in as_markdown() if markdown else as_environment(_settings()):
+    if markdown:
+        lines = as_markdown()
+    else:
+        values, renamed = _settings()
+        _report_renamed(renamed)
+        lines = as_environment(values)
+    for line in lines:
         typer.echo(line)
 
 
-def _settings() -> Settings:
+def _settings() -> tuple[Settings, dict[str, str]]:
+    """Return the settings, and the old names under which some of them were given."""
     try:
-        return load(Settings, owns_prefix=True)
+        renamed = take_old_names(RENAMED)
+        return load(Settings, owns_prefix=True), renamed
     except SettingsError as error:
         _refuse(error)
+
+
+def _report_renamed(renamed: dict[str, str]) -> None:
+    for old, new in renamed.items():
+        typer.echo(f"{old} is called {new} now; the old name is accepted for one more release", err=True)
 
 
 def _refuse(error: SettingsError) -> NoReturn:

@@ -20,15 +20,15 @@ FLUSH_S: Final = 3.0
 """For the last spans; a collector that is away must not hold the service."""
 
 
-def longest_end_s(drain_s: float) -> float:
+def longest_end_s(shutdown_timeout_s: float) -> float:
     """Return how long the service needs at most from SIGTERM to its end; the interpreter's own end comes on top.
 
     Parameters
     ----------
-    drain_s
+    shutdown_timeout_s
         As the setting: how long lanes may take to publish what they hold. When it is over, every step below may take
         its whole time only if brokers hang, the trace collector hangs, and workers are stuck on an item.
     """
     stop_producers_s = (STOP_TIMEOUT_S + CANCEL_TIMEOUT_S) + STOP_TIMEOUT_S + (STOP_TIMEOUT_S + CANCEL_TIMEOUT_S)
     leave_s = (LEAVE_TIMEOUT_S + CANCEL_TIMEOUT_S) + (LEAVE_TIMEOUT_S + CANCEL_TIMEOUT_S)
-    return drain_s + REVOKE_TIMEOUT_S + stop_producers_s + leave_s + FAREWELL_S + HEALTH_S + FLUSH_S
+    return shutdown_timeout_s + REVOKE_TIMEOUT_S + stop_producers_s + leave_s + FAREWELL_S + HEALTH_S + FLUSH_S

@@ -1,4 +1,4 @@
-"""Bytes in hand: what bounds the memory of the service, and keeps one partition from taking it all."""
+"""The memory budget: bounds the bytes in flight, and keeps one partition from taking all of them."""
 
 from __future__ import annotations
 
@@ -10,47 +10,56 @@ from typing import NamedTuple
 class _Waiter(NamedTuple):
     held_bytes: Callable[[], int]
     size_bytes: int
-    turn: asyncio.Future[None]
+    granted: asyncio.Future[None]
 
 
 class MemoryBudget:
-    """A number of bytes that all lanes share. Owner: the service; lanes take and give back.
+    """A number of bytes that all lanes share. Owner: the service; each lane's in-flight window acquires and releases.
 
-    A lane holds half of it at most, so that a flood on one partition leaves room for the others. Who holds least
-    is served first, and among equals who came first; nobody is overtaken by those behind, so that a large record
-    does not wait for ever. One that is larger than what a lane may hold is admitted when its lane holds nothing,
-    one that is larger than the whole budget when nothing else is in hand.
+    A lane holds half of the budget at most, so that a flood on one partition leaves room for the others. The lane that
+    holds least is served first; among equals, the one that came first. Nobody is overtaken by those who came later, so
+    that a large record does not wait forever. A chunk that is larger than half of the budget is admitted when its lane
+    holds nothing; one that is larger than the whole budget, when no lane holds anything.
 
-    Answers are counted apart, against the same number: they are larger than requests where an archive has many
-    entries. They are there when they are known of; while they are too many, `answers_fit` is false, and workers
-    begin nothing new.
+    Output (answers that wait to be published) is counted apart, against the same number: where an archive has many
+    entries, answers are larger than requests. Output is counted when it is there, since nobody knows its size before.
+    While there is too much, `output_fits` is false, and workers begin no new batch.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._waiters: list[_Waiter] = []
-        self.taken_bytes = 0
-        self.answers_bytes = 0
-        self.when_answers_fit: Callable[[], None] = lambda: None
-        """Called when answers fit again. Set by the workers."""
+        self._output_room = asyncio.Event()
+        self._output_room.set()
+        self.acquired_bytes = 0
+        self.output_bytes = 0
 
     @property
-    def answers_fit(self) -> bool:
-        """True while the answers that wait to be published are not too many."""
-        return self.answers_bytes <= self._limit_bytes
+    def output_fits(self) -> bool:
+        """True while the answers that wait to be published are within the budget."""
+        return self.output_bytes <= self._limit_bytes
 
-    def answered(self, size_bytes: int) -> None:
-        """Count answers that wait to be published."""
-        self.answers_bytes += size_bytes
+    async def output_room(self) -> None:
+        """Wait until `output_fits`."""
+        await self._output_room.wait()
 
-    def published(self, size_bytes: int) -> None:
-        """Forget answers that are published, or dropped."""
-        did_fit = self.answers_fit
-        self.answers_bytes -= size_bytes
-        if self.answers_fit and not did_fit:
-            self.when_answers_fit()
+    def reserve_output(self, size_bytes: int) -> None:
+        """Count answers that now wait to be published."""
+        self.output_bytes += size_bytes
+        self._signal_output()
 
-    async def take(self, size_bytes: int, held_bytes: Callable[[], int] = int) -> None:
+    def release_output(self, size_bytes: int) -> None:
+        """Stop counting answers: they are published or dropped."""
+        self.output_bytes -= size_bytes
+        self._signal_output()
+
+    def _signal_output(self) -> None:
+        if self.output_fits:
+            self._output_room.set()
+        else:
+            self._output_room.clear()
+
+    async def acquire(self, size_bytes: int, held_bytes: Callable[[], int] = int) -> None:
         """Wait until `size_bytes` fit, and take them.
 
         Parameters
@@ -58,37 +67,39 @@ class MemoryBudget:
         size_bytes
             How many.
         held_bytes
-            Tells what the lane holds already; a lane takes one after the other.
+            Returns what the lane holds already; a lane acquires one chunk after the other.
         """
         waiter = _Waiter(held_bytes, size_bytes, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
         self._grant()
         try:
-            await waiter.turn
+            await waiter.granted
         except asyncio.CancelledError:
-            if waiter.turn.cancelled():
+            if waiter.granted.cancelled():
                 self._waiters.remove(waiter)
-                self._grant()  # whoever stands behind may pass
+                self._grant()  # those who came later may fit
             else:
-                self.give_back(size_bytes)  # granted and cancelled in the same turn of the loop
+                self.release(size_bytes)  # granted and cancelled in the same pass of the event loop
             raise
 
-    def give_back(self, size_bytes: int) -> None:
-        """Return what was taken."""
-        self.taken_bytes -= size_bytes
+    def release(self, size_bytes: int) -> None:
+        """Return what was acquired."""
+        self.acquired_bytes -= size_bytes
         self._grant()
 
     def _grant(self) -> None:
         while True:
-            may = [waiter for waiter in self._waiters if not waiter.turn.cancelled() and self._is_within_half(waiter)]
+            may = [
+                waiter for waiter in self._waiters if not waiter.granted.cancelled() and self._is_within_half(waiter)
+            ]
             if not may:
                 return
             first = min(may, key=lambda waiter: waiter.held_bytes())  # the first in the list among equals
-            if self.taken_bytes and self.taken_bytes + first.size_bytes > self._limit_bytes:
+            if self.acquired_bytes and self.acquired_bytes + first.size_bytes > self._limit_bytes:
                 return
-            self.taken_bytes += first.size_bytes
+            self.acquired_bytes += first.size_bytes
             self._waiters.remove(first)
-            first.turn.set_result(None)
+            first.granted.set_result(None)
 
     def _is_within_half(self, waiter: _Waiter) -> bool:
         held_bytes = waiter.held_bytes()

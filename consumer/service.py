@@ -14,20 +14,28 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from consumer.memory_budget import MemoryBudget
-from consumer.observe.health import Health, serving
+from consumer.observe.failures import FailureLog
+from consumer.observe.health import Health, Phase, ServiceStatus
 from consumer.observe.logs import pass_over_leftovers
 from consumer.observe.metrics import Metrics
-from consumer.partitions.assignment import Lanes
-from consumer.partitions.lane import Equipment
-from consumer.partitions.pacer import Pacer
+from consumer.observe.server import serving
+from consumer.partitions.assignment import Assignment
+from consumer.partitions.endpoints import Classifier
+from consumer.partitions.in_flight import InFlightWindow
+from consumer.partitions.lane import Lane
+from consumer.partitions.observers import LaneObserver, Observers
+from consumer.partitions.opening.takeover import KafkaPartitions
+from consumer.partitions.publisher import Publisher
+from consumer.partitions.state import PartitionState
 from consumer.settings import OnLostOffset, Settings
 from consumer.startup.checks import check_cluster
+from consumer.workers.observers import WorkerObserver
 from consumer.workers.pinned_model import PinnedModel
 from consumer.workers.pool import WorkerPool
 from consumer.workers.process import WorkerSpec
@@ -37,9 +45,7 @@ from transport.cluster_monitor import monitored_cluster
 from transport.errors import FatalError, leaf_exceptions
 from transport.group_clients import open_group_consumer
 from transport.membership import Membership
-
-if TYPE_CHECKING:
-    from consumer.observe.tracing import Traces
+from transport.rate_limiter import RateLimiter
 
 log = structlog.get_logger()
 
@@ -81,47 +87,102 @@ async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event
     log.info("service starting", version=version(), revision=revision())
     if settings.kafka.on_lost_offset is OnLostOffset.FAIL:
         log.warning("old value of a setting", setting="DIGITS_KAFKA__ON_LOST_OFFSET=fail", action="taken as park")
-    metrics = Metrics()
-    health = Health(settings, metrics, model=model.info)
-    async with _traced(settings, metrics) as traces, serving(health), asyncio.TaskGroup() as group:
-        budget = MemoryBudget(settings.in_flight_bytes)
-        workers = health.workers = _workers(settings, model, metrics, budget)
+    metrics, status = Metrics(settings.topics), ServiceStatus()
+    budget = MemoryBudget(settings.in_flight_bytes)
+    workers = worker_pool(settings, model, budget, metrics)
+    health = Health(settings, model.info, workers, status)
+    async with (
+        _traced(settings, metrics) as traces,
+        serving(health, metrics, settings.health),
+        asyncio.TaskGroup() as group,
+    ):
+        observer = Observers([metrics, FailureLog(), *traces])
         working = group.create_task(workers.run(), name="workers")
         try:
             with contextlib.suppress(_Stopped):  # within the task group, which would wrap it
                 dead_letter_bytes = await _unless(stopping, check_cluster(settings))
                 await _unless(stopping, workers.ready())
                 async with open_group_consumer(settings, lambda start: _unless(stopping, start)) as consumer:
-                    equipment = Equipment(
+                    assignment = assigned_lanes(
                         settings,
                         consumer,
                         Quarantine(workers, CANARY.read_bytes(), service_faults=settings.service_faults),
                         budget,
-                        Pacer(settings.pacing.transactions_per_s),
-                        metrics,
-                        Membership(consumer, settings.kafka.session_timeout_ms / 1000),
-                        dead_letter_bytes,
-                        traces,
+                        group,
+                        dead_letter_bytes=dead_letter_bytes,
+                        observer=observer,
                     )
-                    lanes = health.lanes = Lanes(equipment, group)
-                    health.consumer = consumer
-                    async with monitored_cluster(consumer, settings.topics, health.report_cluster, group):
-                        consumer.subscribe([settings.topics.requests], listener=lanes)
-                        health.state = "running"
+                    status.assignment = assignment
+                    async with monitored_cluster(consumer, settings.topics, status.report_cluster, group):
+                        consumer.subscribe([settings.topics.requests], listener=assignment)
+                        status.phase = Phase.RUNNING
                         log.info("running", topic=settings.topics.requests, group=settings.kafka.group_id)
                         await stopping.wait()
-                        health.state = "draining"
-                        await _drain(lanes, settings.drain_s)
+                        status.phase = Phase.DRAINING
+                        await _drain(assignment, settings.shutdown_timeout_s)
                     # We leave the group after the last commit: the next owner starts at offsets that stand.
         finally:
-            working.cancel()  # last: until the lanes have ended they wait for the pool's answers
+            working.cancel()  # last: until the lanes have ended they wait for the workers' answers
     log.info("ended")
 
 
+def assigned_lanes(
+    settings: Settings,
+    consumer: AIOKafkaConsumer,
+    classifier: Classifier,
+    budget: MemoryBudget,
+    group: asyncio.TaskGroup,
+    *,
+    dead_letter_bytes: int,
+    observer: LaneObserver,
+) -> Assignment:
+    """Make the assignment of this instance: what lanes share is made here, and what each has of its own by `lane`.
+
+    Parameters
+    ----------
+    settings
+        Of the service.
+    consumer
+        The group member, started and not yet subscribed.
+    classifier, budget
+        Shared by all lanes.
+    group
+        The lanes' tasks run in it.
+    dead_letter_bytes
+        The largest record that the dead-letter topic takes.
+    observer
+        Receives the events.
+    """
+    membership = Membership(consumer, settings.kafka.session_timeout_ms / 1000)
+    partitions = KafkaPartitions(consumer, membership, settings)
+    transactions = RateLimiter(settings.pacing.transactions_per_s)
+
+    def lane(partition: TopicPartition, state: PartitionState) -> Lane:
+        return Lane(
+            partition,
+            state,
+            partitions=partitions,
+            classifier=classifier,
+            window=InFlightWindow(budget),
+            publisher=Publisher(
+                partition,
+                settings,
+                dead_letter_bytes=dead_letter_bytes,
+                transactions=transactions,
+                observer=observer,
+            ),
+            settings=settings,
+            observer=observer,
+        )
+
+    return Assignment(lane, membership, observer, group)
+
+
 @contextlib.asynccontextmanager
-async def _traced(settings: Settings, metrics: Metrics) -> AsyncIterator[Traces | None]:
+async def _traced(settings: Settings, metrics: Metrics) -> AsyncIterator[list[LaneObserver]]:
+    """Give the observer that records traces; none where tracing is off."""
     if not settings.tracing.records_per_s:
-        yield None
+        yield []
         return
     try:
         from consumer.observe.tracing import traces  # noqa: PLC0415  # needs an optional extra
@@ -131,35 +192,24 @@ async def _traced(settings: Settings, metrics: Metrics) -> AsyncIterator[Traces 
             "pip install 'digitstream[otel]'"
         ) from error
     async with traces(settings, metrics) as opened:
-        yield opened
+        yield [opened]
 
 
-async def _drain(lanes: Lanes, deadline_s: float) -> None:
-    log.info("draining", deadline_s=deadline_s)
+async def _drain(assignment: Assignment, timeout_s: float) -> None:
+    log.info("draining", timeout_s=timeout_s)
     try:
-        async with asyncio.timeout(deadline_s):
-            await lanes.drain()
+        async with asyncio.timeout(timeout_s):
+            await assignment.drain()
     except TimeoutError:
-        held = {lane.name: lane.in_hand for lane in lanes.current.values() if lane.in_hand}
-        log.warning("not drained in time", records_in_hand=held, action="their next owner answers them")
-        await lanes.on_partitions_revoked(list(lanes.current))
+        left = {lane.name: lane.records_in_flight for lane in assignment.lanes.values() if lane.records_in_flight}
+        log.warning("not drained in time", records_in_flight=left, action="left to the next owner")
+        await assignment.on_partitions_revoked(list(assignment.lanes))
 
 
-def worker_spec(settings: Settings, model: PinnedModel) -> WorkerSpec:
-    """Return what every worker is started with."""
-    return WorkerSpec(
-        model=model,
-        limits=asdict(settings.limits),
-        results_bytes=settings.echo.results_bytes,
-        memory_bytes=settings.worker_memory_bytes,
-        item_timeout_s=settings.item_timeout_s,
-        record_timeout_s=settings.record_timeout_s,
-    )
-
-
-def _workers(settings: Settings, model: PinnedModel, metrics: Metrics, budget: MemoryBudget) -> WorkerPool:
+def worker_pool(settings: Settings, model: PinnedModel, budget: MemoryBudget, observer: WorkerObserver) -> WorkerPool:
+    """Make the worker pool, which starts no process before it runs."""
     return WorkerPool(
-        worker_spec(settings, model), settings.pacing, count=settings.workers, metrics=metrics, budget=budget
+        WorkerSpec.of(settings, model), settings.pacing, count=settings.workers, budget=budget, observer=observer
     )
 
 
@@ -190,7 +240,7 @@ def _stop_signal() -> asyncio.Event:
 
     def stop(name: str) -> None:
         if stopping.is_set():
-            log.warning("second signal", signal=name, action="ending at once; the next owner repeats what is open")
+            log.warning("second signal", signal=name, action="exiting at once")
             os._exit(FORCED_EXIT)  # workers and brokers notice by themselves
         log.info("stopping", signal=name)
         stopping.set()

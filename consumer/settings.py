@@ -16,11 +16,18 @@ from transport.reading.record_batch import MAX_HEADERS, OWN_HEADERS
 from transport.settings.kafka import GroupKafkaSettings, GroupSettings
 
 RECEIVED_SHARE: Final = 4
-"""Of a worker's memory, at most, may be what it takes at once: that takes twice its bytes, before its images take
-theirs."""
+"""A worker takes at once at most this part of its memory: while received, the bytes are there twice, and its images
+need memory, too."""
 DAY_S: Final = 86_400
 MIB: Final = 1024 * 1024
 GIB: Final = 1024 * MIB
+
+
+RENAMED: Final = {
+    "DIGITS_DRAIN_S": "DIGITS_SHUTDOWN_TIMEOUT_S",
+    "DIGITS_PACING__BEHIND_INTERVAL_MS": "DIGITS_PACING__CATCH_UP_INTERVAL_MS",
+}
+"""Settings whose old names are accepted for one more release."""
 
 
 class OnLostOffset(StrEnum):
@@ -29,7 +36,7 @@ class OnLostOffset(StrEnum):
     PARK = "park"
     EARLIEST = "earliest"
     FAIL = "fail"
-    """Until 1.0 it ended the service. Taken for one more release, with a warning, as `PARK`."""
+    """Until 1.0 it ended the service. It is accepted for one more release, with a warning, as `PARK`."""
 
 
 class AutoOffsetReset(StrEnum):
@@ -112,11 +119,11 @@ class PacingSettings(BaseModel):
         le=10_000,
         description="Ceiling for the whole instance; above it each lane's interval stretches.",
     )
-    behind_interval_ms: float = Field(
+    catch_up_interval_ms: float = Field(
         default=100,
         ge=0,
         le=10_000,
-        description="Pause between transactions of a lane that is behind: larger ones, fewer.",
+        description="Pause between transactions of a lane that is catching up: larger ones, fewer.",
     )
     transaction_bytes: int = Field(
         default=4 * 1024 * 1024,
@@ -190,7 +197,7 @@ class Settings(GroupSettings):
         default=64 * 1024 * 1024,
         ge=1024,
         le=64 * GIB,
-        description="Bytes of records in hand, fetched and not yet answered.",
+        description="Bytes of records in flight: fetched and not yet answered.",
     )
     item_timeout_s: float = Field(
         default=10, gt=0, le=3_600, description="A worker that is longer on one item is killed."
@@ -207,11 +214,11 @@ class Settings(GroupSettings):
         le=4 * GIB,
         description="Address space that a worker may take beyond its size after warm-up; large images take 200 MB.",
     )
-    drain_s: float = Field(
+    shutdown_timeout_s: float = Field(
         default=20,
         gt=0,
         le=3_600,
-        description="Time after SIGTERM to publish what is in hand; where brokers hang, the end takes up to 27 s more.",
+        description="Time after SIGTERM to publish what is in flight; where brokers hang, the end takes 27 s longer.",
     )
     service_faults: int = Field(
         default=10,

@@ -51,7 +51,7 @@ async def open_group_consumer(
         **settings.kafka.client_options(),
         group_id=settings.kafka.group_id,
         enable_auto_commit=False,  # offsets are committed with the results, in the lanes' transactions
-        auto_offset_reset="none",  # where to start is decided by the lane alone, see consumer.partitions.position
+        auto_offset_reset="none",  # where to start is decided by the lane, see consumer.partitions.opening
         isolation_level="read_committed",  # what an upstream transaction aborted is not answered
         partition_assignment_strategy=(RoundRobinPartitionAssignor,),
         session_timeout_ms=settings.kafka.session_timeout_ms,

@@ -1,4 +1,4 @@
-"""What the worker processes take of the machine, read from ``/proc`` when somebody asks."""
+"""Processor time and memory of the worker processes, read from ``/proc`` at each scrape."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import resource
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from prometheus_client import Metric
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
@@ -19,11 +19,25 @@ _RESIDENT_PAGES: Final = 1
 """Field of /proc/PID/statm."""
 
 
-class WorkerProcesses(Collector):
-    """Processor time and memory of all workers together. Owner: the service; health says which processes they are."""
+class HasPids(Protocol):
+    """The worker pool."""
 
-    def __init__(self) -> None:
-        self.pids: Collection[int] = ()
+    @property
+    def pids(self) -> Collection[int]:
+        """The processes that run."""
+
+
+class WorkerProcesses(Collector):
+    """Processor time and memory of all workers together. Owner: the health server.
+
+    Parameters
+    ----------
+    workers
+        Names the processes that run.
+    """
+
+    def __init__(self, workers: HasPids) -> None:
+        self._workers = workers
         self._cpu_s = 0.0
 
     def collect(self) -> Iterator[Metric]:
@@ -40,10 +54,10 @@ class WorkerProcesses(Collector):
         )
 
     def cpu_s(self) -> float:
-        """Add up the seconds of processor time of those that run and of those that ended.
+        """Add up the seconds of processor time of the workers that run and of those that ended.
 
-        One that is just ending is in neither sum for a moment. A counter that falls would be taken for one that began
-        again at zero, hence never less than what was said before.
+        A worker that is just ending is in neither sum for a moment. Prometheus would take a counter that falls for one
+        that began again at zero, so the sum is never less than the one before.
         """
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)  # workers are the only children of the service
         total_s = ended.ru_utime + ended.ru_stime
@@ -60,6 +74,6 @@ class WorkerProcesses(Collector):
         return pages * resource.getpagesize()
 
     def _read(self, name: str) -> Iterator[str]:
-        for pid in self.pids:
+        for pid in self._workers.pids:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
                 yield Path(f"/proc/{pid}/{name}").read_text(encoding="ascii", errors="replace")

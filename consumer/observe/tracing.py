@@ -1,16 +1,16 @@
-"""Traces of single records, for whoever sent them with a sampled ``traceparent`` (OpenTelemetry).
+"""Traces of single records whose sender sampled them with its ``traceparent`` (OpenTelemetry).
 
     the sender's span
       process REQUESTS        from fetch to commit: the request's `traceparent` is its parent
-        wait                  for room in hand
+        wait                  for room in the in-flight window
         classify              waiting for a worker, and the worker
         send PREDICTIONS      the transaction
 
-The spans of a record are made when its transaction has committed, from times that were taken on the way: what
-was repeated, or lost with a lane, leaves none, and the way itself costs nothing. The sender decides what is sampled,
-as the conventions have it. But anyone may set the flag, and the spans of one record cost 0.2 ms of CPU, seven
-times what it takes to recognise a digit: hence the ceiling. Where tracing is off, this module is not imported; it
-needs ``digitstream[otel]``.
+The spans of a record are made after its transaction has committed, from times that were taken on the way. A record that
+was repeated, or lost with a lane, leaves no span, and the way itself costs nothing. The sender decides what is sampled,
+as the conventions of OpenTelemetry say. But any sender may set the flag, and the spans of one record cost 0.2 ms of
+processor time, seven times as much as recognising a digit. So there is a limit. Where tracing is off, this module is
+not imported; it needs ``digitstream[otel]``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator
 
 import structlog
 from opentelemetry.context import Context
@@ -39,74 +39,50 @@ from opentelemetry.trace import (
 
 from consumer.ending import FLUSH_S
 from consumer.observe.metrics import Metrics
-from consumer.partitions.in_flight import Chunk
+from consumer.partitions.observers import LaneObserver, Transaction
 from consumer.partitions.requests import Request
 from consumer.settings import Settings
 from consumer.workers.protocol import Answer
 from contract.records import request_id
 from contract.traceparent import TraceParent
+from transport.rate_limiter import RateLimiter
 
 log = structlog.get_logger()
 
 
-class Allowance:
-    """So many a second, and as many at once after a pause. Owner: `Traces`."""
-
-    def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._per_s = per_s
-        self._clock = clock
-        self._left = per_s
-        self._seen_s = clock()
-
-    def take(self) -> bool:
-        """Take one; False if there is none left."""
-        now_s = self._clock()
-        self._left = min(self._per_s, self._left + (now_s - self._seen_s) * self._per_s)
-        self._seen_s = now_s
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-
-class Traces:
-    """Records' spans. Owner: the service; each lane tells of its transactions."""
+class Traces(LaneObserver):
+    """Records' spans. Owner: the service."""
 
     def __init__(self, tracer: Tracer, settings: Settings, metrics: Metrics) -> None:
         self._tracer = tracer
         self._group_id = settings.kafka.group_id
         self._predictions = settings.topics.predictions
-        self._allowance = Allowance(settings.tracing.records_per_s)
-        self._metrics = metrics
+        per_s = settings.tracing.records_per_s
+        self._limiter = RateLimiter(per_s, burst=max(1.0, per_s))
+        self._counter = metrics.traces
 
-    def committed(self, chunks: Iterable[Chunk], *, begun_s: float, committed_s: float) -> None:
-        """Record the spans of those requests of a transaction whose senders sampled them.
-
-        Parameters
-        ----------
-        chunks
-            What the transaction answered.
-        begun_s, committed_s
-            When it began and ended, on the monotonic clock.
-        """
-        for chunk in chunks:
+    def committed(self, transaction: Transaction) -> None:
+        """Record the spans of those requests of a transaction that their senders sampled."""
+        for chunk in transaction.chunks:
             for place, request in enumerate(chunk.requests):
                 if request.trace is None or not request.trace.sampled:
                     continue
-                if not self._allowance.take():
-                    self._metrics.traces.labels("over-limit").inc()
+                if not self._limiter.try_acquire():
+                    self._counter.labels("over-limit").inc()
                     continue
-                self._metrics.traces.labels("recorded").inc()
+                self._counter.labels("recorded").inc()
                 classified = chunk.answers.result()
-                self._record(
-                    request,
-                    request.trace,
-                    classified.answers[place],
-                    [request.fetched_s, chunk.handed_s, classified.at_s, begun_s, committed_s],
-                )
+                times_s = [
+                    request.fetched_s,
+                    chunk.submitted_s,
+                    classified.at_s,
+                    transaction.begun_s,
+                    transaction.committed_s,
+                ]
+                self._record(request, request.trace, classified.answers[place], times_s)
 
     def _record(self, request: Request, parent: TraceParent, answer: Answer, times_s: list[float]) -> None:
-        fetched, handed, classified, begun, committed = _epoch_ns(times_s)
+        fetched, submitted, classified, begun, committed = _epoch_ns(times_s)
         task = request.task
         # A record of its own has one sender, so that its span is the parent; a link is for batches.
         process = self._tracer.start_span(
@@ -124,16 +100,16 @@ class Traces:
                 "messaging.message.body.size": len(request.value or b""),
                 "digits.request_id": task.request_id or request_id(task.topic, task.partition, task.offset),
                 "digits.items": len(answer.results),
-                "digits.failed": len(answer.dead_letters),
+                "digits.failed": len(answer.failed_items),
             },
             start_time=fetched,
         )
-        if answer.dead_letters:
-            process.set_attribute("error.type", answer.dead_letters[0].code)
-            process.set_status(StatusCode.ERROR, answer.dead_letters[0].message)
+        if answer.failed_items:
+            process.set_attribute("error.type", answer.failed_items[0].code)
+            process.set_status(StatusCode.ERROR, answer.failed_items[0].message)
         within = set_span_in_context(process)
-        self._tracer.start_span("wait", within, start_time=fetched).end(handed)
-        self._tracer.start_span("classify", within, start_time=handed).end(classified)
+        self._tracer.start_span("wait", within, start_time=fetched).end(submitted)
+        self._tracer.start_span("classify", within, start_time=submitted).end(classified)
         self._tracer.start_span(
             f"send {self._predictions}",
             within,
@@ -183,7 +159,7 @@ async def _end(provider: TracerProvider) -> None:
         async with asyncio.timeout(FLUSH_S):
             await sent.wait()
     except TimeoutError:
-        log.warning("last traces not sent", deadline_s=FLUSH_S, action="they are lost")
+        log.warning("last traces not sent", deadline_s=FLUSH_S, action="dropped")
 
 
 def _context(parent: TraceParent) -> Context:
@@ -193,6 +169,6 @@ def _context(parent: TraceParent) -> Context:
 
 
 def _epoch_ns(times_s: list[float]) -> list[int]:
-    """Turn times of the monotonic clock into those of a calendar, which is what spans are told in."""
+    """Turn times of the monotonic clock, in seconds, into ns since 1970, as spans have them."""
     monotonic_s, epoch_ns = time.monotonic(), time.time_ns()
     return [epoch_ns - int((monotonic_s - time_s) * 1e9) for time_s in times_s]

@@ -1,8 +1,8 @@
-"""The lanes of this instance: one for each partition that the group gave us, and never two for one.
+"""The assignment of this instance: a lane for each partition that the group has given it, and never two for one.
 
-Two lanes of one partition would share a fetch position, and fencing does not protect that: a fetch that is
-blocked across a rebalance takes records after it. So a partition's new lane starts after its old one has
-ended, and the group waits for that in `on_partitions_revoked`.
+Two lanes of one partition would share a fetch position, and fencing does not protect that: a fetch that is blocked
+across a rebalance takes records after it. So the new lane of a partition starts after its old one has ended, and the
+group waits for that in `on_partitions_revoked`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
 from consumer.ending import REVOKE_TIMEOUT_S
-from consumer.partitions.lane import End, Equipment, Lane
-from consumer.partitions.position import OffsetLost
+from consumer.partitions.lane import End, Lane, OpenLane
+from consumer.partitions.observers import LaneObserver
+from consumer.partitions.state import PartitionState
 from transport.errors import FatalError
+from transport.membership import Membership
 
 log = structlog.get_logger()
 
@@ -26,42 +28,56 @@ RESTART_PAUSES_S: Final = (0.1, 0.5, 1.0, 2.0)
 """Before a lost lane starts again; the last one repeats."""
 
 
-class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """All lanes. Owner: the group's callbacks, which run one after the other, and the drain.
 
-    Health reads `current`, `joined` and `silent_s`, nothing else.
+    Health reads `lanes`, `joined` and `silent_s`, nothing else.
+
+    Parameters
+    ----------
+    open_lane
+        Makes the lane of a partition.
+    membership
+        Whether the group counts us among its members.
+    observer
+        Receives the events.
+    group
+        The lanes' tasks run in it.
     """
 
-    def __init__(self, equipment: Equipment, group: asyncio.TaskGroup) -> None:
-        self._equipment = equipment
+    def __init__(
+        self, open_lane: OpenLane, membership: Membership, observer: LaneObserver, group: asyncio.TaskGroup
+    ) -> None:
+        self._open_lane = open_lane
+        self._membership = membership
+        self._observer = observer
         self._group = group
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._draining = False
-        self._parked: dict[TopicPartition, OffsetLost] = {}
-        """Those that were parked when they were taken from us: they may come back."""
-        self.current: dict[TopicPartition, Lane] = {}
+        self._parked: dict[TopicPartition, PartitionState] = {}
+        """Partitions that were parked when they were revoked: they may come back."""
+        self.lanes: dict[TopicPartition, Lane] = {}
         self.joined = False
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """End the lanes of these partitions; called by the client before it joins anew."""
+        """End the lanes of these partitions; the client calls this before it joins the group again."""
         self.joined = False
         await self._end(list(revoked))
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Start a lane for each of these partitions; called by the client when the group has decided.
+        """Start a lane for each of these partitions; the client calls this when the group has decided.
 
         Heartbeats start only after this returns, so nothing is awaited here: the lanes fence in their tasks.
         """
         partitions = sorted(assigned)
         log.info("assigned", partitions=[partition.partition for partition in partitions])
-        self._equipment.membership.note_assignment()
-        self._equipment.metrics.rebalances.inc()
-        self._equipment.metrics.assigned.set(len(partitions))
+        self._membership.note_assignment()
+        self._observer.assigned(partitions)
         self.joined = True
         if self._draining:
             return
         for partition in partitions:
-            if partition in self._tasks:  # the client swallows what is raised here, hence a task of its own
+            if partition in self._tasks:  # the client swallows what is raised here, so a task raises it
                 self._group.create_task(_fail(f"two lanes for {partition}"), name="two lanes")
                 return
             name = f"lane {partition.topic}/{partition.partition}"
@@ -69,36 +85,36 @@ class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
 
     @property
     def silent_s(self) -> float:
-        """How long nothing good was heard from the group."""
-        return self._equipment.membership.since_contact_s
+        """How long the group has not confirmed the membership, in seconds."""
+        return self._membership.since_contact_s
 
     async def drain(self) -> None:
-        """Let every lane publish what it holds, and end."""
+        """Let every lane publish what it has in flight, and end."""
         self._draining = True
-        await self._wind_up(list(self._tasks), Lane.drain)
+        await self._stop(list(self._tasks), Lane.drain)
 
     async def _end(self, partitions: list[TopicPartition]) -> None:
         try:
             async with asyncio.timeout(REVOKE_TIMEOUT_S):
-                await self._wind_up(partitions, Lane.revoke)
+                await self._stop(partitions, Lane.revoke)
         except TimeoutError:
-            # Its transaction stays open; the next owner's fencing start aborts it.
+            # The transaction stays open; the next owner's fencing start aborts it.
             late = [task for partition in partitions if (task := self._tasks.get(partition))]
-            log.warning("lanes cancelled", lanes=[task.get_name() for task in late], action="the next owner repeats")
+            log.warning("lanes cancelled", lanes=[task.get_name() for task in late], action="left to the next owner")
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         for partition in partitions:
             self._tasks.pop(partition, None)
-            lane = self.current.pop(partition, None)
-            if lane is not None and lane.parked is not None:
-                self._parked[partition] = lane.parked
+            lane = self.lanes.pop(partition, None)
+            if lane is not None and lane.state.parked is not None:
+                self._parked[partition] = lane.state
 
-    async def _wind_up(self, partitions: list[TopicPartition], how: Callable[[Lane], None]) -> None:
-        """Tell lanes to end and wait until they have."""
+    async def _stop(self, partitions: list[TopicPartition], how: Callable[[Lane], None]) -> None:
+        """Ask lanes to end, and wait until they have."""
         tasks = [task for partition in partitions if (task := self._tasks.get(partition))]
         for partition in partitions:
-            lane = self.current.get(partition)
+            lane = self.lanes.get(partition)
             if lane is not None and lane.started:
                 how(lane)
             elif (task := self._tasks.get(partition)) is not None:
@@ -107,21 +123,19 @@ class Lanes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships 
             await asyncio.wait(tasks)
 
     async def _keep(self, partition: TopicPartition) -> None:
-        """Run the lane of a partition, and another whenever it is lost, until it is revoked or drained."""
+        """Run the lane of a partition, and another one each time it is lost, until it is revoked or drained."""
         pauses = _pauses()
-        committed_offset, parked = None, self._parked.pop(partition, None)
+        state = self._parked.pop(partition, None) or PartitionState()
         while True:
-            lane = Lane(partition, self._equipment, committed_offset=committed_offset, parked=parked)
-            self.current[partition] = lane
+            lane = self.lanes[partition] = self._open_lane(partition, state)
             if await lane.run() is not End.LOST or self._draining:
                 return
-            self._equipment.metrics.lanes_lost.inc()
+            self._observer.lane_lost()
             lane.started = False
-            committed_offset, parked = lane.committed_offset, lane.parked
             if lane.committed_at_ms is not None:
-                pauses = _pauses()  # it has worked in between: a new trouble, not the old one
+                pauses = _pauses()  # it has worked in between: this is another problem
             await asyncio.sleep(next(pauses))
-            await self._equipment.membership.wait_for_heartbeat()
+            await self._membership.wait_for_heartbeat()
 
 
 def _pauses() -> Iterator[float]:

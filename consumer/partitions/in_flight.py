@@ -1,20 +1,20 @@
-"""What a lane has in hand: chunks that are fetched and not yet committed, in the order of their offsets."""
+"""The in-flight window of a lane: chunks that are fetched and not yet committed, in the order of their offsets."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from consumer.memory_budget import MemoryBudget
-from consumer.observe.metrics import Metrics
 from consumer.partitions.requests import Request
 from consumer.workers.protocol import Answer
 
-CHUNKS_IN_HAND: Final = 32
-"""Per lane: enough for all workers to serve one busy partition while its transaction commits."""
+MAX_CHUNKS: Final = 32
+"""In the window of one lane: enough for all workers to serve one busy partition while its transaction commits."""
 
 
 class Classified(NamedTuple):
@@ -26,112 +26,122 @@ class Classified(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Records that a worker has been given, and its answers to come.
+    """Consecutive records that were submitted to the workers together, and their answers to come.
 
-    Without records it only moves the committed offset past what is no record, see `passing`.
+    A chunk without records only moves the committed offset, see `without_records`.
     """
 
     requests: list[Request]
     answers: asyncio.Future[Classified]
     size_bytes: int
     next_offset: int
-    """What is committed with the answers: behind the last record, and behind markers that were fetched with it."""
-    handed_s: float = field(default_factory=time.monotonic)
+    """What is committed with the answers: the offset after the last record and after markers fetched with it."""
+    submitted_s: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def passing(cls, next_offset: int) -> Chunk:
-        """Make a chunk that is answered already: nothing up to an offset is a record."""
+    def without_records(cls, next_offset: int) -> Chunk:
+        """Make a chunk that is answered already: up to its offset the log has only markers and aborted records."""
         answers: asyncio.Future[Classified] = asyncio.get_running_loop().create_future()
         answers.set_result(Classified([], time.monotonic()))
         return cls([], answers, 0, next_offset)
 
     @property
-    def answers_bytes(self) -> int:
-        """What the answers take, once they are there."""
-        is_there = self.answers.done() and not self.answers.cancelled() and self.answers.exception() is None
-        return sum(answer.size_bytes for answer in self.answers.result().answers) if is_there else 0
+    def is_answered(self) -> bool:
+        """True once all answers are there."""
+        return self.answers.done() and not self.answers.cancelled() and self.answers.exception() is None
+
+    @property
+    def output_bytes(self) -> int:
+        """Bytes of the answers; 0 until they are there."""
+        return output_bytes(self.answers.result().answers) if self.is_answered else 0
+
+
+def output_bytes(answers: Sequence[Answer]) -> int:
+    """Return how many bytes answers take in the service's memory until they are published."""
+    return sum(answer.size_bytes for answer in answers)
 
 
 class InFlightWindow:
-    """The chunks of one lane. Owners: its fetching task adds at the end, its publishing task takes from the front.
+    """The chunks of one lane, and their bytes. Owners: the fetching task adds, the publishing task removes from front.
 
-    Bytes are taken from the budget that all lanes share, and given back when a chunk is committed or dropped.
+    The window keeps both accounts of the memory budget that all lanes share: it acquires a chunk's bytes before the
+    chunk is added, counts the bytes of its answers when they come, and releases both when the chunk is committed or
+    dropped.
     """
 
-    def __init__(self, budget: MemoryBudget, metrics: Metrics) -> None:
+    def __init__(self, budget: MemoryBudget) -> None:
         self._budget = budget
-        self._metrics = metrics
         self._chunks: deque[Chunk] = deque()
-        self._room = asyncio.Semaphore(CHUNKS_IN_HAND)
+        self._room = asyncio.Semaphore(MAX_CHUNKS)
         self._changed = asyncio.Event()
-        self._complete = False
+        self._closed = False
         self.records = 0
         self.size_bytes = 0
 
     @property
     def oldest_at_ms(self) -> int | None:
-        """When the first record in hand was produced, as its timestamp says; None if there is none."""
+        """Timestamp of the oldest record in flight, in ms since 1970; None if there is none."""
         return next((chunk.requests[0].task.timestamp_ms for chunk in self._chunks if chunk.requests), None)
 
     @property
     def is_empty(self) -> bool:
-        """True if no chunk is held: all that was added is committed or dropped."""
+        """True if all chunks that were added are committed or dropped."""
         return not self._chunks
 
-    async def make_room(self, size_bytes: int) -> None:
-        """Wait until another chunk of this size may be held. Add it before anything else is awaited."""
+    async def acquire(self, size_bytes: int) -> None:
+        """Wait until a chunk of this size may be added. Add it before anything else is awaited."""
         await self._room.acquire()
-        await self._budget.take(size_bytes, lambda: self.size_bytes)
+        await self._budget.acquire(size_bytes, lambda: self.size_bytes)
 
     def add(self, chunk: Chunk) -> None:
-        """Hold a chunk for which room was made."""
+        """Add a chunk whose bytes were acquired."""
         self._chunks.append(chunk)
         self.records += len(chunk.requests)
         self.size_bytes += chunk.size_bytes
-        self._metrics.records_in_flight.inc(len(chunk.requests))
-        self._metrics.in_flight_bytes.inc(chunk.size_bytes)
         self._changed.set()
 
-    def complete(self) -> None:
-        """No chunk will be added any more."""
-        self._complete = True
+    def reserve_output(self, answers: Sequence[Answer]) -> None:
+        """Count the answers to one chunk; the task whose result they are calls this, and awaits nothing afterwards."""
+        self._budget.reserve_output(output_bytes(answers))
+
+    def close(self) -> None:
+        """Note that no chunk will be added any more."""
+        self._closed = True
         self._changed.set()
 
     async def first(self) -> Chunk | None:
-        """Wait for the chunk in front; None when all are gone and none will come."""
-        while not self._chunks and not self._complete:
+        """Wait for the chunk in front; None if the window is closed and empty."""
+        while not self._chunks and not self._closed:
             self._changed.clear()
             await self._changed.wait()
         return self._chunks[0] if self._chunks else None
 
-    def answered(self, most_bytes: int) -> list[Chunk]:
-        """The chunks from the front on whose answers are there: at least one, if it is, and as many as fit."""
+    def answered(self, limit_bytes: int) -> list[Chunk]:
+        """Return the answered chunks in front: at least one if there is one, and as many as fit."""
         chunks: list[Chunk] = []
         size_bytes = 0
         for chunk in self._chunks:
-            size_bytes += chunk.size_bytes + chunk.answers_bytes
-            if not chunk.answers.done() or (chunks and size_bytes > most_bytes):
+            size_bytes += chunk.size_bytes + chunk.output_bytes
+            if not chunk.answers.done() or (chunks and size_bytes > limit_bytes):
                 break
             chunks.append(chunk)
         return chunks
 
     def release(self, count: int) -> None:
-        """Let go of the first `count` chunks: they are committed."""
+        """Remove the first `count` chunks: they are committed."""
         for _ in range(count):
-            self._let_go(self._chunks.popleft())
+            self._release(self._chunks.popleft())
 
     def drop(self) -> None:
-        """Let go of all chunks: they are not committed, and their next owner repeats them."""
+        """Remove all chunks: they are not committed, and the next owner of the partition repeats them."""
         while self._chunks:
             chunk = self._chunks.popleft()
-            self._let_go(chunk)
+            self._release(chunk)
             chunk.answers.cancel()
 
-    def _let_go(self, chunk: Chunk) -> None:
+    def _release(self, chunk: Chunk) -> None:
         self._room.release()
         self.records -= len(chunk.requests)
         self.size_bytes -= chunk.size_bytes
-        self._metrics.records_in_flight.dec(len(chunk.requests))
-        self._metrics.in_flight_bytes.dec(chunk.size_bytes)
-        self._budget.give_back(chunk.size_bytes)
-        self._budget.published(chunk.answers_bytes)
+        self._budget.release(chunk.size_bytes)
+        self._budget.release_output(chunk.output_bytes)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from consumer.partitions.requests import Headers, Request
-from consumer.workers.protocol import Answer, DeadLetter
+from consumer.workers.protocol import Answer, FailedItem
 from contract import headers, records
 from contract.topics import TopicSettings
 from transport.transactions import OutgoingRecord
@@ -36,7 +36,7 @@ def by_topic(
         topics.dead_letter: [
             record
             for request, answer in answered
-            if answer.dead_letters
+            if answer.failed_items
             for record in dead_letters(request, answer, room)
         ],
     }
@@ -60,7 +60,7 @@ def dead_letters(request: Request, answer: Answer, room: Room) -> Iterator[Outgo
     repeated_bytes = _size_bytes(request.headers)
     key_bytes = len(request.key or b"")
     attempt = _attempt(request.headers)
-    for letter in answer.dead_letters:
+    for letter in answer.failed_items:
         ours = [*_headers(request, letter), (headers.ATTEMPT, attempt)]
         if request.headers_left_out:
             ours.append((headers.HEADERS_LEFT_OUT, b"there are too many"))
@@ -81,7 +81,7 @@ def dead_letters(request: Request, answer: Answer, room: Room) -> Iterator[Outgo
 
 
 def _value(
-    request: Request, letter: DeadLetter, frame_bytes: int, spent_bytes: int, room: Room
+    request: Request, letter: FailedItem, frame_bytes: int, spent_bytes: int, room: Room
 ) -> tuple[bytes | None, bytes | None]:
     """Return the bytes of a failed item, or why they are left out."""
     value = request.value if letter.whole else letter.data
@@ -98,7 +98,7 @@ def _too_many(room: Room) -> bytes:
     return b"the dead letters of this record take more than %d bytes" % room.request_bytes
 
 
-def _headers(request: Request, letter: DeadLetter) -> Headers:
+def _headers(request: Request, letter: FailedItem) -> Headers:
     task = request.task
     result_id = records.result_id(task.topic, task.partition, task.offset, letter.index)
     request_id = task.request_id or records.request_id(task.topic, task.partition, task.offset)

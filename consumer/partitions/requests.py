@@ -91,7 +91,7 @@ def from_record(record: ConsumerRecord, echoed: EchoSettings, limits: Limits) ->
     Returns
     -------
     Request
-        Where it is beyond a limit, its task has no payload and is condemned with that limit's code.
+        Where it is beyond a limit, its task has no payload and is quarantined with that limit's code.
     """
     left_out = len(record.headers) > echoed.headers + _of_replay(record.headers, echoed.headers)
     received = [] if left_out else list(record.headers)
@@ -116,7 +116,7 @@ def from_record(record: ConsumerRecord, echoed: EchoSettings, limits: Limits) ->
         received_at_ms=time.time_ns() // 1_000_000,
         request_id=request_id.decode("utf-8", "replace") or None,
         filename=name or None,
-        condemned={WHOLE_RECORD: str(code)} if code else {},
+        quarantined={WHOLE_RECORD: str(code)} if code else {},
         trace_id=trace.trace_id if trace else None,
         echo_bytes=len(echo_key or b"") + _size_bytes(echo),
     )
@@ -129,9 +129,9 @@ def from_record(record: ConsumerRecord, echoed: EchoSettings, limits: Limits) ->
 def from_unreadable(unreadable: Unreadable) -> Request:
     """Make a request of which nothing is known but its place."""
     now_ms = time.time_ns() // 1_000_000
-    condemned = {WHOLE_RECORD: str(ErrorCode.UNREADABLE_RECORD)}
+    quarantined = {WHOLE_RECORD: str(ErrorCode.UNREADABLE_RECORD)}
     topic, partition = unreadable.partition
-    task = Task(b"", topic, partition, unreadable.offset, now_ms, now_ms, None, None, condemned)
+    task = Task(b"", topic, partition, unreadable.offset, now_ms, now_ms, None, None, quarantined)
     return Request(task, None, None, [], None, [], time.monotonic(), RECORD_OVERHEAD_BYTES)
 
 

@@ -11,11 +11,10 @@ from typing import Final
 
 import typer
 
-from consumer.service import worker_spec
 from consumer.settings import Settings
 from consumer.startup.checks import OLD_BROKER, UNREAD_RESULTS, found_topics, unread_results
 from consumer.workers.pinned_model import PinnedModel
-from consumer.workers.process import WorkerNotStarted, WorkerProcess
+from consumer.workers.process import WorkerNotStarted, WorkerProcess, WorkerSpec
 from consumer.workers.protocol import Compiling
 from contract.topics import misfits
 from engine.model.files import ModelError
@@ -82,7 +81,7 @@ async def _check_model(settings: Settings, findings: Findings) -> None:
     """Have a worker load the model: it does with it what it does for the service, known digits included."""
     try:
         with contextlib.closing(PinnedModel.read(settings.model)) as model:
-            async with WorkerProcess.started(worker_spec(settings, model), _say_compiling):
+            async with WorkerProcess.started(WorkerSpec.of(settings, model), _say_compiling):
                 info = model.info
                 findings.fits("model", f"{info.name} {info.version}, sha256 {info.sha256}: reads its known digits")
     except (ModelError, OSError) as error:

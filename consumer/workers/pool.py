@@ -1,4 +1,4 @@
-"""The workers: the processes that do the batches of `consumer.workers.scheduler`.
+"""The worker pool: the processes that do the batches of `consumer.workers.scheduler`.
 
 Every worker has a socket of its own, so that one that is killed in the middle of a frame leaves the others untouched,
 and its end is an end-of-file at once. (Pools whose workers share a pipe cannot promise this: `pebble` 5.2 breaks as a
@@ -14,11 +14,11 @@ from typing import Final
 import structlog
 
 from consumer.memory_budget import MemoryBudget
-from consumer.observe.metrics import NOT_STARTED, Metrics
 from consumer.settings import PacingSettings
+from consumer.workers.observers import NOT_STARTED, WorkerObserver
 from consumer.workers.process import WorkerDied, WorkerNotStarted, WorkerProcess, WorkerSpec
 from consumer.workers.protocol import Answer, Answers, Compiling, Task
-from consumer.workers.scheduler import DEATH_S, QUICK_S, Batch, FairScheduler, Job
+from consumer.workers.scheduler import DEATH_COST_S, QUICK_QUEUE_S, Batch, FairScheduler, Job
 from contract.errors import ErrorCode
 from transport.errors import FatalError
 
@@ -33,17 +33,30 @@ START_PAUSE_S: Final = 0.5
 class WorkerPool:
     """All worker processes. Owner: the task ``workers``; each belongs to a task ``worker N``.
 
-    `Quarantine` submits; health reads `running`, `pids`, `compiling` and `moved_at_s`, nothing else.
+    `Quarantine` submits; health reads `running`, `pids`, `compiling` and `progressed_at_s`, nothing else.
+
+    Parameters
+    ----------
+    spec
+        What every worker is started with.
+    pacing
+        How many records and bytes a batch has at most.
+    count
+        How many workers there are.
+    budget
+        Says whether the answers that wait to be published leave room for more.
+    observer
+        Receives the events.
     """
 
     def __init__(
-        self, spec: WorkerSpec, pacing: PacingSettings, *, count: int, metrics: Metrics, budget: MemoryBudget
+        self, spec: WorkerSpec, pacing: PacingSettings, *, count: int, budget: MemoryBudget, observer: WorkerObserver
     ) -> None:
         self._spec = spec
         self._count = count
-        self._metrics = metrics
+        self._observer = observer
         self._budget = budget
-        self._turns = FairScheduler(pacing)
+        self._scheduler = FairScheduler(pacing)
         self._changed = asyncio.Event()
         self._idle = 0
         self._all_ready = asyncio.Event()
@@ -53,9 +66,10 @@ class WorkerPool:
         self.pids: set[int] = set()
         """Of the workers that run."""
 
-    def moved_at_s(self, partition: int) -> float:
-        """When workers last got on with a partition's records, or with those before which these must wait."""
-        return self._turns.moved_at_s(partition, self._spec.item_timeout_s, fit=self._budget.answers_fit)
+    def progressed_at_s(self, partition: int) -> float:
+        """When workers last made progress with a partition's records, or with those for which these must wait."""
+        fits = self._budget.output_fits
+        return self._scheduler.progressed_at_s(partition, self._spec.item_timeout_s, output_fits=fits)
 
     async def ready(self) -> None:
         """Wait until all workers have started, with the model loaded."""
@@ -69,28 +83,27 @@ class WorkerPool:
         FatalError
             They do not start: a fault of the service, not of the records.
         """
-        self._budget.when_answers_fit = self._changed.set
         async with asyncio.TaskGroup() as group:
             for number in range(self._count):
                 group.create_task(self._keep_worker(number), name=f"worker {number}")
 
-    async def submit(self, tasks: list[Task], *, again: bool) -> list[Answer]:
+    async def submit(self, tasks: list[Task], *, is_retry: bool) -> list[Answer]:
         """Have a batch answered, in order. A cancelled caller's batch is dropped, unless a worker has it.
 
         Parameters
         ----------
         tasks
             Of one partition.
-        again
-            True if the batch has ended a worker before.
+        is_retry
+            True if the tasks have ended a worker before.
 
         Raises
         ------
         WorkerDied
             While it had this batch, or one that it had taken together with it.
         """
-        job = Job(tasks, asyncio.get_running_loop().create_future(), again)
-        self._turns.put(job)
+        job = Job(tasks, asyncio.get_running_loop().create_future(), is_retry)
+        self._scheduler.submit(job)
         self._changed.set()
         return await job.answers
 
@@ -104,14 +117,14 @@ class WorkerPool:
                     failed_starts = 0
                     await self._serve(worker)
             except WorkerDied as death:
-                log.warning("worker died", worker=number, why=str(death), action="a fresh one takes its place")
-                self._metrics.pool_restarts.labels(str(death.code)).inc()
+                log.warning("worker died", worker=number, why=str(death), action="starting a fresh one")
+                self._observer.worker_replaced(str(death.code))
             except WorkerNotStarted as error:
                 failed_starts += 1
                 log.warning("worker not started", worker=number, why=str(error), attempt=failed_starts)
                 if failed_starts == FAILED_STARTS:
                     raise FatalError(f"worker processes do not start: {error}") from error
-                self._metrics.pool_restarts.labels(NOT_STARTED).inc()
+                self._observer.worker_replaced(NOT_STARTED)
                 await asyncio.sleep(START_PAUSE_S)
 
     @property
@@ -129,8 +142,8 @@ class WorkerPool:
             while True:
                 batch = await self._next_batch(worker)
                 answers = await self._answered(worker, batch)
-                self._metrics.observe_worker(answers.timings)
-                self._turns.put_back(_handed_over(batch, answers))
+                self._observer.batch_answered(answers.timings)
+                self._scheduler.requeue(_add_answers(batch, answers))
                 self._changed.set()
         finally:
             self.pids.remove(worker.pid)
@@ -138,45 +151,47 @@ class WorkerPool:
     async def _answered(self, worker: WorkerProcess, batch: Batch) -> Answers:
         begun_s, cost_s = time.monotonic(), None
         try:
-            answers = await worker.answer(batch.tasks, lambda: self._turns.moves(batch))
+            answers = await worker.answer(batch.tasks, lambda: self._scheduler.note_progress(batch))
             cost_s = answers.timings.cpu_s
         except WorkerDied as death:
-            begin = 0
-            for job in batch.jobs:
-                job.fail(death, begin)
-                begin += len(job.rest)
+            self._scheduler.fail(batch, death)
             raise
         else:
             return answers
         finally:
-            self._turns.settle(batch, min(DEATH_S, time.monotonic() - begun_s) if cost_s is None else cost_s)
+            self._scheduler.charge(batch, min(DEATH_COST_S, time.monotonic() - begun_s) if cost_s is None else cost_s)
 
     async def _next_batch(self, worker: WorkerProcess) -> Batch:
-        """Wait for this worker's turn.
+        """Wait for a batch for this worker.
 
         Raises
         ------
         WorkerDied
             It ended meanwhile.
         """
-        ended = changed = None
+        ended = changed = room = None
         self._idle += 1
         try:
             while True:
-                self._changed.clear()  # all who wait look again when it is set
-                batch = self._turns.take(free=self._idle - 1, fit=self._budget.answers_fit)
+                self._changed.clear()  # all idle workers look again when it is set
+                output_fits = self._budget.output_fits
+                batch = self._scheduler.next_batch(free=self._idle - 1, output_fits=output_fits)
                 if batch is not None:
                     return batch
                 ended = ended or asyncio.ensure_future(worker.ended_idle())
                 changed = changed if changed and not changed.done() else asyncio.ensure_future(self._changed.wait())
-                # Jobs that wait although a worker is free: after a while it is no longer kept, and nothing tells.
-                patience_s = QUICK_S if self._turns.are_wanted else None
-                await asyncio.wait({changed, ended}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+                wakers = {changed, ended}
+                if not output_fits:
+                    room = room if room and not room.done() else asyncio.ensure_future(self._budget.output_room())
+                    wakers.add(room)
+                # Where jobs wait although a worker is free, it is kept for quick lanes; no event says when that ends.
+                timeout_s = QUICK_QUEUE_S if self._scheduler.has_jobs else None
+                await asyncio.wait(wakers, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
                 if ended.done():
                     raise WorkerDied("a worker ended while it had nothing to do", ErrorCode.WORKER_CRASHED, None)
         finally:
             self._idle -= 1
-            waiting = {each for each in (ended, changed) if each is not None}
+            waiting = {each for each in (ended, changed, room) if each is not None}
             for each in waiting:
                 each.cancel()
             if waiting:
@@ -184,12 +199,12 @@ class WorkerPool:
 
     def _on_compiling(self, compiling: Compiling) -> None:
         if self.compiling is None and compiling.not_kept is not None:
-            log.warning("machine code not kept", why=compiling.not_kept, action="each process compiles again")
+            log.warning("machine code not kept", why=compiling.not_kept, action="compiling in each process")
         self.compiling = compiling
         log.info("compiling, once", done=compiling.done, total=compiling.total)
 
 
-def _handed_over(batch: Batch, part: Answers) -> list[Job]:
+def _add_answers(batch: Batch, part: Answers) -> list[Job]:
     """Give each job of a batch its own answers; return those that are not finished.
 
     Raises
@@ -204,7 +219,7 @@ def _handed_over(batch: Batch, part: Answers) -> list[Job]:
     for job in batch.jobs:
         own, left = left[: len(job.rest)], left[len(job.rest) :]
         if own:
-            job.take(own, None if left else part.unfinished)
+            job.add_answers(own, None if left else part.unfinished)
         if job.rest:
             unfinished.append(job)
     return unfinished

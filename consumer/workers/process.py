@@ -9,13 +9,14 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from consumer.ending import FAREWELL_S
+from consumer.settings import Settings
 from consumer.workers.pinned_model import PinnedModel
 from consumer.workers.protocol import (
     ANSWERS,
@@ -61,48 +62,48 @@ ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
 READ_BUFFER_BYTES: Final = 1024 * 1024
 
 
-class WorkerDied(Exception):  # noqa: N818  # it names what happened; the pool decides what it means
-    """A worker has ended, or was ended since it did not move.
+class Suspect(NamedTuple):
+    """The item that a worker was on when it ended, as the worker itself had noted."""
+
+    partition: int
+    offset: int
+    item: int
+    """Its index in the record."""
+
+
+class WorkerDied(Exception):  # noqa: N818  # it names what happened; the quarantine decides what follows
+    """A worker has ended, or was killed since it made no progress.
 
     Attributes
     ----------
     code
         Of the contract: worker-crashed or worker-timeout.
-    position
-        Task and item that it was on, as it noted itself; None if it had not begun.
-    bystander
-        True if it was on a record of another batch that shared the worker: then `position` is None.
-    together
-        True if it was on many items at once, any of which may be to blame: then `position` is None.
+    suspect
+        The item that it was on; None if it had not begun, or was on many items at once.
+    is_bystander
+        True for a job that shared the worker with the suspect's; then `suspect` is None.
+    on_many_items
+        True if it was on many items at once, any of which may be the cause; then `suspect` is None.
     """
 
     def __init__(
         self,
         why: str,
         code: ErrorCode,
-        position: tuple[int, int] | None,
+        suspect: Suspect | None = None,
         *,
-        bystander: bool = False,
-        together: bool = False,
+        is_bystander: bool = False,
+        on_many_items: bool = False,
     ) -> None:
         super().__init__(why)
         self.code = code
-        self.position = position
-        self.bystander = bystander
-        self.together = together
+        self.suspect = suspect
+        self.is_bystander = is_bystander
+        self.on_many_items = on_many_items
 
-    def seen_by(self, begin: int, count: int, done: int = 0) -> WorkerDied:
-        """Return the same death for one of the batches that shared the worker: its tasks `begin` and `count` on.
-
-        Those were the rest of it, behind `done` that had been answered before.
-        """
-        if self.position is None:
-            # One death is one fault, however many batches shared it: the first stands for all.
-            return self if begin == 0 else WorkerDied(str(self), self.code, None, bystander=True)
-        task, item = self.position
-        if begin <= task < begin + count:
-            return WorkerDied(str(self), self.code, (task - begin + done, item))
-        return WorkerDied(str(self), self.code, None, bystander=True)
+    def seen_by_bystander(self) -> WorkerDied:
+        """Return the same death for a job that does not hold the suspect."""
+        return WorkerDied(str(self), self.code, is_bystander=True)
 
 
 class WorkerNotStarted(Exception):  # noqa: N818  # as above
@@ -119,6 +120,18 @@ class WorkerSpec:
     memory_bytes: int
     item_timeout_s: float
     record_timeout_s: float
+
+    @classmethod
+    def of(cls, settings: Settings, model: PinnedModel) -> WorkerSpec:
+        """Take it from the settings of the service."""
+        return cls(
+            model=model,
+            limits=asdict(settings.limits),
+            results_bytes=settings.echo.results_bytes,
+            memory_bytes=settings.worker_memory_bytes,
+            item_timeout_s=settings.item_timeout_s,
+            record_timeout_s=settings.record_timeout_s,
+        )
 
 
 class WorkerProcess:
@@ -217,16 +230,16 @@ class WorkerProcess:
             cause = leaf_exceptions(errors)[0]
             if isinstance(cause, _HungError):
                 _kill(self._process)
-                raise self._death("did not move", ErrorCode.WORKER_TIMEOUT) from errors
+                raise self._death(tasks, "made no progress", ErrorCode.WORKER_TIMEOUT) from errors
             if isinstance(cause, asyncio.IncompleteReadError | OSError):
-                raise self._death("ended", ErrorCode.WORKER_CRASHED) from errors
+                raise self._death(tasks, "ended", ErrorCode.WORKER_CRASHED) from errors
             if isinstance(cause, FrameTooLongError):
-                raise self._death(f"sent {cause}", ErrorCode.WORKER_CRASHED) from errors
+                raise self._death(tasks, f"sent {cause}", ErrorCode.WORKER_CRASHED) from errors
             raise
         try:
             return ANSWERS.decode(body)
         except msgspec.DecodeError as error:  # what it has read may have got the better of it
-            raise self._death("sent no answers", ErrorCode.WORKER_CRASHED) from error
+            raise self._death(tasks, "sent no answers", ErrorCode.WORKER_CRASHED) from error
 
     async def ended_idle(self) -> None:
         """Return when the worker ends while it has nothing to do; cancel this to use it again."""
@@ -247,13 +260,16 @@ class WorkerProcess:
                 progressed()
         raise _HungError
 
-    def _death(self, how: str, code: ErrorCode) -> WorkerDied:
-        position, together = self._note.position(), self._note.is_together()
-        if position is not None:
-            where = "on item {1} of record {0} of its batch".format(*position)
+    def _death(self, tasks: list[Task], how: str, code: ErrorCode) -> WorkerDied:
+        position, on_many_items = self._note.position(), self._note.is_together()
+        suspect = None
+        if position is not None and position[0] < len(tasks):  # what untrusted bytes may have written is no place
+            task = tasks[position[0]]
+            suspect = Suspect(task.partition, task.offset, position[1])
+            where = f"on item {suspect.item} of the record at {task.topic}/{task.partition}/{task.offset}"
         else:
-            where = "on many items of its batch at once" if together else "before its batch"
-        return WorkerDied(f"worker {self._process.pid} {how} {where}", code, position, together=together)
+            where = "on many items of its batch at once" if on_many_items else "before its batch"
+        return WorkerDied(f"worker {self._process.pid} {how} {where}", code, suspect, on_many_items=on_many_items)
 
     async def greet(self, on_compiling: Callable[[Compiling], None]) -> None:
         """Have the worker load the model, and wait until it is ready; `started` does this.

@@ -22,7 +22,7 @@ START_FRAME_BYTES: Final = 2 * MANIFEST_BYTES
 SLICE_S: Final = 0.5
 """Of processor time. A batch that takes longer comes back unfinished, between two items: others have their turn."""
 WHOLE_RECORD: Final = -1
-"""Among condemned items: none of the record may be touched, and it is answered as one."""
+"""Among quarantined items: nothing of the record may be touched, and it is answered as one failed item."""
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -36,20 +36,20 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     received_at_ms: int
     request_id: str | None
     filename: str | None
-    condemned: dict[int, str] = {}
-    """Items, by index, not to be touched again since they ended a worker: their error codes."""
+    quarantined: dict[int, str] = {}
+    """Items, by index, that must not be touched since they ended a worker: their error codes."""
     trace_id: str | None = None
     """Of the sender's trace: for log lines about the record."""
     echo_bytes: int = 0
     """Key and headers that each result brings along."""
-    begin: ResumeCursor = BEGINNING
+    resume_from: ResumeCursor = BEGINNING
     """How far the record was read in earlier slices."""
-    one_by_one: bool = False
-    """True if a worker has died while it had this record: no item of its batch is touched together with others."""
+    isolate: bool = False
+    """True if a worker has died while it had this record: the items of its batch are read one at a time."""
 
 
-class DeadLetter(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the dead-letter topic learns of one failed item."""
+class FailedItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An item without a prediction: what its dead letter needs beside the request."""
 
     index: int
     count: int
@@ -68,7 +68,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     results: list[bytes]
     """Encoded result records, in item order; at least one."""
-    dead_letters: list[DeadLetter]
+    failed_items: list[FailedItem]
     recognised: int
     unsure: int
     size_bytes: int
@@ -77,10 +77,10 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def followed_by(self, rest: Answer) -> Answer:
         """Join the answers of two slices of one record; this one is used up."""
         self.results.extend(rest.results)
-        self.dead_letters.extend(rest.dead_letters)
+        self.failed_items.extend(rest.failed_items)
         return Answer(
             self.results,
-            self.dead_letters,
+            self.failed_items,
             self.recognised + rest.recognised,
             self.unsure + rest.unsure,
             self.size_bytes + rest.size_bytes,

@@ -1,17 +1,18 @@
-"""The pool: has records classified by worker processes of which each may die alone.
+"""The quarantine: retries what has ended a worker, and finds the item that does it.
 
-A batch that ends its worker is not lost. The record that the worker had noted is suspected and goes to
-another worker alone, the rest goes on without it; only an item that ends a worker a second time, or that
-holds one for the item timeout, is condemned: it is left out and answered as failed. What has ended a worker
-is read one item at a time from then on, so that none is blamed for what was done to many at once.
+A chunk that ends its worker is not lost. The record that the worker had noted is the suspect and goes to another
+worker alone; the rest goes on without it. An item that ends a worker a second time, or holds one for the whole item
+timeout, is quarantined: it is not read any more, and is answered as failed. Records that have ended a worker are
+isolated from then on: their items are read one at a time, so that none is blamed for what many together have done.
 
-When many items in a row have failed like this, a canary tells poison from a fault of the service: a known digit in
-every format. If that is read, the workers are well.
+When many items in a row have failed like this, a canary tells harmful items from a fault of the service: a known digit
+in every format. If the canary is read, the workers are well.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ import msgspec
 import structlog
 
 from consumer.workers.pool import WorkerPool
-from consumer.workers.process import WorkerDied
+from consumer.workers.process import Suspect, WorkerDied
 from consumer.workers.protocol import WHOLE_RECORD, Answer, Task
 from contract.errors import ErrorCode
 from contract.records import request_id
@@ -27,8 +28,8 @@ from transport.errors import FatalError
 
 log = structlog.get_logger()
 
-CONDEMNED_PER_RECORD: Final = 3
-"""Items of one record that may be condemned; with the next one the whole record is."""
+MAX_QUARANTINED: Final = 3
+"""Items of one record that may be quarantined; with the next one the whole record is quarantined."""
 CANARY: Final = Path(__file__).with_name("canary.zip")
 """A digit in every format."""
 NOWHERE: Final = -1
@@ -36,97 +37,107 @@ NOWHERE: Final = -1
 
 
 class Quarantine:
-    """Who is guilty of a worker's end, and when it is the service itself. Lanes call `classify`."""
+    """Classifies records with the worker pool. Lanes call `classify`.
+
+    Parameters
+    ----------
+    workers
+        The pool.
+    canary
+        A zip archive of a known digit in every format.
+    service_faults
+        How many items in a row must fail alone until the canary is sent.
+    """
 
     def __init__(self, workers: WorkerPool, canary: bytes, *, service_faults: int) -> None:
         self._workers = workers
         self._canary = Task(canary, "", NOWHERE, 0, 0, 0, None, None)
         self._service_faults = service_faults
         self._faults_in_a_row = 0
-        self._verdict = asyncio.Lock()
-        """Held while the canary is out: until then nobody else is condemned."""
+        self._counting = asyncio.Lock()
+        """Held while the canary is read: until then no other item is quarantined."""
 
-    async def classify(self, tasks: list[Task]) -> list[Answer]:
-        """Answer every task, in order. A cancelled caller's batch is dropped, unless a worker has it.
+    async def classify(self, tasks: Sequence[Task]) -> list[Answer]:
+        """Answer every task, in order. The chunk of a cancelled caller is dropped, unless a worker has it.
 
         Raises
         ------
         FatalError
             Workers die on everything: a fault of the service, not of the records.
         """
-        return await self._classify(tasks, again=False)
+        return await self._classify(list(tasks), is_retry=False)
 
-    async def _classify(self, tasks: list[Task], *, again: bool) -> list[Answer]:
+    async def _classify(self, tasks: list[Task], *, is_retry: bool) -> list[Answer]:
         try:
-            return await self._submit(tasks, again=again)
+            return await self._submit(tasks, is_retry=is_retry)
         except WorkerDied as death:
-            if death.position is None:
-                # Many at once: the next time it is one by one, and the guilty one is known. A worker that says
-                # so again does not do as it is told.
-                if not death.bystander and (again or not death.together):
+            if death.suspect is None:
+                # A death on many items at once is retried one item at a time, and then the cause is known. A worker
+                # that reports many items at once again does not do what it was asked to.
+                if not death.is_bystander and (is_retry or not death.on_many_items):
                     await self._count_faults(str(death))
-                return await self._classify(tasks, again=True)
-            suspect = death.position[0]
-            rest = tasks[:suspect] + tasks[suspect + 1 :]
+                return await self._classify(tasks, is_retry=True)
+            place = _place_of(death.suspect, tasks)
+            rest = tasks[:place] + tasks[place + 1 :]
             async with asyncio.TaskGroup() as group:
-                alone = group.create_task(self._classify_suspect(tasks[suspect], death))
-                others = group.create_task(self._classify(rest, again=True)) if rest else None
+                alone = group.create_task(self._classify_suspect(tasks[place], death))
+                others = group.create_task(self._classify(rest, is_retry=True)) if rest else None
             answers = others.result() if others else []
-            return [*answers[:suspect], alone.result(), *answers[suspect:]]
+            return [*answers[:place], alone.result(), *answers[place:]]
 
     async def _classify_suspect(self, task: Task, death: WorkerDied) -> Answer:
         suspected: set[int] = set()
         while True:
-            # A worker may also be killed from outside, and its item be innocent: that takes two deaths to
-            # tell. A worker that does not move for the whole timeout has only its item to blame.
-            if death.position is None:
+            # A worker may also be killed from outside while it is on a harmless item, so an item is quarantined after
+            # two deaths only. A worker that makes no progress for the whole timeout has only its item to blame.
+            if death.suspect is None:
                 await self._count_faults(str(death))
-            elif death.code is ErrorCode.WORKER_TIMEOUT or death.position[1] in suspected:
+            elif death.code is ErrorCode.WORKER_TIMEOUT or death.suspect.item in suspected:
                 await self._count_faults(str(death))
-                task = self._condemn(task, death.position[1], death)
+                task = self._quarantine(task, death.suspect.item, death)
             else:
-                suspected.add(death.position[1])
+                suspected.add(death.suspect.item)
             try:
-                return (await self._submit([task], again=True))[0]
-            except WorkerDied as again:
-                death = again
+                return (await self._submit([task], is_retry=True))[0]
+            except WorkerDied as another:
+                death = another
 
-    def _condemn(self, task: Task, item: int, death: WorkerDied) -> Task:
-        if item in task.condemned or len(task.condemned) == CONDEMNED_PER_RECORD:
+    def _quarantine(self, task: Task, item: int, death: WorkerDied) -> Task:
+        if item in task.quarantined or len(task.quarantined) == MAX_QUARANTINED:
             item = WHOLE_RECORD
         log.warning(
-            "item condemned",
+            "item quarantined",
             partition=f"{task.topic}/{task.partition}",
             offset=task.offset,
             item="all" if item == WHOLE_RECORD else item,
             request_id=task.request_id or request_id(task.topic, task.partition, task.offset),
             trace_id=task.trace_id,
             code=death.code,
-            action="it is answered as failed, its bytes go to the dead-letter topic",
+            action="dead-lettered",
         )
-        return msgspec.structs.replace(task, condemned=task.condemned | {item: str(death.code)})
+        return msgspec.structs.replace(task, quarantined=task.quarantined | {item: str(death.code)})
 
-    async def _submit(self, tasks: list[Task], *, again: bool) -> list[Answer]:
-        if again:
-            tasks = [msgspec.structs.replace(task, one_by_one=True) for task in tasks]
-        answers = await self._workers.submit(tasks, again=again)
+    async def _submit(self, tasks: list[Task], *, is_retry: bool) -> list[Answer]:
+        if is_retry:
+            tasks = [msgspec.structs.replace(task, isolate=True) for task in tasks]
+        answers = await self._workers.submit(tasks, is_retry=is_retry)
         for answer in answers:
-            # Who fails without being touched proves nothing, who is read does.
+            # An item that failed without being read proves nothing; an item that was read proves a worker well.
             if answer.recognised + answer.unsure:
                 self._faults_in_a_row = 0
-            elif faults := sum(letter.code == ErrorCode.INTERNAL_ERROR for letter in answer.dead_letters):
+            elif faults := sum(item.code == ErrorCode.INTERNAL_ERROR for item in answer.failed_items):
                 await self._count_faults("internal errors", faults)
         return answers
 
     async def _count_faults(self, what: str, faults: int = 1) -> None:
-        """Count items that fail alone; when they are many in a row, find out whose fault it is.
+        """Count items that fail alone; when they are many in a row, find out whether the service is at fault.
 
         Raises
         ------
         FatalError
             The canary is not read either.
         """
-        async with self._verdict:
+        async with self._counting:
             self._faults_in_a_row += faults
             if self._faults_in_a_row < self._service_faults:
                 return
@@ -135,19 +146,18 @@ class Quarantine:
                     f"{self._faults_in_a_row} items in a row failed alone (last: {what}), and a known digit is not "
                     "read either: the service is at fault, not the records; nothing of the last ones is committed"
                 )
-            log.error(
-                "many items failed in a row",
-                items=self._faults_in_a_row,
-                last=what,
-                action="a known digit is read in every format, so the service goes on",
-            )
+            log.error("many items failed in a row", items=self._faults_in_a_row, last=what, action="continuing")
             self._faults_in_a_row = 0
 
     async def _is_canary_read(self) -> bool:
         for _ in range(2):  # a worker may also be killed from outside
             try:
-                (answer,) = await self._workers.submit([self._canary], again=True)
+                (answer,) = await self._workers.submit([self._canary], is_retry=True)
             except WorkerDied:
                 continue
-            return not answer.dead_letters
+            return not answer.failed_items
         return False
+
+
+def _place_of(suspect: Suspect, tasks: list[Task]) -> int:
+    return next(place for place, task in enumerate(tasks) if task.offset == suspect.offset)

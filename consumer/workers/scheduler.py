@@ -1,18 +1,18 @@
-"""Whose turn it is: the batches that wait for a worker, by lane.
+"""The fair scheduler: which jobs a free worker does next. Each lane has a queue.
 
-The workers' processor time is shared among the lanes that want it, whatever their records cost: the lane that has had
-least goes first, also where its batch has ended a worker and is to be repeated. A batch that takes long comes back
-unfinished after a slice, and waits for its lane's next turn. While lanes with quick batches are about, one worker is
-left to them: they would otherwise find all workers in the middle of a slow one.
+*Shares.* The workers' processor time is shared among the lanes that want it, whatever their records cost: the lane that
+has used least is served first, also where its job has ended a worker and is retried. A job that takes long comes back
+unfinished after a slice, and waits in its queue again. While there are lanes with quick batches, one worker is kept
+free for them: otherwise they would find all workers in the middle of a slow batch.
 
-Whether a lane moves is judged by `moved_at_s`. While a worker has something of it, only what that worker does counts.
-While all of it waits here, it counts that the workers get on with the others, for that is what it waits for; but not
-for ever. Between two turns of a lane every other one may use as much as this lane had used in its last turn, and is
-served once or twice more. A turn ends with the first item after a slice, and an item ends after its timeout. It counts
-at least `DEATH_S`, if it takes so long. With one worker for all of them, since another one is left to quick lanes, that
-makes `_longest_wait_s`. What waits for longer is not served as it should be: it is stuck, however much the workers do
-for others. Where there are too many answers already, nothing new is begun until they are published: that is a wait for
-the brokers, or another lane is stuck, and a restart would not mend the lane that waits for it.
+*Progress.* `progressed_at_s` says when a lane last made progress. While a worker has jobs of the lane, only what that
+worker does counts. While all of its jobs wait here, it counts that workers make progress for other lanes, since that is
+what they wait for; but only for a limited time. Until a lane is served again, every other lane may use as much time as
+this lane used when it was last served, and is served once or twice more. Serving ends with the first item after a
+slice, and an item ends after its timeout; if it takes so long, it counts as `DEATH_COST_S` at least. One worker may
+have to do all of that, since another one is kept free for quick lanes: that is `_longest_wait_s`. A lane that waits
+longer is stuck, however much the workers do for others. Where too many answers wait to be published, no new job is
+begun; that is a wait for the brokers, or another lane is stuck, and a restart would not help the lane that waits.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from typing import Final
 import msgspec
 
 from consumer.settings import PacingSettings
-from consumer.workers.process import WorkerDied
+from consumer.workers.process import Suspect, WorkerDied
 from consumer.workers.protocol import SLICE_S, Answer, Task
 from engine.resume_cursor import ResumeCursor
 
-LONG_S: Final = 0.1
-"""A lane whose last batch took more processor time is slow: 256 small digits take a tenth of that."""
-DEATH_S: Final = 2.0
-"""What a batch that ends its worker counts as at most: others are served before it is tried again, for so long each."""
-QUICK_S: Final = 1.0
-"""So long after its last batch a quick lane still keeps a worker free."""
+SLOW_BATCH_S: Final = 0.1
+"""A lane whose last batch took more processor time than this is slow; 256 small digits take a tenth of it."""
+DEATH_COST_S: Final = 2.0
+"""What a batch that ends its worker costs its lane at most: each other lane is served so long before the retry."""
+QUICK_QUEUE_S: Final = 1.0
+"""For how long after its last batch a worker is kept free for a quick lane."""
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A batch of one lane, and as much of its answers as there is. Owner: the workers' tasks, one at a time."""
+    """A chunk of one lane, and its answers so far. Owner: the workers' tasks, one at a time."""
 
     tasks: list[Task]
     answers: asyncio.Future[list[Answer]]
-    again: bool
-    """True if the batch has ended a worker: it goes before others of its lane, and alone."""
+    is_retry: bool
+    """True if the job has ended a worker: it goes before others of its lane, and alone."""
     _done: list[Answer] = field(default_factory=list)
     _begun: Answer | None = None
     _rest: list[Task] = field(init=False)
@@ -75,187 +75,211 @@ class Job:
         """Bytes that go to the worker."""
         return sum(len(task.payload) for task in self._rest)
 
-    def take(self, answers: list[Answer], unfinished: ResumeCursor | None) -> None:
+    def add_answers(self, answers: list[Answer], unfinished: ResumeCursor | None) -> None:
         """Add the answers of a slice; when there is one for each task, the job is answered."""
         first, *others = answers
         self._done += [first if self._begun is None else self._begun.followed_by(first), *others]
         self._begun = None if unfinished is None else self._done.pop()
         self._rest = self.tasks[len(self._done) :]
         if unfinished is not None:
-            self._rest[0] = msgspec.structs.replace(self._rest[0], begin=unfinished)
+            self._rest[0] = msgspec.structs.replace(self._rest[0], resume_from=unfinished)
         if not self._rest and not self.answers.done():
             self.answers.set_result(self._done)
 
-    def fail(self, death: WorkerDied, begin: int) -> None:
-        """Tell whoever waits that the worker has died that had the rest of this job, from its task `begin` on."""
+    def holds(self, suspect: Suspect | None) -> bool:
+        """Tell whether the item that a worker ended on is one of this job's."""
+        return suspect is not None and any(
+            (task.partition, task.offset) == (suspect.partition, suspect.offset) for task in self._rest
+        )
+
+    def fail(self, death: WorkerDied) -> None:
+        """Report to the caller that the worker has died that had the rest of this job."""
         if not self.answers.done():
-            self.answers.set_exception(death.seen_by(begin, len(self._rest), len(self._done)))
+            self.answers.set_exception(death)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Jobs that a worker does at once."""
+    """Jobs that one worker does together."""
 
     jobs: list[Job]
     slow: bool
 
     @property
     def tasks(self) -> list[Task]:
-        """All that is left to do of them."""
+        """The tasks that are left to do."""
         return [task for job in self.jobs for task in job.rest]
 
 
 @dataclass(slots=True, eq=False)
-class _Lane:
+class _Queue:
     jobs: deque[Job] = field(default_factory=deque)
     used_s: float = 0.0
-    """Of workers' processor time, as it counts for whose turn it is."""
+    """Processor time of workers that the lane has used; the least is served first."""
     batch_s: float = 0.0
     """What its last batches cost; a quick one halves it."""
     served_at_s: float = float("-inf")
     begun_s: list[float] = field(default_factory=list)
-    """When the batches began that are in workers' hands: what they will have cost is not known yet."""
-    moved_at_s: float = float("-inf")
-    """When it last came, was taken, was seen to get on in a worker's hands, or came back from there."""
+    """When those batches began that workers have now: what they will cost is not known yet."""
+    progressed_at_s: float = float("-inf")
+    """When a job last came, was given to a worker, made progress there, or came back."""
 
 
 class FairScheduler:
-    """Jobs that wait. Owner: the workers' tasks; nothing here waits."""
+    """The jobs that wait for a worker. Owner: the workers' tasks; no method waits.
+
+    Parameters
+    ----------
+    pacing
+        How many records and bytes a batch has at most.
+    clock
+        Seconds, monotonic.
+    """
 
     def __init__(self, pacing: PacingSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._pacing = pacing
         self._clock = clock
-        self._lanes: dict[int, _Lane] = {}
+        self._queues: dict[int, _Queue] = {}
         self._slow_batches = 0
         self._used_s = 0.0
-        self._any_moved_at_s = self._fit_at_s = clock()
+        self._any_progressed_at_s = self._output_fit_at_s = clock()
 
-    def put(self, job: Job) -> None:
-        """Let a new job wait, behind those of its lane; a repetition before all that are none."""
-        lane = self._lanes.setdefault(job.lane, _Lane())
-        if not lane.jobs:
-            lane.used_s = max(lane.used_s, self._used_s)  # what it has not used while it was away is gone
-            if not lane.begun_s:
-                lane.moved_at_s = self._clock()
-        before = len(list(itertools.takewhile(lambda each: each.again, lane.jobs))) if job.again else len(lane.jobs)
-        lane.jobs.insert(before, job)
+    def submit(self, job: Job) -> None:
+        """Add a new job at the end of its lane's queue; a retry goes before all jobs that are none."""
+        queue = self._queues.setdefault(job.lane, _Queue())
+        if not queue.jobs:
+            queue.used_s = max(queue.used_s, self._used_s)  # a lane cannot save up time while it has no jobs
+            if not queue.begun_s:
+                queue.progressed_at_s = self._clock()
+        retries = itertools.takewhile(lambda each: each.is_retry, queue.jobs)
+        queue.jobs.insert(len(list(retries)) if job.is_retry else len(queue.jobs), job)
 
-    def put_back(self, jobs: list[Job]) -> None:
-        """Let jobs that are not finished wait for their lanes' next turns, in front."""
+    def requeue(self, jobs: list[Job]) -> None:
+        """Put unfinished jobs back at the front of their queues."""
         for job in reversed(jobs):
-            self._lanes[job.lane].jobs.appendleft(job)
+            self._queues[job.lane].jobs.appendleft(job)
 
-    def take(self, *, free: int, fit: bool = True) -> Batch | None:
-        """Take what a worker is to do next; None if it is nobody's turn.
+    def next_batch(self, *, free: int, output_fits: bool = True) -> Batch | None:
+        """Take what a worker is to do next; None if there is nothing for it.
 
         Parameters
         ----------
         free
-            Other workers that have nothing to do: what could be joined is left to them.
-        fit
-            False if there are too many answers already: then only what has been begun goes on, since the answers
-            in hand may wait for just that.
+            Other workers that have nothing to do: jobs that could be joined are left to them.
+        output_fits
+            False if too many answers wait to be published: then only jobs that have begun continue, since the chunks
+            in flight may wait for just these.
         """
-        if not fit:
-            self._fit_at_s = self._clock()
-        lanes = self._waiting()
-        if not free and self._slow_batches and any(self._is_quick(lane) for lane in self._lanes.values()):
-            lanes = [lane for lane in lanes if lane.batch_s <= LONG_S]
-        if not fit:
-            lanes = [lane for lane in lanes if lane.jobs[0].has_begun or lane.jobs[0].again]
-        if not lanes:
+        if not output_fits:
+            self._output_fit_at_s = self._clock()
+        queues = self._waiting()
+        if not free and self._slow_batches and any(self._is_quick(queue) for queue in self._queues.values()):
+            queues = [queue for queue in queues if queue.batch_s <= SLOW_BATCH_S]
+        if not output_fits:
+            queues = [queue for queue in queues if queue.jobs[0].has_begun or queue.jobs[0].is_retry]
+        if not queues:
             return None
-        first = lanes[0]
+        first = queues[0]
         self._used_s = max(self._used_s, first.used_s)
-        if first.batch_s > LONG_S:
+        if first.batch_s > SLOW_BATCH_S:
             self._slow_batches += 1
-            return self._begun([first.jobs.popleft()], slow=True)
-        if free or not fit or first.jobs[0].again:
-            return self._begun([first.jobs.popleft()], slow=False)
-        return self._begun(self._joined([lane for lane in lanes if lane.batch_s <= LONG_S]), slow=False)
+            return self._begin([first.jobs.popleft()], slow=True)
+        if free or not output_fits or first.jobs[0].is_retry:
+            return self._begin([first.jobs.popleft()], slow=False)
+        return self._begin(self._join([queue for queue in queues if queue.batch_s <= SLOW_BATCH_S]), slow=False)
 
     @property
-    def are_wanted(self) -> bool:
+    def has_jobs(self) -> bool:
         """True if jobs wait."""
-        return any(lane.jobs for lane in self._lanes.values())
+        return any(queue.jobs for queue in self._queues.values())
 
-    def moves(self, batch: Batch) -> None:
-        """Note that a worker has begun this batch, or has got on with it."""
-        self._any_moved_at_s = self._clock()
+    def note_progress(self, batch: Batch) -> None:
+        """Note that a worker has begun this batch, or has moved on to another item of it."""
+        self._any_progressed_at_s = self._clock()
         for job in batch.jobs:
-            self._lanes[job.lane].moved_at_s = self._any_moved_at_s
+            self._queues[job.lane].progressed_at_s = self._any_progressed_at_s
 
-    def moved_at_s(self, partition: int, item_timeout_s: float, *, fit: bool = True) -> float:
-        """When a lane last moved, as the head of this module has it; minus infinity if it never came.
+    def progressed_at_s(self, partition: int, item_timeout_s: float, *, output_fits: bool = True) -> float:
+        """Return when a lane last made progress, see the head of this module; minus infinity if it never had a job.
 
         Parameters
         ----------
         partition
-            Whose lane.
+            Of the lane.
         item_timeout_s
             The longest that a worker may be on one item.
-        fit
-            As for `take`.
+        output_fits
+            As for `next_batch`.
         """
-        lane = self._lanes.get(partition)
-        if lane is None:
+        queue = self._queues.get(partition)
+        if queue is None:
             return float("-inf")
-        if lane.begun_s or not lane.jobs:
-            return lane.moved_at_s
-        if not fit:
+        if queue.begun_s or not queue.jobs:
+            return queue.progressed_at_s
+        if not output_fits:
             return self._clock()
-        since_s = max(lane.moved_at_s, self._fit_at_s)
-        return max(since_s, min(self._any_moved_at_s, since_s + self._longest_wait_s(lane, item_timeout_s)))
+        since_s = max(queue.progressed_at_s, self._output_fit_at_s)
+        return max(since_s, min(self._any_progressed_at_s, since_s + self._longest_wait_s(queue, item_timeout_s)))
 
-    def _longest_wait_s(self, lane: _Lane, item_timeout_s: float) -> float:
-        """Between two turns of a lane, if those that have jobs now go on to have some; see the head of this module."""
-        others = sum(1 for each in self._lanes.values() if each is not lane and (each.jobs or each.begun_s))
-        turns_of_each = 2 + int(lane.batch_s / DEATH_S)
-        return others * turns_of_each * (item_timeout_s + SLICE_S)
+    def _longest_wait_s(self, queue: _Queue, item_timeout_s: float) -> float:
+        """Return how long a lane may wait until it is served again, see the head of this module."""
+        others = sum(1 for each in self._queues.values() if each is not queue and (each.jobs or each.begun_s))
+        times_served = 2 + int(queue.batch_s / DEATH_COST_S)
+        return others * times_served * (item_timeout_s + SLICE_S)
 
-    def settle(self, batch: Batch, cost_s: float) -> None:
-        """Put what a batch has cost down to its lanes, by their shares of its records. Before its answers are taken."""
+    def charge(self, batch: Batch, cost_s: float) -> None:
+        """Charge the cost of a batch to its lanes, by their shares of its records. Before its answers are added."""
         self._slow_batches -= batch.slow
-        self.moves(batch)
+        self.note_progress(batch)
         records = sum(len(job.rest) for job in batch.jobs)
         for each in {job.lane for job in batch.jobs}:
-            self._lanes[each].begun_s.pop(0)
+            self._queues[each].begun_s.pop(0)
         for job in batch.jobs:
-            lane = self._lanes[job.lane]
-            lane.used_s += cost_s * len(job.rest) / records
-            lane.batch_s = max(cost_s, lane.batch_s / 2)
-            lane.served_at_s = self._clock()
+            queue = self._queues[job.lane]
+            queue.used_s += cost_s * len(job.rest) / records
+            queue.batch_s = max(cost_s, queue.batch_s / 2)
+            queue.served_at_s = self._clock()
 
-    def _waiting(self) -> list[_Lane]:
-        """List the lanes that have jobs, in the order of their turns."""
-        for lane in self._lanes.values():
-            while lane.jobs and lane.jobs[0].answers.cancelled():  # it has ended: its next owner classifies these
-                lane.jobs.popleft()
+    def fail(self, batch: Batch, death: WorkerDied) -> None:
+        """Report a worker's death to the callers of the jobs that it had.
+
+        The job that holds the suspect gets the death as it is, the others as bystanders. Where no item is suspected,
+        one death is still one fault, however many jobs shared the worker: the first job stands for all.
+        """
+        for number, job in enumerate(batch.jobs):
+            is_concerned = number == 0 if death.suspect is None else job.holds(death.suspect)
+            job.fail(death if is_concerned else death.seen_by_bystander())
+
+    def _waiting(self) -> list[_Queue]:
+        """List the queues that have jobs; the lane that has used least comes first."""
+        for queue in self._queues.values():
+            while queue.jobs and queue.jobs[0].answers.cancelled():  # its lane has ended: the next owner repeats it
+                queue.jobs.popleft()
         now_s = self._clock()
         return sorted(
-            (lane for lane in self._lanes.values() if lane.jobs),
-            key=lambda lane: lane.used_s + sum(now_s - begun_s for begun_s in lane.begun_s),
+            (queue for queue in self._queues.values() if queue.jobs),
+            key=lambda queue: queue.used_s + sum(now_s - begun_s for begun_s in queue.begun_s),
         )
 
-    def _begun(self, jobs: list[Job], *, slow: bool) -> Batch:
+    def _begin(self, jobs: list[Job], *, slow: bool) -> Batch:
         for each in {job.lane for job in jobs}:
-            self._lanes.setdefault(each, _Lane()).begun_s.append(self._clock())
+            self._queues.setdefault(each, _Queue()).begun_s.append(self._clock())
         batch = Batch(jobs, slow)
-        self.moves(batch)
+        self.note_progress(batch)
         return batch
 
-    def _is_quick(self, lane: _Lane) -> bool:
-        return lane.batch_s <= LONG_S and self._clock() - lane.served_at_s < QUICK_S
+    def _is_quick(self, queue: _Queue) -> bool:
+        return queue.batch_s <= SLOW_BATCH_S and self._clock() - queue.served_at_s < QUICK_QUEUE_S
 
-    def _joined(self, lanes: list[_Lane]) -> list[Job]:
+    def _join(self, queues: list[_Queue]) -> list[Job]:
         """Join jobs up to the size of a batch: what a batch costs is paid once."""
         jobs: list[Job] = []
         records = size_bytes = 0
-        for lane in lanes:
-            while lane.jobs and not (job := lane.jobs[0]).again:
+        for queue in queues:
+            while queue.jobs and not (job := queue.jobs[0]).is_retry:
                 records, size_bytes = records + len(job.rest), size_bytes + job.size_bytes
                 if jobs and (records > self._pacing.chunk_records or size_bytes > self._pacing.chunk_bytes):
                     return jobs
-                if not lane.jobs.popleft().answers.cancelled():
+                if not queue.jobs.popleft().answers.cancelled():
                     jobs.append(job)
         return jobs

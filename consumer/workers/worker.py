@@ -38,7 +38,7 @@ from consumer.workers.protocol import (
     Answer,
     Answers,
     Compiling,
-    DeadLetter,
+    FailedItem,
     FrameTooLongError,
     Note,
     Ready,
@@ -87,18 +87,18 @@ class Answerer:
         Batches of several lanes are joined, so one that was read in part may stand anywhere.
         """
         started_s, cpu_s = time.perf_counter(), time.process_time()
-        places = [place for place, task in enumerate(tasks) if WHOLE_RECORD not in task.condemned]
+        places = [place for place, task in enumerate(tasks) if WHOLE_RECORD not in task.quarantined]
 
         def judge(payload: int, opened: Payload) -> None:
             self._refuse_too_much(tasks[places[payload]], opened)
 
         read, unfinished = self._reader.read_on(
             [tasks[place].payload for place in places],
-            begin=[tasks[place].begin for place in places],
+            begin=[tasks[place].resume_from for place in places],
             enough=lambda: time.process_time() - cpu_s > SLICE_S,
             on_item=lambda payload, item: self._note.write(places[payload], item),
             on_together=self._note.write_together,
-            one_by_one=any(task.one_by_one for task in tasks),
+            one_by_one=any(task.isolate for task in tasks),
             on_open=judge,
             skip=[self._untouchable(tasks[place]) for place in places],
         )
@@ -109,19 +109,19 @@ class Answerer:
         answers = []
         for place, task in enumerate(tasks[: last + 1]):
             items = outcomes.get(place, [Outcome()])  # one that may not be touched is answered as a whole
-            count = unfinished.total if unfinished and place == last else task.begin.items + len(items)
+            count = unfinished.total if unfinished and place == last else task.resume_from.items + len(items)
             answers.append(self._encode_answer(task, items, count, now_ms))
         spent_s = time.process_time() - cpu_s
         if unfinished:
-            unfinished = unfinished._replace(spent_s=tasks[last].begin.spent_s + spent_s)
+            unfinished = unfinished._replace(spent_s=tasks[last].resume_from.spent_s + spent_s)
         return Answers(answers, Timings(read_s - started_s, time.perf_counter() - read_s, spent_s), unfinished)
 
     def _is_overdue(self, task: Task) -> bool:
         """Tell whether a record has had so much time that none of it is touched any more."""
-        return task.begin.spent_s > self._record_timeout_s
+        return task.resume_from.spent_s > self._record_timeout_s
 
     def _untouchable(self, task: Task) -> Collection[int]:
-        return range(task.begin.items, sys.maxsize) if self._is_overdue(task) else task.condemned
+        return range(task.resume_from.items, sys.maxsize) if self._is_overdue(task) else task.quarantined
 
     def _refuse_too_much(self, task: Task, opened: Payload) -> None:
         """Refuse an archive whose results could take more bytes than the limit, before anything of it is read."""
@@ -138,26 +138,26 @@ class Answerer:
 
     def _encode_answer(self, task: Task, items: list[Outcome], count: int, now_ms: int) -> Answer:
         results = []
-        dead_letters = []
+        failed_items = []
         recognised = unsure = size_bytes = 0
-        for index, item in enumerate(items, start=task.begin.items):
+        for index, item in enumerate(items, start=task.resume_from.items):
             failure = None if item.reading is not None else self._failure(task, index, item)
             results.append(self._encode(self._result(task, index, count, item, failure, now_ms=now_ms)))
             size_bytes += len(results[-1])
             if failure is not None:
-                dead_letters.append(_dead_letter(task, index, count, item, failure))
+                failed_items.append(_failed_item(task, index, count, item, failure))
                 size_bytes += LETTER_BYTES + len(item.data or b"")
             elif item.reading is not None and item.reading.status == "recognised":
                 recognised += 1
             else:
                 unsure += 1
-        return Answer(results, dead_letters, recognised, unsure, size_bytes)
+        return Answer(results, failed_items, recognised, unsure, size_bytes)
 
     def _failure(self, task: Task, index: int, item: Outcome) -> _Failure:
         """Say why an item has no reading: the engine's word, or the service's verdict on what it was not to touch."""
         if item.error is not None:
             return _Failure(ErrorCode(item.error.code), str(item.error))
-        verdict = task.condemned.get(index) or task.condemned.get(WHOLE_RECORD) or ErrorCode.RECORD_TIMEOUT
+        verdict = task.quarantined.get(index) or task.quarantined.get(WHOLE_RECORD) or ErrorCode.RECORD_TIMEOUT
         return _Failure(ErrorCode(verdict), ErrorCode(verdict).sentence)
 
     def _result(
@@ -206,9 +206,9 @@ def _name(task: Task, item: Outcome) -> str | None:
     return task.filename if item.of == "image" else item.name
 
 
-def _dead_letter(task: Task, index: int, count: int, item: Outcome, failure: _Failure) -> DeadLetter:
+def _failed_item(task: Task, index: int, count: int, item: Outcome, failure: _Failure) -> FailedItem:
     whole = item.of != "entry"
-    return DeadLetter(index, count, _name(task, item), failure.code, failure.message, whole, item.data, item.left_out)
+    return FailedItem(index, count, _name(task, item), failure.code, failure.message, whole, item.data, item.left_out)
 
 
 def main() -> None:

@@ -18,8 +18,7 @@ from aiokafka.structs import BrokerMetadata
 
 from broker.ports import free_ports
 from broker.probe import HOST
-from consumer.observe.health import Health
-from consumer.observe.metrics import Metrics
+from consumer.observe.health import ServiceStatus
 from consumer.settings import Settings
 from tests.harness.images import drawn_digits
 from tests.harness.topics import Broker
@@ -43,16 +42,16 @@ async def test_brokers_at_new_addresses_are_found_by_the_settings(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster_monitor, "MONITOR_INTERVAL_S", 0.1)
-    health = Health(settings, Metrics())
+    status = ServiceStatus()
     async with open_group_consumer(settings) as consumer:
         client = consumer._client
         for connection in client._conns.values():
             connection.close()
         client.cluster._brokers = {7: BrokerMetadata(7, HOST, free_ports(1)[0], None)}  # all that it has heard of last
-        looking = asyncio.create_task(monitor_cluster(consumer, health.settings.topics, health.report_cluster))
+        looking = asyncio.create_task(monitor_cluster(consumer, settings.topics, status.report_cluster))
         try:
-            await eventually(lambda: health.cluster_trouble.startswith("no broker answers"))
-            await eventually(lambda: not health.cluster_trouble)
+            await eventually(lambda: status.cluster_problem.startswith("no broker answers"))
+            await eventually(lambda: not status.cluster_problem)
             assert 7 not in {each.nodeId for each in client.cluster.brokers()}
         finally:
             looking.cancel()

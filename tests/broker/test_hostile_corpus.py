@@ -61,7 +61,7 @@ async def done(cluster: Cluster) -> AsyncIterator[Run]:
             sent, digits = await send_all(broker)
             await answered(broker, service, [*sent.values(), *digits])
             most_mb = high_water_mb(service.process.pid)
-            was_ready, restarts = await service.is_ready(), await service.metric("digits_pool_restarts_total")
+            was_ready, restarts = await service.is_ready(), await service.metric("digits_worker_restarts_total")
             log = service.log
         results = defaultdict(list)
         for result in await broker.results():

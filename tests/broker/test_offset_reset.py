@@ -12,10 +12,10 @@ from aiokafka.admin import NewPartitions, RecordsToDelete
 from structlog.testing import capture_logs
 
 from broker import Cluster
-from consumer.partitions import results_log
-from consumer.partitions.after_results import Start
-from consumer.partitions.position import OffsetLost
-from consumer.partitions.reset import reset_offset
+from consumer.partitions.opening import results_log
+from consumer.partitions.opening.after_results import Start
+from consumer.partitions.opening.reset import reset_offset
+from consumer.partitions.state import OffsetLost
 from consumer.settings import Settings
 from producer.errors import Exit
 from tests.harness.images import drawn_digits
@@ -159,7 +159,7 @@ async def test_it_waits_for_results_in_an_open_transaction(answered: Broker, mon
     await publish(answered, await results_of(answered, 2))
     async with open_transaction(answered, await results_of(answered, 6)) as somebody:
         with monkeypatch.context() as patch:
-            patch.setattr("consumer.partitions.reset.ABORT_INTERVAL_S", -9.5)
+            patch.setattr("consumer.partitions.opening.reset.ABORT_INTERVAL_S", -9.5)
             with pytest.raises(OwnershipLost, match=r"a transaction in .* hides the results from offset 3 on"):
                 await reset(answered)
         looks = 0
@@ -203,7 +203,7 @@ async def test_with_none_a_partition_without_an_offset_is_parked(
 async def test_a_search_that_takes_too_long_fails_with_one_sentence(
     answered: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consumer.partitions.reset.SEARCH_S", -1)
+    monkeypatch.setattr("consumer.partitions.opening.reset.SEARCH_S", -1)
     await publish(answered, await results_of(answered, 4))
     with pytest.raises(OffsetLost, match="AUTO_OFFSET_RESET=earliest answers everything again"):
         await reset(answered)

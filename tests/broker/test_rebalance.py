@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
@@ -13,10 +12,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from consumer import service
 from consumer.memory_budget import MemoryBudget
 from consumer.observe.metrics import Metrics
-from consumer.partitions.assignment import Lanes
-from consumer.partitions.lane import Equipment, Lane
-from consumer.partitions.pacer import Pacer
-from consumer.partitions.position import start_offset
+from consumer.partitions.assignment import Assignment
+from consumer.partitions.lane import Lane
+from consumer.partitions.opening.position import start_offset
 from consumer.settings import Settings
 from consumer.workers.pinned_model import PinnedModel
 from consumer.workers.quarantine import CANARY, Quarantine
@@ -26,7 +24,6 @@ from tests.harness.topics import Broker, Position
 from tests.harness.waiting import eventually
 from transport.errors import OwnershipLost
 from transport.group_clients import open_group_consumer
-from transport.membership import Membership
 from transport.transactions import OutgoingRecord, PartitionProducer
 
 DEAD_LETTER_BYTES = 1024 * 1024
@@ -41,45 +38,38 @@ def settings(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @dataclass
 class Member:
-    """A group member with its lanes, in this process."""
+    """A group member with its assignment, in this process."""
 
     consumer: AIOKafkaConsumer
-    lanes: Lanes
+    assignment: Assignment
 
     async def rebalance(self) -> None:
         """Have all partitions revoked and assigned again at once."""
-        before = set(self.lanes.current.values())
+        before = set(self.assignment.lanes.values())
         self.consumer._coordinator.request_rejoin()
-        await eventually(lambda: self.all_started() and before.isdisjoint(self.lanes.current.values()))
+        await eventually(lambda: self.all_started() and before.isdisjoint(self.assignment.lanes.values()))
 
     def all_started(self) -> bool:
-        return bool(self.lanes.current) and all(lane.started for lane in self.lanes.current.values())
+        return bool(self.assignment.lanes) and all(lane.started for lane in self.assignment.lanes.values())
 
 
 @pytest.fixture
 async def member(settings: Settings, broker: Broker) -> AsyncIterator[Member]:
-    metrics, budget, model = Metrics(), MemoryBudget(2**26), PinnedModel.read(settings.model)
+    budget, model, observer = MemoryBudget(2**26), PinnedModel.read(settings.model), Metrics(settings.topics)
     async with asyncio.TaskGroup() as group:
-        workers = service._workers(settings, model, metrics, budget)
+        workers = service.worker_pool(settings, model, budget, observer)
         working = group.create_task(workers.run())
         await workers.ready()
         async with open_group_consumer(settings) as consumer:
-            equipment = Equipment(
-                settings,
-                consumer,
-                Quarantine(workers, CANARY.read_bytes(), service_faults=10),
-                budget,
-                Pacer(200),
-                metrics,
-                Membership(consumer, settings.kafka.session_timeout_ms / 1000),
-                DEAD_LETTER_BYTES,
+            quarantine = Quarantine(workers, CANARY.read_bytes(), service_faults=10)
+            assignment = service.assigned_lanes(
+                settings, consumer, quarantine, budget, group, dead_letter_bytes=DEAD_LETTER_BYTES, observer=observer
             )
-            lanes = Lanes(equipment, group)
-            consumer.subscribe([broker.topics.requests], listener=lanes)
-            member = Member(consumer, lanes)
+            consumer.subscribe([broker.topics.requests], listener=assignment)
+            member = Member(consumer, assignment)
             await eventually(member.all_started)
             yield member
-            await lanes.drain()
+            await assignment.drain()
         working.cancel()
     model.close()
 
@@ -115,26 +105,10 @@ async def test_a_partition_returned_while_its_lane_commits_is_answered_once(
         committing.clear()
         sending = asyncio.create_task(broker.send(drawn_digits(800)))
         await committing.wait()
-        assert any(lane.in_transaction for lane in member.lanes.current.values())
+        assert any(lane.in_transaction for lane in member.assignment.lanes.values())
         await member.rebalance()
         sent += await sending
     await broker.everything_answered()
-    await published_once_and_in_order(broker, sent)
-
-
-async def test_a_lane_that_asks_the_group_before_it_commits_waits_for_the_brokers(
-    broker: Broker, member: Member, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answered = asyncio.Event()
-    with monkeypatch.context() as silent:
-        silent.setattr(Membership, "sure", lambda _: answered.wait())
-        sent = await broker.send(drawn_digits(1), partition=0)
-        lane = member.lanes.current[TopicPartition(broker.topics.requests, 0)]
-        await eventually(lambda: lane.waits_for_brokers)
-        assert (lane.in_hand, lane.in_transaction) == (1, False)
-        answered.set()
-        await broker.everything_answered()
-    await eventually(lambda: not lane.waits_for_brokers)
     await published_once_and_in_order(broker, sent)
 
 
@@ -173,55 +147,9 @@ async def test_a_fenced_lane_whose_partition_is_still_assigned_starts_again(
     broker: Broker, member: Member, settings: Settings
 ) -> None:
     tp = TopicPartition(broker.topics.requests, 0)
-    fenced: Lane = member.lanes.current[tp]
+    fenced: Lane = member.assignment.lanes[tp]
     async with PartitionProducer.fencing(tp, settings):
         sent = await broker.send(drawn_digits(50), partition=0)
-        await eventually(lambda: member.lanes.current[tp] is not fenced)
+        await eventually(lambda: member.assignment.lanes[tp] is not fenced)
     await broker.everything_answered()
     await published_once_and_in_order(broker, sent)
-
-
-async def test_two_lanes_of_one_partition_never_run_at_once(broker: Broker, member: Member) -> None:
-    running: dict[TopicPartition, int] = {}
-    run = Lane.run
-
-    async def counted(lane: Lane) -> object:
-        running[lane.partition] = running.get(lane.partition, 0) + 1
-        assert running[lane.partition] == 1
-        try:
-            return await run(lane)
-        finally:
-            running[lane.partition] -= 1
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Lane, "run", counted)
-        await member.rebalance()  # lanes that are counted from here on
-        sending = asyncio.create_task(broker.send(drawn_digits(2_000)))
-        for _ in range(4):
-            await member.rebalance()
-        sent = await sending
-        await broker.everything_answered()
-        await published_once_and_in_order(broker, sent)
-        assert set(running.values()) == {1}
-        with contextlib.suppress(asyncio.CancelledError):
-            await member.lanes.drain()
-
-
-@pytest.mark.parametrize("end", [Lane.drain, Lane.revoke])
-async def test_a_lane_revoked_before_its_first_step_ends_at_once(
-    broker: Broker, member: Member, monkeypatch: pytest.MonkeyPatch, end: Callable[[Lane], None]
-) -> None:
-    del broker
-    carry = Lane._carry
-    ended: list[TopicPartition] = []
-
-    async def told_to_end(lane: Lane, *arguments: object) -> None:
-        asyncio.get_running_loop().call_soon(end, lane)  # its tasks have been made, and have not run
-        await carry(lane, *arguments)  # type: ignore[arg-type]  # passed on as they came
-        ended.append(lane.partition)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Lane, "_carry", told_to_end)
-        await member.consumer._coordinator._maybe_leave_group()
-        member.consumer._coordinator.request_rejoin()
-        await eventually(lambda: len(ended), lambda count: count == len(member.lanes.current) > 0)

@@ -21,7 +21,8 @@ from structlog.testing import capture_logs
 from broker import Cluster
 from broker.ports import free_ports
 from broker.probe import HOST
-from consumer.partitions.position import OffsetLost, repaired, start_offset
+from consumer.partitions.opening.position import repaired, start_offset
+from consumer.partitions.state import OffsetLost
 from consumer.settings import OnLostOffset, Settings
 from consumer.startup.checks import check_cluster
 from models import default_model
@@ -200,15 +201,15 @@ async def test_an_offset_beyond_the_log_end_is_checked_again_and_then_lost(
     await broker.commit(5, partition=0)
     for name, value in broker.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("consumer.partitions.position.SECOND_LOOK_PAUSE_S", 0)
-    monkeypatch.setattr("consumer.partitions.position.PARKED_LOOK_S", 0.1)
+    monkeypatch.setattr("consumer.partitions.opening.position.SECOND_LOOK_PAUSE_S", 0)
+    monkeypatch.setattr("consumer.partitions.opening.position.PARKED_LOOK_S", 0.1)
     async with open_group_consumer(Settings()) as consumer:
         with pytest.raises(
             OffsetLost, match=f"the committed offset 5 of {tp.topic}/0 is not in the log, which ends at 3;"
         ):
             await start_offset(consumer, tp, OnLostOffset.PARK)
         assert await start_offset(consumer, tp, OnLostOffset.EARLIEST) == 0
-        monkeypatch.setattr("consumer.partitions.position.SECOND_LOOK_PAUSE_S", 0.2)
+        monkeypatch.setattr("consumer.partitions.opening.position.SECOND_LOOK_PAUSE_S", 0.2)
         starting = asyncio.create_task(start_offset(consumer, tp, OnLostOffset.PARK))
         await broker.send(drawn_digits(3), partition=0)  # as if its new leader had only now heard of them
         assert await starting == 5
@@ -228,7 +229,7 @@ async def test_an_offset_among_the_records_of_an_open_transaction_is_not_lost(
     await broker.send(drawn_digits(1), partition=0)
     for name, value in broker.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("consumer.partitions.position.SECOND_LOOK_PAUSE_S", 0)
+    monkeypatch.setattr("consumer.partitions.opening.position.SECOND_LOOK_PAUSE_S", 0)
     upstream = AIOKafkaProducer(**broker.cluster.client_options, transactional_id=f"upstream-{broker.group_id}")
     async with open_group_consumer(Settings()) as consumer, upstream:
         consumer.assign([tp])

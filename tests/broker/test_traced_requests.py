@@ -66,8 +66,8 @@ async def test_only_sampled_requests_are_traced_from_fetch_to_commit(broker: Bro
     assert attributes(collector.trace(DAMAGED)[process])["error.type"] == "damaged-image"
     assert attributes(collector.trace(ARCHIVE)[process])["digits.request_id"] == "order-7"
 
-    (condemned,) = [event for event in events if event["event"] == "item condemned"]
-    assert (condemned["request_id"], condemned["trace_id"]) == ("order-7", ARCHIVE)
+    (quarantined,) = [event for event in events if event["event"] == "item quarantined"]
+    assert (quarantined["request_id"], quarantined["trace_id"]) == ("order-7", ARCHIVE)
     ids = {trace: attributes(collector.trace(trace)[process])["digits.request_id"] for trace in (DAMAGED, ARCHIVE)}
     assert ids == {DAMAGED: f"{broker.topics.requests}/2/0", ARCHIVE: "order-7"}
     failed = {

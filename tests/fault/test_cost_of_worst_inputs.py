@@ -78,7 +78,7 @@ async def test_the_worst_record_costs_less_than_30_s_and_others_are_answered_mea
     taken_s = sum(map(cpu_s, workers)) - used_s
     print(f"{name}: {taken_s:.1f} s, {answered} other batches")  # noqa: T201  # shown with -rP
     assert workers_of(os.getpid()) == workers, "none died of it"
-    assert {letter.code for letter in answer.dead_letters} == {"archive-too-costly"}
+    assert {letter.code for letter in answer.failed_items} == {"archive-too-costly"}
     assert answer.recognised + answer.unsure > 0
     assert taken_s < RECORD_CPU_S
     assert answered > 10

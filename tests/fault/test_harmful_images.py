@@ -30,9 +30,9 @@ async def test_a_harmful_entry_in_a_zip_of_500_is_one_dead_letter(broker: Broker
         await broker.everything_answered()
         assert await service.metric("digits_failures_total", code="worker-crashed") == 1
         assert await service.metric("digits_failures_total", code="worker-timeout") == 1
-        assert await service.metric("digits_pool_restarts_total") >= 3
-        condemned = [event for event in service.events if event["event"] == "item condemned"]
-        assert sorted((event["item"], event["code"]) for event in condemned) == [
+        assert await service.metric("digits_worker_restarts_total") >= 3
+        quarantined = [event for event in service.events if event["event"] == "item quarantined"]
+        assert sorted((event["item"], event["code"]) for event in quarantined) == [
             (250, "worker-crashed"),
             (250, "worker-timeout"),
         ]
@@ -60,7 +60,7 @@ async def test_while_an_image_in_a_zip_hangs_other_partitions_are_answered(broke
 
 async def test_a_second_signal_ends_the_service_and_its_workers_at_once(broker: Broker, tmp_path: Path) -> None:
     await broker.send([poisoned("busy", tmp_path)], partition=0)
-    async with running_service(broker, PATIENT | {"DIGITS_DRAIN_S": "600"}, workers=2) as service:
+    async with running_service(broker, PATIENT | {"DIGITS_SHUTDOWN_TIMEOUT_S": "600"}, workers=2) as service:
         await eventually(lambda: poisoned_workers(tmp_path))
         workers = workers_of(service.process.pid)
         service.terminate()
@@ -74,12 +74,12 @@ async def test_a_second_signal_ends_the_service_and_its_workers_at_once(broker: 
 
 async def test_a_drain_ends_at_its_deadline_and_the_next_owner_continues(broker: Broker, tmp_path: Path) -> None:
     (stuck,) = await broker.send([poisoned("wait", tmp_path)], partition=0)
-    async with running_service(broker, PATIENT | {"DIGITS_DRAIN_S": "1"}, workers=2) as service:
+    async with running_service(broker, PATIENT | {"DIGITS_SHUTDOWN_TIMEOUT_S": "1"}, workers=2) as service:
         await eventually(lambda: poisoned_workers(tmp_path))
         service.terminate()
         assert await service.wait() == 0
         (warning,) = [event for event in service.events if event["event"] == "not drained in time"]
-        assert warning["records_in_hand"] == {f"{broker.topics.requests}/0": 1}
+        assert warning["records_in_flight"] == {f"{broker.topics.requests}/0": 1}
     assert await broker.results() == []
     async with running_service(broker, POISON):
         await broker.everything_answered()

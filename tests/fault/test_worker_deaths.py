@@ -101,9 +101,9 @@ async def test_an_image_that_does_harm_when_classified_in_a_group_fails_alone(
         pool.results(with_poison(effect, at=7)), pool.answers([guilty, archive, *DIGITS])
     )
     assert codes(images) == {7: code}
-    assert [letter.code for letter in alone.dead_letters] == [code]
+    assert [letter.code for letter in alone.failed_items] == [code]
     assert len(archived.results) == 300
-    assert [(letter.index, letter.code) for letter in archived.dead_letters] == [(100, code)]
+    assert [(letter.index, letter.code) for letter in archived.failed_items] == [(100, code)]
 
 
 @pytest.mark.parametrize(("effect", "code"), [("memory", "out-of-memory"), ("internal", "internal-error")])
@@ -137,7 +137,7 @@ async def test_a_hang_in_a_zip_of_500_delays_the_others_by_one_timeout(pool: Run
     results = [read_result(result) for result in answer.results]
     assert [(result.item.index, result.item.name) for result in results] == [(i, f"{i}.png") for i in range(500)]
     assert {result.item.index: result.error.code for result in results if result.error} == {250: "worker-timeout"}
-    (letter,) = answer.dead_letters
+    (letter,) = answer.failed_items
     assert (letter.index, letter.code, letter.data) == (250, "worker-timeout", guilty)
 
 
@@ -171,9 +171,9 @@ async def test_while_one_worker_hangs_the_other_answers(pool: RunningPool, tmp_p
 
 async def test_a_slow_batch_that_makes_progress_is_not_killed(pool: RunningPool) -> None:
     before, items = pool.restarts, int(1.5 * TIMEOUT_S / poison.SLOW_S) + 1
-    seen_s = {pool.workers.moved_at_s(0)}
+    seen_s = {pool.workers.progressed_at_s(0)}
     classifying = asyncio.create_task(pool.results([zipped([(f"{i}", poisoned("slow")) for i in range(items)])]))
-    await eventually(lambda: seen_s.add(pool.workers.moved_at_s(0)), lambda _: classifying.done())
+    await eventually(lambda: seen_s.add(pool.workers.progressed_at_s(0)), lambda _: classifying.done())
     assert codes(await classifying) == {}
     assert pool.restarts == before
     assert len(seen_s) > items / 2, "health must see that it moves"

@@ -84,7 +84,7 @@ class Judge:
         results = [read_result(result) for answer in answers for result in answer.results]
         if taken_s > (_IMAGE_S if len(results) == 1 else _RECORD_S):
             raise Finding(f"it takes {taken_s:.1f} s of processor time")
-        dead_letters = [letter for answer in answers for letter in answer.dead_letters]
+        dead_letters = [letter for answer in answers for letter in answer.failed_items]
         if [result.item.index for result in results] != list(range(len(results))) or not results:
             raise Finding("the results do not number the items")
         if {result.item.count for result in results} != {len(results)}:
@@ -97,9 +97,9 @@ class Judge:
 
     def _slices(self, task: Task) -> Iterator[Answer]:
         """Answer a task slice by slice: a worker puts one that takes long aside, between two items."""
-        unfinished: ResumeCursor | None = task.begin
+        unfinished: ResumeCursor | None = task.resume_from
         while unfinished is not None:
-            answers = self._answerer.answer([msgspec.structs.replace(task, begin=unfinished)])
+            answers = self._answerer.answer([msgspec.structs.replace(task, resume_from=unfinished)])
             unfinished = answers.unfinished
             yield answers.answers[0]
 

@@ -38,7 +38,7 @@ class RunningPool:
     @property
     def restarts(self) -> float:
         """Workers that were replaced so far."""
-        (family,) = self.metrics.pool_restarts.collect()
+        (family,) = self.metrics.worker_restarts.collect()
         return sum(sample.value for sample in family.samples if sample.name.endswith("_total"))
 
     async def results(self, payloads: Sequence[bytes]) -> list[Result]:
@@ -59,9 +59,9 @@ class RunningPool:
         )
 
 
-def task(payload: bytes, offset: int = 0, condemned: dict[int, str] | None = None) -> Task:
+def task(payload: bytes, offset: int = 0, quarantined: dict[int, str] | None = None) -> Task:
     """Wrap a payload as if it had been fetched."""
-    return Task(payload, "requests", 0, offset, 0, 0, None, None, condemned or {})
+    return Task(payload, "requests", 0, offset, 0, 0, None, None, quarantined or {})
 
 
 @contextlib.asynccontextmanager
@@ -73,7 +73,7 @@ async def running_pool(
     model: Path | None = None,
 ) -> AsyncIterator[RunningPool]:
     """Start a pool, wait until it is ready, end it."""
-    metrics = Metrics()
+    metrics = Metrics(Settings().topics)
     pinned = PinnedModel.read(model or default_model())
     spec = WorkerSpec(
         pinned,
@@ -83,7 +83,7 @@ async def running_pool(
         item_timeout_s,
         record_timeout_s=120,
     )
-    workers = WorkerPool(spec, PacingSettings(), count=WORKERS, metrics=metrics, budget=MemoryBudget(64 * 1024 * 1024))
+    workers = WorkerPool(spec, PacingSettings(), count=WORKERS, budget=MemoryBudget(2**26), observer=metrics)
     keeping = asyncio.create_task(workers.run(), name="workers")
     ready = asyncio.create_task(workers.ready())
     try:

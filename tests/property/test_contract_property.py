@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from consumer.partitions.outgoing import Room, dead_letters
 from consumer.partitions.requests import from_record
 from consumer.settings import EchoSettings
-from consumer.workers.protocol import Answer, Note
-from consumer.workers.protocol import DeadLetter as Failed
+from consumer.workers.protocol import Answer, FailedItem, Note
 from consumer.workers.worker import Answerer
 from contract import headers
 from contract.dead_letters import DeadLetter
@@ -89,7 +88,7 @@ def test_a_dead_letter_that_does_not_fit_leaves_out_key_and_headers(
     received: list[tuple[str, bytes | None]], key: bytes | None
 ) -> None:
     request = from_record(record(key, received, 0), EchoSettings(), Limits())
-    failed = Failed(0, 1, None, ErrorCode.DAMAGED_IMAGE, "m", whole=True, data=None, left_out=None)
+    failed = FailedItem(0, 1, None, ErrorCode.DAMAGED_IMAGE, "m", whole=True, data=None, left_out=None)
     (letter,) = dead_letters(request, Answer([b""], [failed], 0, 0, 0), Room(1, 1))
     read = DeadLetter.read(letter.headers)
     assert (letter.key, letter.value, read.original_headers) == (None, None, ())

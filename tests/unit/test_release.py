@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from importlib import metadata
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from typer.testing import CliRunner
 
 from broker.cli import app as broker
 from consumer.cli import main as consumer
-from consumer.observe.health import Health
+from consumer.observe.health import Health, ServiceStatus, WorkersView
 from consumer.observe.metrics import Metrics
 from consumer.settings import Settings
 from engine.cli import main as engine
@@ -51,7 +52,9 @@ def test_every_program_completes_its_commands(name: str) -> None:
 
 def test_health_and_metrics_name_version_and_revision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITSTREAM_REVISION", "abc123")
-    metrics = Metrics()
-    report = Health(Settings(), metrics, model=ModelInfo("compact", "1", "0" * 64)).report()
+    metrics = Metrics(Settings().topics)
+    model = ModelInfo("compact", "1", "0" * 64)
+    workers = cast("WorkersView", SimpleNamespace(running=0, compiling=None))
+    report = Health(Settings(), model, workers, ServiceStatus()).report()
     assert (report["version"], report["revision"]) == (VERSION, "abc123")
     assert f'digits_build_info{{revision="abc123",version="{VERSION}"}} 1.0' in metrics.exposition().decode()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -32,6 +32,22 @@ NO_REPLICA: Final = -1
 """We are a client."""
 NO_LEADER: Final = -1
 """What the cluster's answer has in the place of a broker."""
+
+
+class LogEnds(NamedTuple):
+    """Where the log of a partition ends."""
+
+    end: int | None
+    """The end of the log; None if it is not known yet."""
+    stable: int | None
+    """The end of what may be read: the first open transaction, or the end of the log; None if it is not known yet."""
+
+
+def known_ends(consumer: AIOKafkaConsumer, partition: TopicPartition) -> LogEnds | None:
+    """Return where a log ends, as of the last fetch or refresh; None if the partition is not assigned."""
+    if partition not in consumer.assignment():
+        return None
+    return LogEnds(consumer.highwater(partition), consumer.last_stable_offset(partition))
 
 
 async def refresh_log_ends(consumer: AIOKafkaConsumer) -> None:

@@ -1,4 +1,4 @@
-"""Bytes in hand stay within the budget, nobody waits for ever, nothing is taken twice or lost."""
+"""Bytes in flight stay within the budget, no lane waits forever, nothing is counted twice or lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from consumer.memory_budget import MemoryBudget
 
 
 async def waits(taking: asyncio.Task[None]) -> bool:
-    """Tell whether it still waits once everything that can run has run."""
+    """Return whether it still waits once everything that can run has run."""
     for _ in range(5):
         await asyncio.sleep(0)
     return not taking.done()
@@ -18,129 +18,131 @@ async def waits(taking: asyncio.Task[None]) -> bool:
 
 async def test_what_fits_is_taken_at_once() -> None:
     budget = MemoryBudget(100)
-    await budget.take(60)
-    await budget.take(40)
-    assert budget.taken_bytes == 100
+    await budget.acquire(60)
+    await budget.acquire(40)
+    assert budget.acquired_bytes == 100
 
 
 async def test_what_does_not_fit_waits_until_enough_is_given_back() -> None:
     budget = MemoryBudget(100)
-    await budget.take(60)
-    await budget.take(30)
-    third = asyncio.create_task(budget.take(50))
+    await budget.acquire(60)
+    await budget.acquire(30)
+    third = asyncio.create_task(budget.acquire(50))
     assert await waits(third)
-    budget.give_back(30)
+    budget.release(30)
     assert await waits(third)
-    budget.give_back(60)
+    budget.release(60)
     assert not await waits(third)
-    assert budget.taken_bytes == 50
+    assert budget.acquired_bytes == 50
 
 
-async def test_more_than_the_whole_budget_is_admitted_when_nothing_else_is_in_hand() -> None:
+async def test_more_than_the_whole_budget_is_admitted_when_nothing_else_is_in_flight() -> None:
     budget = MemoryBudget(100)
-    await budget.take(1)
-    huge = asyncio.create_task(budget.take(1_000))
+    await budget.acquire(1)
+    huge = asyncio.create_task(budget.acquire(1_000))
     assert await waits(huge)
-    budget.give_back(1)
+    budget.release(1)
     assert not await waits(huge)
-    after_it = asyncio.create_task(budget.take(1))
+    after_it = asyncio.create_task(budget.acquire(1))
     assert await waits(after_it)
-    budget.give_back(1_000)
+    budget.release(1_000)
     assert not await waits(after_it)
-    assert budget.taken_bytes == 1
+    assert budget.acquired_bytes == 1
 
 
 async def test_a_large_record_is_not_overtaken_by_small_ones() -> None:
     budget = MemoryBudget(100)
-    await budget.take(60)
-    large = asyncio.create_task(budget.take(100))
+    await budget.acquire(60)
+    large = asyncio.create_task(budget.acquire(100))
     assert await waits(large)
-    small = asyncio.create_task(budget.take(10))
+    small = asyncio.create_task(budget.acquire(10))
     assert await waits(small)
-    budget.give_back(60)
+    budget.release(60)
     assert not await waits(large)
     assert await waits(small)
-    budget.give_back(100)
+    budget.release(100)
     assert not await waits(small)
 
 
-async def test_who_stops_waiting_lets_those_behind_pass() -> None:
+async def test_a_cancelled_wait_lets_later_ones_pass() -> None:
     budget = MemoryBudget(100)
-    await budget.take(60)
-    large = asyncio.create_task(budget.take(100))
-    small = asyncio.create_task(budget.take(10))
+    await budget.acquire(60)
+    large = asyncio.create_task(budget.acquire(100))
+    small = asyncio.create_task(budget.acquire(10))
     assert await waits(small)
     large.cancel()
     assert not await waits(small)
     assert large.cancelled()
-    assert budget.taken_bytes == 70
+    assert budget.acquired_bytes == 70
 
 
-async def test_who_is_cancelled_in_the_moment_of_being_served_takes_nothing() -> None:
+async def test_a_wait_cancelled_while_it_is_granted_takes_nothing() -> None:
     budget = MemoryBudget(100)
-    await budget.take(100)
-    taking = asyncio.create_task(budget.take(100))
+    await budget.acquire(100)
+    taking = asyncio.create_task(budget.acquire(100))
     assert await waits(taking)
-    budget.give_back(100)  # 1. it is served, but has not run since
+    budget.release(100)  # 1. it is served, but has not run since
     taking.cancel()  # 2. so its cancellation arrives first
     with pytest.raises(asyncio.CancelledError):
         await taking
-    assert budget.taken_bytes == 0
+    assert budget.acquired_bytes == 0
 
 
-async def test_room_that_comes_in_the_moment_of_being_cancelled_goes_to_the_next() -> None:
+async def test_room_granted_to_a_cancelled_wait_goes_to_the_next() -> None:
     budget = MemoryBudget(100)
-    await budget.take(100)
-    taking = asyncio.create_task(budget.take(100))
-    behind = asyncio.create_task(budget.take(30))
-    assert await waits(behind)
+    await budget.acquire(100)
+    taking = asyncio.create_task(budget.acquire(100))
+    later = asyncio.create_task(budget.acquire(30))
+    assert await waits(later)
     taking.cancel()  # 1. it has not run since
-    budget.give_back(100)  # 2. there is room, and it stands first
+    budget.release(100)  # 2. there is room, and it stands first
     with pytest.raises(asyncio.CancelledError):
         await taking
-    assert not await waits(behind)
-    assert budget.taken_bytes == 30
+    assert not await waits(later)
+    assert budget.acquired_bytes == 30
 
 
-async def test_a_lane_holds_half_at_most_so_that_there_is_room_for_others() -> None:
+async def test_a_lane_holds_half_of_the_budget_at_most() -> None:
     budget = MemoryBudget(100)
-    await budget.take(40)
-    flood = asyncio.create_task(budget.take(20, lambda: 40))
+    await budget.acquire(40)
+    flood = asyncio.create_task(budget.acquire(20, lambda: 40))
     assert await waits(flood)
-    legal = asyncio.create_task(budget.take(20))
+    legal = asyncio.create_task(budget.acquire(20))
     assert not await waits(legal)
-    assert budget.taken_bytes == 60
-    budget.give_back(20)
+    assert budget.acquired_bytes == 60
+    budget.release(20)
     assert await waits(flood)
     flood.cancel()
 
 
 async def test_a_lane_that_holds_nothing_may_take_more_than_half() -> None:
     budget = MemoryBudget(100)
-    await budget.take(80)
-    assert budget.taken_bytes == 80
+    await budget.acquire(80)
+    assert budget.acquired_bytes == 80
 
 
-async def test_who_holds_least_goes_first() -> None:
+async def test_the_lane_that_holds_least_is_served_first() -> None:
     budget = MemoryBudget(100)
-    await budget.take(100)
-    rich = asyncio.create_task(budget.take(20, lambda: 30))
-    poor = asyncio.create_task(budget.take(20, lambda: 10))
+    await budget.acquire(100)
+    rich = asyncio.create_task(budget.acquire(20, lambda: 30))
+    poor = asyncio.create_task(budget.acquire(20, lambda: 10))
     assert await waits(poor)
-    budget.give_back(20)
+    budget.release(20)
     assert not await waits(poor)
     assert await waits(rich)
     rich.cancel()
 
 
-async def test_it_is_told_when_answers_fit_again() -> None:
+async def test_a_wait_for_output_room_ends_when_answers_fit_again() -> None:
     budget = MemoryBudget(100)
-    told: list[int] = []
-    budget.when_answers_fit = lambda: told.append(budget.answers_bytes)
-    budget.answered(100)
-    assert budget.answers_fit
-    budget.answered(1)
-    assert not budget.answers_fit
-    budget.published(1)
-    budget.published(100)
-    assert (told, budget.answers_fit) == ([100], True)
+    budget.reserve_output(100)
+    assert budget.output_fits
+    await budget.output_room()
+    budget.reserve_output(1)
+    assert not budget.output_fits
+    waiting = asyncio.create_task(budget.output_room())
+    assert await waits(waiting)
+    budget.release_output(1)
+    assert not await waits(waiting)
+    budget.release_output(100)
+    assert budget.output_fits

@@ -95,8 +95,8 @@ def test_every_number_has_an_upper_bound(monkeypatch: pytest.MonkeyPatch, name: 
 
 
 def test_the_description_of_the_drain_names_the_longest_end() -> None:
-    description = variables(Settings)["DIGITS_DRAIN_S"].description
-    assert f" {longest_end_s(0):g} s more" in str(description)
+    description = variables(Settings)["DIGITS_SHUTDOWN_TIMEOUT_S"].description
+    assert f" {longest_end_s(0):g} s longer" in str(description)
 
 
 def test_what_a_worker_takes_at_once_fits_into_it(monkeypatch: pytest.MonkeyPatch) -> None:

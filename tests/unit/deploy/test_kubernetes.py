@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import kubernetes_validate
 import pytest
 import yaml
 
 from consumer.ending import longest_end_s
-from consumer.observe import health
+from consumer.observe.health import Health
 from consumer.observe.metrics import Metrics
+from consumer.observe.server import application
 from consumer.settings import Settings
 from tests.harness import promql
 from transport.settings.kafka import load
@@ -101,7 +102,7 @@ def test_the_settings_of_the_manifests_are_settings_of_the_service(monkeypatch: 
 
 
 def test_the_grace_periods_are_longer_than_everything_that_an_orderly_end_waits_for() -> None:
-    end_s = longest_end_s(Settings().drain_s) + INTERPRETER_S
+    end_s = longest_end_s(Settings().shutdown_timeout_s) + INTERPRETER_S
     assert pod()["spec"]["terminationGracePeriodSeconds"] > end_s
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
     assert float(compose["services"]["consumer"]["stop_grace_period"].removesuffix("s")) > end_s
@@ -117,7 +118,8 @@ def test_the_probes_ask_what_the_health_server_answers() -> None:
 
 
 def _routes() -> Any:
-    return health._application(health.Health(Settings(), Metrics())).router.routes()
+    health, metrics = cast("Health", None), Metrics(Settings().topics)  # no route is asked
+    return application(health, metrics).router.routes()
 
 
 def test_everything_selects_the_pods_and_the_port() -> None:

@@ -26,7 +26,7 @@ try:
     raise ValueError("first\\nsecond")
 except ValueError:
     log.exception("unforeseen")
-log.error("condemned", request_id="\\x1b[31mowned\\x07 \\x9b2J \\u202etxt.exe\\r\\nlevel=forged")
+log.error("quarantined", request_id="\\x1b[31mowned\\x07 \\x9b2J \\u202etxt.exe\\r\\nlevel=forged")
 """
 
 
@@ -61,7 +61,7 @@ def test_for_people_a_line_reads_from_left_to_right() -> None:
 @pytest.mark.parametrize("log_format", ["console", "json"])
 def test_what_a_sender_writes_into_an_id_is_shown_and_does_nothing(log_format: str) -> None:
     line = lines(log_format, "error")[-1]
-    assert "condemned" in line
+    assert "quarantined" in line
     assert "owned" in line
     assert "level=forged" in line
     assert line.isprintable()
@@ -70,10 +70,10 @@ def test_what_a_sender_writes_into_an_id_is_shown_and_does_nothing(log_format: s
 @pytest.mark.parametrize(
     ("level", "expected"),
     [
-        ("debug", ["detail", "starting", "a hiccup that the client mends", "this is odd", "unforeseen", "condemned"]),
-        ("info", ["starting", "this is odd", "unforeseen", "condemned"]),
-        ("warning", ["this is odd", "unforeseen", "condemned"]),
-        ("error", ["unforeseen", "condemned"]),
+        ("debug", ["detail", "starting", "a hiccup that the client mends", "this is odd", "unforeseen", "quarantined"]),
+        ("info", ["starting", "this is odd", "unforeseen", "quarantined"]),
+        ("warning", ["this is odd", "unforeseen", "quarantined"]),
+        ("error", ["unforeseen", "quarantined"]),
     ],
 )
 def test_the_level_decides_what_is_shown_and_the_clients_hiccups_are_for_debugging(

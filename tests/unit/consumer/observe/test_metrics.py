@@ -6,13 +6,20 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 
+import pytest
+from aiokafka import TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from consumer.observe.metrics import Metrics
 from consumer.observe.processes import WorkerProcesses
-from consumer.workers.protocol import Answer, DeadLetter, Timings
+from consumer.partitions.observers import Transaction
+from consumer.partitions.requests import Request
+from consumer.settings import Settings
+from consumer.workers.protocol import Answer, FailedItem, Task, Timings
 from contract.errors import ErrorCode
+from transport.transactions import OutgoingRecord
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, str], float]:
@@ -25,16 +32,30 @@ def samples(metrics: Metrics) -> dict[tuple[str, str], float]:
     }
 
 
-def letter(code: str) -> DeadLetter:
-    return DeadLetter(0, 1, None, code, "", True, None, None)
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(Settings().topics)
 
 
-def test_items_are_counted_by_status_and_failures_by_code() -> None:
-    metrics = Metrics()
-    zipped = Answer(
-        [b"{}"] * 6, [letter("damaged-image"), letter("damaged-image"), letter("entry-too-large")], 2, 1, 12
-    )
-    metrics.committed([Answer([b"{}"], [], 1, 0, 2), zipped])
+def failed(code: str) -> FailedItem:
+    return FailedItem(0, 1, None, code, "", True, None, None)
+
+
+def transaction(*answers: Answer, timestamp_ms: int = -1) -> Transaction:
+    """Make one that was begun at 10 s and committed at 12.5 s; its requests were fetched at 9 s."""
+    requests = [
+        Request(Task(b"", "requests", 0, offset, timestamp_ms, 0, None, None), None, b"image", [], None, [], 9.0, 5)
+        for offset in range(len(answers))
+    ]
+    topics = Settings().topics
+    published = {topics.predictions: [OutgoingRecord(b"key", b"{}", [])], topics.dead_letter: []}
+    answered = list(zip(requests, answers, strict=True))
+    return Transaction(TopicPartition("requests", 0), [], answered, published, 10.0, 12.5, 100_000)
+
+
+def test_items_are_counted_by_status_and_failures_by_code(metrics: Metrics) -> None:
+    failures = [failed("damaged-image"), failed("damaged-image"), failed("entry-too-large")]
+    metrics.committed(transaction(Answer([b"{}"], [], 1, 0, 2), Answer([b"{}"] * 6, failures, 2, 1, 12)))
     found = samples(metrics)
     assert found["digits_items_total", "recognised"] == 3
     assert found["digits_items_total", "unsure"] == 1
@@ -43,54 +64,81 @@ def test_items_are_counted_by_status_and_failures_by_code() -> None:
     assert found["digits_failures_total", "entry-too-large"] == 1
 
 
-def test_a_workers_timings_are_stages() -> None:
-    metrics = Metrics()
-    metrics.observe_worker(Timings(0.25, 0.5, 0.7))
+def test_a_transaction_is_counted_with_its_time_records_and_bytes(metrics: Metrics) -> None:
+    metrics.committed(transaction(Answer([b"{}"], [], 1, 0, 2), Answer([b"{}"], [], 1, 0, 2)))
+    metrics.committed(transaction())  # it only moves the offset past markers
+    metrics.transaction_lost()
     found = samples(metrics)
-    assert found["digits_stage_seconds_sum", "read"] == 0.25
-    assert found["digits_stage_seconds_sum", "encode"] == 0.5
+    assert (found["digits_transactions_total", "committed"], found["digits_transactions_total", "lost"]) == (2, 1)
+    assert found["digits_stage_seconds_sum", "commit"] == 5.0
+    assert found["digits_latency_seconds_sum", ""] == 3.5
+    assert (found["digits_records_total", ""], found["digits_record_bytes_total", ""]) == (2, 10)
+    assert found["digits_published_bytes_total", "predictions"] == 5
 
 
-def test_a_request_is_as_old_as_its_timestamp_says_and_never_younger_than_nothing() -> None:
-    metrics = Metrics()
+def test_events_of_lanes_and_workers_are_counted(metrics: Metrics) -> None:
+    metrics.assigned([TopicPartition("requests", 0)])
+    metrics.fetched(7)
+    metrics.admitted(0.5)
+    metrics.classified(0.25)
+    metrics.lane_lost()
+    metrics.worker_replaced("worker-crashed")
+    metrics.batch_answered(Timings(0.125, 0.0625, 0.7))
+    found = samples(metrics)
+    assert found["digits_rebalances_total", ""] == 1
+    assert found["digits_fetched_bytes_total", ""] == 7
+    assert found["digits_lanes_lost_total", ""] == 1
+    assert found["digits_worker_restarts_total", "worker-crashed"] == 1
+    stages = {stage: found["digits_stage_seconds_sum", stage] for stage in ("wait", "classify", "read", "encode")}
+    assert stages == {"wait": 0.5, "classify": 0.25, "read": 0.125, "encode": 0.0625}
+
+
+def test_the_age_of_a_request_is_never_negative(metrics: Metrics) -> None:
     for timestamp_ms in (90_000, 100_500, -1):
-        metrics.aged(timestamp_ms, 100_000)
+        metrics.committed(transaction(Answer([b"{}"], [], 1, 0, 2), timestamp_ms=timestamp_ms))
     found = samples(metrics)
-    assert found["digits_request_age_seconds_count", ""] == 2, "one that has no timestamp has no age"
+    assert found["digits_request_age_seconds_count", ""] == 2, "a request without a timestamp has no age"
     assert found["digits_request_age_seconds_sum", ""] == 10
 
 
-def test_the_processor_time_and_memory_of_workers_are_read_when_they_are_asked_for() -> None:
-    metrics = Metrics()
+@dataclass
+class Workers:
+    pids: set[int]
+
+
+def test_processor_time_and_memory_of_workers_are_read_at_each_scrape(metrics: Metrics) -> None:
+    workers = Workers(set())
+    metrics.registry.register(WorkerProcesses(workers))
     assert samples(metrics)["digits_worker_resident_memory_bytes", ""] == 0
-    metrics.processes.pids = {os.getpid()}
+    workers.pids = {os.getpid()}
     found = samples(metrics)
     assert found["digits_worker_cpu_seconds_total", ""] >= time.process_time() - 1
     assert found["digits_worker_resident_memory_bytes", ""] > 1_000_000
 
 
 def test_the_processor_time_of_workers_never_falls_when_one_has_ended() -> None:
-    processes = WorkerProcesses()
-    processes.pids = {os.getpid()}
+    workers = Workers({os.getpid()})
+    processes = WorkerProcesses(workers)
     spent_s = processes.cpu_s()
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    processes.pids = {ended.pid}
+    workers.pids = {ended.pid}
     assert processes.cpu_s() >= spent_s > 0
     assert processes.resident_bytes() == 0
 
 
 def test_two_services_in_one_process_count_apart() -> None:
-    one, other = Metrics(), Metrics()
+    topics = Settings().topics
+    one, other = Metrics(topics), Metrics(topics)
     one.records.inc()
     assert samples(one)["digits_records_total", ""] == 1
     assert samples(other)["digits_records_total", ""] == 0
 
 
-def test_every_series_is_there_before_its_first_count() -> None:
-    found = samples(Metrics())
+def test_every_series_is_there_before_its_first_count(metrics: Metrics) -> None:
+    found = samples(metrics)
     assert found["digits_items_total", "failed"] == 0
     assert {code for name, code in found if name == "digits_failures_total"} == set(ErrorCode)
-    assert found["digits_pool_restarts_total", "worker-crashed"] == 0
+    assert found["digits_worker_restarts_total", "worker-crashed"] == 0
     assert found["digits_transactions_total", "lost"] == 0
     assert found["digits_published_bytes_total", "dead-letter"] == 0

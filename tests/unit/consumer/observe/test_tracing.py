@@ -9,7 +9,6 @@ import pytest
 
 from consumer import service
 from consumer.observe.metrics import Metrics
-from consumer.observe.tracing import Allowance
 from consumer.settings import Settings, TracingSettings
 from contract.traceparent import TraceParent
 from transport.errors import FatalError
@@ -46,16 +45,6 @@ def test_what_is_not_well_formed_is_no_trace(value: bytes) -> None:
     assert TraceParent.parse(value) is None
 
 
-def test_so_many_a_second_and_no_more_however_many_come() -> None:
-    now_s = 0.0
-    allowance = Allowance(10, clock=lambda: now_s)
-    assert [allowance.take() for _ in range(12)] == [True] * 10 + [False] * 2
-    now_s = 0.5
-    assert [allowance.take() for _ in range(6)] == [True] * 5 + [False]
-    now_s = 100
-    assert sum(allowance.take() for _ in range(100)) == 10, "a pause is not saved up"
-
-
 def test_where_it_is_off_nothing_of_it_is_imported() -> None:
     command = "import sys, consumer.cli; sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
@@ -64,5 +53,5 @@ def test_where_it_is_off_nothing_of_it_is_imported() -> None:
 async def test_where_it_is_not_installed_the_start_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "consumer.observe.tracing", None)
     with pytest.raises(FatalError, match=r"DIGITS_TRACING__RECORDS_PER_S .* pip install 'digitstream\[otel\]'"):
-        async with service._traced(Settings(tracing=TracingSettings(records_per_s=1)), Metrics()):
+        async with service._traced(Settings(tracing=TracingSettings(records_per_s=1)), Metrics(Settings().topics)):
             pytest.fail("it went on without")

@@ -1,41 +1,44 @@
-"""What a lane commits, whatever comes when: with a log, workers and a producer in memory."""
+"""What a lane commits, and when: with a log, workers and transactions in memory."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import SimpleNamespace
-from typing import cast
+from collections.abc import Callable
 
 import pytest
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord
 
-from consumer.memory_budget import MemoryBudget
-from consumer.observe.metrics import Metrics
-from consumer.partitions.lane import Equipment, Lane
-from consumer.partitions.pacer import Pacer
-from consumer.settings import Settings
-from consumer.workers.protocol import Answer, Task
+from consumer.partitions.lane import End, Lane
+from consumer.partitions.observers import LaneObserver, Transaction
+from tests.harness.memory import (
+    MemoryClassifier,
+    MemoryLanes,
+    MemoryPartitions,
+    MemorySink,
+    MemorySource,
+    memory_lanes,
+    record,
+)
 from tests.harness.waiting import eventually
-from transport.reading.fetching import Fetcher
-from transport.transactions import OutgoingRecord, PartitionProducer
+from transport.errors import FatalError, OwnershipLost
 
-PARTITION = TopicPartition("requests", 0)
 TAKES = 30
 
 
-class Log:
+@pytest.fixture(autouse=True)
+def _no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumer.partitions.publisher.SETTLE_S", 0)
+
+
+class ChanceSource(MemorySource):
     """Gives records, and passes markers and aborted records, as `Fetcher` does."""
 
     def __init__(self, chance: random.Random) -> None:
+        super().__init__()
         self._chance = chance
         self.takes = 0
-        self.offset = 0
         self.records: list[int] = []
-
-    def lag_records(self) -> int:
-        return 0
 
     async def fetch(self, most_records: int) -> list[ConsumerRecord]:
         await asyncio.sleep(self._chance.choice([0, 0.001, 0.004]) if self.takes < TAKES else 0.005)
@@ -45,62 +48,184 @@ class Log:
         taken = range(self.offset, self.offset + self._chance.choice([0, 0, 1, min(5, most_records)]))
         self.records += taken
         self.offset = taken.stop + self._chance.choice([0, 0, 1, 3])
-        return [ConsumerRecord(*PARTITION, offset, 0, 0, None, b"image", None, -1, 5, ()) for offset in taken]
-
-
-class Producer:
-    """Keeps what is committed."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-        self.published: list[int] = []
-        self.commits: list[tuple[int, int]] = []
-        """Each offset, and how many results there were with it."""
-
-    async def partition_count(self, _: str) -> int:
-        return 1
-
-    async def commit(self, outgoing: Mapping[TopicPartition, Sequence[OutgoingRecord]], next_offset: int) -> None:
-        await asyncio.sleep(self._chance.choice([0, 0.002]))
-        self.published += [int(record.value or b"") for records in outgoing.values() for record in records]
-        self.commits.append((next_offset, len(self.published)))
+        return [record(offset) for offset in taken]
 
 
 @pytest.mark.parametrize("end", [Lane.drain, Lane.revoke])
 @pytest.mark.parametrize("seed", range(10))
-async def test_what_is_committed_never_passes_a_record_without_its_result(
+async def test_a_commit_never_passes_a_record_without_its_result(
     seed: int, end: Callable[[Lane], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DIGITS_PACING__CHUNK_RECORDS", "2")
-    monkeypatch.setattr("consumer.partitions.lane.SETTLE_S", 0)
-    chance = random.Random(seed)  # noqa: S311  # nobody is to be kept from guessing it
-    log, producer = Log(chance), Producer(chance)
-
-    async def classify(tasks: Iterable[Task]) -> list[Answer]:
-        await asyncio.sleep(chance.choice([0, 0.002, 0.01]))
-        return [Answer([b"%d" % task.offset], [], 1, 0, 1) for task in tasks]
-
-    async def ensure_confirmed() -> None:
-        pass
-
-    equipment = SimpleNamespace(
-        settings=Settings(),
-        pool=SimpleNamespace(classify=classify),
-        budget=MemoryBudget(1024 * 1024),
-        pacer=Pacer(100_000),
-        metrics=Metrics(),
-        membership=SimpleNamespace(ensure_confirmed=ensure_confirmed),
-        dead_letter_bytes=1024,
-        traces=None,
+    chance = random.Random(seed)  # noqa: S311  # not a secret
+    source = ChanceSource(chance)
+    sink = MemorySink(on_commit=lambda: asyncio.sleep(chance.choice([0, 0.002])))
+    classifier = MemoryClassifier(lambda: asyncio.sleep(chance.choice([0, 0.002, 0.01])))
+    lanes = MemoryLanes(MemoryPartitions(source, sink), classifier)
+    lane = lanes.lane()
+    running = asyncio.create_task(lane.run())
+    ends_after = chance.randrange(TAKES + 1)
+    await eventually(
+        lambda: source.takes >= ends_after and (source.takes < TAKES or lane.committed_offset == source.offset)
     )
-    lane = Lane(PARTITION, cast("Equipment", equipment), committed_offset=0)
-    carrying = asyncio.create_task(lane._carry(cast("PartitionProducer", producer), cast("Fetcher", log)))
-    goes_on_for = chance.randrange(TAKES + 1)
-    await eventually(lambda: log.takes >= goes_on_for and (log.takes < TAKES or lane.committed_offset == log.offset))
     end(lane)
-    await carrying
-    assert producer.published == log.records[: len(producer.published)]
-    assert producer.commits == sorted(set(producer.commits))
-    for offset, results in producer.commits:
-        assert results == sum(record < offset for record in log.records)
-    assert equipment.budget.taken_bytes == 0
+    assert await running in (End.DRAINED, End.REVOKED)
+    assert sink.published == source.records[: len(sink.published)]
+    assert sink.commits == sorted(set(sink.commits))
+    for offset, results in sink.commits:
+        assert results == sum(each < offset for each in source.records)
+    assert (lanes.budget.acquired_bytes, lanes.budget.output_bytes) == (0, 0)
+
+
+async def test_a_drained_lane_publishes_all_that_is_in_flight() -> None:
+    classifying = asyncio.Event()
+    lanes = memory_lanes()
+    lanes.classifier.on_classify = classifying.wait
+    lanes.partitions.source.append(record(0), record(1))
+    lane = lanes.lane()
+    running = asyncio.create_task(lane.run())
+    await eventually(lambda: lane.records_in_flight == 2)
+    lane.drain()
+    classifying.set()
+    assert await running is End.DRAINED
+    assert lanes.partitions.sink.commits == [(2, 2)]
+
+
+async def test_a_lane_that_is_revoked_before_its_transaction_begins_commits_nothing() -> None:
+    asking = asyncio.Event()
+    lanes = memory_lanes(on_confirm=asking.wait)
+    lanes.partitions.source.append(record(0))
+    lane = lanes.lane()
+    running = asyncio.create_task(lane.run())
+    await eventually(lambda: lane.waits_for_brokers)
+    assert not lane.in_transaction
+    lane.revoke()
+    assert await running is End.REVOKED
+    assert lanes.partitions.sink.commits == []
+    assert (lanes.budget.acquired_bytes, lanes.budget.output_bytes) == (0, 0)
+
+
+async def test_a_lane_that_is_revoked_in_a_transaction_finishes_it_and_begins_no_other() -> None:
+    committing = asyncio.Event()
+    lanes = memory_lanes(on_commit=committing.wait)
+    lanes.partitions.source.append(record(0))
+    lane = lanes.lane()
+    running = asyncio.create_task(lane.run())
+    await eventually(lambda: lane.in_transaction)
+    lanes.partitions.source.append(record(1))
+    await eventually(lambda: lane.records_in_flight == 2)
+    lane.revoke()
+    committing.set()
+    assert await running is End.REVOKED
+    assert lanes.partitions.sink.commits == [(1, 1)]
+    assert (lanes.budget.acquired_bytes, lanes.budget.output_bytes) == (0, 0)
+
+
+async def test_while_the_group_is_asked_before_a_commit_the_lane_waits_for_the_brokers() -> None:
+    answered = asyncio.Event()
+    lanes = memory_lanes(on_confirm=answered.wait)
+    lanes.partitions.source.append(record(0))
+    lane = lanes.lane()
+    running = asyncio.create_task(lane.run())
+    await eventually(lambda: lane.waits_for_brokers)
+    assert (lane.records_in_flight, lane.in_transaction) == (1, False)
+    answered.set()
+    await eventually(lambda: lane.committed_offset == 1)
+    assert not lane.waits_for_brokers
+    lane.drain()
+    assert await running is End.DRAINED
+
+
+async def test_a_lost_transaction_ends_the_lane_and_gives_all_bytes_back() -> None:
+    async def fenced() -> None:
+        raise OwnershipLost("another owner")
+
+    lost: list[str] = []
+
+    class Observer(LaneObserver):
+        def transaction_lost(self) -> None:
+            lost.append("transaction")
+
+    lanes = memory_lanes(on_commit=fenced)
+    lanes.observer = Observer()
+    lanes.partitions.source.append(record(0))
+    lane = lanes.lane()
+    assert await lane.run() is End.LOST
+    assert lost == ["transaction"]
+    assert lane.committed_offset == 0
+    assert (lanes.budget.acquired_bytes, lanes.budget.output_bytes) == (0, 0)
+
+
+async def test_a_fatal_error_of_the_workers_ends_the_lane_and_commits_nothing() -> None:
+    async def fail() -> None:
+        raise FatalError("workers die on everything")
+
+    lanes = memory_lanes()
+    lanes.classifier.on_classify = fail
+    lanes.partitions.source.append(record(0))
+    with pytest.raises(FatalError, match="workers die"):
+        await lanes.lane().run()
+    assert lanes.partitions.sink.commits == []
+    assert lanes.budget.acquired_bytes == 0
+
+
+async def test_an_idle_lane_commits_a_position_that_has_passed_markers_once() -> None:
+    lanes = memory_lanes()
+    lanes.partitions.source.append(record(0))
+    lane = lanes.lane()
+    running = asyncio.create_task(lane.run())
+    await eventually(lambda: lane.committed_offset == 1)
+    for _ in range(3):
+        lanes.partitions.source.append(next_offset=2)
+        await eventually(lambda: lane.committed_offset == 2)
+    lane.drain()
+    await running
+    assert lanes.partitions.sink.commits == [(1, 1), (2, 1)]
+
+
+@pytest.mark.parametrize("end", [Lane.drain, Lane.revoke])
+async def test_a_lane_that_must_end_while_it_starts_ends_at_once(end: Callable[[Lane], None]) -> None:
+    """Its tasks have been made, and have not run."""
+    lanes = memory_lanes()
+    lane = lanes.lane()
+
+    async def end_soon() -> None:
+        asyncio.get_running_loop().call_soon(end, lane)
+
+    lanes.partitions.on_open = end_soon
+    lanes.partitions.source.append(record(0))
+    assert await asyncio.wait_for(lane.run(), 10) in (End.DRAINED, End.REVOKED)
+    assert (lanes.budget.acquired_bytes, lanes.budget.output_bytes) == (0, 0)
+
+
+async def test_observers_learn_of_each_step_of_a_record() -> None:
+    seen: list[str] = []
+    transactions: list[Transaction] = []
+
+    class Observer(LaneObserver):
+        def fetched(self, size_bytes: int) -> None:
+            seen.append(f"fetched {size_bytes}")
+
+        def admitted(self, waited_s: float) -> None:
+            assert waited_s >= 0
+            seen.append("admitted")
+
+        def classified(self, took_s: float) -> None:
+            assert took_s >= 0
+            seen.append("classified")
+
+        def committed(self, transaction: Transaction) -> None:
+            seen.append("committed")
+            transactions.append(transaction)
+
+    lanes = memory_lanes()
+    lanes.observer = Observer()
+    lanes.partitions.source.append(record(7, b"image"))
+    lane = lanes.lane()
+    running = asyncio.create_task(lane.run())
+    await eventually(lambda: lane.committed_offset == 8)
+    lane.drain()
+    await running
+    assert seen == ["fetched 5", "admitted", "classified", "committed"]
+    assert [request.task.offset for request, _ in transactions[0].answered] == [7]
+    assert {topic: len(records) for topic, records in transactions[0].published.items()} == {"digits.predictions": 1}

@@ -11,7 +11,7 @@ from consumer.partitions import outgoing
 from consumer.partitions.outgoing import Room
 from consumer.partitions.requests import Request, from_record
 from consumer.settings import EchoSettings
-from consumer.workers.protocol import Answer, DeadLetter
+from consumer.workers.protocol import Answer, FailedItem
 from contract import dead_letters
 from engine.limits import Limits
 from transport.reading.record_batch import MAX_HEADERS
@@ -29,12 +29,12 @@ def request(
 
 def letter(
     *, index: int = 0, name: str | None = None, data: bytes | None = None, left_out: str | None = None
-) -> DeadLetter:
-    return DeadLetter(index, 5, name, "damaged-image", "It is damaged.", name is None, data, left_out)
+) -> FailedItem:
+    return FailedItem(index, 5, name, "damaged-image", "It is damaged.", name is None, data, left_out)
 
 
 def published(
-    of: Request, *letters: DeadLetter, limit_bytes: int = LIMIT_BYTES, all_bytes: int = LIMIT_BYTES
+    of: Request, *letters: FailedItem, limit_bytes: int = LIMIT_BYTES, all_bytes: int = LIMIT_BYTES
 ) -> list[OutgoingRecord]:
     return list(outgoing.dead_letters(of, Answer([b"{}"], list(letters), 0, 0, 0), Room(limit_bytes, all_bytes)))
 

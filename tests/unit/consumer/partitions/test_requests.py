@@ -32,14 +32,14 @@ def record(
 
 
 def verdict(request: Request) -> str | None:
-    return request.task.condemned.get(WHOLE_RECORD)
+    return request.task.quarantined.get(WHOLE_RECORD)
 
 
 def test_place_and_bytes_go_to_the_worker() -> None:
     task = from_record(record(), LIMITS, NAME).task
     assert (task.topic, task.partition, task.offset, task.timestamp_ms) == ("requests", 3, 7, 1_000)
     assert task.payload == b"image"
-    assert task.condemned == {}
+    assert task.quarantined == {}
 
 
 def test_of_the_headers_three_are_echoed_and_all_are_kept() -> None:

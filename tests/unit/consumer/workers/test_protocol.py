@@ -16,7 +16,7 @@ from consumer.workers.protocol import (
     Answer,
     Answers,
     Compiling,
-    DeadLetter,
+    FailedItem,
     Note,
     Ready,
     Refusal,
@@ -50,13 +50,13 @@ def test_tasks_come_out_as_they_went_in() -> None:
             9,
         ),
         Task(b"", "requests", 0, 0, 0, 0, None, None, {-1: "empty-record"}),
-        Task(b"PK", "requests", 0, 0, 0, 0, None, None, begin=ResumeCursor(3, 10, 2**30, 7)),
+        Task(b"PK", "requests", 0, 0, 0, 0, None, None, resume_from=ResumeCursor(3, 10, 2**30, 7)),
     ]
     assert TASKS.decode(body(frame(tasks))) == tasks
 
 
 def test_answers_come_out_as_they_went_in() -> None:
-    letter = DeadLetter(1, 2, "a.png", "damaged-image", "It is damaged.", False, b"\xff", None)
+    letter = FailedItem(1, 2, "a.png", "damaged-image", "It is damaged.", False, b"\xff", None)
     answers = Answers([Answer([b"{}", b"{}"], [letter], 1, 0, 5)], Timings(0.1, 0.2, 0.3), ResumeCursor(2, 3, 2**30, 7))
     assert ANSWERS.decode(body(frame(answers))) == answers
 

@@ -1,4 +1,4 @@
-"""Whose turn it is: time is shared among lanes, whatever their records cost; nothing here sleeps."""
+"""The fair scheduler: time is shared among lanes, whatever their records cost; nothing here sleeps."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from consumer.settings import PacingSettings
-from consumer.workers.process import WorkerDied
+from consumer.workers.process import Suspect, WorkerDied
 from consumer.workers.protocol import SLICE_S, Answer, Task
-from consumer.workers.scheduler import DEATH_S, LONG_S, QUICK_S, Batch, FairScheduler, Job
+from consumer.workers.scheduler import DEATH_COST_S, QUICK_QUEUE_S, SLOW_BATCH_S, Batch, FairScheduler, Job
 from contract.errors import ErrorCode
 from engine.resume_cursor import ResumeCursor
 
@@ -29,231 +29,244 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def turns(clock: Clock) -> FairScheduler:
+def scheduler(clock: Clock) -> FairScheduler:
     return FairScheduler(PacingSettings(chunk_records=4), clock)
 
 
-def job(lane: int, *, records: int = 1, again: bool = False) -> Job:
+def job(lane: int, *, records: int = 1, is_retry: bool = False) -> Job:
     tasks = [Task(b"x", "requests", lane, offset, 0, 0, None, None) for offset in range(records)]
-    return Job(tasks, asyncio.get_running_loop().create_future(), again)
+    return Job(tasks, asyncio.get_running_loop().create_future(), is_retry)
 
 
 def answer(word: bytes) -> Answer:
     return Answer([word], [], 1, 0, len(word))
 
 
-def taken(turns: FairScheduler, *, free: int = 0, fit: bool = True) -> Batch:
-    batch = turns.take(free=free, fit=fit)
+def taken(scheduler: FairScheduler, *, free: int = 0, output_fits: bool = True) -> Batch:
+    batch = scheduler.next_batch(free=free, output_fits=output_fits)
     assert batch is not None
     return batch
 
 
-def worked(turns: FairScheduler, batch: Batch, seconds: float) -> None:
-    turns.settle(batch, seconds)
+def worked(scheduler: FairScheduler, batch: Batch, seconds: float) -> None:
+    scheduler.charge(batch, seconds)
     for each in batch.jobs:
-        each.take([answer(b"{}")] * len(each.rest), None)
+        each.add_answers([answer(b"{}")] * len(each.rest), None)
 
 
-async def test_of_two_busy_lanes_each_has_half_of_the_time_however_long_their_batches(turns: FairScheduler) -> None:
+async def test_two_busy_lanes_get_half_of_the_time_each(scheduler: FairScheduler) -> None:
     used_s = {FLOOD: 0.0, LEGAL: 0.0}
     for _ in range(200):
         for lane in used_s:
-            turns.put(job(lane, records=4))
-        batch = taken(turns)
+            scheduler.submit(job(lane, records=4))
+        batch = taken(scheduler)
         lane = batch.jobs[0].lane
         seconds = 0.5 if lane == FLOOD else 0.01
-        worked(turns, batch, seconds)
+        worked(scheduler, batch, seconds)
         used_s[lane] += seconds
     assert used_s[LEGAL] == pytest.approx(used_s[FLOOD], abs=0.6)
 
 
-async def test_a_lane_that_was_away_has_saved_up_nothing(turns: FairScheduler) -> None:
+async def test_a_lane_saves_up_no_time_while_it_has_no_jobs(scheduler: FairScheduler) -> None:
     for _ in range(10):
-        turns.put(job(FLOOD, records=4))
-        worked(turns, taken(turns), 0.09)
-    turns.put(job(FLOOD, records=4))
-    turns.put(job(LEGAL, records=4))
-    turns.put(job(LEGAL, records=4))
-    worked(turns, taken(turns), 0.09)
-    worked(turns, taken(turns), 0.09)
-    assert {each.jobs[0].lane for each in (taken(turns),)} == {LEGAL}
-    assert turns.take(free=0) is None
+        scheduler.submit(job(FLOOD, records=4))
+        worked(scheduler, taken(scheduler), 0.09)
+    scheduler.submit(job(FLOOD, records=4))
+    scheduler.submit(job(LEGAL, records=4))
+    scheduler.submit(job(LEGAL, records=4))
+    worked(scheduler, taken(scheduler), 0.09)
+    worked(scheduler, taken(scheduler), 0.09)
+    assert {each.jobs[0].lane for each in (taken(scheduler),)} == {LEGAL}
+    assert scheduler.next_batch(free=0) is None
 
 
-async def test_while_a_quick_lane_is_about_slow_ones_leave_it_a_worker(turns: FairScheduler, clock: Clock) -> None:
-    for lane, seconds in ((LEGAL, 0.01), (FLOOD, 2 * LONG_S)):
-        turns.put(job(lane))
-        worked(turns, taken(turns), seconds)
+async def test_slow_lanes_leave_a_worker_to_a_quick_lane(scheduler: FairScheduler, clock: Clock) -> None:
+    for lane, seconds in ((LEGAL, 0.01), (FLOOD, 2 * SLOW_BATCH_S)):
+        scheduler.submit(job(lane))
+        worked(scheduler, taken(scheduler), seconds)
     for _ in range(3):
-        turns.put(job(FLOOD))
-    slow = taken(turns)
+        scheduler.submit(job(FLOOD))
+    slow = taken(scheduler)
     assert slow.slow
-    assert turns.take(free=0) is None, "the last worker is kept for the quick lane"
-    assert taken(turns, free=1).slow, "there is another one for it"
-    turns.put(job(LEGAL))
-    assert taken(turns).jobs[0].lane == LEGAL
-    clock.now_s += QUICK_S
-    assert taken(turns).slow, "the quick lane has gone away"
+    assert scheduler.next_batch(free=0) is None, "the last worker is kept for the quick lane"
+    assert taken(scheduler, free=1).slow, "there is another one for it"
+    scheduler.submit(job(LEGAL))
+    assert taken(scheduler).jobs[0].lane == LEGAL
+    clock.now_s += QUICK_QUEUE_S
+    assert taken(scheduler).slow, "the quick lane has gone away"
 
 
-async def test_a_lane_of_which_nothing_is_known_does_not_get_all_workers(turns: FairScheduler, clock: Clock) -> None:
+async def test_a_lane_without_a_history_does_not_get_all_workers(scheduler: FairScheduler, clock: Clock) -> None:
     for lane in (FLOOD, FLOOD, LEGAL, LEGAL):
-        turns.put(job(lane, records=4))
-    assert taken(turns, free=1).jobs[0].lane == FLOOD
+        scheduler.submit(job(lane, records=4))
+    assert taken(scheduler, free=1).jobs[0].lane == FLOOD
     for _ in range(2):
         clock.now_s += 0.02
-        batch = taken(turns)
+        batch = taken(scheduler)
         assert batch.jobs[0].lane == LEGAL, "while the other's first batch lasts, it counts as used"
-        worked(turns, batch, 0.01)
+        worked(scheduler, batch, 0.01)
 
 
-async def test_a_slow_lane_has_its_turn_also_where_there_is_one_worker(turns: FairScheduler) -> None:
-    for lane, seconds in ((LEGAL, 0.01), (FLOOD, 2 * LONG_S)):
-        turns.put(job(lane))
-        worked(turns, taken(turns), seconds)
-    turns.put(job(FLOOD))
-    assert taken(turns).slow
+async def test_a_slow_lane_is_served_also_by_a_single_worker(scheduler: FairScheduler) -> None:
+    for lane, seconds in ((LEGAL, 0.01), (FLOOD, 2 * SLOW_BATCH_S)):
+        scheduler.submit(job(lane))
+        worked(scheduler, taken(scheduler), seconds)
+    scheduler.submit(job(FLOOD))
+    assert taken(scheduler).slow
 
 
-async def test_quick_jobs_are_joined_up_to_the_size_of_a_batch_and_slow_ones_go_alone(turns: FairScheduler) -> None:
+async def test_quick_jobs_are_joined_up_to_the_size_of_a_batch(scheduler: FairScheduler) -> None:
     jobs = [job(lane, records=2) for lane in (2, 3, 4)]
     for each in jobs:
-        turns.put(each)
-    assert taken(turns).jobs == jobs[:2]
-    assert taken(turns).jobs == jobs[2:]
+        scheduler.submit(each)
+    assert taken(scheduler).jobs == jobs[:2]
+    assert taken(scheduler).jobs == jobs[2:]
 
 
-async def test_what_another_free_worker_could_do_is_left_to_it(turns: FairScheduler) -> None:
+async def test_a_job_is_left_to_another_free_worker(scheduler: FairScheduler) -> None:
     jobs = [job(2), job(3)]
     for each in jobs:
-        turns.put(each)
-    assert taken(turns, free=1).jobs == jobs[:1]
-    assert taken(turns).jobs == jobs[1:]
+        scheduler.submit(each)
+    assert taken(scheduler, free=1).jobs == jobs[:1]
+    assert taken(scheduler).jobs == jobs[1:]
 
 
-async def test_a_repetition_goes_before_others_of_its_lane_and_alone(turns: FairScheduler) -> None:
-    new, first, second = job(2), job(2, again=True), job(2, again=True)
+async def test_a_retry_goes_before_others_of_its_lane_and_alone(scheduler: FairScheduler) -> None:
+    new, first, second = job(2), job(2, is_retry=True), job(2, is_retry=True)
     for each in (new, first, second):
-        turns.put(each)
-    assert [taken(turns).jobs for _ in range(3)] == [[first], [second], [new]]
+        scheduler.submit(each)
+    assert [taken(scheduler).jobs for _ in range(3)] == [[first], [second], [new]]
 
 
-async def test_a_lane_that_kills_workers_waits_for_its_turn_as_others_do(turns: FairScheduler) -> None:
-    turns.put(job(FLOOD))
-    turns.settle(taken(turns), DEATH_S)
-    turns.put(job(FLOOD, again=True))
+async def test_a_lane_that_kills_workers_pays_for_their_time(scheduler: FairScheduler) -> None:
+    scheduler.submit(job(FLOOD))
+    scheduler.charge(taken(scheduler), DEATH_COST_S)
+    scheduler.submit(job(FLOOD, is_retry=True))
     served_s = 0.0
-    while served_s < DEATH_S - 0.1:
-        turns.put(job(LEGAL, records=4))
-        batch = taken(turns)
+    while served_s < DEATH_COST_S - 0.1:
+        scheduler.submit(job(LEGAL, records=4))
+        batch = taken(scheduler)
         assert batch.jobs[0].lane == LEGAL
-        worked(turns, batch, 0.05)
+        worked(scheduler, batch, 0.05)
         served_s += 0.05
-    turns.put(job(LEGAL, records=4))
-    worked(turns, taken(turns), 0.2)
-    turns.put(job(LEGAL, records=4))
-    assert taken(turns).jobs[0].lane == FLOOD
+    scheduler.submit(job(LEGAL, records=4))
+    worked(scheduler, taken(scheduler), 0.2)
+    scheduler.submit(job(LEGAL, records=4))
+    assert taken(scheduler).jobs[0].lane == FLOOD
 
 
-async def test_a_job_whose_lane_has_ended_is_not_done(turns: FairScheduler) -> None:
+async def test_a_job_whose_lane_has_ended_is_not_done(scheduler: FairScheduler) -> None:
     ended, wanted = job(2), job(2)
-    turns.put(ended)
-    turns.put(wanted)
+    scheduler.submit(ended)
+    scheduler.submit(wanted)
     ended.answers.cancel()
-    assert taken(turns).jobs == [wanted]
+    assert taken(scheduler).jobs == [wanted]
 
 
-async def test_a_job_that_comes_back_unfinished_goes_on_where_it_was_in_front_of_its_lane(turns: FairScheduler) -> None:
+async def test_an_unfinished_job_resumes_in_front_of_its_queue(scheduler: FairScheduler) -> None:
     first, second = job(2, records=3), job(2)
-    turns.put(first)
-    turns.put(second)
-    batch = taken(turns, free=1)
-    turns.settle(batch, 0.5)
-    first.take([answer(b"a"), answer(b"b1")], ResumeCursor(5, 9, 100, 0))
-    turns.put_back([first])
-    batch = taken(turns)
+    scheduler.submit(first)
+    scheduler.submit(second)
+    batch = taken(scheduler, free=1)
+    scheduler.charge(batch, 0.5)
+    first.add_answers([answer(b"a"), answer(b"b1")], ResumeCursor(5, 9, 100, 0))
+    scheduler.requeue([first])
+    batch = taken(scheduler)
     assert batch.jobs == [first]
-    assert [(task.offset, task.begin.items) for task in batch.tasks] == [(1, 5), (2, 0)]
-    turns.settle(batch, 0.5)
-    first.take([answer(b"b2"), answer(b"c")], None)
+    assert [(task.offset, task.resume_from.items) for task in batch.tasks] == [(1, 5), (2, 0)]
+    scheduler.charge(batch, 0.5)
+    first.add_answers([answer(b"b2"), answer(b"c")], None)
     answers = await first.answers
     assert [each.results for each in answers] == [[b"a"], [b"b1", b"b2"], [b"c"]]
     assert [each.size_bytes for each in answers] == [1, 4, 1]
 
 
-async def test_while_there_are_too_many_answers_only_what_has_begun_goes_on(turns: FairScheduler) -> None:
+async def test_while_output_does_not_fit_only_begun_jobs_continue(scheduler: FairScheduler) -> None:
     begun, new = job(2, records=2), job(3)
-    turns.put(begun)
-    turns.settle(taken(turns), 0.5)
-    begun.take([answer(b"a")], None)
-    turns.put_back([begun])
-    turns.put(new)
-    assert taken(turns, fit=False).jobs == [begun]
-    assert turns.take(free=0, fit=False) is None
-    assert taken(turns).jobs == [new]
+    scheduler.submit(begun)
+    scheduler.charge(taken(scheduler), 0.5)
+    begun.add_answers([answer(b"a")], None)
+    scheduler.requeue([begun])
+    scheduler.submit(new)
+    assert taken(scheduler, output_fits=False).jobs == [begun]
+    assert scheduler.next_batch(free=0, output_fits=False) is None
+    assert taken(scheduler).jobs == [new]
 
 
-async def test_a_death_is_told_by_the_place_in_the_whole_batch(turns: FairScheduler) -> None:
-    cut = job(2, records=3)
-    turns.put(cut)
-    turns.settle(taken(turns), 0.5)
-    cut.take([answer(b"a")], None)
-    cut.fail(WorkerDied("it crashed", ErrorCode.WORKER_CRASHED, (1, 7)), 0)
-    with pytest.raises(WorkerDied) as caught:
+async def test_a_death_concerns_the_job_of_the_suspect_and_the_others_as_bystanders(scheduler: FairScheduler) -> None:
+    cut, other = job(2, records=3), job(3)
+    scheduler.submit(cut)
+    scheduler.charge(taken(scheduler), 0.01)
+    cut.add_answers([answer(b"a")], None)
+    scheduler.requeue([cut])
+    scheduler.submit(other)
+    batch = taken(scheduler)
+    assert set(batch.jobs) == {cut, other}
+    scheduler.fail(batch, WorkerDied("it crashed", ErrorCode.WORKER_CRASHED, Suspect(2, 2, 7)))
+    with pytest.raises(WorkerDied) as concerned:
         await cut.answers
-    assert caught.value.position == (2, 7)
+    assert (concerned.value.suspect, concerned.value.is_bystander) == (Suspect(2, 2, 7), False)
+    with pytest.raises(WorkerDied) as bystander:
+        await other.answers
+    assert (bystander.value.suspect, bystander.value.is_bystander) == (None, True)
+
+
+async def test_a_death_without_a_suspect_concerns_the_first_job_alone(scheduler: FairScheduler) -> None:
+    jobs = [job(2), job(3)]
+    for each in jobs:
+        scheduler.submit(each)
+    batch = taken(scheduler)
+    scheduler.fail(batch, WorkerDied("it crashed", ErrorCode.WORKER_CRASHED))
+    deaths = await asyncio.gather(*(each.answers for each in batch.jobs), return_exceptions=True)
+    assert [death.is_bystander for death in deaths if isinstance(death, WorkerDied)] == [False, True]
 
 
 ITEM_TIMEOUT_S = 10.0
 
 
-async def test_a_lane_that_waits_for_its_turn_moves_with_the_workers(turns: FairScheduler, clock: Clock) -> None:
-    turns.put(job(LEGAL))
+async def test_a_waiting_lane_makes_progress_with_the_workers(scheduler: FairScheduler, clock: Clock) -> None:
+    scheduler.submit(job(LEGAL))
     for _ in range(4):
-        turns.put(job(FLOOD))
-    worked(turns, taken(turns), seconds=3.0)  # of LEGAL, which came first, and of FLOOD
-    turns.put(job(LEGAL))
-    turns.put(job(FLOOD))
-    batch = taken(turns)
+        scheduler.submit(job(FLOOD))
+    worked(scheduler, taken(scheduler), seconds=3.0)  # of LEGAL, which came first, and of FLOOD
+    scheduler.submit(job(LEGAL))
+    scheduler.submit(job(FLOOD))
+    batch = taken(scheduler)
     waiting = LEGAL if batch.jobs[0].lane == FLOOD else FLOOD
     clock.now_s = 5.0
-    turns.moves(batch)
-    assert turns.moved_at_s(batch.jobs[0].lane, ITEM_TIMEOUT_S) == 5.0
-    assert turns.moved_at_s(waiting, ITEM_TIMEOUT_S) == 5.0
+    scheduler.note_progress(batch)
+    assert scheduler.progressed_at_s(batch.jobs[0].lane, ITEM_TIMEOUT_S) == 5.0
+    assert scheduler.progressed_at_s(waiting, ITEM_TIMEOUT_S) == 5.0
 
 
-async def test_a_lane_that_is_served_no_more_is_seen_although_the_workers_get_on_with_others(
-    turns: FairScheduler, clock: Clock
-) -> None:
-    turns.put(job(LEGAL))
-    worked(turns, taken(turns, free=1), seconds=0.5)
-    turns.put(job(LEGAL))
-    turns.put(job(FLOOD))
-    batch = taken(turns, free=1)
+async def test_a_lane_that_is_not_served_any_more_is_found(scheduler: FairScheduler, clock: Clock) -> None:
+    scheduler.submit(job(LEGAL))
+    worked(scheduler, taken(scheduler, free=1), seconds=0.5)
+    scheduler.submit(job(LEGAL))
+    scheduler.submit(job(FLOOD))
+    batch = taken(scheduler, free=1)
     assert [each.lane for each in batch.jobs] == [FLOOD]
-    bound_s = 2 * (ITEM_TIMEOUT_S + SLICE_S)  # one other lane, two turns
+    bound_s = 2 * (ITEM_TIMEOUT_S + SLICE_S)  # one other lane, two scheduler
     for clock.now_s in (bound_s / 2, bound_s, 10 * bound_s):
-        turns.moves(batch)
-    assert turns.moved_at_s(FLOOD, ITEM_TIMEOUT_S) == clock.now_s
-    assert turns.moved_at_s(LEGAL, ITEM_TIMEOUT_S) == bound_s
+        scheduler.note_progress(batch)
+    assert scheduler.progressed_at_s(FLOOD, ITEM_TIMEOUT_S) == clock.now_s
+    assert scheduler.progressed_at_s(LEGAL, ITEM_TIMEOUT_S) == bound_s
 
 
-async def test_a_lane_in_a_workers_hands_moves_with_that_worker_alone(turns: FairScheduler, clock: Clock) -> None:
-    turns.put(job(LEGAL))
-    turns.put(job(FLOOD))
-    first, second = taken(turns, free=1), taken(turns)
+async def test_a_served_lane_makes_progress_with_its_worker_alone(scheduler: FairScheduler, clock: Clock) -> None:
+    scheduler.submit(job(LEGAL))
+    scheduler.submit(job(FLOOD))
+    first, second = taken(scheduler, free=1), taken(scheduler)
     clock.now_s = 7.0
-    turns.moves(second)
-    assert turns.moved_at_s(first.jobs[0].lane, ITEM_TIMEOUT_S) == 0.0
-    assert turns.moved_at_s(second.jobs[0].lane, ITEM_TIMEOUT_S) == 7.0
+    scheduler.note_progress(second)
+    assert scheduler.progressed_at_s(first.jobs[0].lane, ITEM_TIMEOUT_S) == 0.0
+    assert scheduler.progressed_at_s(second.jobs[0].lane, ITEM_TIMEOUT_S) == 7.0
 
 
-async def test_a_lane_that_waits_until_answers_are_published_is_not_held_against_the_workers(
-    turns: FairScheduler, clock: Clock
-) -> None:
-    turns.put(job(LEGAL))
+async def test_a_lane_that_waits_for_output_room_is_not_stuck(scheduler: FairScheduler, clock: Clock) -> None:
+    scheduler.submit(job(LEGAL))
     clock.now_s = 1_000.0
-    assert turns.take(free=0, fit=False) is None
-    assert turns.moved_at_s(LEGAL, ITEM_TIMEOUT_S, fit=False) == 1_000.0
+    assert scheduler.next_batch(free=0, output_fits=False) is None
+    assert scheduler.progressed_at_s(LEGAL, ITEM_TIMEOUT_S, output_fits=False) == 1_000.0
     clock.now_s = 1_001.0  # they are published: its time begins again
-    assert turns.moved_at_s(LEGAL, ITEM_TIMEOUT_S) == 1_000.0
+    assert scheduler.progressed_at_s(LEGAL, ITEM_TIMEOUT_S) == 1_000.0

@@ -52,9 +52,9 @@ def answerer(reader: Reader, note: Note) -> Answerer:
     return Answerer(reader, MODEL, note, results_bytes=EchoSettings().results_bytes, record_timeout_s=60)
 
 
-def task(payload: bytes = DIGIT, *, offset: int = 0, condemned: dict[int, str] | None = None, **more: Any) -> Task:
+def task(payload: bytes = DIGIT, *, offset: int = 0, quarantined: dict[int, str] | None = None, **more: Any) -> Task:
     named = {"request_id": None, "filename": None} | more
-    return Task(payload, "requests", 3, offset, 1_000, 2_000, condemned=condemned or {}, **named)
+    return Task(payload, "requests", 3, offset, 1_000, 2_000, quarantined=quarantined or {}, **named)
 
 
 def test_a_result_says_all_that_the_contract_asks_for(answerer: Answerer) -> None:
@@ -66,7 +66,7 @@ def test_a_result_says_all_that_the_contract_asks_for(answerer: Answerer) -> Non
     assert result.item.model_dump() == {"index": 0, "count": 1, "name": "zero.png"}
     assert result.model.model_dump() == MODEL
     assert result.timing.received_at_ms == 2_000
-    assert (result.error, answer.dead_letters) == (None, [])
+    assert (result.error, answer.failed_items) == (None, [])
     assert (answer.recognised, answer.unsure) == ((1, 0) if result.status == "recognised" else (0, 1))
 
 
@@ -81,7 +81,7 @@ def test_one_bad_record_of_a_batch_fails_alone(answerer: Answerer) -> None:
     results = [read_result(answer.results[0]) for answer in answers]
     assert [result.digit is None for result in results] == [False, True, False]
     assert [result.source.offset for result in results] == [0, 1, 2]
-    (letter,) = answers[1].dead_letters
+    (letter,) = answers[1].failed_items
     assert (letter.code, letter.whole, letter.data) == ("unknown-format", True, None)
 
 
@@ -95,7 +95,7 @@ def test_a_sound_image_that_opencv_has_no_memory_for_is_not_called_damaged(
 
     monkeypatch.setattr(cv2, "imdecode", imdecode)
     coloured = cv2.imencode(".png", np.zeros((28, 28, 3), np.uint8))[1].tobytes()
-    (letter,) = answerer.answer([task(coloured)]).answers[0].dead_letters
+    (letter,) = answerer.answer([task(coloured)]).answers[0].failed_items
     assert letter.code == "out-of-memory"
 
 
@@ -109,13 +109,13 @@ def test_entries_of_an_archive_are_answered_in_its_order_and_a_bad_one_alone_is_
         (2, 3, "c.png"),
     ]
     assert [each.status == "failed" for each in results] == [False, True, False]
-    (letter,) = answer.dead_letters
+    (letter,) = answer.failed_items
     assert (letter.index, letter.name, letter.data, letter.whole) == (1, "a.txt", b"no image", False)
 
 
 def test_what_may_not_be_touched_is_answered_with_its_verdict(answerer: Answerer) -> None:
-    refused = task(offset=0, condemned={WHOLE_RECORD: str(ErrorCode.KEY_TOO_LARGE)})
-    crashing = task(offset=1, condemned={0: str(ErrorCode.WORKER_CRASHED)})
+    refused = task(offset=0, quarantined={WHOLE_RECORD: str(ErrorCode.KEY_TOO_LARGE)})
+    crashing = task(offset=1, quarantined={0: str(ErrorCode.WORKER_CRASHED)})
     answers = answerer.answer([refused, crashing, task(offset=2)]).answers
     found = [json.loads(answer.results[0])["error"] for answer in answers]
     assert found == [
@@ -123,14 +123,14 @@ def test_what_may_not_be_touched_is_answered_with_its_verdict(answerer: Answerer
         {"code": "worker-crashed", "message": ErrorCode.WORKER_CRASHED.sentence},
         None,
     ]
-    assert all(answer.dead_letters[0].whole for answer in answers[:2])
+    assert all(answer.failed_items[0].whole for answer in answers[:2])
 
 
 def test_an_entry_that_may_not_be_touched_goes_to_the_dead_letters_with_its_bytes(answerer: Answerer) -> None:
     archive = zipped([("a.png", DIGIT), ("poison.png", b"bytes that crash"), ("c.png", DIGIT)])
-    answer = answerer.answer([task(archive, condemned={1: str(ErrorCode.WORKER_TIMEOUT)})]).answers[0]
+    answer = answerer.answer([task(archive, quarantined={1: str(ErrorCode.WORKER_TIMEOUT)})]).answers[0]
     assert [read_result(each).status == "failed" for each in answer.results] == [False, True, False]
-    (letter,) = answer.dead_letters
+    (letter,) = answer.failed_items
     assert (letter.code, letter.name, letter.data) == ("worker-timeout", "poison.png", b"bytes that crash")
 
 
@@ -139,11 +139,11 @@ def test_an_archive_of_junk_does_not_come_out_many_times_its_size(answerer: Answ
     archive = zipped([(f"{index}.txt", junk) for index in range(20)])
     assert 20 * len(junk) > 2 * len(archive) + 100_000
     answer = answerer.answer([task(archive)]).answers[0]
-    kept = [letter.data for letter in answer.dead_letters if letter.data is not None]
-    assert len(answer.dead_letters) == 20
+    kept = [letter.data for letter in answer.failed_items if letter.data is not None]
+    assert len(answer.failed_items) == 20
     assert 0 < sum(map(len, kept)) < 2 * len(archive) + 100_000
     assert set(kept) == {junk}
-    reasons = {letter.left_out for letter in answer.dead_letters if letter.data is None}
+    reasons = {letter.left_out for letter in answer.failed_items if letter.data is None}
     assert reasons == {"the failed entries of this archive take more than 2 times its own bytes"}
 
 
@@ -151,12 +151,12 @@ def test_the_place_noted_is_that_in_the_batch_also_behind_records_that_are_not_t
     answerer: Answerer, note: Note
 ) -> None:
     refused = {WHOLE_RECORD: str(ErrorCode.EMPTY_RECORD)}
-    answerer.answer([task(b"", condemned=refused), task(one_by_one=True), task(b"", condemned=refused)])
+    answerer.answer([task(b"", quarantined=refused), task(isolate=True), task(b"", quarantined=refused)])
     assert note.position() == (1, 0)
 
 
 def test_a_batch_of_refused_records_alone_is_answered_without_a_note(answerer: Answerer, note: Note) -> None:
-    answers = answerer.answer([task(b"", condemned={WHOLE_RECORD: str(ErrorCode.EMPTY_RECORD)})])
+    answers = answerer.answer([task(b"", quarantined={WHOLE_RECORD: str(ErrorCode.EMPTY_RECORD)})])
     assert len(answers.answers) == 1
     assert note.position() is None
 
@@ -166,7 +166,7 @@ def test_the_note_says_when_many_items_are_touched_at_once(answerer: Answerer, n
     assert (note.position(), note.is_together()) == (None, True)
 
 
-def test_one_by_one_no_item_is_touched_under_the_name_of_another_and_the_results_are_the_same(
+def test_isolate_no_item_is_touched_under_the_name_of_another_and_the_results_are_the_same(
     answerer: Answerer, note: Note, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = [task(), task(zipped([(f"{index}.png", DIGIT) for index in range(5)]), offset=1), task(b"junk", offset=2)]
@@ -179,7 +179,7 @@ def test_one_by_one_no_item_is_touched_under_the_name_of_another_and_the_results
         return see(self, pictures)
 
     monkeypatch.setattr(Classifier, "see", noted)
-    apart = answerer.answer([batch[0], *(msgspec.structs.replace(each, one_by_one=True) for each in batch[1:])]).answers
+    apart = answerer.answer([batch[0], *(msgspec.structs.replace(each, isolate=True) for each in batch[1:])]).answers
     assert touched == [((0, 0), 1), *(((1, index), 1) for index in range(5))]
     assert note.position() == (2, 0)
     assert [[as_ever(each) for each in answer.results] for answer in apart] == [
@@ -210,13 +210,13 @@ def test_results_are_counted_at_their_largest_before_anything_is_read(
     record = task(zipped(entries), request_id=request_id, echo_bytes=5_000)
     (refused,) = limited(reader, note, 1).answer([record]).answers
     assert note.position() == (0, 0)
-    counted = int(re.sub(r"\D", "", refused.dead_letters[0].message.split(";")[0]))
+    counted = int(re.sub(r"\D", "", refused.failed_items[0].message.split(";")[0]))
     result = read_result(refused.results[0])
     assert result.error is not None
     assert (result.error.code, result.item.count, result.item.name) == ("results-too-large", 1, None)
-    assert (refused.dead_letters[0].whole, len(refused.dead_letters)) == (True, 1)
+    assert (refused.failed_items[0].whole, len(refused.failed_items)) == (True, 1)
     (just_refused,) = limited(reader, note, counted - 1).answer([record]).answers
-    assert just_refused.dead_letters[0].code == "results-too-large"
+    assert just_refused.failed_items[0].code == "results-too-large"
     for limit in (counted, counted + 1):
         (answer,) = limited(reader, note, limit).answer([record]).answers
         assert len(answer.results) == len(names)
@@ -242,14 +242,14 @@ def test_a_batch_that_takes_too_long_comes_back_unfinished_and_ends_as_it_would_
     begin = BEGINNING
     while len(got) < 3 or begin != BEGINNING:
         rest = batch[len(got) - (begin != BEGINNING) :]
-        part = answerer.answer([msgspec.structs.replace(rest[0], begin=begin), *rest[1:]])
+        part = answerer.answer([msgspec.structs.replace(rest[0], resume_from=begin), *rest[1:]])
         (first,) = part.answers
         got = [*got[:-1], got[-1].followed_by(first)] if begin != BEGINNING else [*got, first]
         begin = part.unfinished or BEGINNING
     assert [[as_ever(each) for each in answer.results] for answer in got] == [
         [as_ever(each) for each in answer.results] for answer in whole
     ]
-    assert [answer.dead_letters for answer in got] == [answer.dead_letters for answer in whole]
+    assert [answer.failed_items for answer in got] == [answer.failed_items for answer in whole]
     assert [(a.recognised, a.unsure, a.size_bytes) for a in got] == [
         (a.recognised, a.unsure, a.size_bytes) for a in whole
     ]
@@ -264,7 +264,7 @@ def test_a_record_that_has_had_its_time_is_answered_without_touching_the_rest(
     first = hurried.answer([task(archive)])
     assert (first.unfinished or BEGINNING).spent_s > 0
     monkeypatch.setattr(worker, "SLICE_S", 60.0)
-    rest = hurried.answer([task(archive, begin=first.unfinished)])
+    rest = hurried.answer([task(archive, resume_from=first.unfinished)])
     assert rest.unfinished is None
     (answer,) = rest.answers
     results = [read_result(each) for each in (*first.answers[0].results, *answer.results)]
@@ -273,12 +273,12 @@ def test_a_record_that_has_had_its_time_is_answered_without_touching_the_rest(
         (1, 3, "record-timeout"),
         (2, 3, "record-timeout"),
     ]
-    assert [letter.data for letter in answer.dead_letters] == [DIGIT, DIGIT]
+    assert [letter.data for letter in answer.failed_items] == [DIGIT, DIGIT]
 
 
 def test_a_record_that_was_read_in_part_goes_on_where_it_was_also_behind_others(answerer: Answerer) -> None:
     archive = zipped((f"{place}.png", DIGIT) for place in range(5))
-    behind = [task(archive, offset=at, begin=begin) for at, begin in ((1, ResumeCursor(2, 5)), (2, BEGINNING))]
+    behind = [task(archive, offset=at, resume_from=begin) for at, begin in ((1, ResumeCursor(2, 5)), (2, BEGINNING))]
     answers = answerer.answer([task(offset=0), *behind]).answers
     items = [[read_result(result).item for result in answer.results] for answer in answers]
     assert [(item.index, item.count, item.name) for item in items[1]] == [(n, 5, f"{n}.png") for n in (2, 3, 4)]
@@ -295,7 +295,7 @@ def test_the_dead_letter_of_an_entry_without_a_fit_name_has_the_entrys_bytes_and
     answerer: Answerer,
 ) -> None:
     answer = answerer.answer([task(zipped([("x" * 256, DIGIT), ("b.png", DIGIT)]), filename="all.zip")]).answers[0]
-    (letter,) = answer.dead_letters
+    (letter,) = answer.failed_items
     assert (letter.code, letter.whole, letter.data, letter.name) == ("name-too-long", False, DIGIT, None)
     assert read_result(answer.results[0]).item.name is None
 
@@ -304,12 +304,12 @@ def test_the_dead_letter_of_an_entry_without_a_fit_name_has_the_entrys_bytes_and
 def test_what_fails_as_a_whole_has_no_name(answerer: Answerer, payload: bytes) -> None:
     answer = answerer.answer([task(payload, filename="all.zip")]).answers[0]
     assert read_result(answer.results[0]).item.name is None
-    assert answer.dead_letters[0].name is None
+    assert answer.failed_items[0].name is None
 
 
 def test_a_single_image_that_fails_has_the_name_of_its_request(answerer: Answerer) -> None:
     answer = answerer.answer([task(DIGIT[:-20], filename="zero.png")]).answers[0]
-    assert read_result(answer.results[0]).item.name == answer.dead_letters[0].name == "zero.png"
+    assert read_result(answer.results[0]).item.name == answer.failed_items[0].name == "zero.png"
 
 
 def test_a_worker_says_nothing_that_a_decoder_puts_to_standard_error_but_tells_of_its_crash() -> None:

@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from consumer.partitions.state import OffsetLost
 from consumer.settings import OnLostOffset
 from transport.admin.authorization import denial
 from transport.errors import FatalError, KafkaError, OwnershipLost, describe
@@ -23,22 +24,6 @@ SECOND_LOOK_PAUSE_S: Final = 1.0
 PARKED_LOOK_S: Final = 5.0
 """How soon a parked partition goes on after its offset has been repaired."""
 LOOK_TIMEOUT_S: Final = 15.0
-
-
-class OffsetLost(Exception):  # noqa: N818  # it names what became of the offset
-    """The log does not have the committed offset, or there is none: what to do is for an operator to decide.
-
-    Parameters
-    ----------
-    why
-        A sentence with the offsets.
-    committed
-        The offset that was lost; None if the group has none.
-    """
-
-    def __init__(self, why: str, committed: int | None) -> None:
-        super().__init__(why)
-        self.committed = committed
 
 
 async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on_lost: OnLostOffset) -> int | None:

@@ -11,8 +11,9 @@ from typing import Final
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from consumer.partitions.after_results import Record
-from consumer.partitions.position import SECOND_LOOK_PAUSE_S, SECOND_LOOKS, OffsetLost
+from consumer.partitions.opening.after_results import Record
+from consumer.partitions.opening.position import SECOND_LOOK_PAUSE_S, SECOND_LOOKS
+from consumer.partitions.state import OffsetLost
 from contract.topics import CLOCK_TOLERANCE_MS
 from transport.errors import OwnershipLost
 from transport.reading.record_batch import Unreadable

@@ -1,6 +1,6 @@
-"""Who is suspected, who is condemned, and when the service itself is at fault: with workers that die by the script.
+"""What is suspected, what is quarantined, and when the service itself is at fault: with scripted workers.
 
-That real workers die as these do is the business of tests/fault.
+That real workers die as these do is tested in tests/fault.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import msgspec
 import pytest
 
 from consumer.memory_budget import MemoryBudget
-from consumer.observe.metrics import Metrics
 from consumer.settings import PacingSettings
+from consumer.workers.observers import WorkerObserver
 from consumer.workers.pinned_model import PinnedModel
 from consumer.workers.pool import WorkerPool
-from consumer.workers.process import WorkerDied, WorkerNotStarted, WorkerSpec
-from consumer.workers.protocol import WHOLE_RECORD, Answer, Answers, DeadLetter, Task, Timings
+from consumer.workers.process import Suspect, WorkerDied, WorkerNotStarted, WorkerSpec
+from consumer.workers.protocol import WHOLE_RECORD, Answer, Answers, FailedItem, Task, Timings
 from consumer.workers.quarantine import NOWHERE, Quarantine
 from contract.errors import ErrorCode
 from engine.limits import Limits
@@ -55,35 +55,35 @@ class ScriptedWorker:
         self.batches.append([task.offset for task in tasks])
         await asyncio.sleep(0)
         progressed()
-        together = [word for task in tasks if not task.one_by_one for word in task.payload.decode().split()]
-        if "late-crash" in together:
-            raise WorkerDied("it crashed", ErrorCode.WORKER_CRASHED, None, together=True)
-        if "late-hang" in together:
-            raise WorkerDied("it hung", ErrorCode.WORKER_TIMEOUT, None, together=True)
-        return Answers([_answer(index, task) for index, task in enumerate(tasks)], Timings(0, 0, 0))
+        at_once = [word for task in tasks if not task.isolate for word in task.payload.decode().split()]
+        if "late-crash" in at_once:
+            raise WorkerDied("it crashed", ErrorCode.WORKER_CRASHED, on_many_items=True)
+        if "late-hang" in at_once:
+            raise WorkerDied("it hung", ErrorCode.WORKER_TIMEOUT, on_many_items=True)
+        return Answers([_answer(task) for task in tasks], Timings(0, 0, 0))
 
 
-def _answer(index: int, task: Task) -> Answer:
-    if WHOLE_RECORD in task.condemned:
-        return Answer([b"{}"], [_letter(0, task.condemned[WHOLE_RECORD])], 0, 0, 2)
-    letters = []
+def _answer(task: Task) -> Answer:
+    if WHOLE_RECORD in task.quarantined:
+        return Answer([b"{}"], [_failed_item(0, task.quarantined[WHOLE_RECORD])], 0, 0, 2)
+    failures = []
     words = task.payload.decode().split()
     for item, word in enumerate(words):
-        if item in task.condemned:
-            letters.append(_letter(item, task.condemned[item]))
+        if item in task.quarantined:
+            failures.append(_failed_item(item, task.quarantined[item]))
         elif word == "internal":
-            letters.append(_letter(item, str(ErrorCode.INTERNAL_ERROR)))
+            failures.append(_failed_item(item, str(ErrorCode.INTERNAL_ERROR)))
         elif word in ("crash", "late-crash"):
-            raise WorkerDied("it crashed", ErrorCode.WORKER_CRASHED, (index, item))
+            raise WorkerDied("it crashed", ErrorCode.WORKER_CRASHED, Suspect(task.partition, task.offset, item))
         elif word in ("hang", "late-hang"):
-            raise WorkerDied("it hung", ErrorCode.WORKER_TIMEOUT, (index, item))
+            raise WorkerDied("it hung", ErrorCode.WORKER_TIMEOUT, Suspect(task.partition, task.offset, item))
         elif word == "never-begun":
-            raise WorkerDied("it ended before its batch", ErrorCode.WORKER_CRASHED, None)
-    return Answer([b"{}"] * len(words), letters, len(words) - len(letters), 0, 2 * len(words))
+            raise WorkerDied("it ended before its batch", ErrorCode.WORKER_CRASHED)
+    return Answer([b"{}"] * len(words), failures, len(words) - len(failures), 0, 2 * len(words))
 
 
-def _letter(item: int, code: str) -> DeadLetter:
-    return DeadLetter(item, 1, None, code, "", True, None, None)
+def _failed_item(item: int, code: str) -> FailedItem:
+    return FailedItem(item, 1, None, code, "", True, None, None)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ async def running(
     *, workers: int = 2, service_faults: int = 10, canary: str = "good", **pacing: int
 ) -> AsyncIterator[Quarantine]:
     kept = WorkerPool(
-        SPEC, PacingSettings(**pacing), count=workers, metrics=Metrics(), budget=MemoryBudget(1024 * 1024)
+        SPEC, PacingSettings(**pacing), count=workers, budget=MemoryBudget(1024 * 1024), observer=WorkerObserver()
     )
     keeping = asyncio.create_task(kept.run())
     await kept.ready()
@@ -120,14 +120,14 @@ def batch(*payloads: str, first: int = 0) -> list[Task]:
 def failed(answers: list[Answer]) -> dict[int, list[tuple[int, str]]]:
     """Give item and code of all that failed, by place."""
     return {
-        place: [(letter.index, letter.code) for letter in answer.dead_letters]
+        place: [(item.index, item.code) for item in answer.failed_items]
         for place, answer in enumerate(answers)
-        if answer.dead_letters
+        if answer.failed_items
     }
 
 
 @pytest.mark.usefixtures("batches")
-async def test_the_guilty_fail_and_everyone_else_comes_through_in_order() -> None:
+async def test_harmful_items_fail_and_all_others_are_answered_in_order() -> None:
     async with running() as pool:
         answers = await pool.classify(batch("good", "crash", "good good", "hang", "good", "good crash good"))
     assert failed(answers) == {1: [(0, "worker-crashed")], 3: [(0, "worker-timeout")], 5: [(1, "worker-crashed")]}
@@ -137,20 +137,20 @@ async def test_the_guilty_fail_and_everyone_else_comes_through_in_order() -> Non
 async def test_a_crash_is_proven_by_a_second_one_and_a_hang_at_once(batches: list[list[int]]) -> None:
     async with running() as pool:
         await pool.classify(batch("crash"))
-        assert batches == [[0], [0], [0]]  # suspected, condemned, answered
+        assert batches == [[0], [0], [0]]  # suspected, quarantined, answered
         batches.clear()
         await pool.classify(batch("hang"))
-        assert batches == [[0], [0]]  # condemned, answered
+        assert batches == [[0], [0]]  # quarantined, answered
 
 
-async def test_a_worker_that_was_killed_from_outside_costs_nobody(
+async def test_a_worker_killed_from_outside_costs_no_item(
     batches: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer, deaths = ScriptedWorker.answer, [0]
 
     async def killed_the_first_time(self: ScriptedWorker, tasks: list[Task], progressed: Callable[[], None]) -> Answers:
         if deaths.pop():
-            raise WorkerDied("it was killed", ErrorCode.WORKER_CRASHED, (1, 0))
+            raise WorkerDied("it was killed", ErrorCode.WORKER_CRASHED, Suspect(0, 1, 0))
         return await answer(self, tasks, progressed)
 
     deaths[:] = [0, 0, 1]
@@ -161,14 +161,14 @@ async def test_a_worker_that_was_killed_from_outside_costs_nobody(
 
 
 @pytest.mark.usefixtures("batches")
-async def test_what_happens_to_many_items_at_once_is_put_down_to_none_until_they_go_one_by_one() -> None:
+async def test_a_death_on_many_items_is_blamed_on_none_until_they_are_isolated() -> None:
     async with running(service_faults=3) as pool:
         for _ in range(2):
             answers = await pool.classify(batch("good late-crash good", "good", "late-hang", "good good"))
             assert failed(answers) == {0: [(1, "worker-crashed")], 2: [(0, "worker-timeout")]}
 
 
-async def test_batches_that_shared_a_worker_go_apart_after_a_death_of_many_at_once(batches: list[list[int]]) -> None:
+async def test_chunks_that_shared_a_worker_are_separated_after_its_death(batches: list[list[int]]) -> None:
     async with running(workers=1) as pool:
         ends = await asyncio.gather(
             *(pool.classify(batch(words, first=10 * n)) for n, words in enumerate(["good", "late-hang", "good"]))
@@ -178,12 +178,12 @@ async def test_batches_that_shared_a_worker_go_apart_after_a_death_of_many_at_on
 
 
 @pytest.mark.usefixtures("batches")
-async def test_a_record_with_more_poison_than_is_borne_is_lost_as_a_whole() -> None:
+async def test_a_record_with_too_many_harmful_items_fails_as_a_whole() -> None:
     async with running() as pool:
         borne, lost = await pool.classify(batch("hang hang good hang", "hang hang good hang hang"))
-    assert [letter.index for letter in borne.dead_letters] == [0, 1, 3]
+    assert [item.index for item in borne.failed_items] == [0, 1, 3]
     assert len(borne.results) == 4
-    assert [(letter.code, len(lost.results)) for letter in lost.dead_letters] == [("worker-timeout", 1)]
+    assert [(item.code, len(lost.results)) for item in lost.failed_items] == [("worker-timeout", 1)]
 
 
 async def test_waiting_batches_share_a_worker_up_to_the_size_of_one(batches: list[list[int]]) -> None:
@@ -193,7 +193,7 @@ async def test_waiting_batches_share_a_worker_up_to_the_size_of_one(batches: lis
     assert batches == [[0, 1, 10, 11], [20, 21]]
 
 
-async def test_batches_that_shared_a_worker_with_poison_come_through(batches: list[list[int]]) -> None:
+async def test_chunks_that_shared_a_worker_with_poison_are_answered(batches: list[list[int]]) -> None:
     async with running(workers=1) as pool:
         ends = await asyncio.gather(
             *(
@@ -239,9 +239,7 @@ async def test_when_everything_fails_the_service_is_at_fault(word: str) -> None:
 @pytest.mark.usefixtures("batches")
 @pytest.mark.parametrize("word", ["crash", "hang", "late-crash", "internal"])
 @pytest.mark.parametrize("gap", [1, 20])
-async def test_any_number_of_poison_is_no_fault_of_the_service_while_it_reads_a_known_digit(
-    word: str, gap: int
-) -> None:
+async def test_no_number_of_harmful_items_ends_a_service_that_reads_its_canary(word: str, gap: int) -> None:
     poison = range(0, 12 * gap, gap)
     async with running(service_faults=3) as pool:
         answers = await pool.classify(batch(*(word if place in poison else "good" for place in range(256))))
@@ -249,8 +247,8 @@ async def test_any_number_of_poison_is_no_fault_of_the_service_while_it_reads_a_
 
 
 @pytest.mark.usefixtures("batches")
-async def test_what_fails_without_being_touched_is_no_proof_that_workers_are_well() -> None:
-    refused = [msgspec.structs.replace(each, condemned={WHOLE_RECORD: "empty-record"}) for each in batch("good")]
+async def test_an_item_that_fails_untouched_does_not_prove_workers_well() -> None:
+    refused = [msgspec.structs.replace(each, quarantined={WHOLE_RECORD: "empty-record"}) for each in batch("good")]
     async with running(service_faults=3, canary="crash") as pool:
         for _ in range(2):
             await pool.classify(batch("crash"))
@@ -260,7 +258,7 @@ async def test_what_fails_without_being_touched_is_no_proof_that_workers_are_wel
     assert str(leaf_exceptions(caught.value)[0]).startswith("3 items in a row failed alone")
 
 
-async def test_while_it_is_not_known_whose_fault_it_is_nobody_else_is_condemned(
+async def test_while_the_canary_is_read_nothing_else_is_quarantined(
     batches: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer, known = ScriptedWorker.answer, asyncio.Event()
@@ -281,7 +279,7 @@ async def test_while_it_is_not_known_whose_fault_it_is_nobody_else_is_condemned(
 
 
 @pytest.mark.usefixtures("batches")
-async def test_failures_in_a_row_count_only_while_nothing_comes_through() -> None:
+async def test_failures_count_in_a_row_only_while_no_item_is_read() -> None:
     async with running(service_faults=3, canary="internal") as pool:
         for words in ("internal", "crash", "good", "internal", "hang", "internal good", "hang", "crash"):
             await pool.classify(batch(words))
@@ -289,7 +287,7 @@ async def test_failures_in_a_row_count_only_while_nothing_comes_through() -> Non
             await pool.classify(batch("internal"))
 
 
-async def test_one_death_is_one_fault_however_many_batches_shared_the_worker(
+async def test_one_death_is_one_fault_however_many_chunks_shared_the_worker(
     batches: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer, deaths = ScriptedWorker.answer, [True]
@@ -299,7 +297,7 @@ async def test_one_death_is_one_fault_however_many_batches_shared_the_worker(
     ) -> Answers:
         if deaths:
             deaths.clear()
-            raise WorkerDied("it ended before its batch", ErrorCode.WORKER_CRASHED, None)
+            raise WorkerDied("it ended before its batch", ErrorCode.WORKER_CRASHED)
         return await answer(self, tasks, progressed)
 
     monkeypatch.setattr(ScriptedWorker, "answer", ended_before_the_first)
@@ -331,7 +329,7 @@ async def test_workers_that_do_not_start_end_the_service_after_three_attempts(
 
     monkeypatch.setattr(ScriptedWorker, "started", not_started)
     monkeypatch.setattr("consumer.workers.pool.START_PAUSE_S", 0)
-    workers = WorkerPool(SPEC, PacingSettings(), count=1, metrics=Metrics(), budget=MemoryBudget(1024 * 1024))
+    workers = WorkerPool(SPEC, PacingSettings(), count=1, budget=MemoryBudget(1024 * 1024), observer=WorkerObserver())
     with pytest.raises(BaseExceptionGroup) as caught:
         await workers.run()
     assert str(leaf_exceptions(caught.value)[0]) == "worker processes do not start: it ended before it was ready"
@@ -339,7 +337,7 @@ async def test_workers_that_do_not_start_end_the_service_after_three_attempts(
     assert batches == []
 
 
-async def test_workers_that_wait_for_the_first_to_compile_start_although_that_dies_meanwhile(
+async def test_workers_start_although_the_one_that_compiles_dies_meanwhile(
     batches: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first_attempts, loaded, waiting = 0, 0, 0

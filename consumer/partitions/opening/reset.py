@@ -8,9 +8,9 @@ import time
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from consumer.partitions.after_results import Start, newest_result, start_after
-from consumer.partitions.position import DEADLINE_S, OffsetLost
-from consumer.partitions.results_log import (
+from consumer.partitions.opening.after_results import Start, newest_result, start_after
+from consumer.partitions.opening.position import DEADLINE_S
+from consumer.partitions.opening.results_log import (
     ABORT_INTERVAL_S,
     ANSWER_S,
     OTHERWISE,
@@ -19,6 +19,7 @@ from consumer.partitions.results_log import (
     decided,
     looked_at_again,
 )
+from consumer.partitions.state import OffsetLost
 from consumer.settings import AutoOffsetReset, Settings
 from transport.admin.authorization import denial
 from transport.errors import FatalError, KafkaError, OwnershipLost, describe

@@ -9,8 +9,8 @@ import pytest
 from aiokafka import TopicPartition
 from structlog.testing import capture_logs
 
-from consumer.partitions.after_results import Start
-from consumer.partitions.reset import reset_offset
+from consumer.partitions.opening.after_results import Start
+from consumer.partitions.opening.reset import reset_offset
 from consumer.settings import AutoOffsetReset, Settings
 
 SOURCE, RESULTS = TopicPartition("requests", 0), TopicPartition("predictions", 0)

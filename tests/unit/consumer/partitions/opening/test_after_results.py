@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
-from consumer.partitions.after_results import LONGEST_STEP, Record, backwards, newest_result, start_after
+from consumer.partitions.opening.after_results import LONGEST_STEP, Record, backwards, newest_result, start_after
 from contract.records import Result, result_id
 from contract.schema import EXAMPLES
 from transport.reading.record_batch import Unreadable

@@ -1,0 +1,29 @@
+"""Logs each failed item of a committed transaction, at level debug."""
+
+from __future__ import annotations
+
+import structlog
+
+from consumer.partitions.observers import LaneObserver, Transaction
+from contract.records import request_id
+
+log = structlog.get_logger()
+
+
+class FailureLog(LaneObserver):
+    """One line a failed item. It has no state."""
+
+    def committed(self, transaction: Transaction) -> None:
+        """Log the failed items that a transaction has answered."""
+        for request, answer in transaction.answered:
+            task = request.task
+            for item in answer.failed_items:
+                log.debug(
+                    "item failed",
+                    partition=f"{task.topic}/{task.partition}",
+                    offset=task.offset,
+                    item=item.index,
+                    request_id=task.request_id or request_id(task.topic, task.partition, task.offset),
+                    trace_id=task.trace_id,
+                    code=item.code,
+                )
