@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -33,6 +32,7 @@ from transport.admin.reachability import (
 from transport.errors import KafkaRequestError
 from transport.internals import check_client
 from transport.reading.record_batch import install_batch_parser
+from transport.retry import retry
 from transport.settings.kafka import KafkaSettings
 from transport.shutdown import stop_within
 
@@ -88,19 +88,15 @@ async def wait_for_brokers(kafka: KafkaSettings, notify: Callable[[str], None]) 
     notify
         Is given a sentence once, when the wait begins.
     """
-    deadline_s = time.monotonic() + kafka.wait_s
-    waits = False
+    waiting = f"cannot reach Kafka at {kafka.bootstrap_servers} yet: waiting up to {kafka.wait_s:g} s"
     async with request_deadline(f"reach Kafka at {_address(kafka)}", kafka.wait_s + CONNECT_TIMEOUT_S):
-        while True:
-            try:
-                return await probe_brokers(kafka)
-            except UnreachableError:
-                if time.monotonic() + RECONNECT_PAUSE_S > deadline_s:
-                    raise
-                if not waits:
-                    notify(f"cannot reach Kafka at {kafka.bootstrap_servers} yet: waiting up to {kafka.wait_s:g} s")
-                    waits = True
-            await asyncio.sleep(RECONNECT_PAUSE_S)
+        await retry(
+            lambda: probe_brokers(kafka),
+            on=UnreachableError,
+            pause_s=RECONNECT_PAUSE_S,
+            timeout_s=kafka.wait_s,
+            on_first_failure=lambda _: notify(waiting),
+        )
 
 
 @contextlib.asynccontextmanager

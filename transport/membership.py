@@ -20,6 +20,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.commit import OffsetFetchRequest
 
 from transport.internals import coordinator_of, heartbeat_of, must_rejoin, replace_heartbeat, send_to_coordinator
+from transport.retry import retry
 
 RETRY_PAUSE_S: Final = 0.25
 HEARTBEAT_TIMEOUT_S: Final = 5.0
@@ -105,18 +106,18 @@ async def committed_offset(consumer: AIOKafkaConsumer, partition: TopicPartition
     """
     coordinator = coordinator_of(consumer)
     request = OffsetFetchRequest(coordinator.group_id, [(partition.topic, [partition.partition])])
-    while True:
+
+    async def fetch() -> int | None:
         await coordinator.ensure_coordinator_known()
         try:
-            response = await send_to_coordinator(consumer, request)
-            offset = _only_offset(response)
+            offset = _only_offset(await send_to_coordinator(consumer, request))
         except (NotCoordinatorForGroupError, GroupCoordinatorNotAvailableError):
             coordinator.coordinator_dead()
-        except GroupLoadInProgressError:
-            pass
-        else:
-            return None if offset < 0 else offset
-        await asyncio.sleep(RETRY_PAUSE_S)
+            raise
+        return None if offset < 0 else offset
+
+    moving = (NotCoordinatorForGroupError, GroupCoordinatorNotAvailableError, GroupLoadInProgressError)
+    return await retry(fetch, on=moving, pause_s=RETRY_PAUSE_S)
 
 
 def _only_offset(response: Any) -> int:

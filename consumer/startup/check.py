@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from importlib import metadata
 from typing import Final
 
 import typer
@@ -21,6 +22,7 @@ from engine.model.files import ModelError
 from transport.admin.admin_client import AdminClient, has_old_broker, open_admin_client
 from transport.admin.authorization import check_rights, transactional_id
 from transport.errors import FatalError, InvalidSettingError
+from transport.internals import check_client
 from transport.settings.kafka import PREFIX
 
 FITS: Final = 0
@@ -55,11 +57,18 @@ class Findings:
 
 
 async def check(settings: Settings) -> int:
-    """Look at settings, model, brokers, topics and rights; print a line each, and return the exit code."""
+    """Check settings, model, client, brokers, topics and rights; print a line each, and return the exit code."""
     findings = Findings()
     given = sorted(name.upper() for name in os.environ if name.upper().startswith(PREFIX))
     findings.fits("settings", f"set: {', '.join(given) or 'none'}; all others have their defaults")
     await _check_model(settings, findings)
+    try:
+        check_client()
+    except FatalError as error:
+        findings.misfit("client", str(error))
+        _skip(findings, "brokers", "topics", "rights", why="the Kafka client is not the one that this release needs")
+        return findings.exit_code
+    findings.fits("client", f"aiokafka {metadata.version('aiokafka')}: has the private parts that this release uses")
     try:
         async with open_admin_client(settings.kafka) as (admin, listed):
             findings.fits("brokers", f"{settings.kafka.bootstrap_servers} ({settings.kafka.security_protocol})")
@@ -72,9 +81,13 @@ async def check(settings: Settings) -> int:
             await _check_rights(admin, settings, findings)
     except FatalError as error:
         findings.misfit("brokers", str(error))
-        for subject in ("topics", "rights"):
-            findings.skipped(subject, "not looked at: there is no broker to ask")
+        _skip(findings, "topics", "rights", why="there is no broker to ask")
     return findings.exit_code
+
+
+def _skip(findings: Findings, *subjects: str, why: str) -> None:
+    for subject in subjects:
+        findings.skipped(subject, f"not looked at: {why}")
 
 
 async def _check_model(settings: Settings, findings: Findings) -> None:

@@ -35,7 +35,7 @@ async def checked(broker: Broker, *options: str, **env: str) -> tuple[int, list[
 async def test_check_of_a_service_that_can_start_says_so_and_joins_no_group(broker: Broker) -> None:
     exit_code, lines = await checked(broker)
     assert [line[:2] for line in lines] == [
-        ["ok", subject] for subject in ("settings", "model", "brokers", "topics", "topics", "topics", "rights")
+        ["ok", subject] for subject in ("settings", "model", "client", "brokers", *["topics"] * 3, "rights")
     ]
     assert exit_code == 0
     groups = await broker.admin.list_consumer_groups()
@@ -57,7 +57,7 @@ async def test_check_names_what_would_stop_the_start(
     exit_code, lines = await checked(broker, **env)
     assert [line[1] for line in lines if line[0] == "WRONG"] == wrong
     assert exit_code == expected
-    assert {line[1] for line in lines} == {"settings", "model", "brokers", "topics", "rights"}
+    assert {line[1] for line in lines} == {"settings", "model", "client", "brokers", "topics", "rights"}
 
 
 async def test_topics_that_do_not_fit_are_named_by_create_topics_and_by_check(cluster: Cluster) -> None:

@@ -19,7 +19,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, TxnOffsetCommitRequest
 
-from transport.admin.retry import ask
+from transport.admin.admin_client import ask_any_broker
 from transport.errors import FatalError, describe
 from transport.internals import send_as_admin
 from transport.settings.kafka import GroupSettings
@@ -107,7 +107,7 @@ def denial(error: BaseException, *, topic_right: str = "Write") -> str | None:
 
 async def _send(admin: AIOKafkaAdminClient, request: Any) -> Any:
     try:
-        return await ask(lambda: send_as_admin(admin, request))
+        return await ask_any_broker(lambda: send_as_admin(admin, request))
     except (KafkaError, TimeoutError) as error:
         raise FatalError(f"the broker does not tell what is allowed here: {describe(error)}") from error
 

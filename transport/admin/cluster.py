@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import difflib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -30,6 +29,7 @@ from contract.topics import TopicFound, TopicSettings
 from transport.clients import request_deadline, running_client, wait_for_brokers
 from transport.errors import KafkaRequestError
 from transport.internals import send_as_admin
+from transport.retry import retry
 from transport.settings.kafka import KafkaSettings
 
 UNLIMITED_BYTES: Final = 100 * 1024 * 1024
@@ -157,26 +157,26 @@ class ClusterAdmin:
     async def committed_offsets(self, group: str) -> dict[TopicPartition, int]:
         """Return the offsets a consumer group has committed; empty if the group has none."""
         async with request_deadline(f"read the offsets of group {group!r}"):
-            while True:
-                try:
-                    return await self._committed_offsets_once(group)
-                except _COORDINATOR_MOVED:
-                    await asyncio.sleep(RETRY_PAUSE_S)
+            return await retry(
+                lambda: self._committed_offsets_once(group), on=_COORDINATOR_MOVED, pause_s=RETRY_PAUSE_S
+            )
 
     async def describe_group(self, name: str) -> ConsumerGroup:
         """Describe a consumer group; one that does not exist is dead and has no members."""
         async with request_deadline(f"read the members of group {name!r}"):
-            while True:
-                try:
-                    (answer,) = await self._admin.describe_consumer_groups([name])
-                    ((error, _, state, _, _, members, *_),) = answer.groups
-                    if error:
-                        raise for_code(error)(name)
-                    return ConsumerGroup(state, [_member(*member) for member in members])
-                except GroupIdNotFound:
-                    return ConsumerGroup("Dead", [])
-                except _COORDINATOR_MOVED:
-                    await asyncio.sleep(RETRY_PAUSE_S)
+            try:
+                return await retry(
+                    lambda: self._describe_group_once(name), on=_COORDINATOR_MOVED, pause_s=RETRY_PAUSE_S
+                )
+            except GroupIdNotFound:
+                return ConsumerGroup("Dead", [])
+
+    async def _describe_group_once(self, name: str) -> ConsumerGroup:
+        (answer,) = await self._admin.describe_consumer_groups([name])
+        ((error, _, state, _, _, members, *_),) = answer.groups
+        if error:
+            raise for_code(error)(name)
+        return ConsumerGroup(state, [_member(*member) for member in members])
 
     async def _committed_offsets_once(self, group: str) -> dict[TopicPartition, int]:
         # Not the client's own `list_consumer_group_offsets`: it passes over the error of the group as a whole,
