@@ -9,8 +9,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from broker import Cluster, running_broker
-from consumer.observe.health import Health
-from consumer.observe.metrics import Metrics
+from consumer.observe.health import ServiceStatus
 from consumer.settings import Settings
 from producer.errors import Exit
 from tests.harness.producer_command import run
@@ -66,7 +65,7 @@ async def test_deleted_topics_are_not_created_again_by_a_metadata_request(
     ):
         for name, value in broker.environment.items():
             monkeypatch.setenv(name, value)
-        settings, health = Settings(), Health(Settings(), Metrics())
+        settings, status = Settings(), ServiceStatus()
         tp = TopicPartition(broker.topics.requests, 0)
         async with (
             open_group_consumer(settings) as consumer,
@@ -77,9 +76,9 @@ async def test_deleted_topics_are_not_created_again_by_a_metadata_request(
                 assert await client.force_metadata_update()
                 assert client.cluster.topics() == set(broker.topics.names), "all topics were asked for"
             await broker.admin.delete_topics(list(broker.topics.names))
-            looking = asyncio.create_task(monitor_cluster(consumer, health.settings.topics, health.report_cluster))
+            looking = asyncio.create_task(monitor_cluster(consumer, settings.topics, status.report_cluster))
             try:
-                await eventually(lambda: health.cluster_trouble.startswith("topics are gone: "))
+                await eventually(lambda: status.cluster_problem.startswith("topics are gone: "))
             finally:
                 looking.cancel()
                 await asyncio.wait([looking])
