@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from consumer import service
 from consumer.cli import main
 from consumer.ending import longest_end_s
-from consumer.settings import LogFormat, OnLostOffset, Settings
+from consumer.settings import RENAMED, LogFormat, OnLostOffset, Settings
 from engine.limits import Limits
 from transport.errors import InvalidSettingError
 from transport.settings.kafka import SettingsError, load, variables
@@ -187,3 +187,20 @@ def test_the_readme_names_only_settings_that_exist() -> None:
 def test_a_broker_that_hangs_is_noticed_within_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITS_KAFKA__REQUEST_TIMEOUT_MS", "10000")
     assert complaint() == "DIGITS_KAFKA__…: request_timeout_ms must be below session_timeout_ms"
+
+
+def test_every_renamed_setting_leads_to_one_that_exists() -> None:
+    known = variables(Settings)
+    assert RENAMED
+    assert set(RENAMED.values()) <= set(known)
+    assert set(RENAMED).isdisjoint(known)
+
+
+def test_a_command_reports_a_setting_that_has_its_old_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITS_SHUTDOWN_TIMEOUT_S", "")  # restored after the test
+    monkeypatch.delenv("DIGITS_SHUTDOWN_TIMEOUT_S")
+    ended = CliRunner().invoke(main, ["settings"], env={"DIGITS_DRAIN_S": "7"})
+    assert "DIGITS_SHUTDOWN_TIMEOUT_S=7" in ended.stdout
+    assert ended.stderr == (
+        "DIGITS_DRAIN_S is called DIGITS_SHUTDOWN_TIMEOUT_S now; the old name is accepted for one more release\n"
+    )
