@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from producer.replay.selection import Candidate, Plan, ScannedRecord, read_backl
 from transport.admin.cluster import UNLIMITED_BYTES, ClusterAdmin
 from transport.clients import open_producer, request_deadline
 from transport.errors import KafkaRequestError
+from transport.rate_limiter import RateLimiter
 from transport.settings.kafka import ClientSettings
 
 TRANSACTION_RECORDS: Final = 100
@@ -81,13 +81,13 @@ class _Replayer:
     ) -> None:
         self._producer = producer
         self._group = group
-        self._rate_per_s = rate_per_s
+        self._limiter = None if rate_per_s is None else RateLimiter(rate_per_s)
+        # At a low rate a transaction holds what may go out in a second, so that requests go out evenly.
+        self._most_records = TRANSACTION_RECORDS if rate_per_s is None else min(TRANSACTION_RECORDS, rate_per_s)
         self._on_done = on_done
         self._candidates: list[Candidate] = []
         self._progress: dict[TopicPartition, int] = {}
         self._size_bytes = 0
-        self._sent = 0
-        self._started_s = time.monotonic()
 
     async def add(self, scanned: ScannedRecord) -> None:
         """Add a record to the transaction; commit it if it is large enough."""
@@ -96,9 +96,7 @@ class _Replayer:
             return
         self._candidates.append(scanned.candidate)
         self._size_bytes += len(scanned.candidate.record.value or b"")
-        # At a low rate a transaction holds what may go out in a second, so that requests go out evenly.
-        most = TRANSACTION_RECORDS if self._rate_per_s is None else min(TRANSACTION_RECORDS, self._rate_per_s)
-        if len(self._candidates) >= most or self._size_bytes >= TRANSACTION_BYTES:
+        if len(self._candidates) >= self._most_records or self._size_bytes >= TRANSACTION_BYTES:
             await self.commit()
 
     async def commit(self) -> None:
@@ -106,6 +104,8 @@ class _Replayer:
         if not self._progress:
             return
         sendable = [candidate for candidate in self._candidates if candidate.obstacle is None]
+        if sendable and self._limiter is not None:
+            await self._limiter.acquire(len(sendable))  # before the transaction begins: the service waits for its end
         async with _transaction(self._producer):
             sent = [await self._send(candidate) for candidate in sendable]
             offsets = [metadata.offset for metadata in await asyncio.gather(*sent)]
@@ -113,10 +113,7 @@ class _Replayer:
         committed = iter(offsets)
         for candidate in self._candidates:
             self._on_done(candidate, next(committed) if candidate.obstacle is None else None)
-        self._sent += len(sendable)
         self._candidates, self._progress, self._size_bytes = [], {}, 0
-        if self._rate_per_s is not None:
-            await asyncio.sleep(max(0.0, self._started_s + self._sent / self._rate_per_s - time.monotonic()))
 
     async def _send(self, candidate: Candidate) -> asyncio.Future[Any]:
         record, (topic, partition) = candidate.record, candidate.target
