@@ -1,1 +1,1 @@
-"""What travels on the topics: records, headers, error codes, dead letters, and the topics themselves."""
+"""The wire contract: the topics, and the records, headers and error codes on them."""

@@ -1,4 +1,4 @@
-"""The contract as an AsyncAPI 3 document, derived from the same definitions that the code runs on.
+"""The wire contract as an AsyncAPI 3 document, derived from the definitions that the code itself uses.
 
 https://www.asyncapi.com/docs/reference/specification/v3.0.0, with the Kafka bindings 0.5.0.
 """
@@ -26,7 +26,7 @@ NUMBERS: Final = frozenset(
         headers.ATTEMPT,
     }
 )
-"""Headers whose text is a decimal number."""
+"""Headers whose value is a decimal number."""
 REQUEST_HEADERS: Final = (*headers.ECHOED, headers.CONTENT_TYPE, headers.FILENAME, headers.ATTEMPT, headers.REPLAY_OF)
 DEAD_LETTER_HEADERS: Final = (
     headers.ORIGIN_TOPIC,
@@ -41,11 +41,11 @@ DEAD_LETTER_HEADERS: Final = (
     headers.ERROR_MESSAGE,
     headers.ATTEMPT,
 )
-"""The block that every dead letter has; an item's name and the reason for a null value are optional."""
+"""The headers of every dead letter; further ones are optional."""
 
 
 def document(topics: TopicSettings | None = None) -> dict[str, Any]:
-    """Return the AsyncAPI document of the service, for these topic names or the default ones."""
+    """Return the AsyncAPI document for these topic names, by default the default ones."""
     topics = topics or TopicSettings()
     return {
         "asyncapi": "3.0.0",
@@ -69,12 +69,12 @@ def document(topics: TopicSettings | None = None) -> dict[str, Any]:
 
 
 def to_yaml(tree: dict[str, Any]) -> str:
-    """Write a document as YAML, in the order it is given."""
+    """Return a document as YAML, in the order of its keys."""
     return yaml.dump(tree, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 class _PlainDumper(yaml.SafeDumper):
-    """Repeats what occurs twice: not every AsyncAPI tool reads YAML's anchors."""
+    """Writes equal parts twice instead of using anchors, which not every AsyncAPI tool reads."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002  # the base class asks per object
         return True
@@ -83,7 +83,7 @@ class _PlainDumper(yaml.SafeDumper):
 def _channel(topics: TopicSettings, name: str, message: str, description: str) -> dict[str, Any]:
     configs: dict[str, Any] = dict(topics.creation_configs()[name])
     configs["max.message.bytes"] = int(configs["max.message.bytes"])
-    configs["cleanup.policy"] = [configs["cleanup.policy"]]  # the binding wants a list
+    configs["cleanup.policy"] = [configs["cleanup.policy"]]  # the binding requires a list
     return {
         "address": name,
         "description": description,
@@ -109,7 +109,7 @@ def _operations() -> dict[str, Any]:
         "publishDeadLetter": {
             "action": "send",
             "channel": {"$ref": "#/channels/deadLetters"},
-            "summary": "Keep the bytes of every failed item, in the same transaction as its failed result.",
+            "summary": "Write the bytes of every failed item, in the same transaction as its failed result.",
             "messages": [{"$ref": "#/channels/deadLetters/messages/deadLetter"}],
         },
     }
@@ -123,7 +123,7 @@ def _components() -> dict[str, Any]:
                 "summary": "An image (PNG, JPEG, WebP, GIF, BMP, TIFF), or a zip archive of such images.",
                 "contentType": "application/octet-stream",
                 "headers": _headers(required=(), optional=REQUEST_HEADERS),
-                "payload": _bytes("The bytes of the file as they are; what they are, is decided by them alone."),
+                "payload": _bytes("The bytes of the file, unchanged; the service recognises the format by them alone."),
                 "correlationId": _request_id_header(),
                 "bindings": _key("Optional. Requests of one key keep their order; it comes back unchanged."),
             },
@@ -137,15 +137,15 @@ def _components() -> dict[str, Any]:
                 "examples": [{"name": name, "payload": example} for name, example in EXAMPLES.items()],
             },
             "deadLetter": {
-                "summary": "The original bytes of a failed item: of a single image or a refused archive the request's "
-                "value, of an archive's entry the entry.",
-                "description": "The request's own headers come first, these after them.",
+                "summary": "The original bytes of a failed item: the value of the request, or for an entry of an "
+                "archive the bytes of the entry.",
+                "description": "The headers of the request come first, these after them.",
                 "contentType": "application/octet-stream",
                 "headers": _headers(
                     required=DEAD_LETTER_HEADERS,
                     optional=(headers.ITEM_NAME, headers.VALUE_LEFT_OUT, headers.HEADERS_LEFT_OUT),
                 ),
-                "payload": _bytes(f"Null if the header `{headers.VALUE_LEFT_OUT}` is there."),
+                "payload": _bytes(f"Null if the header `{headers.VALUE_LEFT_OUT}` is present."),
                 "correlationId": _request_id_header(),
                 "bindings": _key("The key of the request."),
             },

@@ -1,7 +1,7 @@
-"""A dead letter: the original bytes of what failed, and headers that say where and why.
+"""A dead letter: the original bytes of a failed item, and headers that say where it came from and why it failed.
 
-Key and partition are those of the request (modulo, if the topics' partition counts differ). The
-original record's headers come first, as they were; the service's own block follows and begins with
+Key and partition are those of the request (the partition modulo the topic's partition count, if the counts differ).
+The headers of the request come first, unchanged. The headers of the service follow; the first of them is
 ``origin-topic``.
 """
 
@@ -16,17 +16,17 @@ from contract import headers, records
 
 Headers = Sequence[tuple[str, bytes]]
 
-_NUMBER: Final = re.compile(r"-?[0-9]{1,19}")  # -1 is the timestamp of a record without one
+_NUMBER: Final = re.compile(r"-?[0-9]{1,19}")  # -1 is the timestamp of a record that has none
 _ATTEMPT: Final = re.compile(rb"[1-9][0-9]{0,8}")
 
 
-class NotADeadLetterError(ValueError):
-    """The record on the dead-letter topic was not written by the service."""
+class InvalidDeadLetterError(ValueError):
+    """A record on the dead-letter topic is not a dead letter: the service has not written it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """What the headers of a dead letter say."""
+    """The content of a dead letter's headers."""
 
     origin_topic: str
     origin_partition: int
@@ -40,26 +40,26 @@ class DeadLetter:
     error_code: str
     error_message: str
     attempt: int
-    """1 if the header says nothing sensible: it is the request's own."""
+    """1 if the header is missing or invalid: it comes from the request."""
     value_left_out: str | None
-    """Why there are no bytes; None if they are there."""
+    """Why the record has no value; None if it has one."""
     headers_left_out: str | None
-    """Why headers of the request, or its key, are not here; None if all are."""
+    """Why headers of the request, or its key, are left out; None if all are here."""
     original_headers: tuple[tuple[str, bytes], ...]
-    """The headers of the request, as they were, unless they are left out."""
+    """The headers of the request, unchanged, unless they are left out."""
 
     @classmethod
     def read(cls, all_headers: Headers) -> Self:
-        """Read the headers of a record of the dead-letter topic.
+        """Parse the headers of a record of the dead-letter topic.
 
         Raises
         ------
-        NotADeadLetterError
-            A header is missing, or its value is not what it has to be; the message names it.
+        InvalidDeadLetterError
+            A header is missing or invalid; the message names it.
         """
         start = _start_of_block(all_headers)
         block = _Block(all_headers[start:])
-        letter = cls(
+        dead_letter = cls(
             origin_topic=block.text(headers.ORIGIN_TOPIC),
             origin_partition=block.number(headers.ORIGIN_PARTITION),
             origin_offset=block.number(headers.ORIGIN_OFFSET),
@@ -76,22 +76,29 @@ class DeadLetter:
             headers_left_out=block.optional(headers.HEADERS_LEFT_OUT),
             original_headers=tuple(all_headers[:start]),
         )
-        origin = (letter.origin_topic, letter.origin_partition, letter.origin_offset, letter.item_index)
-        if letter.result_id != records.result_id(*origin):
-            raise NotADeadLetterError(f"{headers.RESULT_ID} {letter.result_id!r} is not that of its origin")
-        return letter
+        origin = (
+            dead_letter.origin_topic,
+            dead_letter.origin_partition,
+            dead_letter.origin_offset,
+            dead_letter.item_index,
+        )
+        if dead_letter.result_id != records.result_id(*origin):
+            raise InvalidDeadLetterError(
+                f"header {headers.RESULT_ID} does not match the origin headers: {dead_letter.result_id!r}"
+            )
+        return dead_letter
 
 
 def _start_of_block(all_headers: Headers) -> int:
-    # The last one: the original record may have had a header of that name, or been a dead letter once.
+    # The last one: the request may have a header of that name itself, for example if it was a dead letter before.
     for position in range(len(all_headers) - 1, -1, -1):
         if all_headers[position][0] == headers.ORIGIN_TOPIC:
             return position
-    raise NotADeadLetterError(f"there is no header {headers.ORIGIN_TOPIC}")
+    raise InvalidDeadLetterError(f"header {headers.ORIGIN_TOPIC} is missing")
 
 
 class _Block:
-    """The service's own headers, read with one complaint for each way to be wrong."""
+    """The headers of the service; each method parses one of them, or raises an error that names it."""
 
     def __init__(self, block: Headers) -> None:
         self._values = dict(block)
@@ -101,21 +108,21 @@ class _Block:
         try:
             return None if value is None else value.decode()
         except UnicodeDecodeError:
-            raise NotADeadLetterError(f"header {name} is not UTF-8") from None
+            raise InvalidDeadLetterError(f"header {name} is not UTF-8") from None
 
     def text(self, name: str) -> str:
         value = self.optional(name)
         if value is None:
-            raise NotADeadLetterError(f"there is no header {name}")
+            raise InvalidDeadLetterError(f"header {name} is missing")
         return value
 
     def number(self, name: str) -> int:
         value = self.text(name)
         if not _NUMBER.fullmatch(value):
-            raise NotADeadLetterError(f"header {name} is no number: {value[:40]!r}")
+            raise InvalidDeadLetterError(f"header {name} is not a number: {value[:40]!r}")
         return int(value)
 
     def attempt(self) -> int:
-        # Copied from the request, where anybody may have written anything.
+        # Copied from the request, so its sender may have written anything.
         value = self._values.get(headers.ATTEMPT, b"")
         return int(value) if _ATTEMPT.fullmatch(value) else 1

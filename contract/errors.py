@@ -1,4 +1,4 @@
-"""Why an item failed: the codes of the wire contract, in the order of a record's journey.
+"""The error codes of the wire contract: why an item failed, in the order of a record's journey.
 
 ::
 
@@ -7,7 +7,7 @@
       └ of the    └ of the   └ of one   └ of its   └ of the   └ of what would
         record      whole      entry      pixels     service     be published
 
-Codes are only ever added; a reader accepts codes that it does not know.
+Codes may be added and are never removed, so a reader accepts codes that it does not know.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Final, Self
 
 
 class ErrorCode(StrEnum):
-    """A code of the wire contract. `sentence` says what it means to the requester."""
+    """An error code. `sentence` explains it to the sender of the request."""
 
     sentence: str
 
     def __new__(cls, code: str, sentence: str = "") -> Self:
-        """Bind the sentence to the member; its value stays the plain code, by which it is looked up."""
+        """Bind the sentence to the member; its value stays the plain code."""
         member = str.__new__(cls, code)
         member._value_ = code
         member.sentence = sentence
@@ -31,7 +31,7 @@ class ErrorCode(StrEnum):
     # The record
     UNREADABLE_RECORD = (
         "unreadable-record",
-        "The record cannot be parsed, for example since a header name is not UTF-8.",
+        "The record cannot be parsed, for example because a header name is not UTF-8.",
     )
     EMPTY_RECORD = "empty-record", "The record has no value, or an empty one."
     RECORD_TOO_LARGE = "record-too-large", "The record's value has more bytes than the limit."
@@ -77,7 +77,7 @@ class ErrorCode(StrEnum):
     # The service
     WORKER_CRASHED = "worker-crashed", "The process that classified this item died."
     WORKER_TIMEOUT = "worker-timeout", "Classifying this item took longer than the limit."
-    RECORD_TIMEOUT = "record-timeout", "The record had taken too long when it was this item's turn."
+    RECORD_TIMEOUT = "record-timeout", "The time limit of the record had passed before this item was classified."
     OUT_OF_MEMORY = "out-of-memory", "Classifying this item took more memory than the limit."
     INTERNAL_ERROR = "internal-error", "The service failed at this item in an unforeseen way."
 
@@ -89,4 +89,4 @@ class ErrorCode(StrEnum):
 
 
 UNECHOED: Final = frozenset({ErrorCode.KEY_TOO_LARGE, ErrorCode.HEADER_TOO_LARGE, ErrorCode.TOO_MANY_HEADERS})
-"""Where key or headers are too much to be repeated in each result, none of them is."""
+"""With these codes, key or headers are too large to be repeated in each result, so none of them is."""

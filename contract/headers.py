@@ -1,7 +1,7 @@
-"""Names of the record headers, on requests, results and dead letters, and what each says.
+"""The names of the record headers on requests, results and dead letters, and the meaning of each.
 
-Values are UTF-8 text, numbers as decimal digits. Where a name occurs more than once, the last one
-counts: a dead letter carries the headers of the original record first, its own after them.
+Values are UTF-8 text; numbers are decimal digits. If a name occurs more than once, the last one counts: a dead letter
+has the headers of the request first and its own after them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-# On requests, all optional
+# On requests; all are optional
 REQUEST_ID: Final = "request-id"
 CORRELATION_ID: Final = "correlation-id"
 TRACEPARENT: Final = "traceparent"
@@ -18,12 +18,12 @@ CONTENT_TYPE: Final = "content-type"
 FILENAME: Final = "filename"
 
 ECHOED: Final = (REQUEST_ID, CORRELATION_ID, TRACEPARENT)
-"""Come back as headers of every result."""
+"""These headers come back on every result."""
 
 ECHOED_BYTES: Final = 1024
-"""Of one that is echoed, by default: DIGITS_ECHO__HEADER_BYTES of the service."""
+"""The default limit of an echoed header's value: the setting DIGITS_ECHO__HEADER_BYTES of the service."""
 
-# On dead letters. The first of them opens the block that the service appends.
+# On dead letters. The service appends them to the headers of the request, ORIGIN_TOPIC first.
 ORIGIN_TOPIC: Final = "origin-topic"
 ORIGIN_PARTITION: Final = "origin-partition"
 ORIGIN_OFFSET: Final = "origin-offset"
@@ -42,16 +42,16 @@ ATTEMPT: Final = "attempt"
 REPLAY_OF: Final = "replay-of"
 
 SET_BY_REPLAY: Final = (REQUEST_ID, ATTEMPT, REPLAY_OF)
-"""Each once, in place of those that the request had."""
+"""A replayed request has each of these once; they replace those of the original request."""
 
 ABOUT: Final[Mapping[str, str]] = MappingProxyType(
     {
         REQUEST_ID: "Names the request; without it the id is `topic/partition/offset`.",
         CORRELATION_ID: "Comes back unchanged on every result.",
         TRACEPARENT: "W3C Trace Context; comes back unchanged on every result.",
-        CONTENT_TYPE: "A hint for people: what the value is, is decided by its bytes.",
+        CONTENT_TYPE: "A hint for people: the service recognises the format by the bytes alone.",
         FILENAME: "Comes back as the item's name, if the request is a single image.",
-        ORIGIN_TOPIC: "Topic of the request. Opens the block of headers that the service appends.",
+        ORIGIN_TOPIC: "Topic of the request. The first of the headers that the service appends.",
         ORIGIN_PARTITION: "Partition of the request.",
         ORIGIN_OFFSET: "Offset of the request.",
         ORIGIN_TIMESTAMP_MS: "Timestamp of the request, epoch milliseconds.",
@@ -61,10 +61,10 @@ ABOUT: Final[Mapping[str, str]] = MappingProxyType(
         RESULT_ID: "Names the failed result that this dead letter belongs to.",
         ERROR_CODE: "Why the item failed: a code, as in the result.",
         ERROR_MESSAGE: "Why the item failed: one sentence for a person.",
-        VALUE_LEFT_OUT: "Present if the value is null: why the bytes are not here. The origin may still have them.",
-        HEADERS_LEFT_OUT: "Present if the request's own headers, or its key, are not here: why.",
+        VALUE_LEFT_OUT: "Present if the value is null: why the bytes were left out. The request may still have them.",
+        HEADERS_LEFT_OUT: "Present if headers of the request, or its key, were left out: why.",
         ATTEMPT: "How often the item has been tried: 1, and one more with each replay.",
         REPLAY_OF: "Names the failed result that this request repeats.",
     }
 )
-"""What each header says, one sentence each."""
+"""The meaning of each header, by name."""

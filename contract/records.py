@@ -1,7 +1,7 @@
 """The result record: one JSON object per image on the predictions topic.
 
-Readers ignore fields that they do not know and accept codes that they do not know; fields are only
-ever added. `schema` is 1 until a field changes its meaning.
+Fields and codes may be added, so readers ignore fields and accept codes that they do not know. `schema` is 1 until a
+field changes its meaning.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SCHEMA_VERSION: Final = 1
 
 
 class Status(StrEnum):
-    """What became of an item."""
+    """The status of a result."""
 
     RECOGNISED = "recognised"
     UNSURE = "unsure"
@@ -34,7 +34,7 @@ class _Record(BaseModel):
 
 
 class Source(_Record):
-    """Where the request lies."""
+    """The topic, partition and offset of the request."""
 
     topic: str
     partition: Annotated[int, Field(ge=0)]
@@ -61,7 +61,7 @@ class Error(_Record):
 
 
 class ModelVersion(_Record):
-    """The model that answered."""
+    """The model that classified the image."""
 
     name: str
     version: str
@@ -69,7 +69,7 @@ class ModelVersion(_Record):
 
 
 class Timing(_Record):
-    """When the service took the record and when it answered, epoch milliseconds."""
+    """When the service fetched the record, and when it had classified the image; epoch milliseconds."""
 
     received_at_ms: int
     classified_at_ms: int
@@ -79,7 +79,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 def _number(value: object) -> object:
-    """Refuse JSON's true, which Python takes for 1."""
+    """Refuse the JSON value true, which equals 1 in Python."""
     if isinstance(value, bool):
         raise ValueError("a number is expected, not true or false")  # noqa: TRY004  # pydantic reports ValueErrors
     return value
@@ -124,12 +124,12 @@ class Result(_Record):
 
 
 def read_result(value: bytes | None) -> Result:
-    """Read the value of a record of the predictions topic, as exactly as its JSON Schema does.
+    """Parse the value of a record of the predictions topic, as strictly as its JSON Schema.
 
     Raises
     ------
     ValueError
-        It is no result record; the message says where it departs.
+        The value is not a result; the message names the fields that are wrong.
     """
     if value is None:
         raise ValueError("the record has no value")
@@ -137,10 +137,10 @@ def read_result(value: bytes | None) -> Result:
 
 
 def request_id(topic: str, partition: int, offset: int) -> str:
-    """Name a request that brought no name of its own."""
+    """Return the id of a request without the header `request-id`."""
     return f"{topic}/{partition}/{offset}"
 
 
 def result_id(topic: str, partition: int, offset: int, index: int) -> str:
-    """Name a result: deterministic, so that any reader can deduplicate."""
+    """Return the id of a result. It follows from the request's position, so any reader can deduplicate results."""
     return f"{topic}/{partition}/{offset}/{index}"

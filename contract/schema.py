@@ -11,23 +11,23 @@ from contract.records import Reason, Result, Status
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 SCHEMA_ID: Final = "urn:digitstream:result:1"
-"""Names the schema, wherever it is stored; its number is that of the field `schema`."""
+"""The id of the schema, independent of where it is stored; the number is that of the field `schema`."""
 ANSWER: Final = ("digit", "confidence", "probabilities")
 """The fields that are null exactly when `error` is set."""
 
 
 def result_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a result, whole in itself.
+    """Return the JSON Schema of a result, without references to other documents.
 
-    The rules that bind several fields (what `failed` and `unsure` imply) are part of it. Unknown
-    fields are allowed, and so are unknown codes: both may be added.
+    The rules between fields (what `failed` and `unsure` imply) are part of it. Unknown fields and unknown codes are
+    valid, because both may be added.
     """
     schema, definitions = result_definitions("#/$defs/{model}")
     return {"$schema": DIALECT, "$id": SCHEMA_ID, **schema, "$defs": definitions}
 
 
 def result_definitions(ref_template: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the schema of a result and, by name, those it refers to as `ref_template` says."""
+    """Return the schema of a result, and by name the schemas that it refers to with `ref_template`."""
     schema = Result.model_json_schema(ref_template=ref_template, schema_generator=_Untitled)
     definitions = schema.pop("$defs")
     definitions["Error"]["properties"]["code"]["examples"] = [code.value for code in ErrorCode]
@@ -40,7 +40,7 @@ def result_definitions(ref_template: str) -> tuple[dict[str, Any], dict[str, Any
 
 
 class _Untitled(GenerateJsonSchema):
-    """Leaves out the titles that only repeat a field's name: code generators would make types of them."""
+    """Leaves out titles that only repeat a field's name: code generators would make a type of each."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  # pydantic asks per schema
         return False
@@ -101,4 +101,4 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "error": {"code": ErrorCode.DAMAGED_IMAGE.value, "message": ErrorCode.DAMAGED_IMAGE.sentence},
     },
 }
-"""One result of each status, by status."""
+"""An example of a result for each status."""

@@ -1,4 +1,4 @@
-"""The header ``traceparent``: which trace a request belongs to, as W3C Trace Context has it."""
+"""Parses the header ``traceparent`` of W3C Trace Context: which trace a request belongs to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SAMPLED: Final = 1
 
 
 class TraceParent(NamedTuple):
-    """The sender's span, and whether it is recorded."""
+    """The span of the sender, and whether it is sampled."""
 
     trace_id: str
     """32 hexadecimal digits."""
@@ -20,12 +20,12 @@ class TraceParent(NamedTuple):
 
     @classmethod
     def parse(cls, value: bytes) -> Self | None:
-        """Read the header's value; None if it is not well formed."""
+        """Parse the header's value; None if it is not well formed."""
         form = _FORM.fullmatch(value)
         if form is None:
             return None
         version, trace_id, span_id, flags, more = form.groups()
-        # Later versions may add parts at the end; this one has none, and ff is no version.
+        # Later versions may add parts at the end, version 00 has none; ff is not a version; ids of zeros are invalid.
         if version == b"ff" or (version == b"00" and more) or not int(trace_id, 16) or not int(span_id, 16):
             return None
         return cls(trace_id.decode(), span_id.decode(), bool(int(flags, 16) & _SAMPLED))

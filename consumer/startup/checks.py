@@ -54,7 +54,7 @@ async def check_cluster(settings: Settings) -> int:
             setting=misfit.setting,
             found=misfit.found,
             wanted=misfit.wanted,
-            action=misfit.otherwise,
+            action=misfit.consequence,
         )
     return int((found[topics.dead_letter].config or {}).get("max.message.bytes", BROKER_DEFAULTS["max.message.bytes"]))
 

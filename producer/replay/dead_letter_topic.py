@@ -12,7 +12,7 @@ from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from contract.dead_letters import DeadLetter, NotADeadLetterError
+from contract.dead_letters import DeadLetter, InvalidDeadLetterError
 from engine.codecs.formats import EXTENSIONS, payload_format
 from producer.errors import UsageError
 from transport.reading.log_reader import OffsetRange, open_range_readers
@@ -100,7 +100,7 @@ def parse_record(partition: TopicPartition, record: ConsumerRecord | Unreadable)
         return UnknownRecord(partition, record.offset, "the record cannot be parsed")
     try:
         dead_letter = DeadLetter.read(record.headers)
-    except NotADeadLetterError as error:
+    except InvalidDeadLetterError as error:
         return UnknownRecord(partition, record.offset, str(error))
     return DeadLetterRecord(partition, record.offset, record.timestamp, record.key, record.value, dead_letter)
 

@@ -68,7 +68,7 @@ async def test_topics_that_do_not_fit_are_named_by_create_topics_and_by_check(cl
         await broker.admin.create_partitions({broker.topics.predictions: NewPartitions(3)})
         unfit = [
             f"digit-producer: {broker.topics.requests}: cleanup.policy is compact, should be delete: ",
-            f"digit-producer: {broker.topics.predictions}: partition count is 3, should be 2 as of the requests: ",
+            f"digit-producer: {broker.topics.predictions}: partition count is 3, should be 2 like the requests topic: ",
         ]
         for options, expected in (["--check"], Exit.NOT_ALL_WELL), ([], Exit.OK):
             ended = await run(broker, "create-topics", *options)

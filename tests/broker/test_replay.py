@@ -109,7 +109,7 @@ async def test_a_record_that_is_no_dead_letter_is_reported_and_skipped(broker: B
     listed = await run(broker, "dead-letters", "--json")
     assert len(listed.lines) == 1
     where = f"{broker.topics.dead_letter}/0/2"
-    assert listed.err == f"digit-producer: {where} is not a dead letter: there is no header origin-topic\n"
+    assert listed.err == f"digit-producer: {where} is not a dead letter: header origin-topic is missing\n"
     assert (await run(broker, "replay")).exit_code == Exit.OK
     assert len(await replayed(broker)) == 1
 

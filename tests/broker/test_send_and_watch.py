@@ -225,7 +225,7 @@ async def test_create_topics_creates_missing_ones_and_leaves_the_others(broker: 
     created = await run(broker, "create-topics", "--partitions", "3", DIGITS_TOPICS__DEAD_LETTER=missing)
     assert created.exit_code == Exit.OK
     (misfit,) = created.err.splitlines()
-    assert misfit.startswith(f"digit-producer: {missing}: partition count is 3, should be 8 as of the requests: ")
+    assert misfit.startswith(f"digit-producer: {missing}: partition count is 3, should be 8 like the requests topic: ")
     assert created.out.splitlines() == [
         f"{broker.topics.requests}: exists, not changed",
         f"{broker.topics.predictions}: exists, not changed",

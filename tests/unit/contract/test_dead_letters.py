@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contract import headers
-from contract.dead_letters import DeadLetter, NotADeadLetterError
+from contract.dead_letters import DeadLetter, InvalidDeadLetterError
 
 BLOCK = [
     (headers.ORIGIN_TOPIC, b"digits.requests"),
@@ -58,13 +58,13 @@ def test_the_originals_headers_come_first_and_mean_nothing_even_if_they_look_lik
 
 @pytest.mark.parametrize("name", [name for name, _ in BLOCK if name not in (headers.ITEM_NAME, headers.ATTEMPT)])
 def test_a_missing_header_is_named(name: str) -> None:
-    with pytest.raises(NotADeadLetterError, match=f"no header {name}"):
+    with pytest.raises(InvalidDeadLetterError, match=f"header {name} is missing"):
         DeadLetter.read(without(name))
 
 
 @pytest.mark.parametrize("value", [b"", b"-", b"1.0", b"1_0", b" 1", b"9" * 5000, "٣".encode(), b"\xff"])
 def test_a_number_that_is_none_is_named(value: bytes) -> None:
-    with pytest.raises(NotADeadLetterError, match=headers.ORIGIN_OFFSET):
+    with pytest.raises(InvalidDeadLetterError, match=headers.ORIGIN_OFFSET):
         DeadLetter.read([*without(headers.ORIGIN_OFFSET), (headers.ORIGIN_OFFSET, value)])
 
 
@@ -74,5 +74,5 @@ def test_an_attempt_that_is_nonsense_counts_as_the_first(value: bytes) -> None:
 
 
 def test_a_result_id_of_another_origin_is_refused() -> None:
-    with pytest.raises(NotADeadLetterError, match="not that of its origin"):
+    with pytest.raises(InvalidDeadLetterError, match="does not match the origin headers"):
         DeadLetter.read([*without(headers.RESULT_ID), (headers.RESULT_ID, b"digits.requests/3/1042/11")])

@@ -76,7 +76,7 @@ def test_a_setting_that_a_broker_does_not_name_has_kafkas_default() -> None:
 def test_counts_that_differ_from_that_of_the_requests_are_named() -> None:
     topics = found() | {TOPICS.predictions: found(partitions=4)[TOPICS.predictions]}
     (line,) = complaints(topics)
-    assert line.startswith(f"{TOPICS.predictions}: partition count is 4, should be 8 as of the requests: ")
+    assert line.startswith(f"{TOPICS.predictions}: partition count is 4, should be 8 like the requests topic: ")
 
 
 def test_what_may_not_be_read_and_what_is_missing_does_not_count_as_a_misfit() -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from click.testing import Result as Ended
 from typer.testing import CliRunner
+from typer.testing import Result as Ended
 
 from contract.records import Result
 from contract.schema import EXAMPLES
