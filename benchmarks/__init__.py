@@ -1,1 +1,1 @@
-"""The measured claims of the README, and the rival they are measured against."""
+"""Measures the figures of the README, and the simple program that they are compared with."""

@@ -29,7 +29,7 @@ _LOOK_PAUSE_S: Final = 0.2
 
 
 async def measure(cluster: Cluster, images: list[bytes], *, svc: Path, rounds: int, console: Console) -> dict[str, Any]:
-    """Answer a backlog in several rounds, the rival and the service in turn.
+    """Answer a backlog in several rounds, the rival and the service alternately.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ async def measure(cluster: Cluster, images: list[bytes], *, svc: Path, rounds: i
     rounds
         Of which the median counts.
     console
-        Told of each round.
+        Shows the figures of each round.
 
     Returns
     -------
@@ -75,10 +75,10 @@ async def _drain_by_hand(broker: Broker, svc: Path) -> float:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "benchmarks.rival", *arguments, stdout=asyncio.subprocess.PIPE
     )
-    told, _ = await process.communicate()
+    output, _ = await process.communicate()
     if process.returncode != 0:
         raise RuntimeError(f"the rival ended with exit code {process.returncode}")
-    return float(told)
+    return float(output)
 
 
 async def _drain_by_service(broker: Broker, cluster: Cluster) -> dict[str, float]:

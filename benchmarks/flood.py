@@ -41,7 +41,7 @@ async def measure(cluster: Cluster, images: list[bytes], *, rounds: int, console
     rounds
         Of which the median counts.
     console
-        Told of each round.
+        Shows the figures of each round.
 
     Returns
     -------

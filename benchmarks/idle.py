@@ -28,7 +28,7 @@ async def measure(cluster: Cluster, images: list[bytes], *, seconds: float, cons
     seconds
         How long it is watched.
     console
-        Told of the outcome.
+        Shows the outcome.
 
     Returns
     -------

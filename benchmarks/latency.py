@@ -41,7 +41,7 @@ async def measure(
     seconds
         How long at each rate; before that, a warm-up at the same rate.
     console
-        Told of each rate.
+        Shows the figures of each rate.
 
     Returns
     -------

@@ -60,17 +60,17 @@ async def measure(cluster: Cluster, *, rounds: int, console: Console) -> dict[st
     rounds
         Kills of each kind.
     console
-        Told of each kind.
+        Shows the figures of each kind.
 
     Returns
     -------
     dict
         By what was killed: the seconds of each round, their median and maximum, and the bar.
     """
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of every broker that is away: we know
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs each broker that is down
     measured: dict[str, Any] = {}
 
-    def tell(what: str, taken_s: list[float], bar_s: float) -> None:
+    def show(what: str, taken_s: list[float], bar_s: float) -> None:
         measured[what] = {
             "rounds_s": taken_s,
             "median_s": statistics.median(taken_s),
@@ -81,13 +81,13 @@ async def measure(cluster: Cluster, *, rounds: int, console: Console) -> dict[st
             f"recovery, killed {what}: median {{median_s:.2f}} s, worst {{max_s:.2f}} s".format(**measured[what])
         )
 
-    tell("instance", await _instances_killed(cluster, rounds), INSTANCE_BAR_S)
+    show("instance", await _instances_killed(cluster, rounds), INSTANCE_BAR_S)
     for workers in (2, 1):
         taken_s = await _workers_killed(cluster, rounds, workers)
-        tell(f"worker, one of {workers}", taken_s, WORKER_BAR_S)
+        show(f"worker, one of {workers}", taken_s, WORKER_BAR_S)
     first_s, last_s = await _brokers_killed(cluster, rounds)
-    tell("broker, first lane", first_s, BROKER_BAR_S)
-    tell("broker, last lane", last_s, BROKER_BAR_S)
+    show("broker, first lane", first_s, BROKER_BAR_S)
+    show("broker, last lane", last_s, BROKER_BAR_S)
     return measured
 
 

@@ -15,13 +15,17 @@ from tests.harness.topics import Broker, fresh_topics
 
 COMPOSE = Path(__file__).parent / "compose"
 
-# In the background of a shell SIGINT is ignored, and children inherit that: no test could interrupt what it started.
-if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell starts a background job (`make test &`) with SIGINT and SIGQUIT ignored, and all children inherit that. Tests
+# could then not interrupt what they start, and pytest-xdist could not interrupt its workers, whose brokers would stay.
+# Checked by test_children_of_tests_start_with_default_signals.
+if threading.current_thread() is threading.main_thread():
+    for _signal, _default in (signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL):
+        if signal.getsignal(_signal) is signal.SIG_IGN:
+            signal.signal(_signal, _default)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs Docker and minutes, where nobody has asked for it by name."""
+    """Deselect the tests in `tests/compose`, which need Docker and minutes, unless the command names them."""
     if _compose_asked_for(config):
         return
     left_out = [item for item in items if COMPOSE in item.path.parents]
@@ -30,7 +34,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say so."""
+    """Report that the tests in `tests/compose` were deselected."""
     if not _compose_asked_for(config):
         terminalreporter.write_line("tests/compose is left out: `make test-compose` runs it, and needs Docker")
 
@@ -41,7 +45,7 @@ def _compose_asked_for(config: pytest.Config) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_from_outside() -> Iterator[None]:
-    """Whatever ``DIGITS_…`` is set where the tests run, they start from the defaults."""
+    """Remove all ``DIGITS_…`` variables, so that tests start from the defaults."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("DIGITS_")]:
             patch.delenv(name)
@@ -62,7 +66,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def three_nodes(cluster: Cluster) -> Iterator[Cluster]:
-    """Three brokers with three copies of everything, for what only happens where leaders can move."""
+    """Three brokers with three copies of each partition, for tests in which leaders move."""
     del cluster  # where Kafka is not installed, it has skipped the test
     with running_broker(nodes=3) as cluster_of_three:
         yield cluster_of_three

@@ -24,7 +24,7 @@ _PIECE_BYTES: Final = 65_536
 
 
 class Piece(NamedTuple):
-    """What came at once from the command."""
+    """Output that came at once from the command."""
 
     at_s: float
     """Since the command's start."""
@@ -57,7 +57,7 @@ def record(command: Sequence[str]) -> Generator[Piece, None, int]:
             sys.stderr.write(f"{command[0]}: {error.strerror}\n")
         os._exit(127)
     try:
-        with contextlib.suppress(OSError):  # Linux ends a terminal so, once nobody has it open
+        with contextlib.suppress(OSError):  # Linux reports the end of a terminal so, once all processes have closed it
             while output := os.read(terminal, _PIECE_BYTES):
                 yield Piece(time.monotonic() - started_s, output)
         yield Piece(time.monotonic() - started_s, b"")
@@ -82,7 +82,7 @@ def longest_pause(pieces: Sequence[Piece]) -> Pause:
 
 
 def main() -> int:
-    """Record, show, judge."""
+    """Record a command, show its output, and compare its longest pause with the limit."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where it was ignored, as in a script's background
     parser = argparse.ArgumentParser(prog="python -m tests.longest_pause", description=__doc__)
     parser.add_argument("--at-most-s", type=float, default=None, help="fail if a pause is longer")

@@ -1,1 +1,1 @@
-"""``make chaos``: processes die, brokers fall silent, and every image is answered once, in order."""
+"""``make chaos``: processes and brokers die or hang, and every image is answered once, in order."""

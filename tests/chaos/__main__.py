@@ -72,11 +72,11 @@ def _is_clean(options: Options, folder: Path) -> bool:
     console.print(f"seed {options.seed}: repeat with --seed {options.seed} --minutes {options.minutes:g}")
     logs = Path(tempfile.mkdtemp(prefix="digitstream-chaos-"))
     try:
-        told = _run(options, logs)
-        report.write(told, folder / "chaos-report.json")
-        chart.draw(told, folder / "chaos-report.png")
-        _show(told, folder)
-        if not told["clean"]:
+        data = _run(options, logs)
+        report.write(data, folder / "chaos-report.json")
+        chart.draw(data, folder / "chaos-report.png")
+        _show(data, folder)
+        if not data["clean"]:
             _keep(logs, folder / LOGS)
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("[red]interrupted; nothing is left running")
@@ -86,7 +86,7 @@ def _is_clean(options: Options, folder: Path) -> bool:
         raise typer.Exit(EXIT_NOT_CLEAN) from error
     finally:
         shutil.rmtree(logs, ignore_errors=True)
-    return bool(told["clean"])
+    return bool(data["clean"])
 
 
 def _run(options: Options, logs: Path) -> dict[str, Any]:
@@ -102,13 +102,13 @@ def _run(options: Options, logs: Path) -> dict[str, Any]:
     return report.report(run, stalled)
 
 
-def _show(told: dict[str, Any], folder: Path) -> None:
-    for table in report.tables(told):
+def _show(data: dict[str, Any], folder: Path) -> None:
+    for table in report.tables(data):
         console.print(table)
-    console.print(f"{told['images']:,} images in {told['requests']:,} requests; audit: {told['audit']}")
+    console.print(f"{data['images']:,} images in {data['requests']:,} requests; audit: {data['audit']}")
     console.print(f"Written: {folder / 'chaos-report.json'}, {folder / 'chaos-report.png'}")
-    verdict = "[bold green]clean" if told["clean"] else f"[bold red]NOT clean; all logs are in {folder / LOGS}"
-    console.print(f"seed {told['seed']}: {verdict}")
+    verdict = "[bold green]clean" if data["clean"] else f"[bold red]NOT clean; all logs are in {folder / LOGS}"
+    console.print(f"seed {data['seed']}: {verdict}")
 
 
 def _keep(logs: Path, folder: Path) -> None:

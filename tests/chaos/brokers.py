@@ -1,4 +1,4 @@
-"""What the cluster says of itself: who leads, who is in sync, whether the coordinators answer."""
+"""What the brokers report: which of them lead, which are in sync, whether the coordinators answer."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.harness.waiting import eventually
 
 ANSWER_S: Final = 1.0
 """For one question; a node that is frozen is not waited for, since the next question may go to another."""
-MENDED_S: Final = 180.0
+REPAIRED_S: Final = 180.0
 """For leaders to move, or followers to catch up, on a busy machine."""
 
 Partition = dict[str, Any]
 
 
 class ClusterView:
-    """Looks from outside. Owner: the lane of the brokers."""
+    """Asks the brokers for the state of the cluster. Owner: the track of the brokers."""
 
     def __init__(self, admin: AIOKafkaAdminClient, broker: Broker) -> None:
         self._admin = admin
@@ -40,7 +40,7 @@ class ClusterView:
             if partition["leader"] == node
         )
 
-    async def goes_on_without(self, node: int) -> None:
+    async def continues_without(self, node: int) -> None:
         """Wait until every partition is led by another node, and the group's coordinator is another one."""
 
         async def depends() -> bool:
@@ -48,15 +48,15 @@ class ClusterView:
             coordinator = await self._answer(self._admin.find_coordinator(self._broker.group_id))
             return not led or coordinator in (node, -1)
 
-        await eventually(depends, lambda answer: not answer, deadline_s=MENDED_S)
+        await eventually(depends, lambda answer: not answer, deadline_s=REPAIRED_S)
 
-    async def mended(self) -> None:
+    async def repaired(self) -> None:
         """Wait until every partition has all its copies in sync, and is led by the node it was meant for."""
 
         def well(partition: Partition) -> bool:
             return len(partition["isr"]) == MEMBERS and partition["leader"] == partition["replicas"][0]
 
-        await eventually(lambda: self._all(well), deadline_s=MENDED_S)
+        await eventually(lambda: self._all(well), deadline_s=REPAIRED_S)
 
     async def _all(self, holds: Callable[[Partition], bool]) -> bool:
         topics = await self._topics()

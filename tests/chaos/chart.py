@@ -9,26 +9,26 @@ from matplotlib.figure import Figure
 
 SIZE_INCHES: Final = (14, 7)
 SHORTEST_S: Final = 0.4
-"""A bar that is to be seen; a kill takes no time."""
+"""The width of the narrowest bar, so that a kill, which takes no time, is visible."""
 
 
-def draw(told: dict[str, Any], path: Path) -> None:
-    """Draw what the report tells."""
+def draw(data: dict[str, Any], path: Path) -> None:
+    """Draw the data of a report into a PNG file."""
     figure = Figure(figsize=SIZE_INCHES, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    rates = told["results_per_second"]
+    rates = data["results_per_second"]
     above.fill_between(range(len(rates)), rates, step="post", color="tab:blue", alpha=0.6, linewidth=0)
     above.set_ylim(bottom=0)
     above.set_ylabel("results per second")
     above.set_title(
-        f"{told['images']:,} images, {len(told['time_line'])} faults, seed {told['seed']}: "
-        + ("nothing lost, nothing twice" if told["clean"] else "NOT CLEAN")
+        f"{data['images']:,} images, {len(data['time_line'])} faults, seed {data['seed']}: "
+        + ("nothing lost, nothing doubled" if data["clean"] else "NOT CLEAN")
     )
-    kinds = list(told["faults"])
+    kinds = list(data["faults"])
     for row, kind in enumerate(kinds):
         spans = [
             (fault["at_s"], max(SHORTEST_S, (fault["until_s"] or fault["at_s"]) - fault["at_s"]))
-            for fault in told["time_line"]
+            for fault in data["time_line"]
             if fault["kind"] == kind
         ]
         colour = f"C{row}"

@@ -1,4 +1,4 @@
-"""What a person sees while it goes on."""
+"""What a person sees during a run."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from rich.text import Text
 from tests.chaos.run import Run
 
 LAST: Final = 12
-"""Events that stay in sight."""
+"""How many events stay visible."""
 RATE_S: Final = 3.0
-"""Over which results per second are counted."""
+"""The period over which results per second are averaged."""
 
 
 class Display:
-    """A view of a run, drawn anew whenever it is looked at. Owner: rich's `Live`.
+    """A view of a run; `Live` of rich draws it again several times a second and owns it.
 
     Parameters
     ----------
     run
-        Only read.
+        The run; it is only read.
     events
-        The lines that the timeline tells.
+        The lines of the timeline.
     """
 
     def __init__(self, run: Run, events: deque[str]) -> None:
@@ -36,7 +36,7 @@ class Display:
         self._events = events
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        del console, options  # the width is rich's business
+        del console, options  # rich chooses the width
         yield Group(*self._parts())
 
     def _parts(self) -> Iterator[RenderableType]:

@@ -1,4 +1,4 @@
-"""Does what the plan says: signals to processes, silence on connections, and the waiting in between."""
+"""Carries out the plan: sends signals to processes, stalls connections, and waits in between."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.harness.relay import Relay
 from tests.harness.waiting import eventually
 
 SURVIVORS: Final = 2
-"""Instances that have to be ready before one is struck: somebody has to take over."""
+"""How many instances must be ready before a fault hits one, so that another can take over."""
 PATIENCE_S: Final = 30.0
-"""How long to wait for them: with brokers down none may be ready, and the fault comes all the same."""
+"""How long to wait for them. While brokers are down none may be ready, and the fault happens all the same."""
 
 
 @dataclass(frozen=True)
 class Faults:
-    """All that can be struck. Its lanes are tasks of their own and share nothing but the timeline."""
+    """Everything that faults can hit. Each track is a task; the tracks share only the timeline."""
 
     instances: Sequence[Instance]
     cluster: Cluster
@@ -36,14 +36,14 @@ class Faults:
     timeline: Timeline
     may_strike: asyncio.Event
 
-    async def alone(self, faults: Sequence[Fault], well_again: Callable[[], Awaitable[None]]) -> None:
-        """Let faults happen one after the other, each when all is well again."""
+    async def alone(self, faults: Sequence[Fault], healthy_again: Callable[[], Awaitable[None]]) -> None:
+        """Carry out faults one after the other, each when everything is healthy again."""
         for fault in faults:
             await self._strike(fault)
-            await well_again()
+            await healthy_again()
 
-    async def lane(self, faults: Sequence[Fault]) -> None:
-        """Let faults happen one after the other, each at its time or as soon as it may."""
+    async def track(self, faults: Sequence[Fault]) -> None:
+        """Carry out faults one after the other, each at its time or as soon after it as faults are allowed."""
         began_s = time.time()
         for fault in faults:
             await asyncio.sleep(max(0.0, began_s + fault.at_s - time.time()))
@@ -66,7 +66,7 @@ class Faults:
         await effects[fault.kind](fault)
 
     async def _kill_instance(self, fault: Fault) -> None:
-        await self._somebody_is_left()
+        await self._enough_are_ready()
         instance = self.instances[fault.target]
         with self.timeline.strike(fault.kind, instance.name, instance.partitions()):
             await instance.kill()
@@ -74,7 +74,7 @@ class Faults:
             await instance.start()
 
     async def _freeze_instance(self, fault: Fault) -> None:
-        await self._somebody_is_left()
+        await self._enough_are_ready()
         instance = self.instances[fault.target]
         service = await eventually(lambda: instance.service)
         assert service is not None
@@ -86,7 +86,7 @@ class Faults:
     async def _roll_instances(self, fault: Fault) -> None:
         with self.timeline.strike(fault.kind, "all"):
             for instance in self.instances:
-                await self._somebody_is_left()
+                await self._enough_are_ready()
                 with contextlib.suppress(AssertionError):
                     await eventually(instance.is_ready, deadline_s=PATIENCE_S)
                 await instance.stop()
@@ -96,7 +96,7 @@ class Faults:
         while True:
             instance, workers = await eventually(self._an_instance_with_workers(fault), lambda found: found[1])
             victim = workers[int(fault.which * len(workers))]
-            with contextlib.suppress(ProcessLookupError):  # poison was faster: another one
+            with contextlib.suppress(ProcessLookupError):  # a harmful image has ended it first: take another one
                 os.kill(victim, signal.SIGKILL)
                 break
         with self.timeline.strike(fault.kind, f"one of {instance.name}", instance.partitions()):
@@ -115,11 +115,11 @@ class Faults:
         led = await eventually(lambda: self.view.led_by(number), lambda _: True)
         with self.timeline.strike(fault.kind, f"broker {number}", led) as struck:
             await asyncio.to_thread(node.kill)
-            await self.view.goes_on_without(number)
+            await self.view.continues_without(number)
             struck.whole_s = time.time()
             await asyncio.sleep(fault.length_s)
             node.start()
-            await self.view.mended()
+            await self.view.repaired()
 
     async def _freeze_broker(self, fault: Fault) -> None:
         number, node = fault.target + 1, self.cluster.nodes[fault.target]
@@ -129,14 +129,14 @@ class Faults:
                 await asyncio.sleep(fault.length_s)
             finally:
                 node.thaw()
-        await self.view.mended()
+        await self.view.repaired()
 
     async def _roll_brokers(self, fault: Fault) -> None:
         with self.timeline.strike(fault.kind, "all"):
             for node in self.cluster.nodes:
                 await asyncio.to_thread(node.stop)
                 node.start()
-                await self.view.mended()
+                await self.view.repaired()
 
     async def _stall(self, fault: Fault) -> None:
         relay = self.relays[fault.target]
@@ -144,7 +144,7 @@ class Faults:
         with self.timeline.strike(fault.kind, f"broker {fault.target + 1}, {fault.length_s:.1f} s"), silence:
             await asyncio.sleep(fault.length_s)
 
-    async def _somebody_is_left(self) -> None:
+    async def _enough_are_ready(self) -> None:
         async def ready() -> int:
             return sum([await instance.is_ready() for instance in self.instances])
 

@@ -17,11 +17,11 @@ from tests.chaos.payloads import Payload, Payloads
 from tests.chaos.plan import dice
 
 WAVE_IMAGES: Final = 400
-"""At most so many at once, even where a sender has to catch up."""
+"""The most images that a sender sends at once, even when it is late."""
 PAUSE_S: Final = (0.05, 1.0)
 """Between a sender's waves."""
 UNANSWERED: Final = 5_000
-"""Requests; nothing more is sent to a service that is so far behind."""
+"""Nothing more is sent while so many requests are unanswered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Load:
         By request id. Where they lie is not kept: of a batch that was written by an attempt whose answer was lost, the
         brokers may confirm that it is there and not say where.
     unacknowledged
-        Requests of which nobody knows whether they were written, each with the reason.
+        Requests that may or may not have been written, each with the reason.
     images
         In all acknowledged requests.
     """

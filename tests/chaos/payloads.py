@@ -40,7 +40,7 @@ class Payload:
 GOOD: Final[frozenset[str]] = frozenset()
 CRASH: Final = frozenset({str(ErrorCode.WORKER_CRASHED)})
 HANG: Final = CRASH | {str(ErrorCode.WORKER_TIMEOUT)}
-"""A worker that hangs may be killed from outside, twice: then it crashed, as far as anybody can tell."""
+"""A worker that hangs may be killed from outside, twice. The service then reports a crash."""
 HOARD: Final = HANG | {str(ErrorCode.OUT_OF_MEMORY)}
 """On a busy machine the item timeout may come before the memory's limit."""
 
@@ -74,7 +74,7 @@ class Payloads:
 
 
 def _picture(digit: bytes, chance: random.Random) -> bytes:
-    """Enlarge a digit, on a background of its own, in any format."""
+    """Enlarge a digit, on a random background, in a random format."""
     side = chance.randrange(28, LARGEST_PX)
     ink = Image.open(io.BytesIO(digit)).resize((side, side), Image.Resampling.BICUBIC)
     paper = Image.new("RGB", (side, side), (chance.randrange(60), chance.randrange(60), chance.randrange(60)))

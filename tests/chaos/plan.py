@@ -1,9 +1,8 @@
-"""From a seed to faults: which, on whom, when and for how long. The same seed, the same plan.
+"""Makes a plan of faults from a seed: which faults, where, when and for how long. The same seed gives the same plan.
 
-A few kills come first, each alone, so that it can be seen how soon work goes on after one. The others go in
-four lanes. Within a lane they come one after the other, since no two brokers may be down at once and
-somebody has to be left to take over; the lanes know nothing of each other, so faults of different lanes
-fall together.
+A few kills come first, each alone, so that the time until work goes on can be measured. The other faults are in four
+tracks. The faults of a track follow each other, because two brokers must not be down at once and some instance must
+be left to take over. The tracks are independent, so faults of different tracks happen at the same time.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ FULL_IMAGES: Final = 100_000
 MEMBERS: Final = 3
 """Instances, and brokers."""
 SESSION_S: Final = 6.0
-"""The least that brokers allow, so that takeovers do not take all the time."""
+"""The shortest that brokers allow, so that takeovers are quick."""
 
 
 class Kind(StrEnum):
@@ -30,16 +29,16 @@ class Kind(StrEnum):
     INSTANCE_KILLED = "instance killed"
     INSTANCE_FROZEN = "instance frozen"
     INSTANCE_ZOMBIE = "instance frozen past its session"
-    INSTANCES_ROLLED = "instances restarted in turn"
+    INSTANCES_ROLLED = "instances restarted one by one"
     WORKER_KILLED = "worker killed"
     BROKER_KILLED = "broker killed"
     BROKER_FROZEN = "broker frozen"
-    BROKERS_ROLLED = "brokers restarted in turn"
+    BROKERS_ROLLED = "brokers restarted one by one"
     CONNECTION_STALLED = "connection stalled"
     CONNECTIONS_STALLED = "all connections of a broker stalled"
 
 
-LANES: Final[Mapping[str, tuple[Kind, ...]]] = MappingProxyType(
+TRACKS: Final[Mapping[str, tuple[Kind, ...]]] = MappingProxyType(
     {
         "instances": (Kind.INSTANCE_KILLED, Kind.INSTANCE_FROZEN, Kind.INSTANCE_ZOMBIE, Kind.INSTANCES_ROLLED),
         "workers": (Kind.WORKER_KILLED,),
@@ -85,7 +84,7 @@ class Fault:
 
     kind: Kind
     at_s: float
-    """Since its lane began; later if the lane is late."""
+    """Seconds since its track began; later if the track is late."""
     target: int
     """Which instance or broker, from 0."""
     length_s: float
@@ -94,7 +93,7 @@ class Fault:
 
 
 def dice(seed: int, about: str) -> random.Random:
-    """Return a source of chance of its own for each part of a run, so that none depends on another's timing."""
+    """Return a random generator for one part of a run, so that no part depends on the timing of another."""
     return random.Random(f"{seed} {about}")  # noqa: S311  # it has to be repeatable, not secret
 
 
@@ -109,13 +108,13 @@ class Plan:
 
     alone: list[Fault]
     """One after the other, each when all is well again."""
-    lanes: dict[str, list[Fault]]
+    tracks: dict[str, list[Fault]]
     """After these, side by side, each in order of time."""
 
     @property
     def faults(self) -> list[Fault]:
         """All of them."""
-        return [*self.alone, *(fault for lane in self.lanes.values() for fault in lane)]
+        return [*self.alone, *(fault for track in self.tracks.values() for fault in track)]
 
 
 def plan(seed: int, minutes: float) -> Plan:
@@ -123,14 +122,14 @@ def plan(seed: int, minutes: float) -> Plan:
     chance, left = dice(seed, "faults"), counts(minutes)
     rounds = max(1, round(FULL_ROUNDS * minutes / FULL_MINUTES))
     alone = [_fault(kind, 0.0, chance) for _ in range(rounds) for kind in chance.sample(ALONE, len(ALONE))]
-    lanes_s = max(0.0, minutes * 60 - rounds * ROUND_S)
-    lanes = {}
-    for lane, possible in LANES.items():
+    tracks_s = max(0.0, minutes * 60 - rounds * ROUND_S)
+    tracks = {}
+    for track, possible in TRACKS.items():
         kinds = [kind for kind in possible for _ in range(left[kind] - rounds * (kind in ALONE))]
         chance.shuffle(kinds)
-        times_s = sorted(chance.uniform(0, lanes_s) for _ in kinds)
-        lanes[lane] = [_fault(kind, at_s, chance) for kind, at_s in zip(kinds, times_s, strict=True)]
-    return Plan(alone, lanes)
+        times_s = sorted(chance.uniform(0, tracks_s) for _ in kinds)
+        tracks[track] = [_fault(kind, at_s, chance) for kind, at_s in zip(kinds, times_s, strict=True)]
+    return Plan(alone, tracks)
 
 
 def _fault(kind: Kind, at_s: float, chance: random.Random) -> Fault:

@@ -1,4 +1,4 @@
-"""A reader that follows the predictions for the whole run, as any downstream application does, and believes nothing.
+"""Follows the predictions for the whole run, as a downstream application does, and checks each result.
 
 Whatever it has ever been shown, it checks at once against all that it was shown before: nothing doubled, nothing
 out of order, no hole within a request.
@@ -49,16 +49,16 @@ class _Result(msgspec.Struct):
 
 @dataclass(slots=True)
 class Answered:
-    """What a request was answered with, so far."""
+    """The answer to a request, as far as it has been read."""
 
     request_id: str
     count: int
     codes: list[str | None] = field(default_factory=list)
-    """Of each image in order; None where it did not fail."""
+    """The error code of each image in order; None for one that did not fail."""
 
 
 class Reader:
-    """All that was seen. Owner: the task ``reader``.
+    """All results that were read. Owner: the task ``reader``.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Reader:
     results, results_in
         Seen in all, and by partition.
     offenders
-        The first faults, a sentence each; `faults` counts all.
+        A sentence for each of the first faults; `faults` counts all.
     seen_at_s
         By partition, when results came (epoch) and how many at once.
     """
@@ -85,13 +85,16 @@ class Reader:
         self.seen_at_s: dict[int, list[tuple[float, int]]] = defaultdict(list)
 
     async def follow(self) -> None:
-        """Read until cancelled; whatever happens to the brokers, go on behind the last record seen."""
+        """Read until cancelled. After an error of the brokers, go on after the last record that was read."""
         while True:
             try:
                 async with open_reader(self._kafka) as reader:
                     assign_at(reader, self._next)
                     await self._read(reader)
-            except (KafkaError, KafkaRequestError):  # a leader has moved, or nobody answers: again from where we were
+            except (
+                KafkaError,
+                KafkaRequestError,
+            ):  # a leader has moved, or no broker answers
                 continue
 
     def answered_in_full(self) -> set[str]:
@@ -120,17 +123,17 @@ class Reader:
         self.results += 1
         self.results_in[partition] += 1
         if place <= self._newest.get(partition, (-1, 0)):
-            self._tell(f"{partition}/{place} comes behind {self._newest[partition]}: doubled or out of order")
+            self._note(f"{partition}/{place} comes after {self._newest[partition]}: doubled or out of order")
             return
         self._newest[partition] = place
         position = Position(partition, place[0])
         answered = self.answers.setdefault(position, Answered(result.request_id, result.item.count))
         if len(answered.codes) != place[1]:
-            self._tell(f"{partition}/{place} comes after {len(answered.codes)} items of its request: a hole")
+            self._note(f"{partition}/{place} comes after {len(answered.codes)} items of its request: items are missing")
         answered.codes.append(result.error.code if result.error else None)
         self.whole += len(answered.codes) == answered.count
 
-    def _tell(self, fault: str) -> None:
+    def _note(self, fault: str) -> None:
         self.faults += 1
         if len(self.offenders) < OFFENDERS:
             self.offenders.append(fault)

@@ -62,7 +62,7 @@ def recoveries(
 
 
 def summary(recovered: Mapping[Kind, Sequence[Recovered]]) -> dict[str, dict[str, Any]]:
-    """Summarise them, as the report tells them."""
+    """Return the figures of the recoveries for the report."""
     return {
         str(kind): {
             "from": FROM[kind],

@@ -54,7 +54,7 @@ def report(run: Run, stalled: str | None) -> dict[str, Any]:
         "checks": checks,
         "audit": run.audit,
         "recovery": _recovery(run),
-        "faults_held_back_s": round(run.held_back_s, 1),
+        "faults_delayed_s": round(run.faults_delayed_s, 1),
         "faults_took_s": round(run.faults_over_s - began_s, 1) if run.faults_over_s else None,
         "results_per_second": _throughput(run),
         "time_line": [
@@ -69,29 +69,29 @@ def report(run: Run, stalled: str | None) -> dict[str, Any]:
     }
 
 
-def write(told: dict[str, Any], path: Path) -> None:
+def write(data: dict[str, Any], path: Path) -> None:
     """Write it down."""
-    path.write_text(json.dumps(told, indent=2) + "\n")
+    path.write_text(json.dumps(data, indent=2) + "\n")
 
 
-def tables(told: dict[str, Any]) -> Iterator[Table]:
+def tables(data: dict[str, Any]) -> Iterator[Table]:
     """Lay it out for people."""
     shown = Table("fault", "planned", "happened", box=box.SIMPLE_HEAD)
-    shown.caption = f"held back for {told['faults_held_back_s']} s, while a partition had no result for long"
-    for kind, number in told["faults"].items():
+    shown.caption = f"faults delayed by {data['faults_delayed_s']} s, while a partition had no new result"
+    for kind, number in data["faults"].items():
         shown.add_row(kind, str(number["planned"]), str(number["happened"]))
     yield shown
     shown = Table("recovery after", "measured", "median", "worst", "worst alone", "bar", "", box=box.SIMPLE_HEAD)
     shown.caption = "alone: no other fault fell into it. Load {load} on {cores} cores, 5 minutes' average.".format(
-        **told["machine"]
+        **data["machine"]
     )
-    for kind, each in told["recovery"].items():
+    for kind, each in data["recovery"].items():
         late = f"[yellow]{each['above_bar']} above the bar" if each["above_bar"] else "[green]within the bar"
         times = [f"{each[name]} s" for name in ("median_s", "max_s", "max_alone_s", "bar_s")]
         shown.add_row(f"{kind}\n  {each['from']}", str(each["measured"]), *times, late)
     yield shown
     shown = Table("check", "", box=box.SIMPLE_HEAD)
-    for name, offenders in told["checks"].items():
+    for name, offenders in data["checks"].items():
         shown.add_row(name, "\n".join(f"[red]{escape(each)}" for each in offenders[:3]) or "[green]holds")
     yield shown
 
@@ -103,7 +103,7 @@ def _checks(run: Run, stalled: str | None) -> dict[str, Iterable[str]]:
     return {
         "the run came to its end": [stalled] if stalled else [],
         "every planned fault happened": [f"{kind}: {happened[kind]}" for kind in missing],
-        "no instance did what nobody asked of it": run.timeline.findings,
+        "no instance ended or failed by itself": run.timeline.findings,
         "the reader never saw a result twice, or out of order": run.reader.offenders if run.reader else [],
         "every acknowledged request is answered as it should be": _wrong_answers(run),
         "nothing is answered that was not sent": _answers_to_nothing(run),

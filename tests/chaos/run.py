@@ -1,11 +1,11 @@
-"""A run: opens everything in order, lets load and faults go on side by side, waits for the last answer, audits.
+"""One run: starts everything in order, runs load and faults at once, waits for the last answer, and audits.
 
 brokers    three, with a relay before each
 instances  three; two of them know the brokers only through the relays
 load       one sender a partition, until all faults have happened and enough images are sent
-faults     four lanes
+faults     four tracks
 reader     for the whole run
-end        the last answer; instances end in good order; `digit-producer audit --json`
+end        the last answer; instances drain and end; `digit-producer audit --json`
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ from transport.settings.kafka import KafkaSettings
 
 PARTITIONS: Final = 8
 STALL_S: Final = 240.0
-"""Without a single new result in a partition, while some are missing there."""
-SPARE_S: Final = 45.0
-"""After so long the next faults wait until there is one. A chunk with items that crash or hang takes ten seconds, on a
-slow machine several times that, and whoever gets the partition after a fault begins the chunk again. Faults that come
-faster show how slow the machine is, not what the service loses."""
+"""A run fails if a partition with missing results has had no new one for so long."""
+DELAY_FAULTS_AFTER_S: Final = 45.0
+"""After this time without a new result, the next faults wait for one. A chunk with items that crash or hang takes ten
+seconds, several times that on a slow machine, and the next owner of the partition begins the chunk again. Faults that
+come faster would show how slow the machine is, and not what the service loses."""
 LOOK_S: Final = 0.5
 FEW: Final = 200
-"""Requests, of which some are always on their way."""
+"""Unanswered requests that count as none, because some are always in flight."""
 WELL_S: Final = 180.0
 START_S: Final = 600.0
-"""For brokers and instances to start: compiled code may have to be compiled first."""
+"""For brokers and instances to start. Code may have to be compiled first."""
 TIMES_LONGER: Final = 3
-"""A busy machine may take so many times the minutes it was given."""
+"""How many times the planned minutes a busy machine may take."""
 END_S: Final = 300.0
 """For the last answers and the audit."""
 REQUEST_BYTES: Final = 2 * 1024 * 1024
@@ -62,7 +62,7 @@ LEADERS_RETURN: Final = {
     "leader.imbalance.check.interval.seconds": "1",
     "leader.imbalance.per.broker.percentage": "0",
 }
-"""A broker that is back soon leads again, so that the next fault has something to hit; and leaders move the more."""
+"""A broker that is back soon leads again: leaders move more often, and the next fault has an effect."""
 SETTINGS: Final = {
     "PYTHONPATH": poison.PYTHONPATH,
     "DIGITS_KAFKA__SESSION_TIMEOUT_MS": f"{SESSION_S * 1000:.0f}",
@@ -72,12 +72,12 @@ SETTINGS: Final = {
 
 
 class StalledError(Exception):
-    """Nothing goes on any more; the message says what is missing."""
+    """The run makes no progress; the message says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a run is asked for."""
+    """The options of a run."""
 
     seed: int
     minutes: float
@@ -86,7 +86,7 @@ class Options:
 
 @dataclass(slots=True)
 class Run:
-    """Everything that is going on, for whoever displays or reports it. Owner: `chaos`."""
+    """The state of a run, for the display and the report. Owner: `chaos`."""
 
     options: Options
     timeline: Timeline
@@ -100,26 +100,26 @@ class Run:
     audit_says: str = ""
     cluster: Cluster | None = None
     may_strike: asyncio.Event = field(default_factory=asyncio.Event)
-    held_back_s: float = 0.0
+    faults_delayed_s: float = 0.0
 
     def unanswered(self) -> int:
         """Count acknowledged requests that have not been answered in full.
 
-        Less than there are, where a request is answered that was not acknowledged.
+        The count is too low if a request without an acknowledgement was answered.
         """
         assert self.load is not None
         assert self.reader is not None
         return len(self.load.acknowledged) - self.reader.whole
 
     def unanswered_in(self, partition: int) -> int:
-        """Count exactly, in one partition; takes its time."""
+        """Count the unanswered requests of one partition exactly; this is slow."""
         assert self.load is not None
         assert self.reader is not None
         full = self.reader.answered_in_full()
         sent = self.load.acknowledged.values()
         return sum(each.partition == partition and each.request_id not in full for each in sent)
 
-    async def well_again(self) -> None:
+    async def healthy_again(self) -> None:
         """Wait until every instance is ready, its workers run, and almost everything is answered."""
 
         async def well() -> bool:
@@ -129,19 +129,19 @@ class Run:
         await eventually(well, deadline_s=WELL_S)
 
     def all_answered(self) -> bool:
-        """Tell whether every acknowledged request has been answered in full; takes its time."""
+        """Return whether every acknowledged request has been answered in full; this is slow."""
         assert self.load is not None
         assert self.reader is not None
         return self.load.acknowledged.keys() <= self.reader.answered_in_full()
 
 
 async def chaos(run: Run, logs: Path) -> None:
-    """Run it all; what is found lies in `run`.
+    """Carry out a run; its results are in `run`.
 
     Raises
     ------
     StalledError
-        It does not come to an end.
+        It makes no progress or takes too long.
     """
     task = asyncio.current_task()
     assert task is not None
@@ -204,11 +204,11 @@ async def _strike_and_answer(run: Run, faults: Faults) -> None:
         async with asyncio.TaskGroup() as sending:
             for partition in range(PARTITIONS):
                 sending.create_task(load.send(partition, run.unanswered), name=f"sender {partition}")
-            await faults.alone(planned.alone, run.well_again)
+            await faults.alone(planned.alone, run.healthy_again)
             run.phase = "load and faults"
             async with asyncio.TaskGroup() as striking:
-                for name, each in planned.lanes.items():
-                    striking.create_task(faults.lane(each), name=f"lane of {name}")
+                for name, each in planned.tracks.items():
+                    striking.create_task(faults.track(each), name=f"track of {name}")
             run.faults_over_s = time.time()
             await eventually(lambda: enough <= load.images, deadline_s=math.inf)
             load.enough.set()
@@ -227,18 +227,18 @@ async def _audit(run: Run, broker: Broker) -> None:
 
 
 async def _guard(run: Run) -> None:
-    """Hold back faults, and in the end fail, while a partition has had no result for long and lacks some."""
+    """Delay faults, and in the end fail, while a partition with missing results has had no new one for long."""
     assert run.reader is not None
     seen: dict[int, int] = {}
     since_s = dict.fromkeys(range(PARTITIONS), time.monotonic())
     while True:
-        spare = False
+        delay = False
         for partition in since_s:
             results = run.reader.results_in[partition]
             if results != seen.get(partition):
                 seen[partition], since_s[partition] = results, time.monotonic()
             silent_s = time.monotonic() - since_s[partition]
-            if silent_s <= SPARE_S:
+            if silent_s <= DELAY_FAULTS_AFTER_S:
                 continue
             left = run.unanswered_in(partition)
             if not left:
@@ -248,10 +248,10 @@ async def _guard(run: Run) -> None:
                     f"no result in partition {partition} for {silent_s:.0f} s, {left:,} requests there are not answered"
                 )
             else:
-                spare = True
-        if spare:
+                delay = True
+        if delay:
             run.may_strike.clear()
-            run.held_back_s += LOOK_S
+            run.faults_delayed_s += LOOK_S
         else:
             run.may_strike.set()
         await asyncio.sleep(LOOK_S)

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.chaos.payloads import Payloads
-from tests.chaos.plan import FULL_MINUTES, LANES, Kind, counts, dice, plan
+from tests.chaos.plan import FULL_MINUTES, TRACKS, Kind, counts, dice, plan
 
 KILLS = (Kind.INSTANCE_KILLED, Kind.WORKER_KILLED, Kind.BROKER_KILLED)
 
@@ -28,10 +28,10 @@ def test_the_faults_of_a_track_are_in_order_of_time(minutes: float) -> None:
     planned = plan(1, minutes)
     assert {fault.kind for fault in planned.faults} == set(Kind)
     assert {fault.kind for fault in planned.alone} == set(KILLS)
-    for name, lane in planned.lanes.items():
-        assert {fault.kind for fault in lane} <= set(LANES[name])
-        assert [fault.at_s for fault in lane] == sorted(fault.at_s for fault in lane)
-        assert all(0 <= fault.at_s <= minutes * 60 for fault in lane)
+    for name, track in planned.tracks.items():
+        assert {fault.kind for fault in track} <= set(TRACKS[name])
+        assert [fault.at_s for fault in track] == sorted(fault.at_s for fault in track)
+        assert all(0 <= fault.at_s <= minutes * 60 for fault in track)
     assert Counter(fault.kind for fault in planned.faults) == counts(minutes)
 
 

@@ -1,4 +1,4 @@
-"""The reader finds what a faulty service would show it; a clean run proves nothing otherwise."""
+"""The reader finds what a faulty service would publish. Without this, a clean run would prove nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_result_that_comes_twice_is_found() -> None:
 
 
 def test_a_result_after_a_later_one_is_found() -> None:
-    assert shown((0, 0, 1), (2, 0, 1), (1, 0, 1)).offenders == ["0/(1, 0) comes behind (2, 0): doubled or out of order"]
+    assert shown((0, 0, 1), (2, 0, 1), (1, 0, 1)).offenders == ["0/(1, 0) comes after (2, 0): doubled or out of order"]
 
 
 def test_a_missing_item_of_a_request_is_found() -> None:

@@ -53,5 +53,5 @@ def test_a_fault_without_effect_or_recovery_is_not_measured() -> None:
 
 def test_the_summary_says_how_many_were_above_the_bar() -> None:
     killed = [Struck(Kind.WORKER_KILLED, "", at_s, at_s, frozenset({0})) for at_s in (0.5, 11.0, 13.0)]
-    told = summary(recoveries(killed, [], first_after))[str(Kind.WORKER_KILLED)]
-    assert (told["measured"], told["median_s"], told["max_s"], told["above_bar"]) == (3, 1.0, 3.0, 1)
+    data = summary(recoveries(killed, [], first_after))[str(Kind.WORKER_KILLED)]
+    assert (data["measured"], data["median_s"], data["max_s"], data["above_bar"]) == (3, 1.0, 3.0, 1)

@@ -1,4 +1,4 @@
-"""The report is clean exactly when everything is: each check is given what it must find."""
+"""The report is clean only if every check is: each check gets a case that it must find."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ async def run() -> Run:
 
 
 def test_a_run_without_a_fault_is_clean_and_can_be_drawn(run: Run, tmp_path: Path) -> None:
-    told = report.report(run, None)
-    assert told["clean"], told["checks"]
-    chart.draw(told, tmp_path / "drawn.png")
+    data = report.report(run, None)
+    assert data["clean"], data["checks"]
+    chart.draw(data, tmp_path / "drawn.png")
     assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -91,7 +91,7 @@ PLANTED: dict[str, Callable[[Run], Any]] = {
     "poison fails with another code": lambda run: answer(run).codes.__setitem__(1, "worker-timeout"),
     "poison does not fail": lambda run: answer(run).codes.__setitem__(1, None),
     "an answer has another's request id": lambda run: setattr(answer(run), "request_id", "a"),
-    "something is answered that nobody sent": invent,
+    "a request that was not sent is answered": invent,
     "a request was written twice": lambda run: invent(run, request_id="a"),
     "the reader saw a fault": doubt,
     "an instance ended by itself": lambda run: run.timeline.find("instance 1 ended by itself"),
@@ -125,20 +125,20 @@ def test_an_unacknowledged_request_may_have_been_written(run: Run) -> None:
 
 
 async def test_a_partition_without_results_for_too_long_ends_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "SPARE_S", 0.02)
+    monkeypatch.setattr(run_module, "DELAY_FAULTS_AFTER_S", 0.02)
     monkeypatch.setattr(run_module, "STALL_S", 0.05)
     monkeypatch.setattr(run_module, "LOOK_S", 0.01)
     assert run.load is not None
     assert run.reader is not None
     guarding = asyncio.create_task(run_module._guard(run))
     await asyncio.wait({guarding}, timeout=0.3)
-    assert not guarding.done(), "all is answered: silence is no fault"
+    assert not guarding.done(), "all requests are answered, so no result is missing"
     assert run.may_strike.is_set()
-    assert report.report(run, None)["faults_held_back_s"] == 0
+    assert report.report(run, None)["faults_delayed_s"] == 0
     monkeypatch.setattr(run_module, "STALL_S", 600.0)
     run.load.acknowledged["c"] = Sent("c", Payload(b"", (GOOD,)), partition=3)
-    await eventually(lambda: not run.may_strike.is_set())  # it is spared first
-    await eventually(lambda: report.report(run, None)["faults_held_back_s"])
+    await eventually(lambda: not run.may_strike.is_set())  # faults are delayed first
+    await eventually(lambda: report.report(run, None)["faults_delayed_s"])
     monkeypatch.setattr(run_module, "STALL_S", 0.05)
     with pytest.raises(StalledError, match=r"no result in partition 3 for \d+ s, 1 requests there are not answered"):
         await guarding

@@ -1,4 +1,4 @@
-"""Several seeds are several runs, each with a report of its own; one that is not clean decides the exit code."""
+"""Each seed is a run with its own report. One run that is not clean decides the exit code."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.chaos import chart, report
 from tests.chaos.run import Options
 
 
-def told(options: Options, *, clean: bool) -> dict[str, Any]:
+def report_data(options: Options, *, clean: bool) -> dict[str, Any]:
     return {"clean": clean, "seed": options.seed, "images": options.images, "requests": 1, "audit": {}}
 
 
 @pytest.fixture(autouse=True)
 def _no_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_run", lambda options, _: told(options, clean=options.seed != 2))
+    monkeypatch.setattr(command, "_run", lambda options, _: report_data(options, clean=options.seed != 2))
     monkeypatch.setattr(chart, "draw", lambda _, path: path.write_bytes(b""))
     monkeypatch.setattr(report, "tables", lambda _: [])
 

@@ -41,14 +41,14 @@ async def test_two_minutes_of_chaos_end_with_a_clean_audit(cluster: Cluster, tmp
     process = await start(tmp_path, "--minutes", "2")
     said = (await process.communicate())[0].decode()
     assert process.returncode == 0, said
-    told = json.loads((tmp_path / "chaos-report.json").read_text())
-    assert told["clean"]
-    assert all(each["happened"] >= 1 for each in told["faults"].values())
-    assert told["faults"].keys() == set(Kind)
+    data = json.loads((tmp_path / "chaos-report.json").read_text())
+    assert data["clean"]
+    assert all(each["happened"] >= 1 for each in data["faults"].values())
+    assert data["faults"].keys() == set(Kind)
     # A request without an acknowledgement may have been written all the same; each has an image at least.
-    doubtful = told["audit"]["requests"] - told["requests"]
-    assert told["audit"]["results"] >= told["images"] + doubtful >= told["images"] > 0
-    assert doubtful or told["audit"]["results"] == told["images"]
+    doubtful = data["audit"]["requests"] - data["requests"]
+    assert data["audit"]["results"] >= data["images"] + doubtful >= data["images"] > 0
+    assert doubtful or data["audit"]["results"] == data["images"]
     assert (tmp_path / "chaos-report.png").stat().st_size > 0
 
 

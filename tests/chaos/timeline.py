@@ -1,4 +1,4 @@
-"""What happened in a run, in order: the time line that display, report and picture share."""
+"""The time line of a run: what happened, in order. Display, report and chart share it."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ class Struck:
     target: str
     began_s: float
     ended_s: float | None = None
-    """When it was mended: goes on, runs again. None as long as it is not."""
+    """When it was repaired, so that the process goes on or runs again. None until then."""
     partitions: frozenset[int] = frozenset()
-    """Of the requests: whose answers it held up."""
+    """The partitions of requests whose answers it delayed."""
     whole_s: float | None = None
-    """Of a killed broker: when every partition had a leader again and the coordinators answered."""
+    """For a killed broker: when every partition had a leader again and the coordinators answered."""
 
 
 @dataclass(slots=True)
 class Timeline:
-    """The time line. Owner: the run; the tasks of all lanes add to it.
+    """The time line. Owner: the run; the tasks of all tracks add to it.
 
     Parameters
     ----------
-    say
-        Told of everything at once, a line each.
+    show
+        Shows a line for each event, when it happens.
     """
 
-    say: Callable[[str], None]
+    show: Callable[[str], None]
     began_s: float = field(default_factory=time.time)
     struck: list[Struck] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
-    """What should not have happened."""
+    """Events that should not have happened."""
 
     @contextlib.contextmanager
     def strike(self, kind: Kind, target: str, partitions: frozenset[int] = frozenset()) -> Iterator[Struck]:
-        """Note a fault that begins now and is mended at the end of the block."""
+        """Note a fault that begins now and is repaired at the end of the block."""
         struck = Struck(kind, target, time.time(), partitions=partitions)
         self.struck.append(struck)
-        self.say(f"{self.clock()} {kind}: {target}")
+        self.show(f"{self.clock()} {kind}: {target}")
         yield struck
         struck.ended_s = time.time()
 
     def find(self, what: str) -> None:
-        """Note what should not have happened."""
+        """Note something that should not have happened."""
         self.findings.append(what)
-        self.say(f"{self.clock()} NOT EXPECTED: {what}")
+        self.show(f"{self.clock()} NOT EXPECTED: {what}")
 
     def counts(self) -> Counter[Kind]:
         """Count the faults by kind."""

@@ -1,4 +1,4 @@
-"""The compose file as it is, running under a project name and a port of its own.
+"""The unchanged compose file, running under its own project name and port.
 
 What a user's ``make up`` has started on the same machine is neither seen nor touched. Nothing of it is left at the
 end; what a run that was killed has left is removed by the next one of the same checkout.
@@ -86,7 +86,7 @@ class Stack:
         return await docker(*self._compose.docker_compose_command()[1:], *arguments)
 
     async def scale(self, instances: int, *, recreate: bool = False) -> None:
-        """Run so many instances, those that were killed included, and return when they are ready.
+        """Run a number of instances, killed ones included, and return when they are ready.
 
         With `recreate` those are replaced that run with another image than ``DIGITSTREAM_IMAGE`` now says.
         """
@@ -110,7 +110,7 @@ class Stack:
         return sorted(len(report["partitions"]) if report["ready"] else -1 for report in reports)
 
     async def shared_as(self, *expected: int) -> None:
-        """Wait until all are ready and have so many partitions each."""
+        """Wait until all are ready and have these numbers of partitions."""
         await eventually(self.shares, lambda found: found == list(expected), deadline_s=LONG_S)
 
     @contextlib.asynccontextmanager
@@ -127,7 +127,7 @@ class Stack:
     async def under_load(self, broker: Broker) -> AsyncIterator[None]:
         """Send for as long as the block lasts, then prove that all is answered once.
 
-        A few hundred images, archives and damaged files a second: the service is never done, and never far behind.
+        A few hundred images, archives and damaged files a second: the service always has work, and never much of it.
         """
         records, done = _round(), asyncio.Event()
 
@@ -159,11 +159,11 @@ async def progress(broker: Broker) -> None:
     """Wait until requests are answered that were sent after this call."""
     ends = await broker.end_offsets(broker.topics.requests)
 
-    async def behind() -> dict[int, int | None]:
+    async def unanswered() -> dict[int, int | None]:
         committed = await broker.committed_offsets()
         return {each: committed[each] for each, end in ends.items() if (committed[each] or 0) <= end}
 
-    await eventually(behind, lambda left: not left, deadline_s=LONG_S)
+    await eventually(unanswered, lambda left: not left, deadline_s=LONG_S)
 
 
 async def all_answered_once(broker: Broker) -> None:

@@ -1,4 +1,4 @@
-"""Make the samples in this folder anew: ``.venv/bin/python tests/data/make.py --mnist DIR``.
+"""Make the samples in this folder again: ``.venv/bin/python tests/data/make.py --mnist DIR``.
 
 DIR holds MNIST's training files in their original order. Only the last 10,000 digits are taken: the part of the
 training set that training sets aside to choose by.

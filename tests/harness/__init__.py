@@ -1,1 +1,1 @@
-"""What tests, demonstration and benchmarks share: a broker's topics, the service as a process, waiting."""
+"""Code that tests, demonstration and benchmarks share: topics on a broker, the service as a process, waiting."""

@@ -47,7 +47,7 @@ class Right(NamedTuple):
 
 
 def documented(before: str) -> list[Right]:
-    """Return the rights in the first block of commands behind a text of the document."""
+    """Return the rights in the first block of commands after a text of the document."""
     _, found, rest = DOCUMENT.read_text(encoding="utf-8").partition(before)
     assert found, f"{DOCUMENT} says nothing of {before!r}"
     block = rest.split("```sh\n", 1)[1].split("```")[0]

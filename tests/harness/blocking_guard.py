@@ -1,4 +1,4 @@
-"""Processes of ours in which a call that would block the event loop raises instead of waiting."""
+"""Starts our programs so that a call that would block the event loop raises an exception."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from blockbuster import BlockBuster
 
 PYTHONPATH: Final = str(Path(__file__).with_name("hooks") / "blocking_guard")
 ON_GUARD: Final = "blocking calls raise"
-"""What a guarded process says first, on standard error."""
+"""The first line of a guarded process on standard error."""
 _FILES: Final = ("os.", "io.")
-"""Left alone: a file of a few bytes keeps nobody waiting, and the log goes to standard output."""
+"""Calls that may block: small files are read quickly, and the log is written to standard output."""
 
 
 def forbid_blocking() -> None:
-    """Have waits for time, sockets and locks raise wherever an event loop runs in this process."""
+    """Make waits for time, sockets and locks raise in every event loop of this process."""
     for name, function in BlockBuster(["consumer", "producer", "contract"]).functions.items():
         if not name.startswith(_FILES):
             function.activate()
-    print(ON_GUARD, file=sys.stderr)  # noqa: T201  # the test wants to know that it was there
+    print(ON_GUARD, file=sys.stderr)  # noqa: T201  # the test checks that the guard was active

@@ -51,7 +51,7 @@ def zipped(entries: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def streamed(name: str, data: bytes) -> bytes:
-    """Pack one entry as into a pipe: zip64, and sizes only behind the data (a data descriptor)."""
+    """Pack one entry as into a pipe: zip64, and sizes only after the data (a data descriptor)."""
 
     class Pipe(io.BytesIO):
         def seekable(self) -> bool:

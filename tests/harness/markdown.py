@@ -1,4 +1,4 @@
-"""The documents as their readers' programs take them: headings, links and code."""
+"""Reads the headings, links and code of a Markdown page."""
 
 from __future__ import annotations
 

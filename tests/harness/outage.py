@@ -1,4 +1,4 @@
-"""What a test sees of a service while brokers come and go, and when the brokers themselves are well again."""
+"""Watches a service while brokers stop and start, and waits until the brokers are healthy again."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from tests.harness.waiting import eventually
 LOOK_INTERVAL_S: Final = 0.1
 ANSWER_S: Final = 1.0
 CPU_SHARE: Final = 0.5
-"""Of one core, for the service's own process: trying again costs a tenth of it at most, a busy loop all."""
+"""The most of one core that the service's own process may use: retries take a tenth of it, a busy loop takes all."""
 LOG_LINES_PER_S: Final = 5.0
-"""Some lines for each lane that is lost and starts again, not one for each attempt."""
+"""Some lines for each lane that is lost and starts again are fine; one for each attempt is too much."""
 
 
 @dataclass
 class Watch:
-    """What the health server has said, and what the process has spent. Made by `watched`."""
+    """What the health server has answered, and the processor time that the process has used. Made by `watched`."""
 
     service: Service
     started_s: float = field(default_factory=time.monotonic)
     alive: bool = True
     """False once ``/livez`` has failed."""
     was_ready: bool = False
-    """True once ``/readyz`` has said so."""
+    """True once ``/readyz`` has answered 200."""
     cpu_started_s: float = 0.0
     lines_started: int = 0
 
     def was_calm(self) -> None:
-        """Fail if it took itself for stuck, or if it was busy with trying again, or with telling of it."""
+        """Fail if it reported that it is stuck, or if its retries or their log lines were too many."""
         seconds = time.monotonic() - self.started_s
         cpu_share = (cpu_s(self.service.process.pid) - self.cpu_started_s) / seconds
         lines_per_s = (self.service.log.count("\n") - self.lines_started) / seconds
@@ -54,7 +54,7 @@ class Watch:
 
 @contextlib.asynccontextmanager
 async def watched(service: Service) -> AsyncIterator[Watch]:
-    """Look at the health server again and again for the length of an ``async with`` block."""
+    """Poll the health server for the length of an ``async with`` block."""
     watch = Watch(service, cpu_started_s=cpu_s(service.process.pid), lines_started=service.log.count("\n"))
 
     async def look() -> None:

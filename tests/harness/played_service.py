@@ -1,6 +1,6 @@
-"""Plays the service: writes results, dead letters and offsets as the contract says, or nearly so.
+"""Plays the service: writes results, dead letters and offsets as the contract says, or with one planted fault.
 
-For tests of whoever reads them: what a test wants to be wrong, it changes between `answer` and `publish`.
+It is for tests of programs that read them. A test plants a fault between `answer` and `publish`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Outgoing:
 
 @dataclass
 class Answer:
-    """All that the service publishes for one request."""
+    """Everything that the service publishes for one request."""
 
     results: list[Outgoing]
     dead_letters: list[Outgoing]
@@ -84,7 +84,7 @@ async def open_transaction(
     committed: Mapping[int, int] | None = None,
     transactional_id: str | None = None,
 ) -> AsyncIterator[AIOKafkaProducer]:
-    """Write the same, and leave the transaction open: to the caller, or to whoever fences the producer."""
+    """Write the same, and leave the transaction open: to the caller, or to a client that fences the producer."""
     producer = AIOKafkaProducer(
         **broker.cluster.client_options,
         transactional_id=transactional_id or f"played-{uuid.uuid4().hex[:8]}",

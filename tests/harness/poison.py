@@ -1,7 +1,7 @@
 """Images that do to a worker what a decoder's bug would do.
 
-A poisoned image is a digit with a word behind it. Only workers that were started with `PYTHONPATH` fall for
-it: Python then imports `hooks/poison/sitecustomize.py`, which puts `_decode` in the place of the engine's decoder.
+A poisoned image is a digit followed by a word. It has an effect only on workers that were started with `PYTHONPATH`:
+Python then imports `hooks/poison/sitecustomize.py`, which puts `_decode` in the place of the engine's decoder.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ _honest_see = Classifier.see
 def poisoned(effect: str, folder: Path | str = "") -> bytes:
     """Make an image of the digit 0 with one of `_EFFECTS` or `_LATE_EFFECTS`.
 
-    What the folder is for, `poisoned_workers` tells.
+    `poisoned_workers` describes what the folder is for.
     """
     return drawn_digits(1)[0] + _MARK + f"{effect}:{folder}".encode()
 
 
 def poisoned_workers(folder: Path) -> list[int]:
-    """List the workers, by pid, that are on an image, or were: some images have them leave a trace in a folder."""
+    """List the pids of the workers that have read an image with this folder: some effects leave a file there."""
     return [int(trace.name) for trace in folder.iterdir()]
 
 
-def fall_for_it() -> None:
-    """In a worker, before it starts to work."""
+def install() -> None:
+    """Replace the decoder and the classifier; called in a worker before it starts to work."""
     reader.decode = _decode  # type: ignore[attr-defined,assignment]  # where the reader looks it up
     Classifier.see = _see  # type: ignore[method-assign]
 
@@ -84,7 +84,7 @@ def _segfault(_: str) -> None:
 def _busy_in_c(folder: str) -> None:
     if folder:
         _leave_trace(folder)
-    re.fullmatch("(a|aa)+", "a" * 200 + "b")  # years of work, with the interpreter's lock held
+    re.fullmatch("(a|aa)+", "a" * 200 + "b")  # takes years, and holds the interpreter's lock
 
 
 def _devour_memory(_: str) -> None:
@@ -100,11 +100,11 @@ def _write_a_file(_: str) -> None:
 
 
 def _internal_error(_: str) -> None:
-    raise RuntimeError("as if a decoder had raised what nobody expects")
+    raise RuntimeError("as if a decoder had raised an unexpected exception")
 
 
 def _wait_the_first_time(folder: str) -> None:
-    """Wait to be killed; go on if that has happened before."""
+    """Wait to be killed; return at once if that has happened before."""
     if not poisoned_workers(Path(folder)):
         _leave_trace(folder)
         time.sleep(3_600)

@@ -1,4 +1,4 @@
-"""Processes as Linux tells of them in ``/proc``."""
+"""Reads about processes from Linux's ``/proc``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LIMIT_NAME = 26  # columns of /proc/PID/limits
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; one that has ended and is not yet waited for does not."""
+    """Return whether a process runs; one that has ended and is not yet waited for does not."""
     try:
         return _stat(pid)[_STATE] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -44,7 +44,7 @@ def memory_bytes(pid: int, what: str) -> int:
 
 
 def forget_high_water(pid: int) -> None:
-    """Let `VmHWM` start anew at `VmRSS`."""
+    """Reset `VmHWM` to `VmRSS`."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 

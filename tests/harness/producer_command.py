@@ -1,4 +1,4 @@
-"""`digit-producer` as a process, as its users run it."""
+"""`digit-producer` as a process, in the way its users run it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Final
 from tests.harness.topics import Broker
 
 AUDIT_S: Final = 120.0
-"""Longer than the auditor waits for a transaction that stays open: it then says so."""
+"""Longer than the audit waits for an open transaction before it reports it."""
 
 
 @dataclass
@@ -76,9 +76,9 @@ async def run(broker: Broker, *arguments: str, stdin: bytes | None = None, **env
 
 
 async def audited(broker: Broker, requests: int) -> None:
-    """Let the auditor say that so many requests have been answered, each once and in order."""
+    """Run the audit: all of this number of requests must be answered, each once and in order."""
     async with command(broker, "audit", "--json") as process:
         audit = await ended(process, AUDIT_S)
     assert audit.exit_code == 0, audit.out + audit.err
-    (told,) = audit.lines
-    assert (told["requests"], told["pending"]) == (requests, 0)
+    (counts,) = audit.lines
+    assert (counts["requests"], counts["pending"]) == (requests, 0)

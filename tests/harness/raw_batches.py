@@ -1,4 +1,4 @@
-"""Sends records that a producer refuses to send: what lies in a record batch is written here, field after field."""
+"""Sends records that a producer refuses to send: it writes each field of a record batch itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LENGTH_FROM, _CRC_FROM = 12, 21
 
 
 class Raw(NamedTuple):
-    """A record as it is to lie in the log."""
+    """A record as it is written to the log."""
 
     value: bytes | None
     key: bytes | None = None

@@ -58,7 +58,7 @@ class Relay:
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flow: asyncio.Event) -> None:
         try:
-            with contextlib.closing(writer), contextlib.suppress(OSError):  # nobody there: closed at once
+            with contextlib.closing(writer), contextlib.suppress(OSError):  # the broker is down: closed at once
                 answers, onwards = await asyncio.open_connection(HOST, self._target_port)
                 with contextlib.closing(onwards):
                     await self._both_ways((reader, onwards), (answers, writer), flow=flow)

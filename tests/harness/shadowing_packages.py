@@ -1,4 +1,4 @@
-"""Folders for processes of ours to run in."""
+"""Packages in a current directory that would shadow ours."""
 
 from __future__ import annotations
 

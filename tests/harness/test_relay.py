@@ -65,6 +65,7 @@ async def test_one_connection_stalls_and_the_others_do_not_notice() -> None:
             writer.close()
 
 
+@pytest.mark.slow  # a broker starts for it
 async def test_a_client_that_connects_through_a_relay_keeps_using_it() -> None:
     [relay_port] = free_ports(1)
     with running_broker(relays=[relay_port]) as cluster:

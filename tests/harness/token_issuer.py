@@ -1,4 +1,4 @@
-"""An OpenID provider in miniature: a token endpoint on loopback that issues what a broker with security on takes."""
+"""A small OpenID provider: a token endpoint on loopback whose tokens a secure test broker accepts."""
 
 from __future__ import annotations
 

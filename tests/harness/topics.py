@@ -1,6 +1,6 @@
-"""A test's own topics and group on a shared broker, and all that tests do to them from outside.
+"""A test's own topics and group on a shared broker, and what tests do with them from outside.
 
-Clients here are plain aiokafka: what the tests see is what any other program would see.
+The clients here are plain aiokafka, so a test sees what any other program would see.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Position(NamedTuple):
 
 
 class Reachable(Protocol):
-    """A cluster as far as topics need one: ours, or one that somebody else runs."""
+    """What topics need of a cluster: ours, or one that was started elsewhere."""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -49,7 +49,7 @@ class Reachable(Protocol):
 
 @dataclass(frozen=True)
 class RunningElsewhere:
-    """A broker that somebody else runs."""
+    """A broker that was started elsewhere."""
 
     bootstrap_servers: str
 
@@ -69,11 +69,11 @@ class Broker:
     Attributes
     ----------
     cluster
-        Where they lie; other tests use it as well.
+        The cluster with the topics; other tests use it as well.
     topics, group_id
         Unique, if they are fresh.
     admin
-        For what has no method here.
+        The admin client, for what has no method here.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Broker:
         key: bytes | None = None,
         headers: Headers = (),
     ) -> list[Position]:
-        """Send request records as an idempotent producer does, in order; all to one partition, or to each in turn.
+        """Send request records as an idempotent producer does, in order: to one partition, or to all in rotation.
 
         Returns
         -------
@@ -147,13 +147,13 @@ class Broker:
         async with self._reader(topic, isolation_level="read_committed") as consumer:
             records: list[ConsumerRecord] = []
 
-            async def behind() -> list[TopicPartition]:
+            async def unread() -> list[TopicPartition]:
                 for some in (await consumer.getmany(timeout_ms=200)).values():
                     records.extend(some)
                 tps = consumer.assignment()
                 return [tp for tp in tps if await consumer.position(tp) < ends[tp.partition]]
 
-            await eventually(behind, lambda tps: not tps, deadline_s=deadline_s)
+            await eventually(unread, lambda tps: not tps, deadline_s=deadline_s)
         return sorted(
             (record for record in records if record.offset < ends[record.partition]),
             key=lambda record: (record.partition, record.offset),
@@ -227,7 +227,7 @@ class Broker:
         assert [code for code, *_ in answer.resources] == [0]
 
     async def expel_members(self) -> None:
-        """Have all members leave, as the group does itself when their sessions end: nobody waits for the dead."""
+        """Remove all members from the group, as the group does when their sessions end, but without the wait."""
         coordinator = await self.admin.find_coordinator(self.group_id)
         (description,) = await self.admin.describe_consumer_groups([self.group_id], coordinator)
         members = [member[0] for group in description.groups for member in group[5]]

@@ -1,4 +1,4 @@
-"""A collector of traces: takes what OpenTelemetry's exporters send, and keeps it."""
+"""A collector of traces that keeps what OpenTelemetry's exporters send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the transaction coordinator holds of a transaction: asked by hand, since aiokafka cannot."""
+"""Asks the transaction coordinator for the state of a transaction, which aiokafka has no request for."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ async def describe_transaction(broker: Broker, transactional_id: str) -> Transac
     client = broker.admin._client
     node = await client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
     await client.ready(node)
-    (told,) = (await client.send(node, _DescribeTransactions(transactional_id))).transactions
-    error, _, state, *_, topics, _ = told
+    (found,) = (await client.send(node, _DescribeTransactions(transactional_id))).transactions
+    error, _, state, *_, topics, _ = found
     assert error == 0, f"the coordinator answers with error {error}"
     return Transaction(state, frozenset(topic for topic, *_ in topics))
 

@@ -1,4 +1,4 @@
-"""Tests that need what not every machine has."""
+"""A mark for tests that need the typefaces, which not every machine has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waits for what should become true. Nothing else in the tests sleeps."""
+"""Waits until a condition is true. Other code in tests sleeps only where the pause is the input of a test."""
 
 from __future__ import annotations
 

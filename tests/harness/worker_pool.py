@@ -28,7 +28,7 @@ WORKERS = 2
 
 @dataclasses.dataclass(frozen=True)
 class RunningPool:
-    """A pool, what it counts, and the task that keeps it."""
+    """A pool, its metrics, and the task that runs it."""
 
     pool: Quarantine
     workers: WorkerPool
@@ -37,17 +37,17 @@ class RunningPool:
 
     @property
     def restarts(self) -> float:
-        """Workers that were replaced so far."""
+        """How many workers were replaced so far."""
         (family,) = self.metrics.worker_restarts.collect()
         return sum(sample.value for sample in family.samples if sample.name.endswith("_total"))
 
     async def results(self, payloads: Sequence[bytes]) -> list[Result]:
-        """Have payloads classified as one batch; the results of all, in their order."""
+        """Classify payloads as one batch; return the results of all, in order."""
         answers = await self.answers(payloads)
         return [read_result(result) for answer in answers for result in answer.results]
 
     async def answers(self, payloads: Sequence[bytes]) -> list[Answer]:
-        """Have payloads classified as one batch, each at the offset of its place."""
+        """Classify payloads as one batch, each at the offset of its place; return the answers."""
         return await self.pool.classify([task(payload, offset) for offset, payload in enumerate(payloads)])
 
     async def is_whole_again(self) -> None:

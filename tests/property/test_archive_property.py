@@ -1,4 +1,4 @@
-"""Archives of whatever entries: honest ones come out as they went in, lies cost no more than the entry."""
+"""Archives of any entries: valid ones are read unchanged, and a false header fails only its entry."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LYING = st.builds(
     header_at=NUMBERS,
     extra=st.one_of(st.binary(max_size=40), st.binary(max_size=40).map(lambda body: b"\x01\x00\x18\x00" + body)),
     local=st.one_of(st.none(), st.tuples(*[st.integers(0, 2**32 - 1)] * 3)),
-    behind=st.binary(max_size=20),
+    after=st.binary(max_size=20),
     shared=st.booleans(),
 )
 
@@ -66,7 +66,7 @@ def test_valid_entries_are_read_unchanged(entries: list[Entry], before: bytes, c
 
 
 def left_out(name: str) -> bool:
-    """Tell what operating systems leave behind, the way the contract says it."""
+    """Return whether an entry is one that operating systems add, by the rule of the contract."""
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     system = "__MACOSX" in parts or (bool(parts) and parts[-1].lower() in (".ds_store", "thumbs.db", "desktop.ini"))
     return name.endswith(("/", "\\")) or system

@@ -1,4 +1,4 @@
-"""Whatever text and bytes a request brings, its result and its dead letter say what they should, and read back."""
+"""For any text and bytes in a request, its result and its dead letter are correct and can be read back."""
 
 from __future__ import annotations
 

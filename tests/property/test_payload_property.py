@@ -1,4 +1,4 @@
-"""Whatever the bytes are, opening and decoding them ends well or in an `EngineError`."""
+"""Opening and decoding any bytes succeeds or raises an `EngineError`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imported by Python itself at its start, where `PYTHONPATH` names this folder: no event loop of ours may block."""
+"""Imported by Python at its start, where `PYTHONPATH` names this folder; see `tests.harness.blocking_guard`."""
 
 from __future__ import annotations
 

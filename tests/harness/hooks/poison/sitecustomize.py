@@ -10,4 +10,4 @@ if "consumer.workers.worker" in sys.orig_argv:
 
     from tests.harness import poison
 
-    poison.fall_for_it()
+    poison.install()
