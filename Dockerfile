@@ -23,8 +23,8 @@ RUN --mount=type=bind,source=requirements/build.txt,target=/build.txt \
 COPY . /source
 RUN pip wheel --quiet --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels /source
 
-# Only of engine and models, so that a change elsewhere does not compile anew. They appear under the path they will
-# have: numba finds its code by path and content of the source, and by the kind of processor.
+# This stage has only engine and models, so that a change elsewhere does not compile them again. Their path is that of
+# the last stage: numba finds compiled code by path and content of the source, and by the type of processor.
 FROM packages AS compiled
 COPY engine /source/engine
 COPY models /source/models
@@ -39,9 +39,9 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
 COPY --from=compiled /compiled /opt/digitstream/compiled
 COPY deploy/image/start /opt/digitstream/start
 
-# Machine code for the least that the architecture offers runs on every machine. It costs a tenth of the speed with
-# pictures of 28 px, nothing with large ones (docs/operations.md has the command that measures it). Another
-# NUMBA_CPU_NAME is compiled for at the start, by each worker.
+# This is code for the oldest processor of the architecture, so it runs on every machine. It is a tenth slower with
+# pictures of 28 px, and equally fast with large ones (docs/operations.md has the command that measures it). With another
+# NUMBA_CPU_NAME, each worker compiles at its start.
 ENV PATH=/opt/digitstream/bin:$PATH \
     HOME=/tmp \
     NUMBA_CPU_NAME=generic \
@@ -56,7 +56,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=1s -
 ENTRYPOINT ["/opt/digitstream/start"]
 CMD ["digit-consumer", "run"]
 
-# Last, so that another revision shares every layer but what has changed.
+# This is last, so that another revision shares all layers that have not changed.
 ARG PYTHON_IMAGE
 ARG VERSION=0.1.0
 ARG REVISION=

@@ -6,19 +6,19 @@ COMPOSE = REVISION=$$(git describe --always --dirty) docker compose
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-compose lint words docs image up down bench fuzz chaos train card audit-dependencies pins clean
 
-help:  ## Show this list
+help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
 demo: .venv/.run  ## Send real digits through a real Kafka broker and show what comes back
 	@$(PYTHON) -m tests.demo
 
-# Two at once, each with its own broker: half of the time a test waits. The tests of a file share more than that.
+# Two processes, each with its own broker, since a test waits half of its time. The tests of a file share more.
 PYTEST := $(PYTHON) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test: .venv/.test  ## Run the tests, real broker included, but for those marked slow
+test: .venv/.test  ## Run the tests, real broker included, except those marked slow
 	@$(PYTEST) -m "not slow" $(ARGS)
 
-# Chaos has a cluster of its own, and goes last, alone.
+# Chaos runs last and alone, since it starts a cluster.
 test-slow: .venv/.test  ## Run the tests marked slow: outages, deaths, the worst inputs, chaos
 	@$(PYTEST) -m slow $(or $(ARGS),--ignore tests/chaos)
 	@$(if $(ARGS),,$(PYTHON) -m pytest -m slow tests/chaos)
@@ -26,7 +26,7 @@ test-slow: .venv/.test  ## Run the tests marked slow: outages, deaths, the worst
 test-compose: .venv/.test  ## Build the image and test the compose file (needs Docker)
 	@$(PYTHON) -m pytest tests/compose $(ARGS)
 
-lint: .venv/.test  ## Check style, types and the direction of imports
+lint: .venv/.test  ## Check style, types, the direction of imports
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
@@ -41,19 +41,19 @@ docs: .venv/.run .venv/.docs  ## Build the documentation site in .digitstream/si
 image:  ## Build the container image `digitstream`
 	@$(COMPOSE) build $(ARGS)
 
-up: .venv/.run  ## Run Kafka and the service in containers; returns when images are answered
+up: .venv/.run  ## Run Kafka and the service in containers; it returns when images are answered
 	@$(COMPOSE) up --build --detach --wait $(ARGS)
 
-down:  ## End what `up` has started; the records stay (ARGS=--volumes deletes them)
+down:  ## Stop what `up` has started; the records stay (ARGS=--volumes deletes them)
 	@$(COMPOSE) --profile "*" down $(ARGS)
 
-bench: .venv/.bench  ## Measure the claims of the README (needs MNIST=DIR); ARGS="--help" tells more
+bench: .venv/.bench  ## Measure the claims of the README (needs MNIST=DIR); ARGS="--help" lists the options
 	@$(PYTHON) -m benchmarks $(if $(MNIST),--mnist $(MNIST)) $(ARGS)
 
-chaos: .venv/.test  ## Kill, freeze and cut off everything while images are answered, then audit; ARGS="--help" tells more
+chaos: .venv/.test  ## Kill, freeze and cut off everything while images are answered, then audit; ARGS="--help" lists the options
 	@$(PYTHON) -m tests.chaos $(ARGS)
 
-fuzz: .venv/.test  ## Fuzz from payload to prediction; ARGS="--minutes 20" does it for longer than a minute
+fuzz: .venv/.test  ## Fuzz from payload to prediction for a minute, or ARGS="--minutes 20"
 	@$(PYTHON) -m tests.fuzz $(ARGS)
 
 train: .venv/.bench  ## Train the model from MNIST=DIR
@@ -62,7 +62,7 @@ train: .venv/.bench  ## Train the model from MNIST=DIR
 card: .venv/.bench  ## Evaluate the shipped model and write its card (needs MNIST=DIR)
 	@.venv/bin/digit-engine card --overwrite --mnist $(MNIST) $(ARGS)
 
-audit-dependencies: .venv/.audit  ## Look for known vulnerabilities of the pinned dependencies (asks PyPI)
+audit-dependencies: .venv/.audit  ## Look up known vulnerabilities of the pinned dependencies (asks PyPI)
 	@.venv/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/run.txt -r requirements/otel.txt -r requirements/msk-iam.txt
 
 pins:  ## Pin the dependencies again (needs uv)

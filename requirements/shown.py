@@ -1,7 +1,7 @@
-"""Runs a command that says nothing by itself, with a sign of life every few seconds.
+"""Run a command that prints nothing by itself, and print a line every few seconds.
 
 ``python3 requirements/shown.py WHAT COMMAND …``: WHAT says what the command does. The exit code is the command's.
-Nothing but the standard library is there yet.
+It uses only the standard library, since it runs before any package is installed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def main(what: str, command: list[str]) -> int:
     started_s = time.monotonic()
     try:
         interrupts: list[int] = []
-        # Noted until the command runs: an interrupt in the middle of its start would leave it behind.
+        # Until the command runs, an interrupt is only noted: in the middle of its start, it would leave the command running.
         signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
         print(what, file=sys.stderr, flush=True)
         with subprocess.Popen(command, start_new_session=True) as running:
