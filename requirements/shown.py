@@ -20,7 +20,7 @@ def main(what: str, command: list[str]) -> int:
     started_s = time.monotonic()
     try:
         interrupts: list[int] = []
-        # Until the command runs, an interrupt is only noted: in the middle of its start, it would leave the command running.
+        # Until the command runs, an interrupt is only noted: during its start, it would leave the command running.
         signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
         print(what, file=sys.stderr, flush=True)
         with subprocess.Popen(command, start_new_session=True) as running:
