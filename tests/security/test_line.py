@@ -191,7 +191,7 @@ REFUSED: dict[str, tuple[Callable[[Place], dict[str, str]], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-async def test_a_broker_that_does_not_let_us_in_is_told_in_one_sentence(
+async def test_a_broker_that_refuses_the_client_is_reported_in_one_sentence(
     place: Place, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment, said = REFUSED[case]
@@ -261,7 +261,7 @@ async def test_one_broker_that_is_away_is_no_harm_and_all_of_them_are_no_refusal
         await probe_brokers(ConnectionSettings(bootstrap_servers=away))
 
 
-async def test_a_broker_that_names_an_address_where_nobody_is_is_told_apart(
+async def test_a_broker_with_an_unreachable_advertised_address_is_reported(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def named(*_: object) -> list[tuple[str, int]]:
@@ -275,7 +275,7 @@ async def test_a_broker_that_names_an_address_where_nobody_is_is_told_apart(
 
 
 @pytest.mark.usefixtures("cluster")  # says whether this machine can run one
-def test_a_secure_broker_tells_how_to_get_in_and_is_the_same_one_when_it_comes_back(tmp_path: Path) -> None:
+def test_a_secure_broker_prints_its_settings_and_keeps_its_identity(tmp_path: Path) -> None:
     seen = set()
     for _ in range(2):
         command = [sys.executable, "-m", "broker", "run", "--secure", "--data-dir", str(tmp_path)]

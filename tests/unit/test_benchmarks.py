@@ -42,7 +42,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *, share: float, worst_s: float, json_f
 @pytest.mark.parametrize(
     ("share", "worst_s", "exit_code"), [(0.5, 3.0, 0), (0.49, 3.0, 1), (0.5, 3.01, 1), (0.49, 3.01, 1)]
 )
-def test_a_missed_bar_is_told_by_the_exit_code_and_the_figures_are_written_all_the_same(
+def test_a_missed_bar_sets_the_exit_code_and_the_figures_are_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, share: float, worst_s: float, exit_code: int
 ) -> None:
     ended, written = run(monkeypatch, share=share, worst_s=worst_s, json_file=tmp_path / "figures.json")

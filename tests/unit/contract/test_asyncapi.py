@@ -118,7 +118,7 @@ def test_the_kept_document_is_the_generated_one() -> None:
     assert KEPT.read_text() == asyncapi.to_yaml(DOCUMENT), "digit-producer schema --asyncapi > docs/asyncapi.yaml"
 
 
-def test_yaml_says_what_the_definitions_say() -> None:
+def test_the_yaml_equals_the_definitions() -> None:
     text = asyncapi.to_yaml(DOCUMENT)
     assert yaml.safe_load(text) == DOCUMENT
     assert "&id" not in text

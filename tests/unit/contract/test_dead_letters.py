@@ -35,13 +35,13 @@ def test_it_is_read_from_its_headers() -> None:
     assert (letter.headers_left_out, letter.original_headers) == (None, ())
 
 
-def test_it_says_what_is_left_out_and_why() -> None:
+def test_a_dead_letter_lists_what_is_left_out_and_why() -> None:
     left_out = [(headers.VALUE_LEFT_OUT, b"too large"), (headers.HEADERS_LEFT_OUT, b"too many")]
     letter = DeadLetter.read([*BLOCK, *left_out])
     assert (letter.value_left_out, letter.headers_left_out) == ("too large", "too many")
 
 
-def test_the_originals_headers_come_first_and_mean_nothing_even_if_they_look_like_ours() -> None:
+def test_headers_of_the_original_come_first_and_are_not_read_as_ours() -> None:
     original = [
         *BLOCK,
         (headers.REQUEST_ID, b"\xff"),

@@ -67,7 +67,7 @@ def test_a_record_without_a_value_is_no_result() -> None:
         read_result(None)
 
 
-def test_every_error_code_has_a_sentence_of_its_own() -> None:
+def test_every_error_code_has_its_own_sentence() -> None:
     sentences = [code.sentence for code in ErrorCode]
     assert len(set(sentences)) == len(sentences)
     assert all(sentence.endswith(".") and "\n" not in sentence for sentence in sentences)
@@ -79,7 +79,7 @@ def test_every_header_is_explained() -> None:
     assert names == set(headers.ABOUT)
 
 
-def test_ids_tell_where_the_request_lies() -> None:
+def test_ids_contain_the_position_of_the_request() -> None:
     assert request_id("digits.requests", 3, 1042) == "digits.requests/3/1042"
     assert result_id("digits.requests", 3, 1042, 0) == "digits.requests/3/1042/0"
 

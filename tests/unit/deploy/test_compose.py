@@ -69,7 +69,7 @@ def pytest_of(*arguments: str, **environment: str) -> subprocess.CompletedProces
     )
 
 
-def test_where_nobody_asks_for_them_the_tests_of_containers_are_left_out_with_a_line_that_says_so() -> None:
+def test_container_tests_are_left_out_by_default_with_a_line_about_it() -> None:
     others = [f"--ignore={path}" for path in (ROOT / "tests").iterdir() if path.name not in {"compose", "harness"}]
     ran = pytest_of("--collect-only", "tests", *others)
     assert ran.returncode == 0
@@ -86,7 +86,7 @@ def test_where_nobody_asks_for_them_the_tests_of_containers_are_left_out_with_a_
     ],
     ids=["not installed", "not running"],
 )
-def test_where_they_are_asked_for_a_missing_docker_is_a_failure(environment: dict[str, str], why: str) -> None:
+def test_requested_container_tests_fail_without_docker(environment: dict[str, str], why: str) -> None:
     if "DOCKER_HOST" in environment and shutil.which("docker") is None:
         why = "there is no command `docker`"
     ran = pytest_of("tests/compose", **environment)

@@ -83,7 +83,7 @@ def test_what_the_chart_renders_is_valid_for_old_and_new_clusters(helm: str, ver
             kubernetes_validate.validate(manifest, version, strict=True)
 
 
-def test_a_release_of_another_name_finds_its_own_pods_and_keeps_the_job_of_its_metrics(helm: str) -> None:
+def test_a_release_with_another_name_selects_its_pods_and_keeps_its_metrics_job(helm: str) -> None:
     manifests = rendered(helm, *OPERATORS, release="second")
     assert {manifest["metadata"]["name"] for manifest in manifests.values()} == {"second"}
     spec = {kind: manifest["spec"] for kind, manifest in manifests.items() if "spec" in manifest}

@@ -81,7 +81,7 @@ def test_only_components_hold_objects_of_operators() -> None:
     }
 
 
-def test_the_disk_that_the_pod_may_use_holds_its_tmp_and_the_logs_that_the_kubelet_keeps() -> None:
+def test_the_pods_disk_limit_covers_its_tmp_and_the_kept_logs() -> None:
     (tmp,) = [each["emptyDir"]["sizeLimit"] for each in pod()["spec"]["volumes"] if "emptyDir" in each]
     resources = container()["resources"]
     requested, limit = (resources[kind]["ephemeral-storage"] for kind in ("requests", "limits"))

@@ -66,7 +66,7 @@ def test_every_query_is_promql() -> None:
 
 
 @pytest.mark.parametrize("alert", promql.alerts(), ids=lambda alert: alert["alert"])
-def test_every_alert_says_what_it_means_and_where_is_written_what_to_do(alert: dict[str, dict[str, str]]) -> None:
+def test_every_alert_has_a_description_and_a_runbook_link(alert: dict[str, dict[str, str]]) -> None:
     assert alert["labels"]["severity"] in {"warning", "critical"}
     assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
     document, _, anchor = alert["annotations"]["runbook_url"].partition("#")

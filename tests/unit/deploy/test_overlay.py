@@ -83,7 +83,7 @@ def test_what_the_example_makes_of_the_base_is_still_valid(kind: str, traced: Ma
     kubernetes_validate.validate(traced[kind], kubernetes_validate.latest_version(), strict=True)
 
 
-def test_every_command_of_the_documents_that_applies_a_folder_names_one_that_can_be_built() -> None:
+def test_every_documented_kustomize_folder_can_be_built() -> None:
     named = {
         word
         for page in (OPERATIONS, *(path.read_text(encoding="utf-8") for path in FOLDER.rglob("kustomization.yaml")))
@@ -93,7 +93,7 @@ def test_every_command_of_the_documents_that_applies_a_folder_names_one_that_can
     assert all(kustomize(ROOT / name) for name in named)
 
 
-def test_its_settings_are_read_and_its_secrets_lie_where_the_settings_say(
+def test_the_settings_are_valid_and_the_secrets_are_mounted_at_their_paths(
     installed: Manifests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -124,7 +124,7 @@ def made_by_the_commands() -> dict[str, set[str]]:
     return secrets
 
 
-def test_keda_asks_the_same_brokers_for_the_same_lag_in_the_same_way_with_a_user_of_its_own(
+def test_keda_reads_the_same_lag_from_the_same_brokers_with_its_own_user(
     installed: Manifests,
 ) -> None:
     data = installed["ConfigMap"]["data"]
@@ -147,7 +147,7 @@ def test_keda_asks_the_same_brokers_for_the_same_lag_in_the_same_way_with_a_user
     assert f"--allow-principal User:{user.rpartition('=')[2]} --operation Describe" in SECURITY
 
 
-def test_the_network_policy_lets_out_names_the_brokers_and_the_collector_and_nothing_else(
+def test_the_network_policy_allows_only_dns_brokers_and_the_collector(
     traced: Manifests,
 ) -> None:
     names, kafka, collector = traced["NetworkPolicy"]["spec"]["egress"]

@@ -129,7 +129,7 @@ def test_a_hole_in_an_opaque_sheet_draws_a_digit() -> None:
     [((200, 60, 60), (60, 130, 60)), ((250, 240, 220), (20, 20, 160)), ((10, 80, 200), (200, 80, 10))],
     ids=["red and green of one brightness", "blue on cream", "orange on blue"],
 )
-def test_colours_are_told_apart_however_bright_they_are(paper: tuple[int, ...], pen: tuple[int, ...]) -> None:
+def test_colours_are_distinguished_at_any_brightness(paper: tuple[int, ...], pen: tuple[int, ...]) -> None:
     mixed = [np.array(paper) + sample[:, :, None] / 255 * (np.array(pen) - paper) for sample in SAMPLES]
     assert apart([rounded(picture) for picture in mixed]) < 0.01
 
@@ -227,7 +227,7 @@ def test_specks_are_no_ink() -> None:
     assert apart(pictures) < 0.06
 
 
-def test_evidence_tells_one_digit_from_several() -> None:
+def test_evidence_distinguishes_one_digit_from_several() -> None:
     rows = [np.hstack([SAMPLES[number], SAMPLES[-1 - number]]) for number in range(10)]
     one, several = canvas(SAMPLES).evidence, canvas(rows).evidence
     assert np.median(one[:, COLUMN["components"]]) == 1
@@ -235,7 +235,7 @@ def test_evidence_tells_one_digit_from_several() -> None:
     assert several[:, COLUMN["aspect"]].min() > one[:, COLUMN["aspect"]].max()
 
 
-def test_evidence_tells_noise_from_paper() -> None:
+def test_evidence_distinguishes_noise_from_paper() -> None:
     noise = np.random.default_rng(1).integers(0, 256, (60, 60), dtype=np.uint8)
     seen = canvas([noise, SAMPLES[0]]).evidence
     assert seen[0, COLUMN["noise"]] > 0.1 > seen[1, COLUMN["noise"]]

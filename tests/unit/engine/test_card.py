@@ -63,7 +63,7 @@ def trial() -> Trial:
     )
 
 
-def test_the_card_tells_every_figure_with_its_interval(folder: Path, trial: Trial) -> None:
+def test_the_card_has_every_figure_with_its_interval(folder: Path, trial: Trial) -> None:
     card = write_card(Classifier.load(folder), trial, SPEED, folder).read_text()
     assert "| error | 0.50 % | 0.17 to 1.46 % |" in card
     assert "| ruled | 600 | 1.00 % | 0.46 to 2.16 % |" in card
@@ -88,7 +88,7 @@ def test_machines_find_the_same_figures_as_json(folder: Path, trial: Trial) -> N
     assert figures["speed"] == SPEED
 
 
-def test_a_card_without_speed_says_nothing_about_it(folder: Path, trial: Trial) -> None:
+def test_a_card_without_measured_speed_has_no_line_about_it(folder: Path, trial: Trial) -> None:
     assert "## Speed" not in write_card(Classifier.load(folder), trial, None, folder).read_text()
 
 

@@ -44,13 +44,13 @@ def test_a_reading_names_the_likeliest_digit_and_its_probability(classifier: Cla
         assert all(round(value, 4) == value for value in reading.probabilities)
 
 
-def test_below_the_confidence_a_reading_is_unsure_and_says_why() -> None:
+def test_a_reading_below_the_confidence_is_unsure_with_a_reason() -> None:
     reading = with_thresholds(confidence=1.1, digitness=-1e9).classify(random_canvas(1))[0]
     assert (reading.status, reading.reason) == ("unsure", "low-confidence")
     assert reading.digit in range(10)
 
 
-def test_what_is_no_digit_is_unsure_for_that_reason_however_confident() -> None:
+def test_a_picture_without_a_digit_is_unsure_however_confident() -> None:
     reading = with_thresholds(confidence=0.0, digitness=1e9).classify(random_canvas(1))[0]
     assert (reading.status, reading.reason) == ("unsure", "not-a-digit")
 

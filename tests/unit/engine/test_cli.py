@@ -52,7 +52,7 @@ def test_classify_names_the_entries_of_a_zip() -> None:
     assert all(line["name"].startswith(f"{DATA / 'digits.zip'}/") for line in lines(result))
 
 
-def test_classify_tells_what_is_wrong_with_an_image() -> None:
+def test_classify_shows_what_is_wrong_with_an_image() -> None:
     (line,) = lines(run("classify", DATA / "damaged.png", "--json"))
     assert line["status"] == "failed"
     assert line["error"]["code"] == "damaged-image"
@@ -157,7 +157,7 @@ def test_evaluate_wants_a_folder_or_two_idx_files(arguments: list[str]) -> None:
     assert "either a folder, or both --images and --labels" in result.stderr
 
 
-def test_import_sklearn_wants_to_be_told_that_the_file_is_trusted(tmp_path: Path) -> None:
+def test_import_sklearn_requires_the_option_that_trusts_the_file(tmp_path: Path) -> None:
     (tmp_path / "svm.pkl").write_bytes(b"")
     result = run("import-sklearn", tmp_path / "svm.pkl")
     assert result.exit_code == 2
@@ -174,7 +174,7 @@ def test_reading_digits_imports_nothing_that_only_training_needs() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # all loops are compiled
-def test_classify_says_on_standard_error_how_far_compiling_is(tmp_path: Path) -> None:
+def test_classify_shows_the_progress_of_compiling_on_standard_error(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "engine", "classify", str(DIGITS[0])]
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     first, second = (

@@ -41,7 +41,7 @@ def test_the_judge_lets_the_corpus_pass(judge: Judge) -> None:
 
 
 @pytest.mark.parametrize("raised", [RuntimeError("a defect of ours"), MemoryError()])
-def test_the_judge_tells_a_defect_of_ours_from_a_damaged_picture(
+def test_the_judge_distinguishes_our_defects_from_damaged_pictures(
     judge: Judge, monkeypatch: pytest.MonkeyPatch, raised: Exception
 ) -> None:
     def defective(*_: object) -> None:
@@ -52,13 +52,13 @@ def test_the_judge_tells_a_defect_of_ours_from_a_damaged_picture(
         judge(SEVEN)
 
 
-def test_the_judge_tells_a_defect_that_is_taken_for_damage(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_judge_finds_a_defect_that_is_reported_as_damage(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.codecs.decode.grey", None)  # our own line trips over it, where damage is expected
     with pytest.raises(Finding, match="AttributeError out of our own code"):
         judge(SEVEN)
 
 
-def test_the_judge_tells_what_takes_too_long(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_judge_finds_what_takes_too_long(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge_module, "_IMAGE_S", 0.0)
     assert judge(archive(Entry(), Entry()))
     with pytest.raises(Finding, match="of processor time"):

@@ -41,7 +41,7 @@ def ended(outcome: Outcome) -> Expected:
     return outcome.reading.digit
 
 
-def test_every_payload_ends_as_its_case_says(reader: Reader) -> None:
+def test_every_payload_ends_as_its_case_expects(reader: Reader) -> None:
     cases = payloads()  # made before anything is measured
     forget_high_water(os.getpid())
     before = memory_bytes(os.getpid(), "VmRSS")
@@ -64,7 +64,7 @@ def problem_with(case: Case, reader: Reader) -> str | None:
     return None if all(message.isprintable() for message in messages) else f"it says {messages!r}"
 
 
-def test_no_decoder_is_handed_a_format_that_is_not_accepted(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_decoder_reads_a_format_that_is_not_accepted(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.init()
     handed: list[str] = []
 

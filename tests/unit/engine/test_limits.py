@@ -163,7 +163,7 @@ def test_of_an_archive_that_costs_too_much_the_images_in_front_are_read(classifi
     assert [outcome.data for outcome in rest] == DIGITS[1:], "the dead letters have their bytes"
 
 
-def test_failed_entries_come_out_until_they_are_so_many_times_the_archive(classifier: Classifier) -> None:
+def test_bytes_of_failed_entries_are_limited_by_the_archives_size(classifier: Classifier) -> None:
     junk = [b"%05d" % number + JUNK[:40_000] for number in range(4)]
     archive = zipped([(f"{number}", each) for number, each in enumerate(junk)])
     most_bytes = 64 * 1024 + 2 * len(archive)

@@ -78,7 +78,7 @@ def test_nothing_is_refused() -> None:
     assert code(b"") == "empty-record"
 
 
-def test_a_payload_over_the_limit_is_refused_before_anyone_looks_into_it() -> None:
+def test_a_payload_over_the_limit_is_refused_before_it_is_opened() -> None:
     assert code(PNG, replace(LIMITS, record_bytes=len(PNG) - 1)) == "record-too-large"
     assert open_payload(PNG, replace(LIMITS, record_bytes=len(PNG))).count == 1
 
@@ -117,7 +117,7 @@ def test_bytes_before_and_after_an_archive_do_not_matter(before: bytes, after: b
     assert [item.data for item in items(payload)] == [PNG, PNG]
 
 
-def test_an_image_with_an_archive_behind_it_is_an_image() -> None:
+def test_an_image_with_an_archive_after_it_is_an_image() -> None:
     polyglot = PNG + archive([("1.png", PNG)])
     assert [item.data for item in items(polyglot)] == [polyglot]
 
@@ -141,13 +141,13 @@ def test_a_directory_that_lies_elsewhere_is_damaged() -> None:
     assert code(patched(payload, END, 12, "<I", 2**31)) == "damaged-archive"
 
 
-def test_more_entries_than_the_limit_are_refused_whatever_the_end_record_says() -> None:
+def test_more_entries_than_the_limit_are_refused_despite_the_end_record() -> None:
     payload = patched(archive([(f"{n}.png", b"") for n in range(11)], zipfile.ZIP_STORED), END, 10, "<H", 1)
     assert code(payload, replace(LIMITS, entries=10)) == "too-many-entries"
     assert open_payload(payload, replace(LIMITS, entries=11)).count == 11
 
 
-def test_a_bomb_that_says_so_is_refused_without_inflating_it() -> None:
+def test_a_bomb_with_an_honest_header_is_refused_without_inflating_it() -> None:
     bomb = archive([("zeros", bytes(1_000_000))])
     assert codes(bomb) == ["inflates-too-far"]
     assert codes(bomb, replace(LIMITS, inflation_ratio=2000)) == [None]

@@ -184,7 +184,7 @@ def test_a_camera_held_in_any_way_gives_an_upright_picture(kind: str, held: int)
 @pytest.mark.parametrize(
     "exif", [b"", b"II*\x00", b"II*\x00\xff\xff\xff\xff", b"MM\x00*\x00\x00\x00\x08\xff\xff", b"nonsense"]
 )
-def test_damaged_metadata_costs_nobody_a_picture(exif: bytes) -> None:
+def test_an_image_with_damaged_metadata_is_read(exif: bytes) -> None:
     plain = encoded(Image.fromarray(GREY), "PNG")
     assert np.array_equal(pixels(plain[:33] + chunk(b"eXIf", exif) + plain[33:]), GREY)
 
@@ -286,7 +286,7 @@ def test_more_parts_than_the_limit_are_refused() -> None:
     assert code(jpeg[:2] + b"\xff\xfe\x00\x02" * 50 + jpeg[2:], replace(LIMITS, parts=50)) == "too-many-parts"
 
 
-def test_bytes_behind_an_image_do_not_matter() -> None:
+def test_bytes_after_an_image_are_ignored() -> None:
     for kind in ("PNG", "JPEG", "GIF", "BMP"):
         data = encoded(Image.fromarray(GREY), kind)
         assert np.array_equal(pixels(data + b"PK\x03\x04 and so on"), pixels(data))

@@ -208,7 +208,7 @@ def test_judged_readings_count_errors_among_all_and_among_the_recognised() -> No
     assert judged.confusion()[4, 9] == 1
 
 
-def test_the_eleventh_machine_learns_to_tell_digits_from_noise() -> None:
+def test_the_eleventh_machine_learns_to_distinguish_digits_from_noise() -> None:
     data = some_digits(400)
     machine = learn.fit(data, data, Plan(directions=16, centres=40, epochs=10), lambda *_: None)
     rng = np.random.default_rng(0)

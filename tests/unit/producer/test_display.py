@@ -17,7 +17,7 @@ def test_a_message_is_one_clean_line_that_names_the_program(capsys: pytest.Captu
 
 
 @given(name=st.text(st.characters()))
-def test_a_line_of_json_is_ascii_and_says_what_went_in(name: str) -> None:
+def test_a_line_of_json_is_ascii_and_keeps_the_data(name: str) -> None:
     line = display.json_line({"name": name})
     assert line.isascii()
     assert line.isprintable()

@@ -69,7 +69,7 @@ async def test_a_denied_transactional_id_is_named_once_for_all_topics() -> None:
     assert str(refused.value).count("transactional id") == 1
 
 
-async def test_a_hidden_topic_is_told_from_a_missing_one() -> None:
+async def test_a_hidden_topic_and_a_missing_one_are_distinguished() -> None:
     hidden = [
         (TopicAuthorizationFailedError.errno, TOPICS.requests),
         (UnknownTopicOrPartitionError.errno, TOPICS.predictions),

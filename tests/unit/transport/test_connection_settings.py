@@ -215,7 +215,7 @@ OURS = TLS | {"SSL_CERTIFICATE_FILE": "@/certificate.pem"}
         ),
     ],
 )
-def test_what_does_not_fit_together_is_told_with_what_would_be_right(
+def test_settings_that_do_not_fit_together_are_reported_with_the_fix(
     monkeypatch: pytest.MonkeyPatch, files: Path, values: dict[str, str], complaint: str
 ) -> None:
     with pytest.raises(SettingsError) as caught:

@@ -85,7 +85,7 @@ def test_the_settings_are_printed_as_file_and_options_make_them(env_file: Path) 
     assert "DIGITS_TOPICS__REQUESTS=in" in printed
 
 
-def test_what_an_option_says_wrongly_is_refused_by_the_name_of_its_variable() -> None:
+def test_a_wrong_option_is_refused_with_the_name_of_its_variable() -> None:
     ended = CliRunner().invoke(producer, ["watch", "--bootstrap-servers", "nowhere"])
     assert ended.exit_code == Exit.USAGE
     assert f"{SERVERS}='nowhere'" in ended.stderr

@@ -45,7 +45,7 @@ def test_its_clock_goes_on_while_the_machine_is_suspended() -> None:
     assert before_s <= boot_clock_s() <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-async def test_it_asks_once_and_is_sure_until_a_session_has_passed() -> None:
+async def test_it_asks_once_and_is_confirmed_until_a_session_has_passed() -> None:
     group, membership = joined()
     await membership.ensure_confirmed()
     group.now_s += SESSION_S - 0.1

@@ -61,7 +61,7 @@ def test_what_the_client_can_parse_is_parsed_the_same(codec: int) -> None:
     assert parsed(data, fetched_from=7) == parsed_by_the_client(data, fetched_from=7)
 
 
-def test_a_record_with_a_header_name_that_is_not_utf8_is_unreadable_and_those_around_it_are_not() -> None:
+def test_a_record_with_a_header_name_that_is_not_utf8_is_unreadable_alone() -> None:
     records = [Raw(b"a"), Raw(b"b", headers=[(UNREADABLE, b"x")]), Raw(b"c")]
     assert values(parsed(batch(*records))) == [(100, b"a"), (101, Unreadable), (102, b"c")]
 
@@ -84,7 +84,7 @@ def test_numbers_that_kafka_takes_are_taken() -> None:
     assert [record.timestamp for record in found[-2:]] == [2**63 - 1, -(2**63) + 5]
 
 
-def test_of_ever_so_many_headers_only_the_first_are_read() -> None:
+def test_only_the_first_of_many_headers_are_read() -> None:
     (record,) = parsed(batch(Raw(b"v", headers=[("", b"")] * 500_000)))
     assert not isinstance(record, Unreadable)
     assert (record.value, len(record.headers)) == (b"v", MAX_HEADERS)

@@ -110,7 +110,7 @@ def test_the_owner_of_the_prefix_bears_no_variable_that_it_does_not_know(monkeyp
     assert lines[1] == "DIGITS_WORKRES: there is no such setting; did you mean DIGITS_WORKERS?"
 
 
-def test_every_wrong_value_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_wrong_values_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITS_WORKERS", "0")
     monkeypatch.setenv("DIGITS_KAFKA__WAIT_S", "soon")
     lines = complaint(ServiceLike, owns_prefix=True).splitlines()

@@ -104,7 +104,7 @@ async def test_clients_that_wait_for_the_same_attempt_share_its_failure() -> Non
     assert fetching.count == 1
 
 
-async def test_a_client_that_is_cancelled_while_it_asks_leaves_the_others_their_turn() -> None:
+async def test_a_cancelled_token_request_does_not_block_other_clients() -> None:
     fetching = Fetching()
     provider = fetching.provider()
     first, second = asyncio.ensure_future(provider.token()), asyncio.ensure_future(provider.token())
@@ -152,7 +152,7 @@ async def test_an_endpoint_that_gives_no_token_is_named_with_its_reason(
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
-async def test_an_endpoint_that_nobody_serves_may_come_back() -> None:
+async def test_an_unreachable_token_endpoint_is_tried_again() -> None:
     url = f"http://{HOST}:{free_ports(1)[0]}/token"
     with pytest.raises(TokenUnavailableError, match=r"cannot be reached: Connect.*"):
         await credentials(url).fetch()
@@ -220,6 +220,6 @@ async def test_a_token_for_msk_is_signed_without_asking_anyone(
 
 
 @pytest.mark.usefixtures("no_aws")
-async def test_a_machine_without_aws_credentials_is_told_what_to_set() -> None:
+async def test_missing_aws_credentials_are_an_error_with_what_to_set() -> None:
     with pytest.raises(TokenRefusedError, match="there are no AWS credentials: set AWS_ACCESS_KEY_ID"):
         await MskIam("eu-central-1").fetch()

@@ -39,7 +39,7 @@ def test_a_right_that_is_missing_is_named_with_its_topic(error: Exception, sente
         raise error
 
 
-def test_what_a_new_producer_may_mend_is_lost_and_not_fatal() -> None:
+def test_errors_that_a_new_producer_may_fix_are_lost_and_not_fatal() -> None:
     lost = pytest.raises(OwnershipLost, match=r"^could not commit for digits\.requests/3: TimeoutError$")
     with lost, transactions._translated(SOURCE, "commit"):
         raise TimeoutError

@@ -302,7 +302,7 @@ async def test_the_server_listens_on_the_address_that_is_set_and_on_no_other() -
             await http.get(f"http://127.0.0.1:{port}/livez")
 
 
-def test_while_the_engine_is_compiled_it_says_how_far_it_is() -> None:
+def test_while_the_engine_is_compiled_readiness_shows_the_progress() -> None:
     starting = health(phase=Phase.STARTING, workers=Workers(running=0, compiling=Compiling(12, 37)))
     assert starting.not_ready() == ["the service is starting", "compiling, once: 12 of 37"]
     assert starting.report()["not_ready"] == starting.not_ready()

@@ -49,7 +49,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize(("status", "text"), [(200, "ok\n"), (503, "not ready: the service is starting\n")])
-def test_it_says_what_the_service_says(
+def test_the_healthcheck_repeats_the_answer_of_the_service(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: int, text: str
 ) -> None:
     monkeypatch.setattr(Answers, "status", status)

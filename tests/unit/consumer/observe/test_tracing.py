@@ -22,7 +22,7 @@ def test_the_header_names_the_trace_and_whether_it_is_sampled(flags: bytes, samp
     assert parent == TraceParent(TRACE.decode(), SPAN.decode(), sampled)
 
 
-def test_a_later_version_may_say_more() -> None:
+def test_a_later_version_may_have_more_fields() -> None:
     assert TraceParent.parse(b"-".join([b"01", TRACE, SPAN, b"01", b"more"])) is not None
 
 
@@ -50,7 +50,7 @@ def test_where_it_is_off_nothing_of_it_is_imported() -> None:
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
 
 
-async def test_where_it_is_not_installed_the_start_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_the_packages_the_start_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "consumer.observe.tracing", None)
     with pytest.raises(FatalError, match=r"DIGITS_TRACING__RECORDS_PER_S .* pip install 'digitstream\[otel\]'"):
         async with service._traced(Settings(tracing=TracingSettings(records_per_s=1)), Metrics(Settings().topics)):

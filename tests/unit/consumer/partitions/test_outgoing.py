@@ -48,7 +48,7 @@ def test_every_result_has_the_key_and_the_echoed_headers() -> None:
     ]
 
 
-def test_a_dead_letter_is_the_record_as_it_came_and_says_where_and_why() -> None:
+def test_a_dead_letter_is_the_record_with_its_origin_and_reason() -> None:
     headers = [("x-own", b"1"), ("request-id", b"order-7")]
     (record,) = published(request(headers=headers), letter())
     assert (record.key, record.value) == (b"key", b"image")
@@ -69,7 +69,7 @@ def test_the_dead_letter_of_an_entry_has_the_entrys_bytes_and_name() -> None:
     assert (read.item_index, read.item_name, read.result_id) == (2, "drei.png", "requests/3/7/2")
 
 
-def test_without_bytes_the_dead_letter_says_why() -> None:
+def test_a_dead_letter_without_bytes_has_the_reason() -> None:
     (record,) = published(request(), letter(name="bomb.png", left_out="not unpacked: entry-too-large"))
     assert record.value is None
     assert dead_letters.DeadLetter.read(record.headers).value_left_out == "not unpacked: entry-too-large"
@@ -114,7 +114,7 @@ def test_the_attempt_is_that_of_a_replay_and_not_whatever_a_sender_writes(header
     assert int(dict(record.headers)["attempt"]) == attempt
 
 
-def test_of_many_failed_entries_the_first_have_bytes_and_headers_and_all_have_origin_and_reason() -> None:
+def test_only_the_first_of_many_failed_entries_keep_bytes_and_headers() -> None:
     headers = [("x-own", b"h" * 10_000)]
     letters = [letter(index=index, name=f"{index}.png", data=b"x" * 30_000) for index in range(5)]
     records = published(request(b"archive", headers=headers), *letters, all_bytes=100_000)
@@ -127,7 +127,7 @@ def test_of_many_failed_entries_the_first_have_bytes_and_headers_and_all_have_or
     assert [dict(record.headers).get("headers-left-out") for record in records] == [None] * 3 + [why.encode()] * 2
 
 
-def test_dead_letters_take_their_room_to_the_last_byte() -> None:
+def test_dead_letters_fill_the_available_bytes_exactly() -> None:
     (whole,) = published(request(b"x" * 1_000), letter())
     bare = outgoing.FRAMING_BYTES + outgoing._size_bytes(whole.headers) + len(b"key")
     for room, kept in ((bare + 1_001, 1_000), (bare + 1_000, 1_000), (bare + 999, 0)):
@@ -135,7 +135,7 @@ def test_dead_letters_take_their_room_to_the_last_byte() -> None:
         assert len(record.value or b"") == kept
 
 
-def test_a_dead_letter_of_a_request_with_as_many_headers_as_may_be_is_read_back_whole() -> None:
+def test_a_dead_letter_with_the_most_allowed_headers_is_read_back_whole() -> None:
     most = EchoSettings().headers
     assert most == next(each.le for each in EchoSettings.model_fields["headers"].metadata if hasattr(each, "le"))
     headers = [(f"x-{number}", b"") for number in range(most)]
@@ -144,7 +144,7 @@ def test_a_dead_letter_of_a_request_with_as_many_headers_as_may_be_is_read_back_
     assert len(dead_letters.DeadLetter.read(record.headers).original_headers) == most
 
 
-def test_of_too_many_headers_the_dead_letter_says_so_and_has_the_bytes() -> None:
+def test_a_dead_letter_with_too_many_headers_leaves_them_out_and_has_the_bytes() -> None:
     (record,) = published(request(headers=[("x", b"")] * 1_001), letter())
     assert (record.key, record.value) == (b"key", b"image")
     assert dead_letters.DeadLetter.read(record.headers).headers_left_out == "there are too many"

@@ -153,7 +153,7 @@ def test_a_file_name_of_too_many_characters_is_not_echoed_and_the_rest_is() -> N
     assert (verdict(long), long.task.filename, long.echo_key) == ("name-too-long", None, b"k")
 
 
-def test_the_worker_is_told_what_each_result_brings_along() -> None:
+def test_a_worker_knows_how_many_bytes_each_result_echoes() -> None:
     request = from_record(record(key=b"k" * 10, headers=[("request-id", b"7"), ("x", b"y")]), LIMITS, NAME)
     assert request.task.echo_bytes == 10 + len("request-id") + 1
 

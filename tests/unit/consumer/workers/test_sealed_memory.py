@@ -10,7 +10,7 @@ import pytest
 from consumer.workers import sealed_memory as memory
 
 
-def test_what_is_sealed_is_read_by_all_and_written_by_nobody() -> None:
+def test_sealed_memory_can_be_read_and_not_written() -> None:
     with memory.sealed("test", b"the model") as file:
         descriptor = os.dup(file.fileno())
     assert memory.content_of(descriptor) == memory.content_of(descriptor) == b"the model"

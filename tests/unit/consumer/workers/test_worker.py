@@ -57,7 +57,7 @@ def task(payload: bytes = DIGIT, *, offset: int = 0, quarantined: dict[int, str]
     return Task(payload, "requests", 3, offset, 1_000, 2_000, quarantined=quarantined or {}, **named)
 
 
-def test_a_result_says_all_that_the_contract_asks_for(answerer: Answerer) -> None:
+def test_a_result_has_all_fields_of_the_contract(answerer: Answerer) -> None:
     answer = answerer.answer([task(offset=7, request_id="order-7", filename="zero.png")]).answers[0]
     result = read_result(answer.results[0])
     assert result.result_id == "requests/3/7/0"
@@ -70,7 +70,7 @@ def test_a_result_says_all_that_the_contract_asks_for(answerer: Answerer) -> Non
     assert (answer.recognised, answer.unsure) == ((1, 0) if result.status == "recognised" else (0, 1))
 
 
-def test_a_request_without_a_name_of_its_own_is_named_by_its_place(answerer: Answerer) -> None:
+def test_a_request_without_an_id_is_identified_by_its_position(answerer: Answerer) -> None:
     answer = answerer.answer([task(offset=7)]).answers[0]
     assert read_result(answer.results[0]).request_id == "requests/3/7"
 
@@ -126,7 +126,7 @@ def test_what_may_not_be_touched_is_answered_with_its_verdict(answerer: Answerer
     assert all(answer.failed_items[0].whole for answer in answers[:2])
 
 
-def test_an_entry_that_may_not_be_touched_goes_to_the_dead_letters_with_its_bytes(answerer: Answerer) -> None:
+def test_an_entry_that_must_not_be_read_is_dead_lettered_with_its_bytes(answerer: Answerer) -> None:
     archive = zipped([("a.png", DIGIT), ("poison.png", b"bytes that crash"), ("c.png", DIGIT)])
     answer = answerer.answer([task(archive, quarantined={1: str(ErrorCode.WORKER_TIMEOUT)})]).answers[0]
     assert [read_result(each).status == "failed" for each in answer.results] == [False, True, False]
@@ -147,9 +147,7 @@ def test_an_archive_of_junk_does_not_come_out_many_times_its_size(answerer: Answ
     assert reasons == {"the failed entries of this archive take more than 2 times its own bytes"}
 
 
-def test_the_place_noted_is_that_in_the_batch_also_behind_records_that_are_not_touched(
-    answerer: Answerer, note: Note
-) -> None:
+def test_the_noted_place_counts_records_that_are_skipped(answerer: Answerer, note: Note) -> None:
     refused = {WHOLE_RECORD: str(ErrorCode.EMPTY_RECORD)}
     answerer.answer([task(b"", quarantined=refused), task(isolate=True), task(b"", quarantined=refused)])
     assert note.position() == (1, 0)
@@ -161,12 +159,12 @@ def test_a_batch_of_refused_records_alone_is_answered_without_a_note(answerer: A
     assert note.position() is None
 
 
-def test_the_note_says_when_many_items_are_touched_at_once(answerer: Answerer, note: Note) -> None:
+def test_the_note_marks_when_many_items_are_read_at_once(answerer: Answerer, note: Note) -> None:
     answerer.answer([task(), task(b"no image")])
     assert (note.position(), note.is_together()) == (None, True)
 
 
-def test_isolate_no_item_is_touched_under_the_name_of_another_and_the_results_are_the_same(
+def test_isolated_items_are_noted_by_name_and_have_the_same_results(
     answerer: Answerer, note: Note, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = [task(), task(zipped([(f"{index}.png", DIGIT) for index in range(5)]), offset=1), task(b"junk", offset=2)]
@@ -276,7 +274,7 @@ def test_a_record_that_has_had_its_time_is_answered_without_touching_the_rest(
     assert [letter.data for letter in answer.failed_items] == [DIGIT, DIGIT]
 
 
-def test_a_record_that_was_read_in_part_goes_on_where_it_was_also_behind_others(answerer: Answerer) -> None:
+def test_a_partly_read_record_continues_where_it_stopped_also_after_others(answerer: Answerer) -> None:
     archive = zipped((f"{place}.png", DIGIT) for place in range(5))
     behind = [task(archive, offset=at, resume_from=begin) for at, begin in ((1, ResumeCursor(2, 5)), (2, BEGINNING))]
     answers = answerer.answer([task(offset=0), *behind]).answers
@@ -291,7 +289,7 @@ def as_ever(result: bytes) -> dict[str, Any]:
     return found | {"timing": None}
 
 
-def test_the_dead_letter_of_an_entry_without_a_fit_name_has_the_entrys_bytes_and_not_the_archives(
+def test_an_entry_without_a_usable_name_is_dead_lettered_with_its_own_bytes(
     answerer: Answerer,
 ) -> None:
     answer = answerer.answer([task(zipped([("x" * 256, DIGIT), ("b.png", DIGIT)]), filename="all.zip")]).answers[0]
@@ -312,7 +310,7 @@ def test_a_single_image_that_fails_has_the_name_of_its_request(answerer: Answere
     assert read_result(answer.results[0]).item.name == answer.failed_items[0].name == "zero.png"
 
 
-def test_a_worker_says_nothing_that_a_decoder_puts_to_standard_error_but_tells_of_its_crash() -> None:
+def test_a_workers_standard_error_shows_its_crash_and_no_decoder_output() -> None:
     script = (
         "import ctypes, os, sys; from consumer.workers.worker import _close_the_mouth; _close_the_mouth();"
         "os.write(2, b'\\x1b[31m from a decoder'); print('from Python', file=sys.stderr); ctypes.string_at(0)"

@@ -149,5 +149,5 @@ def test_it_goes_on_after_the_last_request_that_has_its_results(
         (None, range(7), None, "there are no results of this partition"),
     ],
 )
-def test_it_says_from_what_that_follows(result: Result | None, log: range, asked: Record | None, words: str) -> None:
+def test_the_start_has_a_reason(result: Result | None, log: range, asked: Record | None, words: str) -> None:
     assert start_after(result, log, asked).why.endswith(words)

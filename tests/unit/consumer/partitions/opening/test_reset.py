@@ -30,7 +30,7 @@ def consumer(begin: int, end: int) -> Any:
     ("way", "is_committed"),
     [(AutoOffsetReset.LATEST, True), (AutoOffsetReset.EARLIEST, False), (AutoOffsetReset.AFTER_RESULTS, False)],
 )
-async def test_in_an_empty_log_the_end_is_committed_if_a_later_owner_would_take_another_end(
+async def test_an_empty_logs_end_is_committed_if_a_later_owner_might_differ(
     way: AutoOffsetReset, monkeypatch: pytest.MonkeyPatch, *, is_committed: bool
 ) -> None:
     monkeypatch.setenv("DIGITS_KAFKA__AUTO_OFFSET_RESET", way)
