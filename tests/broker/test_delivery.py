@@ -8,6 +8,7 @@ import json
 import signal
 from collections.abc import Sequence
 
+import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import NewPartitions
 
@@ -80,6 +81,7 @@ async def test_two_instances_share_the_partitions_and_one_leaves_in_the_middle(b
     await published_once_and_in_order(broker, sent)
 
 
+@pytest.mark.slow  # waits for the end of a session
 async def test_records_of_a_frozen_instance_are_answered_once_by_another(
     broker: Broker,
 ) -> None:

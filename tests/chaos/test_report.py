@@ -36,11 +36,17 @@ CLEAN = {
 HERE = Position(0, 1)
 
 
+@pytest.fixture(scope="module")
+def payloads() -> Payloads:
+    """Make the payloads once, because they take a second."""
+    return Payloads(1)
+
+
 @pytest.fixture
-async def run() -> Run:
+async def run(payloads: Payloads) -> Run:
     """A run in which two requests, one of them a zip with poison, were answered as they should be."""
     run = Run(Options(seed=1, minutes=1, images=3), Timeline(lambda _: None))
-    run.load = Load(None, "requests", Payloads(1), seed=1, images_per_s=1)  # nothing is sent
+    run.load = Load(None, "requests", payloads, seed=1, images_per_s=1)  # nothing is sent
     run.reader = Reader(KafkaSettings(), "predictions", 1)
     run.load.acknowledged = {
         "a": Sent("a", Payload(b"", (GOOD,))),

@@ -84,6 +84,7 @@ async def test_a_partition_whose_transactional_id_is_taken_over_is_taken_back(br
     await audited(broker, 160)
 
 
+@pytest.mark.slow  # a broker starts for it
 async def test_a_producer_whose_id_the_broker_has_forgotten_is_replaced(forgetful: Cluster) -> None:
     async with fresh_topics(forgetful, partitions=1) as broker, running_service(broker) as service:
         await broker.send(drawn_digits(5))
@@ -114,6 +115,7 @@ async def forgotten(broker: Broker) -> None:
         await eventually(tombstones)
 
 
+@pytest.mark.slow  # a broker hangs
 async def test_on_sigterm_without_a_broker_it_exits_with_0_and_loses_nothing(forgetful: Cluster) -> None:
     async with fresh_topics(forgetful) as broker:
         async with running_service(broker, HASTY) as service:

@@ -91,6 +91,7 @@ async def test_an_image_that_hangs_its_worker_fails_alone_after_one_timeout(pool
     assert codes(results) == {7: "worker-timeout"}
 
 
+@pytest.mark.slow  # ends several workers
 @pytest.mark.parametrize(("effect", "code"), [("late segfault", "worker-crashed"), ("late busy", "worker-timeout")])
 async def test_an_image_that_does_harm_when_classified_in_a_group_fails_alone(
     pool: RunningPool, effect: str, code: str
@@ -197,6 +198,7 @@ def be_damaged(folder: Path) -> None:
     (folder / MANIFEST).unlink()
 
 
+@pytest.mark.slow  # replaces all workers
 @pytest.mark.parametrize("change", [become_another_model, be_damaged])
 async def test_workers_keep_the_model_of_the_start_when_its_files_change(
     model: Path, change: Callable[[Path], None]

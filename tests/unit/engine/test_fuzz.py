@@ -27,6 +27,7 @@ def judge() -> Judge:
     return Judge()
 
 
+@pytest.mark.slow  # about twenty seconds of processor time
 def test_a_short_run_of_the_fuzzer_finds_nothing(tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="atheris has no wheel for this machine: the fuzzer is left out")
     command = [sys.executable, "-m", "tests.fuzz", "--minutes", str(SECONDS / 60), "--folder", str(tmp_path)]
@@ -35,6 +36,7 @@ def test_a_short_run_of_the_fuzzer_finds_nothing(tmp_path: Path) -> None:
     assert int(ended.stdout.split()[0].replace(",", "")) >= EXECUTIONS_MIN
 
 
+@pytest.mark.slow  # reads the whole corpus
 def test_the_judge_lets_the_corpus_pass(judge: Judge) -> None:
     small = [case for case in payloads().values() if case.value and len(case.value) < 2_000]
     assert all(len(judge(case.value or b"")) == len(case.expected) for case in small)

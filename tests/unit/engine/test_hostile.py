@@ -64,6 +64,7 @@ def problem_with(case: Case, reader: Reader) -> str | None:
     return None if all(message.isprintable() for message in messages) else f"it says {messages!r}"
 
 
+@pytest.mark.slow  # reads the whole corpus a second time
 def test_no_decoder_reads_a_format_that_is_not_accepted(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.init()
     handed: list[str] = []

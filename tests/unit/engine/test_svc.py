@@ -84,6 +84,7 @@ def test_features_equal_those_of_scikit_image(hog: BlockHog, white: int) -> None
     np.testing.assert_allclose(hog.describe(images), described(images, hog), atol=1e-6)
 
 
+@pytest.mark.slow  # trains a machine with scikit-learn
 @pytest.mark.parametrize(
     "options",
     [{"C": 10, "gamma": "scale"}, {"kernel": "linear"}, {"kernel": "poly", "degree": 2}, {"kernel": "sigmoid"}],
@@ -97,6 +98,7 @@ def test_predictions_equal_those_of_scikit_learn(tmp_path: Path, options: dict[s
     np.testing.assert_array_equal(decision.labels, machine.predict(described(unseen)))
 
 
+@pytest.mark.slow  # trains a machine with scikit-learn
 @pytest.mark.filterwarnings("ignore:.*probability.*:FutureWarning")
 def test_probabilities_equal_those_of_scikit_learn_if_the_model_has_them(tmp_path: Path) -> None:
     machine = trained(probability=True, random_state=0)

@@ -208,6 +208,7 @@ def test_judged_readings_count_errors_among_all_and_among_the_recognised() -> No
     assert judged.confusion()[4, 9] == 1
 
 
+@pytest.mark.slow  # trains a machine
 def test_the_eleventh_machine_learns_to_distinguish_digits_from_noise() -> None:
     data = some_digits(400)
     machine = learn.fit(data, data, Plan(directions=16, centres=40, epochs=10), lambda *_: None)
