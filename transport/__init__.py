@@ -1,1 +1,1 @@
-"""All that knows the Kafka client: connections, membership, reading, transactions, administration."""
+"""Everything that uses the Kafka client: connections, membership, reading, transactions, administration."""

@@ -1,7 +1,7 @@
-"""The boundary to Kafka: clients that open and close in bounded time, and their errors as one line each.
+"""Kafka clients for commands: they start and stop in bounded time, and report each error in one line.
 
-Every wait for Kafka stands inside `request_deadline`: aiokafka retries without limit where it could give up,
-and its `stop` may hang. What it raises leaves this module only as `KafkaRequestError`.
+Every wait for Kafka is inside `request_deadline`, because aiokafka retries without a limit and its `stop` may hang.
+Errors of aiokafka leave `request_deadline` only as `KafkaRequestError`.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from transport.settings.kafka import KafkaSettings
 from transport.shutdown import stop_within
 
 CONNECT_TIMEOUT_S: Final = 15.0
-"""How long reaching the brokers may take."""
+"""The time limit for connecting to the brokers."""
 RECONNECT_PAUSE_S: Final = 0.5
-"""Between attempts to reach a broker that is starting."""
+"""The pause between attempts to reach a broker that is starting."""
 REQUEST_TIMEOUT_S: Final = 30.0
-"""How long one step may take: a leader that moves is found again well within it."""
+"""The time limit of one step. A new leader of a partition is found in less time."""
 STOP_TIMEOUT_S: Final = 5.0
-"""How long saying goodbye may take; the process ends all the same."""
+"""The time limit for closing a client; after it the process ends without waiting."""
 BATCH_BYTES: Final = 256 * 1024
 LINGER_MS: Final = 5
 
@@ -52,7 +52,7 @@ _KNOWN_ERRORS: Final[Mapping[type[KafkaError], str]] = {
     GroupAuthorizationFailedError: "this user may not do that with group {} (ACL)",
     TransactionalIdAuthorizationFailed: "this user may not use transactional id {} (ACL)",
     MessageSizeTooLargeError: "the record is larger than the topic's max.message.bytes",
-    ProducerFenced: "another with this transactional id took over, or the transaction took too long",
+    ProducerFenced: "another producer with this transactional id took over, or the transaction took too long",
 }
 
 
@@ -63,7 +63,7 @@ async def request_deadline(doing: str, seconds: float = REQUEST_TIMEOUT_S) -> As
     Raises
     ------
     KafkaRequestError
-        The deadline has passed, aiokafka raised, or a broker does not let us in.
+        The deadline has passed, aiokafka raised an error, or a broker refuses us.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -77,16 +77,17 @@ async def request_deadline(doing: str, seconds: float = REQUEST_TIMEOUT_S) -> As
 
 
 async def wait_for_brokers(kafka: KafkaSettings, notify: Callable[[str], None]) -> None:
-    """Find out whether the brokers let us in: a client would only try again and again.
+    """Wait until a broker answers and accepts us; a client by itself would retry without saying why.
 
-    A broker that is starting is waited for, for `KafkaSettings.wait_s`; one that refuses us is not.
+    The wait for a broker that does not answer lasts up to `KafkaSettings.wait_s`. A broker that refuses us ends it
+    at once.
 
     Parameters
     ----------
     kafka
-        Which brokers.
+        The brokers, and how long to wait for them.
     notify
-        Is given a sentence once, when the wait begins.
+        Is called once with a sentence, when the wait begins.
     """
     waiting = f"cannot reach Kafka at {kafka.bootstrap_servers} yet: waiting up to {kafka.wait_s:g} s"
     async with request_deadline(f"reach Kafka at {_address(kafka)}", kafka.wait_s + CONNECT_TIMEOUT_S):
@@ -101,7 +102,7 @@ async def wait_for_brokers(kafka: KafkaSettings, notify: Callable[[str], None]) 
 
 @contextlib.asynccontextmanager
 async def running_client(kafka: KafkaSettings, client: Any, stop: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Start an aiokafka client for the body, and stop it whatever happens."""
+    """Start an aiokafka client for the body, and stop it even if the body fails."""
     try:
         async with request_deadline(f"reach Kafka at {_address(kafka)}", CONNECT_TIMEOUT_S):
             await client.start()
@@ -114,7 +115,7 @@ async def running_client(kafka: KafkaSettings, client: Any, stop: Callable[[], A
 async def open_producer(
     kafka: KafkaSettings, *, max_request_bytes: int, **options: Any
 ) -> AsyncIterator[AIOKafkaProducer]:
-    """Open an idempotent producer; `options` as aiokafka has them, such as `transactional_id`."""
+    """Open an idempotent producer; `options` are those of aiokafka, such as `transactional_id`."""
     client = AIOKafkaProducer(
         **kafka.client_options(),
         enable_idempotence=True,
@@ -132,7 +133,7 @@ async def open_producer(
 async def open_reader(
     kafka: KafkaSettings, *, isolation_level: str = "read_committed"
 ) -> AsyncIterator[AIOKafkaConsumer]:
-    """Open a consumer outside any group; `assign_at` says where it reads."""
+    """Open a consumer that is in no group; `assign_at` sets its partitions and positions."""
     check_client()
     install_batch_parser()
     client = AIOKafkaConsumer(
@@ -147,8 +148,8 @@ async def open_reader(
 
 
 def assign_at(reader: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) -> None:
-    """Read these partitions from these offsets on."""
-    # One step without an await: a partition never has to ask where to start.
+    """Assign these partitions to a consumer, and start to read each at its offset."""
+    # There is no await between the two steps, so the client never looks up a position by itself.
     reader.assign(list(positions))
     for partition, offset in positions.items():
         reader.seek(partition, offset)
@@ -159,7 +160,7 @@ def _address(kafka: KafkaSettings) -> str:
 
 
 def _resource_names(error: KafkaError) -> str:
-    """Take what an error is about: the client gives a name, or several."""
+    """Return what an error is about: the client gives one name, or several."""
     what = error.args[0] if error.args else ""
     return what if isinstance(what, str) else ", ".join(sorted(what))
 

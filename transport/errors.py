@@ -1,7 +1,7 @@
-"""Failures by what happens next.
+"""Errors, sorted by what happens next.
 
-What is wrong with one item (poison) is no exception here: it travels as a failed result, see
-`consumer.workers.worker`. What remains concerns a lane or the whole service.
+These concern a lane, a command or the whole service. A defect of a single item raises none of them: it becomes a
+failed result, see `consumer.workers.worker`.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class InvalidSettingError(FatalError):
 
 
 def leaf_exceptions(error: BaseException) -> list[BaseException]:
-    """Take the exceptions out of their groups: a task group wraps even a single one."""
+    """Return the exceptions inside of exception groups: a task group wraps even a single one."""
     if isinstance(error, BaseExceptionGroup):
         return [leaf for inner in error.exceptions for leaf in leaf_exceptions(inner)]
     return [error]
 
 
 def describe(error: BaseException) -> str:
-    """Name an exception in one line, also one without a message."""
+    """Return type and message of an exception in one line; the type alone if it has no message."""
     name, text = type(error).__name__, " ".join(str(error).split())
     if text.startswith(name):  # aiokafka's errors name themselves
         return text

@@ -1,4 +1,4 @@
-"""The consumers of the service: the one in the group, and those beside it that read single spans of a log."""
+"""The consumers of the service: the one in the group, and those outside of it that read a range of offsets."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from transport.settings.kafka import GroupSettings
 from transport.shutdown import LEAVE_TIMEOUT_S, abort_connections, stop_within
 
 FETCH_MAX_WAIT_MS: Final = 100
-"""A partition that becomes free while a fetch is under way waits for its end: with the default of 500 ms that is
-most of the latency."""
+"""A partition is left out of a fetch request that is already under way, and waits until it ends. With the default
+of 500 ms that wait is most of the latency."""
 PARTITION_FETCH_BYTES: Final = 1024 * 1024
-"""Per fetch; a larger record still comes, alone."""
+"""The limit of one fetch; a larger record is still fetched, alone."""
 FETCH_BYTES: Final = 16 * 1024 * 1024
 START_TIMEOUT_S: Final = 15.0
 RANGE_FETCH_BYTES: Final = 1024 * 1024
@@ -32,19 +32,19 @@ STOP_TIMEOUT_S: Final = 1.0
 async def open_group_consumer(
     settings: GroupSettings, starting: Callable[[Awaitable[None]], Awaitable[None]] = asyncio.ensure_future
 ) -> AsyncIterator[AIOKafkaConsumer]:
-    """Start the consumer that joins the group, and let it leave.
+    """Start the consumer that joins the group; at the end it leaves the group.
 
     Parameters
     ----------
     settings
-        Which brokers, topics and group.
+        The brokers, topics and group.
     starting
-        Awaits the start, and may give it up.
+        Awaits the start, and may cancel it.
 
     Raises
     ------
     FatalError
-        It does not start.
+        The consumer does not start.
     """
     install_batch_parser()
     consumer = AIOKafkaConsumer(
@@ -57,8 +57,8 @@ async def open_group_consumer(
         session_timeout_ms=settings.kafka.session_timeout_ms,
         heartbeat_interval_ms=settings.kafka.session_timeout_ms // 5,
         rebalance_timeout_ms=settings.kafka.session_timeout_ms,
-        # Below the session: a heartbeat to a broker that hangs is given up while another coordinator still knows us.
-        # To join may take longer, while the group waits for a member; then it is asked again, and nothing is lost.
+        # Shorter than the session: a heartbeat to a broker that hangs ends while another coordinator still has us as
+        # a member. A join may take longer, while the group waits for a member; then it is sent again.
         request_timeout_ms=settings.kafka.request_timeout_ms,
         metadata_max_age_ms=MAX_AGE_MS,
         fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
@@ -73,7 +73,7 @@ async def open_group_consumer(
             raise FatalError(f"the consumer does not start: {describe(error)}") from error
         yield consumer
     finally:
-        if not await stop_within(consumer.stop, LEAVE_TIMEOUT_S):  # our session times out by itself
+        if not await stop_within(consumer.stop, LEAVE_TIMEOUT_S):  # the session then times out
             await abort_connections(client_of(consumer), LEAVE_TIMEOUT_S)
 
 
@@ -81,7 +81,7 @@ async def open_group_consumer(
 async def open_range_consumer(
     settings: GroupSettings, servers: Sequence[str], isolation_level: str
 ) -> AsyncIterator[AIOKafkaConsumer]:
-    """Start a consumer outside any group, and stop it; `servers` are brokers known to be alive."""
+    """Start a consumer that is in no group, and stop it; `servers` are brokers that are known to be alive."""
     options = settings.kafka.client_options()
     client = AIOKafkaConsumer(
         **options | {"bootstrap_servers": list(servers) or options["bootstrap_servers"]},
@@ -102,6 +102,6 @@ async def open_range_consumer(
     finally:
         try:
             in_order = await stop_within(client.stop, STOP_TIMEOUT_S)
-        finally:  # also where nobody has the time to wait for it
+        finally:  # also when this task is cancelled while it waits
             if not in_order:
                 await abort_connections(client_of(client), STOP_TIMEOUT_S)

@@ -1,8 +1,8 @@
-"""The private parts of the Kafka client that we use, all of them, and a check that they are as we expect.
+"""All private parts of the Kafka client that we use, and a check that they are as we expect.
 
-The client publishes no way to do these things. It is pinned to a minor version; another one could rename a method or a
-local variable, and what used it would then do nothing, without an error. So `check_client` looks at the client's own
-code before anything is started.
+The client has no public way to do these things. It is pinned to a minor version, because another version could rename a
+method or a local variable, and the code that uses it could then have no effect and raise no error. `check_client`
+therefore inspects the client's code before anything is started.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from transport.errors import FatalError
 
 
 class PrivatePart(NamedTuple):
-    """A part of the client that we use."""
+    """A private part of the client that we use."""
 
     owner: type
     name: str
     method: str | None = None
-    """Where the client's own code names it; None: it is a method or a property itself."""
+    """The method whose code contains the name; None if the part is a method or a property itself."""
     is_local: bool = False
-    """True if it is a local variable of that method."""
+    """True if the part is a local variable of that method."""
 
 
 USED_PARTS: Final = (
@@ -78,12 +78,12 @@ USED_PARTS: Final = (
 
 
 def check_client(parts: tuple[PrivatePart, ...] = USED_PARTS) -> None:
-    """Find out whether the client's inside is as we expect.
+    """Check that the client has all private parts that we use.
 
     Raises
     ------
     FatalError
-        Names the client's version and what is missing in it.
+        The message names the client's version and what it lacks.
     """
     missing = [f"{part.owner.__name__}.{part.method or part.name}" for part in parts if not _is_there(part)]
     if missing:
@@ -108,55 +108,55 @@ def client_of(owner: AIOKafkaConsumer | AIOKafkaAdminClient) -> AIOKafkaClient:
 
 
 def cluster_metadata_of(consumer: AIOKafkaConsumer) -> Any:
-    """Return what a consumer knows of brokers, topics and leaders."""
+    """Return the metadata that a consumer has of brokers, topics and leaders."""
     return client_of(consumer).cluster
 
 
 def connections(client: AIOKafkaClient) -> Iterator[tuple[int, AIOKafkaConnection]]:
-    """Give the client's connections, each with the number of its broker."""
+    """Iterate over the client's connections, each with the id of its broker."""
     for (node, _), connection in list(client._conns.items()):  # noqa: SLF001
         yield node, connection
 
 
 async def connection_to(client: AIOKafkaClient, node: int) -> AIOKafkaConnection | None:
-    """Return a connection to a broker, None if it cannot be reached."""
+    """Return a connection to a broker; None if the broker cannot be reached."""
     return await client._get_conn(node)  # noqa: SLF001
 
 
 def abort_connection(connection: AIOKafkaConnection) -> None:
-    """End a connection at once; what was on its way is lost."""
+    """Close a connection at once; data that was not sent yet is lost."""
     if (writer := connection._writer) is not None:  # noqa: SLF001
         writer.transport.abort()
 
 
 def newest_version(connection: AIOKafkaConnection, api_key: int) -> int:
-    """Return the newest version of a request that the broker takes, 0 if it does not know the request."""
+    """Return the newest version of a request that the broker supports; 0 if it does not know the request."""
     version: int = connection._versions.get(api_key, (0, 0))[1]  # noqa: SLF001
     return version
 
 
 def replace_metadata_update(client: AIOKafkaClient, update: Callable[[Any, Any], Awaitable[bool]]) -> None:
-    """Have a client ask for metadata by a function of ours."""
+    """Replace the function by which a client requests metadata."""
     client._metadata_update = update  # noqa: SLF001
 
 
 async def send_as_admin(admin: AIOKafkaAdminClient, request: Any, node: int | None = None) -> Any:
-    """Send a request to a broker, or to any one, and return its answer."""
+    """Send a request to a broker, or to any broker if `node` is None, and return its answer."""
     return await admin._send_request(request, node)  # noqa: SLF001
 
 
 def assignment_of(consumer: AIOKafkaConsumer) -> Any:
-    """Return the partitions that a consumer has now, with what is known of each."""
+    """Return the partitions that a consumer has now, with the state of each."""
     return consumer._subscription.subscription.assignment  # noqa: SLF001
 
 
 def state_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> Any:
-    """Return what a consumer knows of one of its partitions: position, end of the log, end of what may be read."""
+    """Return the state of one of a consumer's partitions: position, end of the log, last stable offset."""
     return assignment_of(consumer).state_value(partition)
 
 
 def coordinator_of(consumer: AIOKafkaConsumer) -> GroupCoordinator:
-    """Return the part of a consumer that belongs to the group."""
+    """Return the part of a consumer that talks to the group's coordinator."""
     return consumer._coordinator  # noqa: SLF001
 
 
@@ -178,18 +178,18 @@ def heartbeat_of(consumer: AIOKafkaConsumer) -> Callable[[], Awaitable[bool]]:
 
 
 def replace_heartbeat(consumer: AIOKafkaConsumer, beat: Callable[[], Awaitable[bool]]) -> None:
-    """Have a consumer send its heartbeats by a function of ours."""
+    """Replace the function by which a consumer sends its heartbeats."""
     coordinator_of(consumer)._do_heartbeat = beat  # noqa: SLF001
 
 
 def coordination_has_ended(consumer: AIOKafkaConsumer) -> bool:
-    """Return whether the consumer does nothing any more to stay in the group."""
+    """Return whether the task that keeps the consumer in the group has ended."""
     ended: bool = coordinator_of(consumer)._coordination_task.done()  # noqa: SLF001
     return ended
 
 
 def heartbeats_have_ended(consumer: AIOKafkaConsumer) -> bool:
-    """Return whether the consumer had begun to send heartbeats, and sends none any more."""
+    """Return whether the task that sends the consumer's heartbeats has ended after its start."""
     beating = coordinator_of(consumer)._heartbeat_task  # noqa: SLF001
     return beating is not None and beating.done()
 
@@ -207,11 +207,11 @@ def sender_task_of(producer: AIOKafkaProducer) -> asyncio.Task[None] | None:
 
 
 def request_tasks_of(sending: asyncio.Task[None]) -> set[asyncio.Task[Any]]:
-    """Return the requests that a producer's sending task has under way; it must not have ended."""
+    """Return the tasks of a producer's open requests; its sender task must not have ended."""
     frame = sending.get_coro().cr_frame  # type: ignore[union-attr]
     return set(frame.f_locals.get("tasks", ()))
 
 
 def fail_batches(producer: AIOKafkaProducer, error: Exception) -> None:
-    """End all batches of a producer with an error; whoever flushes waits for them."""
+    """Fail all batches of a producer with an error; a flush waits for them otherwise."""
     producer._message_accumulator.fail_all(error)  # noqa: SLF001

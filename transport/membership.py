@@ -1,4 +1,4 @@
-"""What the lanes ask the consumer group: whether we still are a member, and what is committed."""
+"""What lanes request from the consumer group: a confirmation that we are a member, and committed offsets."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ HEARTBEAT_TIMEOUT_S: Final = 5.0
 
 
 def boot_clock_s() -> float:
-    """Return seconds on a clock that goes on while the machine is suspended, as other members' clocks do.
+    """Return the seconds on a clock that also counts while the machine is suspended, as other members' clocks do.
 
-    Linux's monotonic clock stands still meanwhile: after an hour of suspension the last heartbeat would look recent.
+    Linux's monotonic clock stops meanwhile: after an hour of suspension the last heartbeat would seem recent.
     """
     if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -37,10 +37,11 @@ def boot_clock_s() -> float:
 
 
 class Membership:
-    """Whether the group counts us among its members, as far as we know. Owner: the service; lanes ask.
+    """When the group last confirmed that we are a member. Owner: the service; lanes call it.
 
-    The client's own heartbeats are noted here. Who was silent for a session may have been put out of the group, and
-    the partitions may be somebody else's: a process that was stopped and goes on knows it by its clock alone.
+    It records the time of each of the client's heartbeats. The coordinator removes a member that was silent for a
+    session, and gives its partitions to other members. A process that was suspended and continues can detect this only
+    by its clock.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer, session_s: float, clock: Callable[[], float] = boot_clock_s) -> None:
@@ -59,12 +60,12 @@ class Membership:
         return confirmed
 
     def note_assignment(self) -> None:
-        """Note that the group has just given us partitions, or none."""
+        """Record that the group has just assigned us partitions, or none."""
         self._assigned_s = self._clock()
 
     @property
     def since_contact_s(self) -> float:
-        """How long nothing good was heard from the group: for health."""
+        """Seconds since the last confirmed heartbeat or assignment, for health."""
         return self._clock() - max(self._confirmed_s, self._assigned_s)
 
     async def ensure_confirmed(self) -> None:
@@ -75,28 +76,28 @@ class Membership:
     async def wait_for_heartbeat(self) -> None:
         """Return once the group has confirmed the present assignment by a heartbeat sent after the call.
 
-        Who is fenced cannot know by whom: by a new owner, or by the broker when its own transaction timed out.
-        Fencing back without asking would take the partition from its rightful owner. If we are no member any
-        more, the client joins anew, which revokes all partitions: the caller is then cancelled while it waits.
+        A lane that was fenced cannot know whether a new owner did it, or the broker, because a transaction timed
+        out. Starting a producer without a confirmation could take the partition away from its new owner. If we are not
+        a member any more, the client joins again, which revokes all partitions: the caller is then cancelled here.
         """
         while True:
             try:
                 async with asyncio.timeout(HEARTBEAT_TIMEOUT_S):
                     confirmed = await self._noted_beat()
             except (KafkaError, TimeoutError):
-                confirmed = False  # the coordinator is away or moving; the client looks for it
-            # A heartbeat also counts as good while the group rebalances: then the answer comes by revocation.
+                confirmed = False  # the coordinator does not answer, or moves; the client looks for it
+            # The client counts a heartbeat as confirmed also during a rebalance; then partitions are revoked soon.
             if confirmed and not must_rejoin(self._consumer):
                 return
             await asyncio.sleep(RETRY_PAUSE_S)
 
 
 async def committed_offset(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
-    """Return the offset that the group has committed, None if it never has; set a deadline around it.
+    """Return the group's committed offset, None if there is none; the caller sets a deadline.
 
-    Not the client's own `committed`: it passes over the error of the group as a whole, so that a broker which is not
-    the coordinator any more, or has not loaded the offsets yet, seems to say that there are none. The partition would
-    be answered again from its beginning.
+    The client's own `committed` ignores the error code of the whole response. A broker that is not the coordinator any
+    more, or has not loaded the offsets yet, then seems to have no offset, and the partition would be processed again
+    from its beginning.
     Forced by test_the_service_finds_the_committed_offset_after_the_coordinator_moved.
 
     Raises
@@ -121,7 +122,7 @@ async def committed_offset(consumer: AIOKafkaConsumer, partition: TopicPartition
 
 
 def _only_offset(response: Any) -> int:
-    """Take the one offset out of an answer, or raise the error that it carries."""
+    """Return the one offset in a response, or raise the error that the response contains."""
     if response.error_code:
         raise for_code(response.error_code)
     if not response.topics:

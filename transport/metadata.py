@@ -1,13 +1,16 @@
-"""How the clients learn which broker has what: soon, from whichever broker answers, and not in a busy loop.
+"""How clients refresh their metadata, and how long they pause after a refused request.
 
-aiokafka 0.14 asks one broker after the other and waits the whole request timeout for each, so one that hangs holds up
-what all the others know; it goes on waiting for answers of a broker that the cluster has given up; while a partition
-has no leader (its topic was deleted, say) it asks as fast as brokers answer; and a broker that refuses a fetch, since
-it is not the partition's leader any more, is asked again at once.
+aiokafka 0.14 has these defects, which the classes below replace:
 
-It also asks for all topics of the cluster where it has not been given any, which costs 381 ms of the event loop for
-10,000 partitions; and a topic that it asks for by name is created, on brokers that do so. Here it asks for our topics
-alone, and says that none is to be created: what was deleted stays away, and is noticed.
+* It requests metadata from one broker after the other and waits the whole request timeout for each, so one broker that
+  hangs delays the answers of all others.
+* It continues to wait for answers of a broker that has left the cluster.
+* While a partition has no leader (after its topic was deleted, for example) it requests metadata in a busy loop.
+* After a broker has refused a fetch because it is not the partition's leader any more, it sends the next one at once.
+* Without topics of its own it requests all topics of the cluster, which takes 381 ms of the event loop for 10,000
+  partitions. A request that names topics creates them on brokers that create topics automatically.
+
+Here the request names only our topics and does not allow their creation, so a deleted topic is reported as missing.
 """
 
 from __future__ import annotations
@@ -30,33 +33,33 @@ from aiokafka.protocol.produce import ProduceRequest
 from transport.internals import cluster_metadata_of, connection_to, connections, replace_metadata_update
 
 MAX_AGE_MS: Final = 3_000
-"""A partition that was added, and a broker that hangs and was given up, are noticed so late at most. The clients'
-default is five minutes; one small question in three seconds costs nothing that could be measured."""
+"""The age at which metadata is refreshed, so that a new partition or a removed broker is known within this time. The
+clients' default is five minutes; one small request in three seconds has no measurable cost."""
 REFRESH_PAUSE_S: Final = 0.1
-"""Between two questions, as Kafka's own client has it (``retry.backoff.ms``)."""
+"""The minimum time between two refreshes, as in Kafka's Java client (``retry.backoff.ms``)."""
 FIRST_TIMEOUT_S: Final = 1.0
-"""For one broker's answer while there are others to ask."""
+"""The time limit for one broker's answer while other brokers have not been tried."""
 REFUSAL_PAUSES_S: Final = (0.05, 0.1, 0.2, 0.4)
-"""After one refusal of a broker, after two in a row, and so on; the last one repeats."""
+"""The pause after a broker's first refusal, its second in a row, and so on; the last pause repeats."""
 
 
 NOT_REFUSED: Final = {NoError.errno, OffsetOutOfRangeError.errno}
-"""Codes after which nothing is asked again: the last one reaches the lane."""
+"""Error codes that are no refusal: the client raises the second one to the lane and does not retry."""
 
 
 class MetadataRefresh:
-    """Replaces the client's way to ask. Owner: the client's own task, and who asks for all topics."""
+    """Replaces the client's refresh of its metadata. Owner: the client."""
 
     def __init__(self, client: AIOKafkaClient, request_timeout_ms: int, topics: Iterable[str]) -> None:
         self._client = client
         self._topics = frozenset(topics)
         self._patience_s = (FIRST_TIMEOUT_S, request_timeout_ms / 1000)
-        self._asked_s = -REFRESH_PAUSE_S
+        self._refreshed_s = -REFRESH_PAUSE_S
 
     async def update(self, cluster: Any, topics: Any) -> bool:
-        """Bring `cluster` up to date about our topics and these; return whether anybody answered."""
-        wait_s = self._asked_s + REFRESH_PAUSE_S - time.monotonic()
-        self._asked_s = max(time.monotonic(), self._asked_s + REFRESH_PAUSE_S)
+        """Refresh the metadata of our topics and of these; return whether a broker answered."""
+        wait_s = self._refreshed_s + REFRESH_PAUSE_S - time.monotonic()
+        self._refreshed_s = max(time.monotonic(), self._refreshed_s + REFRESH_PAUSE_S)
         await asyncio.sleep(max(0.0, wait_s))
         names = sorted(self._topics.union(topics or ()))
         answer = await self._first_answer(MetadataRequest(names, allow_auto_topic_creation=False))
@@ -75,7 +78,7 @@ class MetadataRefresh:
             for node in nodes:
                 try:
                     async with asyncio.timeout(patience_s):
-                        answer = await self._ask(node, request)
+                        answer = await self._request(node, request)
                 except TimeoutError:
                     slow.append(node)
                 except KafkaError:
@@ -83,13 +86,13 @@ class MetadataRefresh:
                 else:
                     if answer is not None:
                         return answer
-            nodes = slow  # no other has answered: these get their full time
+            nodes = slow  # no other broker has answered: these get the whole request timeout
         return None
 
-    async def _ask(self, node: Any, request: MetadataRequest) -> Any:
-        """Ask one broker, twice if the connection ends meanwhile; None if it does not answer.
+    async def _request(self, node: Any, request: MetadataRequest) -> Any:
+        """Send the request to one broker, and again if the connection closes; return None if it does not answer.
 
-        A connection that ends says nothing about its broker, which closes one when the client's token expires.
+        A closed connection does not mean that the broker is down: brokers close it when the client's token expires.
         Forced by test_a_service_goes_on_while_its_tokens_expire.
         """
         for _ in range(2):
@@ -101,16 +104,16 @@ class MetadataRefresh:
         return None
 
     def _close_removed(self, live: set[int]) -> None:
-        """Hang up on brokers that the cluster has given up: whoever waits for their answer asks another one now."""
+        """Close connections to brokers that left the cluster, so that requests to them fail and are sent elsewhere."""
         for node, connection in connections(self._client):
             if node not in live and connection.connected():
                 connection.close(reason=CloseReason.CONNECTION_BROKEN)
 
 
 class RefusalBackoff:
-    """Replaces the client's way to send: after a refusal it waits before it hands on the answer. Owner: the client.
+    """Replaces the client's `send`: it pauses before it returns a refusal. Owner: the client.
 
-    What the answer holds of other partitions waits with it, for less than half a second.
+    The pause also delays the answer's records of other partitions, by less than half a second.
     Forced by test_a_fetch_refused_by_a_former_leader_is_repeated_after_a_pause.
     """
 
@@ -135,25 +138,25 @@ class RefusalBackoff:
 
 
 def patch_client(client: AIOKafkaClient, request_timeout_ms: int, topics: Iterable[str]) -> None:
-    """Make a client ask and send as described above; call it before the client starts.
+    """Replace a client's metadata refresh and `send` by those above; call it before the client starts.
 
     Parameters
     ----------
     client
-        Of a consumer or a producer.
+        The client of a consumer or a producer.
     request_timeout_ms
-        The client's own.
+        The client's request timeout.
     topics
-        All that it is to know about.
+        The topics that the client uses.
     """
     replace_metadata_update(client, MetadataRefresh(client, request_timeout_ms, topics).update)
     client.send = RefusalBackoff(client).send
 
 
 def live_servers(consumer: AIOKafkaConsumer) -> list[str]:
-    """Return where the brokers are that the cluster counts as alive, ``host:port`` each.
+    """Return the addresses ``host:port`` of the brokers that are alive according to the cluster.
 
-    Who starts with these does not first wait for one that hangs.
+    A client that starts with these does not wait for a broker that hangs.
     """
     brokers = cluster_metadata_of(consumer).brokers()
     return [f"[{each.host}]:{each.port}" if ":" in each.host else f"{each.host}:{each.port}" for each in brokers]

@@ -1,4 +1,4 @@
-"""Ends Kafka clients in bounded time, whatever brokers do, and whatever the clients' own `stop` does."""
+"""Stops Kafka clients in bounded time, even if a broker or the client's own `stop` hangs."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from aiokafka.errors import KafkaError
 from transport.internals import abort_connection, connections
 
 STOP_TIMEOUT_S: Final = 2.0
-"""For each step of a producer's stop. The producers of all lanes stop at the same time."""
+"""The time limit for each step of a producer's stop. The producers of all lanes stop at the same time."""
 LEAVE_TIMEOUT_S: Final = 5.0
-"""For the consumer to leave the group, and again for its connections to close."""
+"""The time limit for the consumer to leave the group, and again for its connections to close."""
 CANCEL_TIMEOUT_S: Final = 1.0
-"""For what did not stop in time to see that nobody waits any more."""
+"""The time limit for a `stop` that was cancelled to end."""
 
 
 async def stop_within(stop: Callable[[], Awaitable[None]], within_s: float) -> bool:
-    """Run a client's `stop`, and return whether it has come to its end.
+    """Run a client's `stop`, and return whether it has ended without an error.
 
-    It may hang on a broker that is away; and aiokafka's consumer, if a fetch is just waiting to be repeated, cancels
-    that and lets the cancellation out, so that its caller seems to be cancelled. Hence a task of its own.
+    It may hang if a broker does not answer. It runs in a separate task, because aiokafka's consumer cancels a fetch
+    that waits for its retry and does not catch the cancellation, so that the caller of `stop` seems to be cancelled.
     Forced by test_closing_a_consumer_with_a_waiting_fetch_does_not_cancel_its_owner.
     """
     stopping = asyncio.ensure_future(stop())
     try:
         await asyncio.wait({stopping}, timeout=within_s)
     finally:
-        stopping.cancel()  # nothing, if it has ended
+        stopping.cancel()  # without effect if it has ended
     await asyncio.wait({stopping}, timeout=CANCEL_TIMEOUT_S)
     if not stopping.done() or stopping.cancelled():
         return False
@@ -41,9 +41,9 @@ async def stop_within(stop: Callable[[], Awaitable[None]], within_s: float) -> b
 
 
 async def abort_connections(client: AIOKafkaClient, within_s: float) -> None:
-    """Close all connections of a client whose `stop` did not come to its end; what was on its way is dropped.
+    """Close all connections of a client whose `stop` did not end; data that was not sent yet is lost.
 
-    The client itself waits until all has gone out, to a broker that hangs for as long as that hangs.
+    The client by itself waits until all data is sent, which a broker that hangs can delay without a limit.
     Forced by test_a_connection_whose_peer_reads_nothing_is_aborted.
     """
     for _, connection in connections(client):

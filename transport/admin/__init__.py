@@ -1,1 +1,1 @@
-"""Questions to the cluster: who answers, what is there, what is allowed."""
+"""Requests about the cluster itself: which brokers answer, which topics exist, what is allowed."""

@@ -1,1 +1,1 @@
-"""Signing in and encryption: TLS, SASL, tokens, secrets in files."""
+"""Authentication and encryption: TLS, SASL, tokens, secrets in files."""
