@@ -1,10 +1,10 @@
-"""What looks after the client for as long as the service lives.
+"""Three tasks that monitor the client while the service runs.
 
-brokers   whether the cluster is there, and our topics in it
-group     the group's errors
-ends      where the logs of our partitions end, also where no fetch comes back
+broker watch   checks that brokers answer and have our topics, each partition with a leader
+group watch    polls the client, which raises the group's errors there
+ends watch     refreshes the log ends of our partitions, also while no fetch is answered
 
-Nothing here ends the service unless the client itself has given up; the client and the lanes keep trying.
+They end the service only if the client itself has stopped working; otherwise the client and the lanes retry.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ log = structlog.get_logger()
 
 MONITOR_INTERVAL_S: Final = 2.0
 MONITOR_TIMEOUT_S: Final = 5.0
-"""Long enough to pass over three brokers that hang, and to wait for a fourth."""
+"""Long enough to try three brokers that hang, and to wait for the answer of a fourth."""
 POLL_MS: Final = 1_000
 UNASSIGNED: Final = TopicPartition("", 0)
-"""A partition that no one is ever assigned."""
+"""A partition that is never assigned."""
 FATAL_GROUP_ERRORS: Final = (InconsistentGroupProtocolError, InvalidGroupIdError, InvalidSessionTimeoutError)
-"""With these a group refuses whoever would join; it would again."""
+"""Errors by which a group refuses a member, and would refuse it again."""
 FAILURES_BEFORE_BOOTSTRAP: Final = 5
-"""Looks in vain at the brokers that are known before those of the settings are asked again."""
+"""Failed refreshes in a row after which the brokers of the settings are tried again."""
 
 
 @contextlib.asynccontextmanager
 async def monitored_cluster(
     consumer: AIOKafkaConsumer, topics: TopicSettings, report: Callable[[str], None], group: asyncio.TaskGroup
 ) -> AsyncIterator[None]:
-    """Watch for the length of the context; `report` is as for `monitor_cluster`."""
+    """Run the three tasks while the context lasts; `report` is as for `monitor_cluster`."""
     watches = [
         group.create_task(monitor_cluster(consumer, topics, report), name="broker watch"),
         group.create_task(poll_group(consumer), name="group watch"),
@@ -65,19 +65,19 @@ async def monitored_cluster(
     finally:
         for watch in watches:
             watch.cancel()
-        await asyncio.wait(watches)  # before the consumer stops: what polls a stopped one fails
+        await asyncio.wait(watches)  # before the consumer stops: a poll of a stopped consumer fails
 
 
 async def poll_group(consumer: AIOKafkaConsumer) -> None:
-    """Poll without taking anything.
+    """Poll the client without fetching records.
 
-    A member that never polls is put out of the group, also one without partitions; and errors of the group
-    reach whoever polls. (With an empty list `getmany` would take from every partition.)
+    The group removes a member that never polls, even one without partitions, and the client raises the group's errors
+    in a poll. With an empty list of partitions, `getmany` would return records of every partition.
 
     Raises
     ------
     FatalError
-        The group does not take us, it or the topic may not be read, or one of the client's own tasks has ended.
+        The group refuses us, we may not read it or the topic, or a task of the client has ended.
     """
     while True:
         try:
@@ -86,72 +86,72 @@ async def poll_group(consumer: AIOKafkaConsumer) -> None:
             if denied := denial(error, topic_right="Read"):
                 raise FatalError(denied) from error
             if isinstance(error, FATAL_GROUP_ERRORS):
-                raise FatalError(f"the group does not take us: {describe(error)}") from error
+                raise FatalError(f"the group refuses this member: {describe(error)}") from error
             if coordination_has_ended(consumer):
-                raise FatalError(f"the group is lost: {describe(error)}") from error
-            log.warning("group error", why=describe(error), action="the client tries again")
-            # The client goes on without heartbeats once these have failed as it did not expect, and pushes the same
-            # error again and again; only to join anew starts them anew.
+                raise FatalError(f"the client has left the group: {describe(error)}") from error
+            log.warning("group error", why=describe(error), action="retrying")
+            # After an unexpected error of a heartbeat the client sends no more heartbeats, and raises the same error in
+            # every poll. Only a new join starts the heartbeats again.
             # Forced by test_a_member_whose_heartbeat_task_has_ended_joins_again.
             if heartbeats_have_ended(consumer):
                 coordinator_of(consumer).request_rejoin()
             await asyncio.sleep(MONITOR_INTERVAL_S)
-        # The client does not say that its fetching has ended: every lane would wait for records for ever.
+        # The client does not report that its fetch task has ended; all lanes would wait for records forever.
         # Forced by test_a_fetch_task_that_fails_ends_the_service.
         fetching = fetch_task_of(consumer)
         if fetching.done() and not fetching.cancelled():
             ended = fetching.exception()
-            raise FatalError(f"the client fetches no more: {describe(ended) if ended else 'its task has ended'}")
+            raise FatalError(f"the fetch task of the client has ended: {describe(ended) if ended else 'no error'}")
 
 
 async def monitor_cluster(consumer: AIOKafkaConsumer, topics: TopicSettings, report: Callable[[str], None]) -> None:
-    """Look at the cluster every few seconds; whether all is there is what ``/readyz`` needs to know.
+    """Check every few seconds that brokers, topics and leaders are available; ``/readyz`` shows the result.
 
     Parameters
     ----------
     consumer, topics
-        Of the service.
+        Those of the service.
     report
-        Is given what is wrong with the cluster after each look; an empty sentence if nothing is.
+        Is called after each check with the problem that was found; with an empty string if there is none.
     """
-    in_vain = 0
+    failures = 0
     while True:
         try:
             async with asyncio.timeout(MONITOR_TIMEOUT_S):
-                # The client's own question, which is about our topics alone, see transport.metadata.
+                # The client's own refresh, which requests our topics only, see transport.metadata.
                 answered = await client_of(consumer).force_metadata_update()
         except (KafkaError, TimeoutError):
             answered = False
         if answered:
             reason = _cluster_problem(cluster_metadata_of(consumer), topics)
-            in_vain = 0
+            failures = 0
         else:
             reason = "no broker answers"
-            in_vain += 1
-        if in_vain >= FAILURES_BEFORE_BOOTSTRAP:
+            failures += 1
+        if failures >= FAILURES_BEFORE_BOOTSTRAP:
             await _bootstrap_again(consumer)
         report(reason)
         await asyncio.sleep(MONITOR_INTERVAL_S)
 
 
 def _cluster_problem(cluster: Any, topics: TopicSettings) -> str:
-    """Name topics that are gone, or partitions without a leader; empty if all is well."""
+    """Name missing topics, or partitions without a leader; return an empty string if there are none."""
     partitions = {name: cluster.partitions_for_topic(name) for name in topics.names}
     gone = [name for name, some in partitions.items() if some is None]
     if gone:
-        return f"topics are gone: {', '.join(gone)}"
+        return f"topics are missing: {', '.join(gone)}"
     every = [TopicPartition(name, each) for name in topics.names for each in sorted(partitions[name])]
     leaderless = [f"{tp.topic}/{tp.partition}" for tp in every if cluster.leader_for_partition(tp) == NO_LEADER]
     return f"no leader for {', '.join(leaderless)}" if leaderless else ""
 
 
 async def _bootstrap_again(consumer: AIOKafkaConsumer) -> None:
-    """Ask the brokers of the settings, as at the start: those known may have gone for good.
+    """Connect to the brokers of the settings, as at the start: all known brokers may be gone.
 
-    The client itself asks only brokers that it has heard of last.
+    The client itself tries only the brokers in its last metadata.
     Forced by test_brokers_at_new_addresses_are_found_by_the_settings.
     """
     with contextlib.suppress(KafkaError, TimeoutError):
         async with asyncio.timeout(MONITOR_TIMEOUT_S):
             await client_of(consumer).bootstrap()
-            await client_of(consumer).force_metadata_update()  # a bootstrap tells of brokers, not of topics
+            await client_of(consumer).force_metadata_update()  # a bootstrap finds brokers, not topics

@@ -1,11 +1,11 @@
 """The transactional producer of one input partition.
 
-Its id is ``{group}.{topic}.{partition}``: starting it fences whoever owned the partition before and aborts
-what he had open. (aiokafka sends the group id alone with the offsets, so the broker cannot tell a stale
-member as KIP-447 has it; one id per partition does.)
+Its id is ``{group}.{topic}.{partition}``: its start fences the producer of the partition's previous owner and aborts
+its open transaction. (aiokafka sends only the group id with the offsets, so the broker cannot detect a stale member as
+in KIP-447; one id per partition has the same effect.)
 
-A producer that has failed once is thrown away. Whatever went wrong, the way on is the same: a new
-producer with the same id, the committed offset, and repetition from there.
+A producer that has failed once is not used again. After any failure a new producer with the same id starts, and the
+lane continues from the committed offset.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from transport.shutdown import STOP_TIMEOUT_S, abort_connections, stop_within
 log = structlog.get_logger()
 
 RETRY_BACKOFF_MS: Final = 20
-"""Coordinators refuse for some milliseconds while they write the last transaction's markers; the default of 100 ms
-would be most of the latency."""
+"""Coordinators refuse requests for some milliseconds while they write the markers of the last transaction; the default
+pause of 100 ms would be most of the latency."""
 START_TIMEOUT_S: Final = 15.0
 
 FATAL: Final = (
@@ -58,7 +58,7 @@ FATAL: Final = (
     TransactionalIdAuthorizationFailed,
     UnsupportedVersionError,
 )
-"""What no new producer would mend."""
+"""Errors that a new producer would have again."""
 
 
 class OutgoingRecord(NamedTuple):
@@ -81,7 +81,7 @@ class PartitionProducer:
         self._producer = producer
         self._partition = partition
         self._group_id = settings.kafka.group_id
-        # Shorter than the broker's patience: at its end the outcome is unknown either way, and we know it first.
+        # As long as the broker's time limit, after which the outcome is unknown in any case.
         self._deadline_s = settings.kafka.transaction_timeout_ms / 1000
 
     @classmethod
@@ -94,16 +94,16 @@ class PartitionProducer:
         Parameters
         ----------
         partition, settings
-            Whose, and how.
+            The partition of requests, and the settings of the connection.
         servers
-            Brokers known to be alive, ``host:port``; without them those of the settings are tried.
+            Brokers that are known to be alive, ``host:port``; if empty, those of the settings.
 
         Raises
         ------
         OwnershipLost
-            It did not start in time; the group is asked before the next attempt.
+            The producer did not start in time; the lane asks the group before the next attempt.
         FatalError
-            It may not start.
+            A right is missing, or the broker refuses the producer for good.
         """
         options = settings.kafka.client_options()
         producer = AIOKafkaProducer(
@@ -133,14 +133,14 @@ class PartitionProducer:
                 return len(await self._producer.partitions_for(topic))
 
     async def commit(self, outgoing: Mapping[TopicPartition, Iterable[OutgoingRecord]], next_offset: int) -> None:
-        """Publish records and the offset behind their requests, in one transaction.
+        """Publish records and the offset after their requests in one transaction.
 
         Raises
         ------
         OwnershipLost
-            It was refused, or did not end in time: then it may have been committed all the same.
+            The transaction was refused, or did not end in time; then it may have been committed.
         FatalError
-            It would be refused again.
+            The transaction would be refused again.
         """
         with _translated(self._partition, "commit"):
             async with asyncio.timeout(self._deadline_s):
@@ -155,7 +155,7 @@ class PartitionProducer:
     async def _send(self, target: TopicPartition, records: Iterable[OutgoingRecord]) -> None:
         batch = self._producer.create_batch()
         for record in records:
-            # None: the batch is full. Its first record a batch always takes, however large.
+            # None: the batch is full. A batch accepts its first record even if it is larger.
             while batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers) is None:
                 await (await self._producer.send_batch(batch, target.topic, partition=target.partition))
                 batch = self._producer.create_batch()
@@ -169,16 +169,16 @@ class PartitionProducer:
 
 @contextlib.contextmanager
 def _translated(partition: TopicPartition, what: str) -> Iterator[None]:
-    """Turn aiokafka's errors into ours.
+    """Translate aiokafka's errors into ours.
 
-    Its `retriable` flags are not asked (they say no of timeouts and of rebalances), and ProducerFenced may
-    also mean that our own transaction timed out. Only refusals by right or by size are known to be final.
+    Its `retriable` flags are not used, because they are false for timeouts and rebalances. ProducerFenced may also mean
+    that our own transaction has timed out. Only refusals because of rights or sizes are known to be final.
     """
     name = f"{partition.topic}/{partition.partition}"
     try:
         yield
     except (KafkaError, TimeoutError, AssertionError, ExceptionGroup) as error:
-        # AssertionError: aiokafka asserts its own state machine, which a late answer can upset.
+        # AssertionError: aiokafka asserts the state of its transaction, which a late answer can change.
         raised = leaf_exceptions(error)
         causes = [_root_cause(each) for each in raised]
         for cause in causes:
@@ -190,10 +190,10 @@ def _translated(partition: TopicPartition, what: str) -> Iterator[None]:
 
 
 def _denial(error: BaseException, partition: TopicPartition) -> str | None:
-    """Say which right is missing, None if the error is another one.
+    """Name the right that is missing; None if the error is of another kind.
 
-    If a topic may not be written to, the client names it. It names none if the offset may not be committed: that needs
-    the right to read the requests.
+    The client names a topic that we may not write to. It names none if we may not commit the offset, which needs the
+    right to read the requests.
     """
     if isinstance(error, TopicAuthorizationFailedError) and not error.args:
         return denial(TopicAuthorizationFailedError(partition.topic), topic_right="Read")
@@ -201,34 +201,33 @@ def _denial(error: BaseException, partition: TopicPartition) -> str | None:
 
 
 def _root_cause(error: BaseException) -> BaseException:
-    """Unwrap what ended the client's sender: that says "unexpected error" of all that it does not name itself.
+    """Return the error that ended the client's sender, which wraps errors that it does not know, also final ones.
 
-    Among them a refusal for good.
     Forced by test_a_producer_whose_id_the_broker_has_forgotten_is_replaced.
     """
     return error.__cause__ if isinstance(error, KafkaError) and error.__cause__ is not None else error
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
-    # stop() flushes, and so may wait for a broker that is gone. It does not abort: whatever is open is
-    # aborted by the next start with this id, or by the broker when it times out.
+    # stop() flushes, so it may wait for a broker that does not answer. It does not abort an open transaction: the next
+    # start with this id does, or the broker when the transaction times out.
     in_order = False
     try:
         in_order = await stop_within(producer.stop, STOP_TIMEOUT_S)
-    finally:  # also where nobody has the time to wait for it
+    finally:  # also when this task is cancelled while it waits
         if not in_order:
-            log.debug("producer not stopped in order", action="its connections are closed")
-            # Its sender would go on trying, and keep what it holds, for as long as this process lives.
+            log.debug("producer not stopped in order", action="closing connections")
+            # Otherwise its sender would retry and keep its batches until the process ends.
             await _cancel_sender(sender_task_of(producer))
             fail_batches(producer, ProducerClosed())
             await abort_connections(producer.client, STOP_TIMEOUT_S)
 
 
 async def _cancel_sender(sending: asyncio.Task[None] | None) -> None:
-    """End a producer's sender together with the requests that it has under way.
+    """Cancel a producer's sender task together with the tasks of its open requests.
 
-    Cancelled alone it waits for them; and one that looks for a coordinator waits for news that a client which has
-    closed its connections never gets, while one that is to be repeated stumbles over the batches given up below it.
+    If only the sender is cancelled, it waits for these tasks. One that looks for a coordinator would never end once the
+    connections are closed, and one that retries would fail on batches that have already been failed.
     Forced by test_a_producer_with_waiting_retries_leaves_no_task_or_connection.
     """
     if sending is None or sending.done():

@@ -137,7 +137,7 @@ async def test_a_fetch_task_that_fails_ends_the_service(broker: Broker, settings
     async with open_group_consumer(settings) as consumer, asyncio.timeout(DEADLINE_S):
         consumer._fetcher._get_actions_per_node = fails
         consumer.subscribe([broker.topics.requests])
-        with pytest.raises(FatalError, match=r"the client fetches no more: KafkaError: .*Unexpected error"):
+        with pytest.raises(FatalError, match=r"the fetch task of the client has ended: KafkaError: .*Unexpected error"):
             await poll_group(consumer)
 
 
@@ -179,5 +179,5 @@ async def test_a_group_that_refuses_the_member_ends_the_service(broker: Broker, 
     )
     async with strangers, open_group_consumer(settings) as consumer, asyncio.timeout(DEADLINE_S):
         consumer.subscribe([broker.topics.requests])
-        with pytest.raises(FatalError, match=r"the group does not take us: .*InconsistentGroupProtocol"):
+        with pytest.raises(FatalError, match=r"the group refuses this member: .*InconsistentGroupProtocol"):
             await poll_group(consumer)

@@ -78,7 +78,7 @@ async def test_deleted_topics_are_not_created_again_by_a_metadata_request(
             await broker.admin.delete_topics(list(broker.topics.names))
             looking = asyncio.create_task(monitor_cluster(consumer, settings.topics, status.report_cluster))
             try:
-                await eventually(lambda: status.cluster_problem.startswith("topics are gone: "))
+                await eventually(lambda: status.cluster_problem.startswith("topics are missing: "))
             finally:
                 looking.cancel()
                 await asyncio.wait([looking])

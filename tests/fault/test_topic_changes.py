@@ -44,7 +44,7 @@ async def test_a_recreated_requests_topic_is_answered_from_its_start(small: Brok
         await small.everything_answered()
         async with watched(service) as watch:
             await deleted(small, small.topics.requests)
-            gone = (503, f"not ready: topics are gone: {small.topics.requests}\n")
+            gone = (503, f"not ready: topics are missing: {small.topics.requests}\n")
             await eventually(lambda: service.get("/readyz"), lambda answer: answer == gone)
             await created(small, small.topics.requests)
             await eventually(service.is_ready)
@@ -61,7 +61,7 @@ async def test_results_wait_until_a_deleted_predictions_topic_is_recreated(small
         async with watched(service) as watch:
             await deleted(small, small.topics.predictions)
             sent = await small.send(drawn_digits(20))
-            gone = f"topics are gone: {small.topics.predictions}"
+            gone = f"topics are missing: {small.topics.predictions}"
             await eventually(lambda: service.get("/readyz"), lambda answer: gone in answer[1])
             await eventually(lambda: service.metric("digits_lanes_lost_total"))
             await created(small, small.topics.predictions)

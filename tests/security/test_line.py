@@ -268,9 +268,7 @@ async def test_a_broker_with_an_unreachable_advertised_address_is_reported(
         return [("127.0.0.1", 1)]
 
     monkeypatch.setattr("transport.admin.reachability._first_metadata", named)  # as a broker in a container often does
-    with pytest.raises(
-        AdvertisedAddressError, match=r"wants to be reached at 127\.0\.0\.1:1 \(advertised\.listeners\)"
-    ):
+    with pytest.raises(AdvertisedAddressError, match=r"it advertises: 127\.0\.0\.1:1 \(advertised\.listeners\)"):
         await probe_brokers(ConnectionSettings(bootstrap_servers=place.plaintext.bootstrap_servers))
 
 

@@ -1,4 +1,4 @@
-"""The admin client: opened when a broker answers, and what is asked of it at the start."""
+"""The admin client of the service's start: it is opened once a broker answers, and reads topics and settings."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ REQUEST_ATTEMPTS: Final = 5
 END_TRANSACTION: Final = 26
 """Key of the request EndTxn."""
 END_TRANSACTION_OF_KAFKA_4: Final = 5
-"""Its newest version since Kafka 4.0 (KIP-890)."""
+"""The newest version of EndTxn since Kafka 4.0 (KIP-890)."""
 
 
 def has_old_broker(admin: AdminClient) -> bool:
-    """Say whether a broker does not know the transactions of Kafka 4.0; it names versions of requests, not its own."""
+    """Return whether a broker lacks the transactions of Kafka 4.0: brokers name versions of requests, not their own."""
     return any(
         newest_version(connection, END_TRANSACTION) < END_TRANSACTION_OF_KAFKA_4
         for _, connection in connections(client_of(admin))
@@ -42,9 +42,9 @@ def has_old_broker(admin: AdminClient) -> bool:
 
 @contextlib.asynccontextmanager
 async def open_admin_client(kafka: KafkaSettings) -> AsyncIterator[tuple[AdminClient, dict[str, list[dict[str, Any]]]]]:
-    """Keep trying until a broker tells all topics with their partitions, or the time is over.
+    """Open an admin client and list all topics with their partitions; retry until the time limit.
 
-    A client that has started has met one broker, and may well ask another one, which is down.
+    A client that has connected to one broker may send its request to another one, which may be down.
     Forced by test_it_starts_although_one_of_the_brokers_is_down.
     """
     servers = kafka.bootstrap_servers
@@ -105,20 +105,18 @@ async def ask_any_broker(request: Callable[[], Awaitable[Answer]]) -> Answer:
 
 
 async def topic_configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
-    """Topic settings by topic; those that may not be read are left out, with a warning."""
+    """Return topic settings by topic; settings that we may not read are left out, with a warning."""
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     try:
         answers = await ask_any_broker(lambda: admin.describe_configs(resources))
     except (KafkaError, TimeoutError) as error:
-        log.warning("topic settings not read", why=describe(error), action="their fit is not checked")
+        log.warning("topic settings not read", why=describe(error), action="not checked")
         return {}
     configs = {}
     for answer in answers:
         for code, message, _, name, entries in answer.resources:
             if code:
-                log.warning(
-                    "topic settings not read", topic=name, why=message or code, action="their fit is not checked"
-                )
+                log.warning("topic settings not read", topic=name, why=message or code, action="not checked")
             else:
                 configs[name] = {entry[0]: entry[1] for entry in entries}
     return configs

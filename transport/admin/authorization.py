@@ -1,6 +1,6 @@
-"""What the service must be allowed to do: asked at the start, and named in one sentence when it is denied later.
+"""The rights that the service needs: checked at the start, and named in one sentence when one is denied later.
 
-A right that only a dead letter needs would otherwise be missed in the middle of a night, weeks after the start.
+Without the check, a missing right that only dead letters need would stop the service weeks after its start.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from transport.internals import send_as_admin
 from transport.settings.kafka import GroupSettings
 
 NO_SUCH_PARTITION: Final = 2**31 - 1
-"""A partition that no topic has."""
+"""A partition number that no topic has."""
 
 
 def transactional_id(settings: GroupSettings, partition: int) -> str:
-    """Name the producer of a partition of requests: the same in every instance, so that a new owner fences the old."""
+    """Return the producer id of a partition of requests. All instances use the same, so a new owner fences the old."""
     return f"{settings.kafka.group_id}.{settings.topics.requests}.{partition}"
 
 
 async def check_describe_rights(admin: AIOKafkaAdminClient, settings: GroupSettings, missing: Iterable[str]) -> None:
-    """Tell topics that may not be seen from those that are not there: a list of all topics leaves out both.
+    """Find topics that exist and are hidden by a missing right: the list of all topics leaves them out.
 
     Raises
     ------
     FatalError
-        Names the rights that are missing.
+        The message names the missing rights.
     """
-    # The public way to ask would create them.
+    # The client's public request would create the topics.
     answer = await _send(admin, MetadataRequest(list(missing), allow_auto_topic_creation=False))
     _raise_denials(
         denial(for_code(code)(topic), topic_right="Read" if topic == settings.topics.requests else "Write")
@@ -50,17 +50,16 @@ async def check_describe_rights(admin: AIOKafkaAdminClient, settings: GroupSetti
 
 
 async def check_rights(admin: AIOKafkaAdminClient, settings: GroupSettings) -> None:
-    """Ask for a step of a transaction in a partition that does not exist.
+    """Send two steps of a transaction for a partition that does not exist, and check that they are not denied.
 
-    The broker looks first whether the step is allowed, and then finds that there is no such partition: nothing
-    comes of it, whatever it answers.
+    The broker checks the rights first, and then finds that there is no such partition. The requests change nothing.
 
     Raises
     ------
     FatalError
-        Names the rights that are missing; without that to the transactional id, the broker tells of no other.
+        The message names the missing rights. If the transactional id is denied, the broker reports no other right.
     """
-    topics, unknown = settings.topics, (-1, -1)  # a producer that does not exist either
+    topics, unknown = settings.topics, (-1, -1)  # producer id and epoch, of a producer that does not exist either
     by_id = transactional_id(settings, 0)
     targets = [(topics.predictions, [NO_SUCH_PARTITION]), (topics.dead_letter, [NO_SUCH_PARTITION])]
     sources = [(topics.requests, [(NO_SUCH_PARTITION, 0, "")])]
@@ -76,7 +75,7 @@ async def check_rights(admin: AIOKafkaAdminClient, settings: GroupSettings) -> N
 
 
 async def results_read_denial(admin: AIOKafkaAdminClient, settings: GroupSettings) -> str | None:
-    """Say why results may not be read, None if they may."""
+    """Name the missing right to read results; None if we may read them."""
     topic, group = settings.topics.predictions, settings.kafka.group_id
     step = TxnOffsetCommitRequest(transactional_id(settings, 0), group, -1, -1, [(topic, [(NO_SUCH_PARTITION, 0, "")])])
     answer = await _send(admin, step)
@@ -85,14 +84,14 @@ async def results_read_denial(admin: AIOKafkaAdminClient, settings: GroupSetting
 
 
 def denial(error: BaseException, *, topic_right: str = "Write") -> str | None:
-    """Say which right is missing, None if the error is another one.
+    """Name the right that is missing; None if the error is of another kind.
 
     Parameters
     ----------
     error
-        As aiokafka raises it.
+        The error that aiokafka has raised.
     topic_right
-        What was to be done with the topic, if it is about one: Write or Read.
+        The right that was used, if the error concerns a topic: Write or Read.
     """
     name = _resource(error.args[0]) if error.args else "?"
     if isinstance(error, TopicAuthorizationFailedError):
@@ -109,11 +108,11 @@ async def _send(admin: AIOKafkaAdminClient, request: Any) -> Any:
     try:
         return await ask_any_broker(lambda: send_as_admin(admin, request))
     except (KafkaError, TimeoutError) as error:
-        raise FatalError(f"the broker does not tell what is allowed here: {describe(error)}") from error
+        raise FatalError(f"the broker does not answer the check of rights: {describe(error)}") from error
 
 
 def _raise_denials(found: Iterable[str | None]) -> None:
-    missing = dict.fromkeys(sentence for sentence in found if sentence)  # several answers may tell of one right
+    missing = dict.fromkeys(sentence for sentence in found if sentence)  # several answers may name the same right
     if missing:
         raise FatalError("; ".join(missing))
 

@@ -1,4 +1,4 @@
-"""A look around the cluster before anything is sent or read: topics, their limits, group offsets."""
+"""Reads topics, their limits and group offsets for commands, and creates topics."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from transport.retry import retry
 from transport.settings.kafka import KafkaSettings
 
 UNLIMITED_BYTES: Final = 100 * 1024 * 1024
-"""What a broker takes in one request by default (socket.request.max.bytes): no record is larger."""
+"""The broker's default limit of a request (socket.request.max.bytes): no record is larger."""
 RETRY_PAUSE_S: Final = 0.1
 
 _COORDINATOR_MOVED: Final = (
@@ -44,7 +44,7 @@ _COORDINATOR_MOVED: Final = (
     RequestTimedOutError,
     KafkaConnectionError,
 )
-"""Another broker takes the group's offsets over, or is about to have loaded them: it is over in seconds."""
+"""Errors while another broker becomes the group's coordinator, or loads its offsets, which takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class ConsumerGroup:
     """A consumer group as its coordinator describes it."""
 
     state: str
-    """In Kafka's words: Stable, PreparingRebalance, CompletingRebalance, Empty, Dead."""
+    """One of Stable, PreparingRebalance, CompletingRebalance, Empty and Dead."""
     members: Sequence[GroupMember]
 
     def owner(self, partition: TopicPartition) -> GroupMember | None:
@@ -71,7 +71,7 @@ class ConsumerGroup:
 
 
 class ClusterAdmin:
-    """What is there. Owner: the task that opened it with `open_cluster`."""
+    """An admin client and the topics it has listed. Owner: the task that opened it with `open_cluster`."""
 
     def __init__(self, admin: AIOKafkaAdminClient, listed: Mapping[str, Sequence[Any]], where: str) -> None:
         self._admin = admin
@@ -101,7 +101,7 @@ class ClusterAdmin:
         return len(self._listed.get(topic, ()))
 
     async def max_message_bytes(self, topic: str) -> int | None:
-        """Return the largest record batch the topic takes, None if this user may not know."""
+        """Return the largest record batch that the topic accepts; None if this user may not read its settings."""
         name = "max.message.bytes"
         resource = ConfigResource(ConfigResourceType.TOPIC, topic, {name: ""})
         async with request_deadline(f"read the settings of topic {topic!r}"):
@@ -114,7 +114,7 @@ class ClusterAdmin:
         return None
 
     async def topics_found(self, topics: TopicSettings) -> dict[str, TopicFound]:
-        """Describe those of our topics that exist, by name."""
+        """Describe the topics that exist, by name."""
         names = [name for name in topics.by_role.values() if name in self._listed]
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
         configs: dict[str, dict[str, str]] = {}
@@ -148,21 +148,23 @@ class ClusterAdmin:
         async with request_deadline("create topics"):
             answer = await self._admin.create_topics(missing)
         for name, code, reason in answer.topic_errors:
-            if code and for_code(code) is not TopicAlreadyExistsError:  # it exists: made meanwhile, or not to be seen
+            if (
+                code and for_code(code) is not TopicAlreadyExistsError
+            ):  # it exists: created meanwhile, or hidden from us
                 raise KafkaRequestError(
                     f"topic {name!r} is refused by {self._where}: {reason or for_code(code).__name__}"
                 )
         return [name for name, code, _ in answer.topic_errors if not code]
 
     async def committed_offsets(self, group: str) -> dict[TopicPartition, int]:
-        """Return the offsets a consumer group has committed; empty if the group has none."""
+        """Return the committed offsets of a consumer group; empty if it has none."""
         async with request_deadline(f"read the offsets of group {group!r}"):
             return await retry(
                 lambda: self._committed_offsets_once(group), on=_COORDINATOR_MOVED, pause_s=RETRY_PAUSE_S
             )
 
     async def describe_group(self, name: str) -> ConsumerGroup:
-        """Describe a consumer group; one that does not exist is dead and has no members."""
+        """Describe a consumer group; one that does not exist is Dead and has no members."""
         async with request_deadline(f"read the members of group {name!r}"):
             try:
                 return await retry(
@@ -179,8 +181,8 @@ class ClusterAdmin:
         return ConsumerGroup(state, [_member(*member) for member in members])
 
     async def _committed_offsets_once(self, group: str) -> dict[TopicPartition, int]:
-        # Not the client's own `list_consumer_group_offsets`: it passes over the error of the group as a whole,
-        # and while a coordinator loads its offsets, a group would seem to have none.
+        # The client's own `list_consumer_group_offsets` ignores the error code of the whole response, so a group would
+        # seem to have no offsets while its coordinator loads them.
         coordinator = await self._admin.find_coordinator(group)
         request = OffsetFetchRequest(group, None)
         response = await send_as_admin(self._admin, request, coordinator)
@@ -193,9 +195,9 @@ class ClusterAdmin:
 
 @contextlib.asynccontextmanager
 async def open_cluster(kafka: KafkaSettings, notify: Callable[[str], None]) -> AsyncIterator[ClusterAdmin]:
-    """Connect and read the list of all topics.
+    """Connect and list all topics.
 
-    All, since asking for a topic by its name creates it on a broker that is set to do so.
+    All topics are listed, because a request that names a topic may create it.
 
     Raises
     ------
@@ -212,7 +214,7 @@ async def open_cluster(kafka: KafkaSettings, notify: Callable[[str], None]) -> A
 
 
 def _member(member_id: str, client_id: str, host: str, _: bytes, assigned: bytes) -> GroupMember:
-    """Read a member as the coordinator describes it; while the group rebalances nothing is assigned."""
+    """Read the description of a member; during a rebalance it has no partitions."""
     assignment = ConsumerProtocol.ASSIGNMENT.decode(assigned).assignment if assigned else []
     partitions = frozenset(TopicPartition(topic, number) for topic, numbers in assignment for number in numbers)
     return GroupMember(member_id, client_id, host.removeprefix("/"), partitions)

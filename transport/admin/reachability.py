@@ -1,8 +1,8 @@
-"""The first contact with the brokers: whether they let us in, and if not, why not, in one sentence.
+"""The first connection to the brokers: whether they accept us, and if they do not, the reason in one sentence.
 
-aiokafka's clients log what goes wrong while they connect and try again, so that a wrong password looks like a
-broker that is away. Here each broker is met once by the client's own connection, as the clients would; what it
-refuses is final and raised as `RefusedError`, what may pass (nobody there, no answer) is not.
+aiokafka's clients log the errors of a connection and retry, so a wrong password seems to be a broker that is down. Here
+we connect once to each broker by the client's own connection. A refusal is final and raised as `RefusedError`; a broker
+that does not answer raises `UnreachableError`.
 """
 
 from __future__ import annotations
@@ -30,44 +30,44 @@ from transport.settings.connection import ConnectionSettings, SaslMechanism, Sec
 Address = tuple[str, int]
 
 TIMEOUT_MS: Final = 5_000
-"""For each step with one broker."""
+"""The time limit for each step with one broker."""
 CLOSE_S: Final = 1.0
 NAME_MISMATCH: Final = (62, 64)
 """OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH."""
 CERT_NOT_YET_VALID, CERT_HAS_EXPIRED = 9, 10
 """X509_V_ERR_CERT_NOT_YET_VALID and _CERT_HAS_EXPIRED."""
 TLS_ALERT: Final = 0x15
-"""The first byte of what a server says in TLS to someone who does not speak it."""
+"""The first byte of a server's TLS alert, which it sends to a client that does not use TLS."""
 
 
 class UnreachableError(KafkaConnectionError):  # type: ignore[misc]  # aiokafka ships no types
-    """No broker answers, which may change."""
+    """No broker answers; a later attempt may succeed."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class AdvertisedAddressError(UnreachableError):
-    """A broker answers, but nobody is where it says that brokers are to be reached."""
+    """A broker answers, but no broker can be reached at the addresses that it advertises."""
 
 
 class NoTokenError(UnreachableError):
-    """There is no token for now, so that no broker lets us in."""
+    """No token is available now, so no broker accepts us; a later attempt may succeed."""
 
 
 class RefusedError(Exception):
-    """A broker is there and does not let us in, or is not whom we trust; trying again would not help."""
+    """A broker refuses us, or we do not trust its certificate; a retry would not help."""
 
 
 async def probe_brokers(settings: ConnectionSettings) -> None:
-    """Connect once to a broker that we were told of, and to all that it names.
+    """Connect to one broker of the settings, and once to every broker that it advertises.
 
     Raises
     ------
     RefusedError
-        One sentence: which broker, what it refuses, and the setting to look at.
+        The message names the broker, what it refuses, and the setting to check.
     UnreachableError
-        No broker answers, for now.
+        No broker answers now.
     """
     known = [_address(server) for server in settings.bootstrap_servers.split(",")]
     named = await _first_metadata(settings, known)
@@ -80,21 +80,22 @@ async def probe_brokers(settings: ConnectionSettings) -> None:
     if failures and len(failures) == len(named):
         names = ", ".join(f"{host}:{port}" for host, port in named)
         raise AdvertisedAddressError(
-            f"a broker answers, but wants to be reached at {names} (advertised.listeners): nobody is there"
+            f"a broker answers, but no broker can be reached at the addresses that it advertises: {names} "
+            "(advertised.listeners)"
         )
 
 
 async def _first_metadata(settings: ConnectionSettings, addresses: list[Address]) -> list[Address]:
-    """Ask all at once and take what the first says about who is there."""
+    """Send a metadata request to all addresses at once; return the brokers in the first answer."""
     asked = [asyncio.ensure_future(_probe(settings, *address)) for address in addresses]
-    nobody = UnreachableError(f"nobody at {settings.bootstrap_servers}")
+    unreachable = UnreachableError(f"no broker answers at {settings.bootstrap_servers}")
     try:
         for answer in asyncio.as_completed(asked):
             try:
                 return await answer
             except UnreachableError as error:
-                nobody = error
-        raise nobody
+                unreachable = error
+        raise unreachable
     finally:
         for each in asked:
             each.cancel()
@@ -102,7 +103,7 @@ async def _first_metadata(settings: ConnectionSettings, addresses: list[Address]
 
 
 async def _probe(settings: ConnectionSettings, host: str, port: int) -> list[Address]:
-    """Connect to one broker as a client would; return which brokers it names."""
+    """Connect to one broker as a client would; return the addresses that it advertises."""
     try:
         async with _connection(host, port, **settings.security_options()) as connection:
             metadata = await connection.send(MetadataRequest([]))
@@ -119,7 +120,7 @@ async def _probe(settings: ConnectionSettings, host: str, port: int) -> list[Add
 
 
 async def _refusal_reason(settings: ConnectionSettings, at: Address, error: Exception) -> str | None:
-    """Say what stands between us, None if it may be that the broker is only away."""
+    """Return the reason of a refusal; None if the broker may only be down."""
     where = f"the broker at {at[0]}:{at[1]}"
     cause = error.__cause__ or error
     if isinstance(error, SaslAuthenticationFailed | UnsupportedSaslMechanismError | IllegalSaslStateError):
@@ -134,7 +135,7 @@ async def _refusal_reason(settings: ConnectionSettings, at: Address, error: Exce
 
 
 async def _authentication_failure(settings: ConnectionSettings, at: Address, where: str, error: KafkaError) -> str:
-    """Say what a broker has against our user."""
+    """Return the reason why a broker refuses our user, token or mechanism."""
     if isinstance(error, SaslAuthenticationFailed) and settings.uses_token:
         return (
             f"{where} refuses our token: {error.args[0]}; the broker's log says why (issuer, audience, scope, clock?)"
@@ -167,7 +168,7 @@ def _certificate_failure(where: str, error: ssl.SSLCertVerificationError) -> str
 
 
 def _handshake_failure(settings: ConnectionSettings, where: str, error: ssl.SSLError) -> str:
-    """Say what a broker has against us that ended the TLS handshake from its side."""
+    """Return the reason why a broker ended the TLS handshake."""
     if settings.ssl_certificate_file is None and "CERT" in error.reason:
         return f"{where} lets in only clients with a certificate (DIGITS_KAFKA__SSL_CERTIFICATE_FILE): {error.reason}"
     ours = (
@@ -179,7 +180,7 @@ def _handshake_failure(settings: ConnectionSettings, where: str, error: ssl.SSLE
 
 
 async def _closed_connection(settings: ConnectionSettings, at: Address, where: str, cause: Exception) -> str | None:
-    """Tell a broker that speaks otherwise from one that is about to go; both just close the connection."""
+    """Return the protocol that the broker expects instead of ours; None if it closed for another reason."""
     if settings.is_encrypted and await _accepts(at, security_protocol=SecurityProtocol.PLAINTEXT.value):
         fitting = SecurityProtocol.SASL_PLAINTEXT if settings.has_user else SecurityProtocol.PLAINTEXT
         return (
@@ -203,7 +204,7 @@ async def _accepts(at: Address, **options: Any) -> bool:
 
 
 async def _mechanisms(settings: ConnectionSettings, at: Address) -> list[str]:
-    """Ask how a user would have to prove who he is; empty if there are no users, or no answer."""
+    """Return the SASL mechanisms of a broker; empty if it uses none, or does not answer."""
     options = {**settings.security_options(), "security_protocol": "SSL" if settings.is_encrypted else "PLAINTEXT"}
     with contextlib.suppress(KafkaError, OSError, TimeoutError):
         async with _connection(*at, **options) as connection:
@@ -218,7 +219,7 @@ async def _connection(host: str, port: int, **options: Any) -> AsyncIterator[AIO
     try:
         yield connection
     finally:
-        with contextlib.suppress(TimeoutError):  # whose broker does not say goodbye is closed all the same
+        with contextlib.suppress(TimeoutError):  # the connection is dropped even if the broker does not answer
             async with asyncio.timeout(CLOSE_S):
                 await connection.close()
 

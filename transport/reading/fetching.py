@@ -1,7 +1,7 @@
-"""Takes the records of one partition out of the client as they arrive.
+"""Fetches the records of one partition from the client as they arrive.
 
-What cannot be parsed comes as `Unreadable`, see `transport.reading.record_batch`; only a wrong checksum stops the
-partition.
+A record that cannot be parsed is returned as `Unreadable`, see `transport.reading.record_batch`; only a wrong checksum
+stops the partition.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from transport.reading.record_batch import Unreadable
 log = structlog.get_logger()
 
 POLL_MS: Final = 1_000
-"""How long one call waits for records; the next one follows at once."""
+"""The time for which one call waits for records; the next call follows at once."""
 CORRUPT_FETCHES: Final = 5
-"""Fetches in a row with a wrong checksum before it is not the line but the log that is damaged."""
+"""Fetches in a row with a wrong checksum after which the log counts as damaged, and not the transfer."""
 
 
 class Fetcher:
@@ -39,27 +39,26 @@ class Fetcher:
         self._corrupt_in_a_row = 0
         self._single_fetches_left = 0
         self.offset = offset
-        """The position after the last `fetch`: what lies before it was returned, or is no record."""
+        """The position after the last `fetch`: all records before it were returned."""
         consumer.seek(partition, offset)
 
     async def fetch(self, max_records: int) -> list[ConsumerRecord | Unreadable]:
-        """Wait for records and return what has arrived, in order; nothing, if nothing has for `POLL_MS`.
+        """Wait up to `POLL_MS` for records and return those that have arrived, in order; empty if there are none.
 
-        The client passes over markers of transactions and over aborted records by itself: `offset` also moves where
-        nothing is returned.
+        The client skips transaction markers and aborted records by itself, so `offset` may advance without a record.
 
         Raises
         ------
         OwnershipLost
-            The position is out of the log's range, or the client fails; the next lane looks again.
+            The position is outside of the log, or the client fails; the next lane reads the committed offset again.
         FatalError
-            The topic may not be read, or the log is damaged.
+            We may not read the topic, or the log is damaged.
         """
         while True:
             try:
                 records = await self._poll(1 if self._single_fetches_left else max_records)
             except CorruptRecordException as error:
-                # The damage lies among the records asked for; the client has dropped those before it: again, singly.
+                # The client has also dropped the good records before the damage, so fetch them again one by one.
                 self._single_fetches_left = max_records
                 await self._count_corruption(error)
             else:
@@ -75,28 +74,28 @@ class Fetcher:
             raise
         except (TopicAuthorizationFailedError, GroupAuthorizationFailedError) as error:
             raise FatalError(f"cannot fetch from {self._name}: {denial(error, topic_right='Read')}") from error
-        except KafkaError as error:  # an offset out of range among them: the next lane looks where to start
+        except KafkaError as error:  # also for an offset out of range: the next lane decides where to start
             raise OwnershipLost(f"could not fetch from {self._name}: {describe(error)}") from error
-        # Nobody else moves the position, and nothing was awaited since these records were taken out.
+        # Only this task moves the position, and there was no await since the records were returned.
         self.offset = self._state.position
         records: list[ConsumerRecord | Unreadable] = fetched.get(self._partition, [])
         return records
 
     async def _count_corruption(self, error: CorruptRecordException) -> None:
         self._corrupt_in_a_row += 1
-        log.warning("checksum is wrong", partition=self._name, attempt=self._corrupt_in_a_row, action="fetched again")
+        log.warning("wrong checksum", partition=self._name, attempt=self._corrupt_in_a_row, action="retrying")
         if self._corrupt_in_a_row == CORRUPT_FETCHES:
             position = await self._consumer.position(self._partition)
-            raise FatalError(f"the log of {self._name} is damaged behind offset {position}") from error
+            raise FatalError(f"the log of {self._name} is damaged after offset {position}") from error
 
     def lag_records(self) -> int:
-        """Offsets between the position and what may be read, as of the last fetch or look at the ends."""
+        """Return the offsets from the position to the last stable offset, as of the last fetch or refresh."""
         stable = self._consumer.last_stable_offset(self._partition)
         return max(0, stable - self._state.position) if stable is not None and self._state.has_valid_position else 0
 
     @property
     def _state(self) -> Any:
-        return state_of(self._consumer, self._partition)  # position() would wait
+        return state_of(self._consumer, self._partition)  # the client's position() may wait
 
     @property
     def _name(self) -> str:
@@ -104,12 +103,12 @@ class Fetcher:
 
     def _log_unreadable(self, records: list[ConsumerRecord | Unreadable]) -> None:
         unreadable = [record for record in records if isinstance(record, Unreadable)]
-        if unreadable:  # one line: a sender could make it thousands
+        if unreadable:  # one line for all: a sender could cause thousands
             log.warning(
                 "unreadable records",
                 partition=self._name,
                 count=len(unreadable),
                 first_offset=unreadable[0].offset,
                 why=unreadable[0].why,
-                action="they are answered as failed; their dead letters have no value",
+                action="dead-lettered without value",
             )

@@ -1,7 +1,7 @@
-"""Where the logs of our partitions end, asked for every few seconds.
+"""Refreshes the log ends of our partitions every few seconds.
 
-A fetch brings these figures along. Where none comes back, since the client is in trouble or a lane is parked, lag and
-what could be read would stand still: a partition that is stuck would look like one to which nothing is sent.
+A fetch response contains the log end. While no fetch is answered, because the client fails or a lane is parked, the lag
+would not change without this refresh: a blocked partition would seem to receive no records.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ log = structlog.get_logger()
 REFRESH_INTERVAL_S: Final = 10.0
 REFRESH_TIMEOUT_S: Final = 5.0
 READ_UNCOMMITTED: Final = 0
-"""The end of what every copy has: there the next record will lie, or an open transaction goes on."""
+"""Isolation level whose end includes the records of open transactions (the high watermark)."""
 READ_COMMITTED: Final = 1
-"""The end of what may be read."""
+"""Isolation level whose end is the last stable offset: only records before it can be read."""
 LATEST: Final = -1
-"""What stands for the end of the log, where a time could."""
+"""In the place of a timestamp, this requests the end of the log."""
 NO_REPLICA: Final = -1
-"""We are a client."""
+"""The replica id of a client."""
 NO_LEADER: Final = -1
-"""What the cluster's answer has in the place of a broker."""
+"""In the place of a broker id, this means that the partition has no leader."""
 
 
 class LogEnds(NamedTuple):
@@ -51,10 +51,10 @@ def known_ends(consumer: AIOKafkaConsumer, partition: TopicPartition) -> LogEnds
 
 
 async def refresh_log_ends(consumer: AIOKafkaConsumer) -> None:
-    """Keep what the client knows of the ends of its partitions current; `highwater` and `last_stable_offset` have it.
+    """Refresh the log ends that the client returns by `highwater` and `last_stable_offset`.
 
-    Two questions to each broker that leads any of them, whatever their number. A partition without a leader, or a
-    broker without an answer, keeps its figures.
+    Each broker that leads some of the partitions is sent two requests. If a partition has no leader or its broker does
+    not answer, its ends do not change.
     """
     while True:
         await asyncio.sleep(REFRESH_INTERVAL_S)
@@ -64,15 +64,15 @@ async def refresh_log_ends(consumer: AIOKafkaConsumer) -> None:
             if leader is not None:
                 by_leader[leader].append(partition)
         if by_leader:
-            # Taken with its partitions: the next one, which may come before a question is asked, may lack some of them.
+            # The assignment may change before a request is sent, so keep the one that has these partitions.
             assignment = assignment_of(consumer)
             await asyncio.gather(*(_refresh(consumer, assignment, *each) for each in by_leader.items()))
 
 
 async def log_end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
-    """Return where a log ends, transactions that are open included; None if no leader says so now.
+    """Return the end of a log, including open transactions; None if its leader is unknown.
 
-    `end_offsets` of a consumer that reads what is committed gives the end of what may be read.
+    The client's `end_offsets` returns the last stable offset if its isolation level is ``read_committed``.
 
     Raises
     ------
@@ -92,29 +92,29 @@ async def _refresh(consumer: AIOKafkaConsumer, assignment: Any, leader: int, par
     before_ms = {partition: assignment.state_value(partition).timestamp for partition in partitions}
     try:
         async with asyncio.timeout(REFRESH_TIMEOUT_S):
-            # Stable first: it is never beyond an end that was asked for later.
+            # The stable offset first, so that it is never larger than the end, which is read later.
             stable = await _ends(consumer, leader, partitions, READ_COMMITTED)
             ends = await _ends(consumer, leader, partitions, READ_UNCOMMITTED)
     except (KafkaError, TimeoutError) as error:
-        log.debug("ends not read", broker=leader, why=repr(error), action="asked again")
+        log.debug("ends not read", broker=leader, why=repr(error), action="retrying")
         return
     if not assignment.active:
         return
     for partition in stable.keys() & ends.keys():
         state = assignment.state_value(partition)
-        if state.timestamp == before_ms[partition]:  # else a fetch that is newer has brought them
+        if state.timestamp == before_ms[partition]:  # otherwise a newer fetch response has updated them
             state.lso, state.highwater = stable[partition], ends[partition]
 
 
 async def _ends(
     consumer: AIOKafkaConsumer, leader: int, partitions: Iterable[TopicPartition], isolation: int
 ) -> dict[TopicPartition, int]:
-    """Ask a broker for the ends of partitions; those that it does not know or lead are left out."""
+    """Request the ends of partitions from a broker; partitions that it does not lead are left out."""
     wanted: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for partition in partitions:
         wanted[partition.topic].append((partition.partition, LATEST))
     request = OffsetRequest(NO_REPLICA, isolation, list(wanted.items()))
-    # end_offsets() asks for one of the two ends, and fails for all partitions if it fails for one.
+    # The client's end_offsets() requests one of the two ends, and fails for all partitions if it fails for one.
     answer: Any = await client_of(consumer).send(leader, request)
     return {
         TopicPartition(topic, number): offset

@@ -1,4 +1,4 @@
-"""A topic's log as it is: committed records from one offset to another, and where a log begins and ends."""
+"""Reads ranges of offsets: committed records from one offset to another, and where a log begins and ends."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from transport.settings.kafka import KafkaSettings
 POLL_MS: Final = 500
 BATCH_RECORDS: Final = 1_000
 STALL_TIMEOUT_S: Final = 60.0
-"""How long to wait at one offset: an open transaction ends, or is ended by the broker, well before."""
+"""The time limit at one offset: an open transaction ends earlier, or the broker aborts it."""
 
 
 @dataclass(frozen=True, slots=True)
 class OffsetRange:
-    """What a partition holds: the offsets from `start` to before `end`."""
+    """The offsets from `start` up to and not including `end`."""
 
     start: int
     end: int
@@ -32,15 +32,15 @@ class OffsetRange:
 async def offset_ranges(
     kafka: KafkaSettings, partitions: Sequence[TopicPartition], *, open_transactions: bool
 ) -> dict[TopicPartition, OffsetRange]:
-    """Find where logs begin and end now.
+    """Return where logs begin and end now.
 
     Parameters
     ----------
     kafka, partitions
-        Whose logs.
+        The partitions of the logs.
     open_transactions
-        True if the end is behind everything written so far, transactions included that are not yet decided;
-        false if it is before the first of these.
+        True for the end after all records, including those of open transactions; false for the offset of the first
+        open transaction.
     """
     isolation = "read_uncommitted" if open_transactions else "read_committed"
     async with (
@@ -53,7 +53,7 @@ async def offset_ranges(
 
 
 class RangeReader:
-    """Reads one partition of a reader that is positioned already. Owner: the task that reads."""
+    """Reads one partition of a consumer from its position up to an offset. Owner: the task that reads."""
 
     def __init__(self, reader: AIOKafkaConsumer, partition: TopicPartition, end: int) -> None:
         self._reader = reader
@@ -76,7 +76,7 @@ class RangeReader:
                 quiet_since_s = time.monotonic()
             elif time.monotonic() - quiet_since_s > STALL_TIMEOUT_S:
                 name = f"{self._partition.topic}/{self._partition.partition}"
-                raise KafkaRequestError(f"cannot read {name} beyond offset {position}: a transaction there stays open")
+                raise KafkaRequestError(f"cannot read {name} after offset {position}: a transaction there stays open")
         return []
 
     async def _poll(self) -> list[ConsumerRecord | Unreadable]:
@@ -89,7 +89,7 @@ class RangeReader:
 async def open_range_readers(
     kafka: KafkaSettings, wanted: dict[TopicPartition, OffsetRange]
 ) -> AsyncIterator[dict[TopicPartition, RangeReader]]:
-    """Open cursors over spans of some partitions, all of one connection."""
+    """Open a reader for each of these ranges; all of them share one consumer."""
     async with open_reader(kafka) as reader:
         assign_at(reader, {partition: span.start for partition, span in wanted.items()})
         yield {partition: RangeReader(reader, partition, span.end) for partition, span in wanted.items()}

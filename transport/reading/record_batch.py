@@ -1,11 +1,11 @@
-"""Record batches as untrusted bytes: for readers of topics that anyone may write to.
+"""Parses record batches as untrusted bytes, for readers of topics that anyone may write to.
 
-Brokers check a batch's checksum, that its records can be skimmed, and how many there are; all else is the sender's
-word. aiokafka's parser raises out of `getmany` for a header name that is not UTF-8, and for numbers that Kafka's own
-parser takes, and gets no further: one such record would stop its partition for ever. It believes the offsets that
-records claim, so that a sender could have others skipped, and it makes objects of all headers, however many. So the
-client is given this parser instead. It takes what Kafka takes, numbers records by their places, and hands on what it
-cannot read as `Unreadable`.
+Brokers check a batch's checksum, the lengths of its records and their number; the sender decides about everything else.
+aiokafka's parser raises an error in `getmany` for a header name that is not UTF-8, and for numbers that Kafka's own
+parser accepts, and does not advance: one such record would stop its partition forever. It trusts the offsets in the
+records, so a sender could make it skip the records of others, and it creates objects for any number of headers. This
+parser replaces it. It accepts what Kafka accepts, numbers records by their position in the batch, and returns a record
+that it cannot parse as `Unreadable`.
 
 References
 ----------
@@ -24,17 +24,17 @@ from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBat
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
 MAX_HEADERS: Final = 1_024
-"""Of one record. Those behind are left out: two bytes of a header become an object of a hundred."""
+"""The headers of a record that are parsed; the rest is left out. Two bytes of a header become an object of 100."""
 OWN_HEADERS: Final = 24
-"""Generous for what a dead letter adds to its request's headers, and a replay: all of them have to be read again."""
+"""Enough for the headers that dead letters and replays add to a request: all of them must be parsed again."""
 _MORE: Final = 0x80
-"""Of a byte of a number: another one follows."""
+"""The bit of a byte of a number that means that another byte follows."""
 _INT_BITS, _LONG_BITS = 32, 64
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A record that cannot be parsed; of all it holds only its place is told."""
+    """A record that cannot be parsed; only its partition and offset are known."""
 
     partition: TopicPartition
     offset: int
@@ -42,23 +42,23 @@ class Unreadable:
 
 
 def install_batch_parser() -> None:
-    """Have every consumer of this process, from now on, parse what it fetches by this module.
+    """Replace the parser of all consumers of this process by the one of this module.
 
-    `getmany` then gives `Unreadable` among its records, and raises for a wrong checksum alone.
+    `getmany` then returns `Unreadable` among its records, and raises an error only for a wrong checksum.
     """
-    # Nothing public lets one choose, and nothing less sees a batch before its records; pinned to this minor version.
+    # The client has no public option for its parser; it is pinned to this minor version.
     fetcher.MemoryRecords = _Batches
     fetcher.PartitionRecords = _PartitionRecords
 
 
 def batch_bytes(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> int:
-    """Return how many bytes a batch of one record may have, at most: what ``max.message.bytes`` is compared with."""
+    """Return an upper bound of the bytes of a batch with one record, to compare with ``max.message.bytes``."""
     size_bytes: int = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, headers)
     return size_bytes
 
 
 class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka ships no types
-    """What was fetched of one partition. Which transactions are aborted, the client's own code decides."""
+    """The fetched records of one partition. The client's own code leaves out aborted transactions."""
 
     def __init__(self, tp: TopicPartition, records: _Batches, *arguments: Any) -> None:
         records.partition = tp
@@ -84,9 +84,9 @@ class _MalformedError(Exception):
 
 
 class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]  # as above
-    """One batch. Its head is the broker's, and true: where it begins, how many records it has, and the last place.
+    """One batch. The broker has checked its header: first offset, number of records, last position.
 
-    A record that cannot be read has its place all the same: behind the one before it.
+    A record that cannot be parsed has the position after the one before it.
     """
 
     def __init__(self, data: memoryview, partition: TopicPartition) -> None:
@@ -98,11 +98,11 @@ class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]  # as above
 
     def __iter__(self) -> Iterator[ConsumerRecord | Unreadable]:
         left, place = self._num_records, -1
-        # The records of a batch as it was sent have the places 0, 1, 2 ...; only compaction leaves gaps.
+        # The records of a batch that was sent have the positions 0, 1, 2, …; only compaction leaves gaps.
         gaps = self.last_offset_delta + 1 - left
         try:
             self._maybe_uncompress()
-        except Exception as error:  # noqa: BLE001  # of damaged bytes a codec raises whatever it comes to
+        except Exception as error:  # noqa: BLE001  # a codec may raise any exception for damaged bytes
             yield from self._unreadable(range(left), f"its batch cannot be inflated: {type(error).__name__}")
             return
         data, at = self._buffer, self._pos
@@ -128,11 +128,11 @@ class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]  # as above
             yield Unreadable(self._partition, self._first_offset + place, why)
 
     def _parse(self, data: bytearray, at: int, end: int, places: range) -> tuple[int, ConsumerRecord]:
-        """Read a record, which may claim one of these places; give that, too."""
-        delta_ms, at = _number(data, at + 1, _LONG_BITS)  # behind the attributes, a byte of which no bit is in use
+        """Parse a record, which may have one of these positions in the batch; return its position and the record."""
+        delta_ms, at = _number(data, at + 1, _LONG_BITS)  # the first byte holds the attributes, which are unused
         place, at = _number(data, at, _INT_BITS)
         if place not in places:
-            raise _MalformedError(f"it claims place {place} of its batch, where {places[0]} is next")
+            raise _MalformedError(f"it claims position {place} in its batch, and the next one is {places[0]}")
         key, at = _bytes(data, at, end)
         value, at = _bytes(data, at, end)
         count, at = _number(data, at, _INT_BITS)
@@ -156,7 +156,7 @@ class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]  # as above
 
 
 def _bounds(data: bytearray, at: int) -> tuple[int, int]:
-    """Give where a record begins, behind its length, and where the next one does."""
+    """Return where a record begins, after its length, and where the next record begins."""
     length_bytes, body = _number(data, at, _INT_BITS)
     if not 0 <= length_bytes <= len(data) - body:
         raise _MalformedError("a record does not end in it")
@@ -164,7 +164,7 @@ def _bounds(data: bytearray, at: int) -> tuple[int, int]:
 
 
 def _headers(data: bytearray, at: int, end: int, count: int) -> tuple[tuple[str, bytes | None], ...]:
-    """Read the headers of a record that ends with them, as many as are read at all."""
+    """Parse up to `MAX_HEADERS` headers of a record, which ends after them."""
     headers = []
     for _ in range(min(count, MAX_HEADERS)):
         name, at = _bytes(data, at, end)
@@ -178,18 +178,18 @@ def _headers(data: bytearray, at: int, end: int, count: int) -> tuple[tuple[str,
 
 
 def _bytes(data: bytearray, at: int, end: int) -> tuple[bytes | None, int]:
-    """Read what has its length before it; a negative one stands for none at all."""
+    """Read bytes after their length; a negative length means null."""
     length_bytes, at = _number(data, at, _INT_BITS)
     if length_bytes < 0:
         return None, at
-    behind = at + length_bytes
-    if behind > end:
-        raise _MalformedError("a part of it ends behind it")
-    return bytes(data[at:behind]), behind
+    stop = at + length_bytes
+    if stop > end:
+        raise _MalformedError("a part of it ends after its own end")
+    return bytes(data[at:stop]), stop
 
 
 def _number(data: bytearray, at: int, bits: int) -> tuple[int, int]:
-    """Read a number of variable length as Kafka does: what is beyond its bits is dropped."""
+    """Read a number of variable length (zigzag) as Kafka does: excess bits are dropped."""
     try:
         byte = data[at]
         at += 1
@@ -210,6 +210,6 @@ def _number(data: bytearray, at: int, bits: int) -> tuple[int, int]:
 
 
 def _wrapped(time_ms: int) -> int:
-    """Let a sum overflow as in Java."""
+    """Wrap a sum around as a 64-bit integer in Java does."""
     half = 1 << _LONG_BITS - 1
     return time_ms if -half <= time_ms < half else (time_ms + half) % (2 * half) - half

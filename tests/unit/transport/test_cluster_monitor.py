@@ -68,7 +68,7 @@ async def test_missing_topics_and_leaders_are_named(monkeypatch: pytest.MonkeyPa
     leaderless.leaders[TOPICS.predictions] = -1
     del incomplete.leaders[TOPICS.requests]
     assert await reports(leaderless, 1, monkeypatch) == [f"no leader for {TOPICS.predictions}/0"]
-    assert await reports(incomplete, 1, monkeypatch) == [f"topics are gone: {TOPICS.requests}"]
+    assert await reports(incomplete, 1, monkeypatch) == [f"topics are missing: {TOPICS.requests}"]
 
 
 async def test_brokers_of_the_settings_are_asked_after_failures_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,9 +100,9 @@ def member(error: KafkaError | None, *, lost: bool = False) -> Any:
     ("consumer", "message"),
     [
         (member(GroupAuthorizationFailedError("g")), r"group g may not be joined \(ACL: Read on the group\)"),
-        (member(InvalidGroupIdError()), "the group does not take us: .*InvalidGroupId"),
-        (member(UnknownError(), lost=True), "the group is lost: .*Unknown"),
-        (member(None), "the client fetches no more: RuntimeError: broken"),
+        (member(InvalidGroupIdError()), "the group refuses this member: .*InvalidGroupId"),
+        (member(UnknownError(), lost=True), "the client has left the group: .*Unknown"),
+        (member(None), "the fetch task of the client has ended: RuntimeError: broken"),
     ],
     ids=["denied", "refused", "coordination ended", "fetching ended"],
 )
