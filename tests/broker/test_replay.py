@@ -246,7 +246,7 @@ async def test_a_second_replay_with_the_same_filter_takes_over(broker: Broker) -
         first.send_signal(signal.SIGCONT)
         result = await ended(first)
     assert result.exit_code == Exit.KAFKA
-    assert "another with this transactional id took over" in result.err
+    assert "another producer with this transactional id took over" in result.err
     assert len(result.err.splitlines()) == 1
     assert once_each(await replayed(broker), 60)
 

@@ -37,7 +37,7 @@ async def test_an_answer_that_does_not_come_is_waited_for_until_the_deadline() -
         (MessageSizeTooLargeError(), "the record is larger than the topic's max.message.bytes"),
         (
             ProducerFenced(),
-            "another with this transactional id took over, or the transaction took too long",
+            "another producer with this transactional id took over, or the transaction took too long",
         ),
         (UnknownTopicOrPartitionError(), "UnknownTopicOrPartitionError: [Error 3] UnknownTopicOrPartitionError"),
     ],

@@ -65,12 +65,12 @@ def test_bootstrap_servers_that_are_none_are_shown_with_what_would_be_right(
 @pytest.mark.parametrize("name", ["a topic", "", "digits/requests", "x" * 250])
 def test_a_name_that_kafka_refuses_is_refused_here(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("DIGITS_TOPICS__REQUESTS", name)
-    assert complaint().startswith(f"DIGITS_TOPICS__REQUESTS={name!r}: a topic's name has 1 to 249 of ")
+    assert complaint().startswith(f"DIGITS_TOPICS__REQUESTS={name!r}: a topic's name has 1 to 249 characters: ")
 
 
 def test_one_topic_for_two_purposes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITS_TOPICS__DEAD_LETTER", "digits.requests")
-    assert complaint() == "DIGITS_TOPICS__…: requests, predictions and dead letters need a topic each"
+    assert complaint() == "DIGITS_TOPICS__…: requests, predictions and dead letters need three different topics"
 
 
 @pytest.mark.parametrize(
