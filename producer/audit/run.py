@@ -17,12 +17,13 @@ from producer.audit.merge import Merger
 from producer.audit.report import Report
 from producer.audit.scope import Scope
 from producer.display import print_message
-from transport.admin.cluster import RETRY_PAUSE_S, open_cluster
+from transport.admin.cluster import open_cluster
 from transport.clients import open_reader
 from transport.settings.kafka import ClientSettings
 
 FIRST_COMMIT_WAIT_S: Final = 5.0
 """How long to wait for an offset whose results are there: both are committed together, but are not seen together."""
+POLL_S: Final = 0.1
 
 
 async def audit(settings: ClientSettings, scope: Scope, on_read: Callable[[int], None]) -> Report:
@@ -69,5 +70,5 @@ async def _still_without_offset(settings: ClientSettings, partitions: Iterable[T
         while without and time.monotonic() < deadline_s:
             committed = await cluster.committed_offsets(settings.kafka.group_id)
             without = [each for each in without if each not in committed]
-            await asyncio.sleep(RETRY_PAUSE_S if without else 0)
+            await asyncio.sleep(POLL_S if without else 0)
     return without

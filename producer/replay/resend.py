@@ -23,7 +23,7 @@ from transport.settings.kafka import ClientSettings
 
 TRANSACTION_RECORDS: Final = 100
 TRANSACTION_BYTES: Final = 8 * 1024 * 1024
-"""A transaction takes no further record once its values have so many bytes."""
+"""A transaction takes no further record once its values have this many bytes."""
 TRANSACTION_TIMEOUT_MS: Final = 30_000
 """The service reads nothing after an open transaction: one whose sender was killed ends after this time."""
 ABORT_S: Final = 5.0

@@ -1,4 +1,4 @@
-"""The AsyncAPI document is current and is what AsyncAPI 3 asks for."""
+"""The AsyncAPI document is up to date and valid AsyncAPI 3."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_the_document_has_the_structure_of_asyncapi_3() -> None:
     jsonschema.Draft7Validator(STRUCTURE).validate(DOCUMENT)
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_has_a_target() -> None:
     found = set(references(DOCUMENT))
     assert len(found) > 10
     assert all(isinstance(resolve(reference), dict) for reference in found)
@@ -142,12 +142,12 @@ def test_operations_name_messages_of_their_own_channel() -> None:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_the_result_schema_inside_the_document_takes_the_examples(name: str) -> None:
+def test_the_result_schema_inside_the_document_accepts_the_examples(name: str) -> None:
     payload = DOCUMENT["components"]["messages"]["result"]["payload"]
     jsonschema.Draft7Validator({**payload, "components": DOCUMENT["components"]}).validate(EXAMPLES[name])
 
 
-def test_it_speaks_of_the_topics_that_are_set() -> None:
+def test_it_has_the_names_of_the_topics_that_are_set() -> None:
     topics = TopicSettings(requests="in", predictions="out", dead_letter="bin")
     channels = asyncapi.document(topics)["channels"]
     assert [channel["address"] for channel in channels.values()] == ["in", "out", "bin"]

@@ -56,13 +56,13 @@ def test_schema_and_reader_agree_on_the_parts_of_a_result_too(part: str, data: s
     assert VALIDATOR.is_valid(record) == is_read(record)
 
 
-def test_readers_take_fields_and_codes_that_are_added_later() -> None:
+def test_readers_accept_fields_and_codes_that_are_added_later() -> None:
     later = {**EXAMPLES["failed"], "duration_ms": 3, "error": {"code": "struck-by-lightning", "message": "Ouch."}}
     assert is_read(later)
     VALIDATOR.validate(later)
 
 
-def test_a_record_without_a_value_is_no_result() -> None:
+def test_a_record_without_a_value_is_not_a_result() -> None:
     with pytest.raises(ValueError, match="no value"):
         read_result(None)
 
@@ -90,5 +90,5 @@ def test_the_page_for_upstream_developers_lists_every_code_and_header() -> None:
     assert [name for name, about in headers.ABOUT.items() if f"| `{name}` | {about} |" not in page] == []
 
 
-def test_the_page_shows_a_result_as_it_is() -> None:
+def test_the_page_shows_the_example_of_a_result_unchanged() -> None:
     assert json.dumps(EXAMPLES["recognised"], indent=2) in PAGE.read_text()

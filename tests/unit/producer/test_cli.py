@@ -1,4 +1,4 @@
-"""The command line, as far as it goes without a broker."""
+"""The command line, without a broker."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def test_a_path_that_is_not_there_is_one_line_and_exit_code_2() -> None:
 
 
 @pytest.mark.parametrize("header", ["novalue", "=x", "request-id=x", "filename=x", "content-type=x"])
-def test_a_header_that_cannot_be_is_refused(header: str) -> None:
+def test_an_invalid_header_is_refused(header: str) -> None:
     ended = runner.invoke(app, ["send", __file__, "--header", header])
     assert ended.exit_code == Exit.USAGE
     assert "--header" in ended.stderr
 
 
 @pytest.mark.parametrize("request_id", ["", "x" * 1025, "é" * 513, os.fsdecode(b"\xff")])
-def test_an_id_that_the_contract_does_not_take_is_refused(request_id: str) -> None:
+def test_an_invalid_id_is_refused(request_id: str) -> None:
     ended = runner.invoke(app, ["send", __file__, "--request-id", request_id])
     assert ended.exit_code == Exit.USAGE
     assert "--request-id" in ended.stderr
@@ -96,7 +96,7 @@ def test_a_code_that_does_not_exist_is_refused_with_those_that_do(command: str) 
 
 
 @pytest.mark.parametrize("option", ["--since", "--until"])
-def test_a_time_that_is_none_is_refused(option: str) -> None:
+def test_an_invalid_time_is_refused(option: str) -> None:
     ended = runner.invoke(app, ["replay", option, "yesterday"])
     assert ended.exit_code == Exit.USAGE
     assert option in ended.stderr
@@ -136,7 +136,7 @@ def test_a_broker_that_is_not_there_is_one_line_and_exit_code_3(arguments: list[
     assert ended.stdout == ""
 
 
-def test_the_old_name_of_an_option_is_taken_with_a_warning_and_not_shown() -> None:
+def test_the_old_name_of_an_option_is_accepted_with_a_warning_and_hidden() -> None:
     ended = runner.invoke(app, ["status", "--watch"], env={"DIGITS_KAFKA__GROUP_ID": ""})
     assert ended.stderr.splitlines()[0] == "digit-producer: --watch is deprecated: use --refresh, which does the same"
     assert "--watch" not in runner.invoke(app, ["status", "--help"]).output

@@ -1,4 +1,4 @@
-"""Files become records as they are, in an order that one can foresee."""
+"""Files become records with unchanged bytes, in a predictable order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_stands_for_all_files_below_in_order_without_the_hidden_ones(folder: Path) -> None:
+def test_a_folder_is_all_files_in_it_in_order_without_the_hidden_ones(folder: Path) -> None:
     labels = [source.label for source in find([str(folder)])]
     assert labels == [str(folder / name) for name in ("a.png", "b.png", "sub/1.png", "sub/2.png", "sub/deeper/z.zip")]
 
@@ -37,12 +37,12 @@ def test_a_source_reads_the_bytes_of_its_file(folder: Path) -> None:
     assert (source.filename, source.size_bytes, source.read()) == ("z.zip", 16, b"sub/deeper/z.zip")
 
 
-def test_links_that_lead_around_in_a_circle_end(folder: Path) -> None:
+def test_a_circle_of_links_is_followed_once(folder: Path) -> None:
     (folder / "sub" / "again").symlink_to(folder)
     assert len(find([str(folder)])) == 5
 
 
-def test_what_is_no_regular_file_is_left_out_of_a_folder(folder: Path) -> None:
+def test_what_is_not_a_regular_file_is_left_out_of_a_folder(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     (folder / "dangling").symlink_to(folder / "nowhere")
     assert len(find([str(folder)])) == 5
