@@ -76,5 +76,5 @@ async def _legal_rate(cluster: Cluster, images: list[bytes], flood: list[bytes])
     if len(times_ms) != len(images):
         raise RuntimeError(f"{len(images)} images have {len(times_ms)} results")
     middle_ms = times_ms[len(times_ms) // 2]
-    behind_middle: int = sum(1 for time in times_ms if time > middle_ms)
-    return float(behind_middle / (times_ms[-1] - middle_ms) * 1000)
+    after_middle: int = sum(1 for time in times_ms if time > middle_ms)
+    return float(after_middle / (times_ms[-1] - middle_ms) * 1000)

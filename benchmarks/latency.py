@@ -1,7 +1,7 @@
 """How long an answer takes, from producing a request to a read_committed reader that has its result.
 
-Requests go out on a fixed timetable. Each one's time runs from the moment it was due, so a sender that
-falls behind makes the figures worse, not better. Sender and reader share a process and its clock.
+Requests go out on a fixed timetable. The time of each starts when it was due, so a slow sender makes
+the figures worse, not better. Sender and reader share a process and its clock.
 """
 
 from __future__ import annotations

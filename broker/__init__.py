@@ -1,4 +1,4 @@
-"""A real Apache Kafka from its released jars, on loopback, for whoever has none at hand."""
+"""A real Apache Kafka from its released jars, on loopback, for development and tests."""
 
 from broker.cluster import Cluster, running_broker
 from broker.errors import BrokerError, NotInstalledError

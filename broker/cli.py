@@ -75,7 +75,7 @@ def run(
 
 
 def _access(cluster: Cluster, security: Security) -> Iterator[str]:
-    """Tell how clients get in."""
+    """Return lines that say how clients connect."""
     rows = [
         ("by certificate", f"{cluster.bootstrap_servers}, such as {security.certificate_file(ADMIN)}"),
         ("by SCRAM", f"{cluster.scram_servers}, SHA-256 or SHA-512"),

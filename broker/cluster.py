@@ -25,29 +25,29 @@ from broker.security import Security
 from broker.topics import create_topics
 
 START_DEADLINE_S: Final = 60.0
-"""Generous: a busy machine may take long; a broker that ends is noticed at once."""
+"""A busy machine may need long. A broker that ends is noticed at once."""
 _TRIES: Final = 5
 
 
 class Cluster:
-    """Brokers on loopback. Owner: whoever started it, who also stops it.
+    """Brokers on loopback. Owner: the caller that started it, which also stops it.
 
     Parameters
     ----------
     folder
-        Where all files lie; a folder used before brings its topics and records back.
+        Where all files are; if the folder was used before, its topics and records are there again.
     nodes
-        How many; a folder used before must be given the same number again.
+        How many; for a folder that was used before, the same number as then.
     port
         Of the first node; by default a free one.
     properties
         Broker settings that replace or join those of `broker.properties`.
     relays
         Ports on loopback, one a node, where the caller listens and passes connections on to the node's
-        `relayed_port`. Clients that come this way are told of these ports alone, others and the nodes
-        themselves of the usual ones.
+        `relayed_port`. Metadata sent to these clients names only these ports; other clients and the
+        nodes themselves get the usual ones.
     secure
-        True for TLS, users and ACLs; see `broker.security`. Clients then come to `Node.port` by mutual TLS.
+        True for TLS, users and ACLs; see `broker.security`. Clients then connect to `Node.port` by mutual TLS.
 
     Attributes
     ----------
@@ -192,7 +192,7 @@ class Cluster:
         self.wait_until_ready()
 
     def _stop_nodes(self) -> None:
-        """End them together: controllers need a majority to say goodbye to."""
+        """Stop all nodes at the same time: a controller that stops needs a majority of the others to be there."""
         with ThreadPoolExecutor(len(self.nodes)) as pool:
             list(pool.map(Node.stop, self.nodes))
 

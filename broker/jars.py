@@ -39,10 +39,10 @@ def java_launcher() -> str:
         raise NotInstalledError(
             f"Kafka needs Java, and there is none {f'in JAVA_HOME={home}' if home else 'here'}: {advice}"
         )
-    told = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603  # the user's own java
-    version = re.search(r'version "(\d+)', told)
+    printed = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603  # the user's own java
+    version = re.search(r'version "(\d+)', printed)
     if version is None or int(version[1]) < JAVA_VERSION:
-        raise NotInstalledError(f"Kafka cannot run on {found} ({told.partition(chr(10))[0].strip()}): {advice}")
+        raise NotInstalledError(f"Kafka cannot run on {found} ({printed.partition(chr(10))[0].strip()}): {advice}")
     return found
 
 

@@ -117,9 +117,9 @@ class Node:
             raise BrokerError(f"Kafka's storage tool could not format {self.folder}:\n{_errors_in_log(done.stdout)}")
 
     def start(self) -> None:
-        """Start the process and return at once; `check` and a request tell how it goes on."""
+        """Start the process and return at once; `check` and a request show whether it is up."""
         with (self.folder / "server.log").open("ab") as log:
-            self._log_start = log.tell()
+            self._log_start = log.tell()  # codespell:ignore tell
             command = [*self._java(), "kafka.Kafka", "server.properties"]
             self._process = start_child(command, output=log, cwd=self.folder, inherited_fds=self.inherited_fds)
 
@@ -129,18 +129,18 @@ class Node:
         Raises
         ------
         PortTakenError
-            Since it found one of its ports taken.
+            One of its ports is taken.
         BrokerError
-            For another reason; the message ends in what its log says about it.
+            It ended for another reason; the message ends with the errors of its log.
         """
         if self.is_running:
             return
-        told = self.log
-        error = PortTakenError if "failed to bind" in told else BrokerError
-        raise error(f"{self.folder.name} of the Kafka broker ended, its log says:\n{_errors_in_log(told)}")
+        printed = self.log
+        error = PortTakenError if "failed to bind" in printed else BrokerError
+        raise error(f"{self.folder.name} of the Kafka broker ended, its log says:\n{_errors_in_log(printed)}")
 
     def stop(self, deadline_s: float = 15.0) -> None:
-        """End it in good order: leaders move, files are closed. Past the deadline it is killed.
+        """Stop it in good order: leaders move, files are closed. After the deadline it is killed.
 
         Parameters
         ----------
@@ -150,7 +150,7 @@ class Node:
         if self._process is None:
             return
         self._process.terminate()
-        self._process.send_signal(signal.SIGCONT)  # a frozen one has to thaw to see it
+        self._process.send_signal(signal.SIGCONT)  # a frozen process handles it only after SIGCONT
         try:
             self._process.wait(deadline_s)
         except subprocess.TimeoutExpired:
@@ -159,18 +159,18 @@ class Node:
             self._close_pipe()
 
     def kill(self) -> None:
-        """End it as a power cut would, frozen or not (SIGKILL)."""
+        """Kill it as a power cut would, also if it is frozen (SIGKILL)."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._close_pipe()
 
     def freeze(self) -> None:
-        """Halt it as a stalled machine would (SIGSTOP): connections stay open, nothing answers."""
+        """Freeze it, like a machine that stalls (SIGSTOP): connections stay open, but nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on after `freeze`."""
+        """Continue it after `freeze`."""
         os.kill(self.pid, signal.SIGCONT)
 
     def _java(self) -> list[str]:
@@ -184,5 +184,5 @@ class Node:
 def _errors_in_log(log: str, count: int = 15) -> str:
     """Pick the last errors, Java's own words included; if there are none, the last lines."""
     lines = log.strip().splitlines()
-    telling = [line for line in lines if not re.search(r" (INFO|WARN) |^\tat ", line)]
-    return "\n".join((telling or lines)[-count:])
+    errors = [line for line in lines if not re.search(r" (INFO|WARN) |^\tat ", line)]
+    return "\n".join((errors or lines)[-count:])

@@ -1,4 +1,4 @@
-"""Chooses ports that nobody listens on."""
+"""Choose ports on which no process listens."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from broker.errors import BrokerError, PortTakenError
 from broker.probe import HOST
 
 PORTS: Final = range(20_000, 32_000)
-"""Below the ports that systems give to outgoing connections (Linux: from 32768). From that range a
-client that keeps calling a stopped server is in the end given the very port it calls, connects to
-itself, and the server cannot come back."""
+"""Below the ports that systems give to outgoing connections (Linux: from 32768). Within that range, a
+client that connects to a stopped server again and again may get the server's port as its own. It is
+then connected to itself, and the server cannot start again."""
 
 
 def check_port_free(port: int) -> None:
-    """Find out before anything is started whether a port can be had.
+    """Check, before anything is started, whether a port can be used.
 
     Raises
     ------
     PortTakenError
-        Another program listens there, or this user may not.
+        Another program listens on it, or this user may not.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -35,12 +35,12 @@ def check_port_free(port: int) -> None:
 
 
 def free_ports(count: int, *, avoid: int | None = None) -> list[int]:
-    """Choose ports on loopback; another process may still be faster than whoever is to listen there.
+    """Choose ports on loopback; another process may still take one before the caller does.
 
     Raises
     ------
     BrokerError
-        There are not so many.
+        There are too few.
     """
     free: list[int] = []
     for port in random.sample(PORTS, len(PORTS)):

@@ -23,14 +23,14 @@ def count_live_brokers(port: int, cluster_id: str, *, timeout_s: float, tls: ssl
     cluster_id
         An answer from another cluster, which happens to have that port, does not count.
     timeout_s
-        For each step of the conversation.
+        For each step of the exchange.
     tls
-        What it takes to talk to a port that speaks TLS.
+        The context for a port that uses TLS.
 
     Returns
     -------
     int
-        0 while nobody answers. A broker counts once it may lead partitions (it is "unfenced").
+        0 while there is no answer. A broker counts once it may lead partitions (it is "unfenced").
 
     References
     ----------
@@ -50,7 +50,7 @@ def count_live_brokers(port: int, cluster_id: str, *, timeout_s: float, tls: ssl
                 _read(answer, f">{max(0, rack_bytes)}s")
             (id_bytes,) = _read(answer, ">h")
             (answered_by,) = _read(answer, f">{max(0, id_bytes)}s")
-    except (OSError, struct.error):  # nobody there, too slow, or gone in the middle of an answer
+    except (OSError, struct.error):  # no listener, too slow, or closed in the middle of an answer
         return 0
     return int(brokers) if answered_by.decode() == cluster_id else 0
 

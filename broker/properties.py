@@ -66,7 +66,7 @@ def add_relay_listener(properties: dict[str, str], port: int, relay: int) -> dic
     port
         Where the node listens for the relay.
     relay
-        The relay's port: the one that whoever comes this way is told.
+        The relay's port, which is the one that metadata for these clients names.
     """
     added = {
         "listeners": f"RELAYED://{HOST}:{port}",

@@ -4,12 +4,12 @@
 
     FOLDER/security/
       ca.pem  ca.key          the authority that signs all certificates
-      node.pem                of the nodes, good for the address 127.0.0.1 and for no name
+      node.pem                of the nodes, valid for the address 127.0.0.1 and for no name
       NAME.pem                certificate and key of a client: its principal is User:NAME
       NAME.password           of the user NAME, for SCRAM and PLAIN
-      issuer.key  jwks.json   of whoever issues tokens for OAUTHBEARER: signs them, and what brokers check them by
+      issuer.key  jwks.json   of the issuer of OAUTHBEARER tokens: its signing key, and the keys for the brokers
 
-Nobody may do anything that no ACL allows, but the nodes themselves and the user `ADMIN`.
+Only the nodes and the user `ADMIN` may do anything without an ACL that allows it.
 """
 
 from __future__ import annotations
