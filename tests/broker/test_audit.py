@@ -1,4 +1,4 @@
-"""The audit says that all is well exactly when it is: every class of fault is planted, and found."""
+"""The audit passes correct topics only: every class of fault is planted once, and found."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ async def test_correct_topics_pass_the_audit(world: World) -> None:
     result, numbers = await audit(world.broker)
     assert numbers == CLEAN | {"requests": 4, "pending": 0, "expired": 0, "results": 6, "dead_letters": 2}
     assert (result.exit_code, result.err) == (Exit.OK, "")
-    told = await run(world.broker, "audit")
-    assert told.exit_code == Exit.OK
-    assert "all is well" in told.out
+    shown = await run(world.broker, "audit")
+    assert shown.exit_code == Exit.OK
+    assert "all is well" in shown.out
 
 
 Fault = Callable[[int, list[Outgoing], list[Outgoing]], None]
@@ -183,9 +183,9 @@ def say_failed_what_was_recognised(_: int, results: list[Outgoing], __: list[Out
 
 
 def answer_what_was_never_asked(_: int, results: list[Outgoing], __: list[Outgoing]) -> None:
-    stranger = results[0].copy()
-    stranger.value["source"]["topic"] = "elsewhere"
-    results.append(stranger)
+    foreign = results[0].copy()
+    foreign.value["source"]["topic"] = "elsewhere"
+    results.append(foreign)
 
 
 def put_a_result_into_another_partition(partition: int, results: list[Outgoing], __: list[Outgoing]) -> None:
@@ -366,9 +366,9 @@ async def test_the_command_ends_with_1_and_names_the_first_faults(world: World) 
         f"digit-producer: inconsistent: dead letter {topic}/0/2/1 has another request id than its result",
         f"digit-producer: missing: every result of {topic}/0/0",
     ]
-    told = await run(world.broker, "audit")
-    assert (told.exit_code, told.err) == (Exit.NOT_ALL_WELL, result.err)
-    assert "not all is well" in told.out
+    shown = await run(world.broker, "audit")
+    assert (shown.exit_code, shown.err) == (Exit.NOT_ALL_WELL, result.err)
+    assert "not all is well" in shown.out
 
 
 async def test_requests_after_the_committed_offset_are_pending(

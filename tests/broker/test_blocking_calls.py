@@ -1,4 +1,4 @@
-"""The event loops of service and producer wait for nothing but events."""
+"""No call in service or producer blocks an event loop."""
 
 from __future__ import annotations
 

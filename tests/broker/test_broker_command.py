@@ -61,9 +61,9 @@ def test_it_fails_when_kafka_ends_by_itself(tmp_path: Path) -> None:
         assert process.stdout.readline()
         [kafka] = [int(each) for each in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
         os.kill(kafka, signal.SIGKILL)
-        _, told = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert b"node-1 of the Kafka broker ended" in told
+    assert b"node-1 of the Kafka broker ended" in errors
 
 
 @pytest.mark.usefixtures("programs")

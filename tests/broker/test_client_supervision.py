@@ -1,4 +1,4 @@
-"""What looks after the client, where the client itself would wait for ever."""
+"""The service supervises the Kafka client in cases in which the client alone would wait for ever."""
 
 from __future__ import annotations
 
@@ -171,13 +171,13 @@ async def test_a_member_whose_heartbeat_task_has_ended_joins_again(
 
 
 async def test_a_group_that_refuses_the_member_ends_the_service(broker: Broker, settings: Settings) -> None:
-    strangers = AIOKafkaConsumer(
+    others = AIOKafkaConsumer(
         broker.topics.requests,
         bootstrap_servers=broker.cluster.bootstrap_servers,
         group_id=broker.group_id,
         partition_assignment_strategy=(RangePartitionAssignor,),
     )
-    async with strangers, open_group_consumer(settings) as consumer, asyncio.timeout(DEADLINE_S):
+    async with others, open_group_consumer(settings) as consumer, asyncio.timeout(DEADLINE_S):
         consumer.subscribe([broker.topics.requests])
         with pytest.raises(FatalError, match=r"the group refuses this member: .*InconsistentGroupProtocol"):
             await poll_group(consumer)

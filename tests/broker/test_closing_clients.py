@@ -1,4 +1,4 @@
-"""Clients end in bounded time, and their end is nobody else's."""
+"""Closing a client takes bounded time and cancels no other task."""
 
 from __future__ import annotations
 
@@ -53,13 +53,15 @@ async def test_closing_a_client_that_does_not_stop_ends_at_the_deadline() -> Non
 
 
 @contextlib.asynccontextmanager
-async def sending_to_nobody(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[AIOKafkaClient, asyncio.Transport]]:
+async def sending_to_a_silent_peer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[tuple[AIOKafkaClient, asyncio.Transport]]:
     """Open a client in the middle of a large dead letter, to a broker that reads nothing."""
 
     async def known(connection: AIOKafkaConnection) -> None:
         connection._versions = {}
 
-    monkeypatch.setattr(AIOKafkaConnection, "_do_version_lookup", known)  # nobody would answer
+    monkeypatch.setattr(AIOKafkaConnection, "_do_version_lookup", known)  # the peer would not answer
     with socket.create_server((HOST, 0)) as hanging:
         connection = AIOKafkaConnection(HOST, hanging.getsockname()[1])
         await connection.connect()
@@ -70,10 +72,10 @@ async def sending_to_nobody(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tu
 
 
 async def test_a_connection_whose_peer_reads_nothing_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with sending_to_nobody(monkeypatch) as (client, transport):
+    async with sending_to_a_silent_peer(monkeypatch) as (client, transport):
         assert not await stop_within(client.close, 0.1), "left alone, the client waits"
         transport.abort()
-    async with sending_to_nobody(monkeypatch) as (client, transport):
+    async with sending_to_a_silent_peer(monkeypatch) as (client, transport):
         assert transport.get_write_buffer_size()
         async with asyncio.timeout(DEADLINE_S):
             await abort_connections(client, DEADLINE_S)
@@ -114,18 +116,18 @@ async def test_an_exception_while_stopping_is_logged() -> None:
 
 
 @pytest.fixture
-async def told(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[dict[str, Any]]]:
-    """Collect what the service's event loop would log as an error; what nobody awaits is told when it goes."""
-    told: list[dict[str, Any]] = []
+async def logged(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[dict[str, Any]]]:
+    """Collect the errors that the event loop would log; a task reports an unread exception at its end."""
+    logged: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr(loop, "default_exception_handler", told.append)
+    monkeypatch.setattr(loop, "default_exception_handler", logged.append)
     monkeypatch.setattr(loop, "_exception_handler", pass_over_leftovers)
-    yield told
+    yield logged
     gc.collect()
 
 
 async def test_a_producer_with_waiting_retries_leaves_no_task_or_connection(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch, told: list[dict[str, Any]]
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, logged: list[dict[str, Any]]
 ) -> None:
     for name, value in broker.environment.items():
         monkeypatch.setenv(name, value)
@@ -162,11 +164,11 @@ async def test_a_producer_with_waiting_retries_leaves_no_task_or_connection(
     assert not [name for name in of_clients if name.startswith("Sender.")]
     opened = loop.create_future()
     gc.collect()
-    assert told == []
+    assert logged == []
 
 
 @pytest.mark.parametrize("first", ["given up", "to be repeated"])
-async def test_a_known_leftover_of_the_client_is_not_logged(told: list[dict[str, Any]], first: str) -> None:
+async def test_a_known_leftover_of_the_client_is_not_logged(logged: list[dict[str, Any]], first: str) -> None:
     accumulator = MessageAccumulator(None, 2**10, 0, 1.0)
     builder, partition = accumulator.create_builder(), TopicPartition("results", 0)
     builder.append(timestamp=None, key=None, value=b"a")
@@ -181,11 +183,11 @@ async def test_a_known_leftover_of_the_client_is_not_logged(told: list[dict[str,
         with pytest.raises(KeyError) as caught:
             accumulator.reenqueue(batch)
         asyncio.get_running_loop().call_exception_handler({"message": "a request", "exception": caught.value})
-    assert told == []
+    assert logged == []
 
 
-async def test_an_exception_of_a_task_that_is_not_awaited_is_logged(told: list[dict[str, Any]]) -> None:
+async def test_an_exception_of_a_task_that_is_not_awaited_is_logged(logged: list[dict[str, Any]]) -> None:
     ours: dict[str, int] = {}
     asyncio.get_running_loop().call_soon(ours.__getitem__, "a")
-    await eventually(lambda: told)
-    assert isinstance(told[0]["exception"], KeyError)
+    await eventually(lambda: logged)
+    assert isinstance(logged[0]["exception"], KeyError)

@@ -1,4 +1,4 @@
-"""What the broker keeps from the service."""
+"""The broker refuses compressed batches that inflate beyond the topic's limit."""
 
 from __future__ import annotations
 

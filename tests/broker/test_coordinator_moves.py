@@ -38,7 +38,7 @@ async def test_the_service_finds_the_committed_offset_after_the_coordinator_move
             right = coordinator.coordinator_id
             coordinator.coordinator_id = right % 3 + 1  # as if this one had been the coordinator until now
             tp = TopicPartition(broker.topics.requests, 0)
-            assert await consumer.committed(tp) is None, "the client has learned to tell: use it again"
+            assert await consumer.committed(tp) is None, "the client reports the error now: use its own method again"
             assert coordinator.coordinator_id != right
             assert await committed_offset(consumer, tp) == 1
             assert coordinator.coordinator_id == right

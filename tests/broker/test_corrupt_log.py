@@ -1,4 +1,4 @@
-"""A log that is damaged on the broker's disk: the service stops, names the place, and commits nothing beyond it."""
+"""If a log is damaged on the broker's disk, the service stops, names the offset, and commits nothing after it."""
 
 from __future__ import annotations
 

@@ -117,8 +117,8 @@ async def test_a_second_group_answers_everything_again_with_the_same_ids(broker:
         found = await eventually(broker.results, lambda results: len(results) == 2 * len(sent))
     expected = [result_id(broker.topics.requests, *position, 0) for position in sent]
     assert sorted(result.result_id for result in found) == sorted(expected * 2)
-    (told,) = (await run(broker, "audit", "--json")).lines
-    assert (told["requests"], told["duplicated"]) == (5, 5)
+    (counts,) = (await run(broker, "audit", "--json")).lines
+    assert (counts["requests"], counts["duplicated"]) == (5, 5)
 
 
 async def test_offsets_set_back_by_an_operator_repeat_results_with_the_same_ids(broker: Broker) -> None:
@@ -136,8 +136,8 @@ async def test_offsets_set_back_by_an_operator_repeat_results_with_the_same_ids(
     async with running_service(broker):
         await broker.everything_answered()
     assert [result.result_id for result in await broker.results()] == ids * 2
-    (told,) = (await run(broker, "audit", "--json")).lines
-    assert (told["requests"], told["duplicated"], told["missing"]) == (5, 5, 0)
+    (counts,) = (await run(broker, "audit", "--json")).lines
+    assert (counts["requests"], counts["duplicated"], counts["missing"]) == (5, 5, 0)
 
 
 async def test_a_read_uncommitted_reader_also_sees_aborted_results(
@@ -176,11 +176,11 @@ async def test_results_are_published_once_although_the_predictions_topic_grows(
         found: dict[int, list[Position]] = {}
         for record in records:
             found.setdefault(record.partition, []).append(position(Result.model_validate_json(record.value)))
-        assert found == {1: sent[:4], 3: sent[4:]}, "a lane stays where it was until it starts anew"
-        told = await run(broker, "audit", "--json")
-        assert told.exit_code == Exit.NOT_ALL_WELL
-        assert (told.lines[0]["missing"], told.lines[0]["inconsistent"]) == (4, 4)
-        assert told.err.count("does not belong here") == 4
+        assert found == {1: sent[:4], 3: sent[4:]}, "a lane keeps its partition of results until it starts again"
+        audit = await run(broker, "audit", "--json")
+        assert audit.exit_code == Exit.NOT_ALL_WELL
+        assert (audit.lines[0]["missing"], audit.lines[0]["inconsistent"]) == (4, 4)
+        assert audit.err.count("does not belong here") == 4
 
 
 async def grown(broker: Broker, topic: str) -> None:
@@ -188,7 +188,7 @@ async def grown(broker: Broker, topic: str) -> None:
 
 
 async def seen_uncommitted(broker: Broker) -> list[str]:
-    """Read the ids of all results that lie in the topic, by partition, as a client does that is not told otherwise."""
+    """Read the ids of all results that lie in the topic, by partition, as a client does by default."""
     reader = AIOKafkaConsumer(
         broker.topics.predictions,
         bootstrap_servers=broker.cluster.bootstrap_servers,
@@ -199,10 +199,10 @@ async def seen_uncommitted(broker: Broker) -> list[str]:
     async with reader:
         ends = await reader.end_offsets(reader.assignment())
 
-        async def behind() -> list[TopicPartition]:
+        async def unread() -> list[TopicPartition]:
             for tp, records in (await reader.getmany(timeout_ms=200)).items():
                 ids.setdefault(tp.partition, []).extend(json.loads(record.value)["result_id"] for record in records)
             return [tp for tp, end in ends.items() if await reader.position(tp) < end]
 
-        await eventually(behind, lambda tps: not tps)
+        await eventually(unread, lambda tps: not tps)
     return [each for _, some in sorted(ids.items()) for each in some]

@@ -1,4 +1,4 @@
-"""What a running service exposes is what dashboard and alerts ask for."""
+"""A running service exposes the metrics that dashboard and alerts query."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_lag_hidden_by_an_open_transaction_has_its_own_metric(broker: Brok
         async with upstream.transaction():
             for digit in drawn_digits(5):
                 await upstream.send_and_wait(broker.topics.requests, digit, partition=0)
-            await broker.send(drawn_digits(3), partition=0)  # of another sender, behind it
+            await broker.send(drawn_digits(3), partition=0)  # of another sender, after it
             await eventually(lambda: service.metric("digits_undecided_records"), lambda hidden: hidden == 8)
             assert await service.metric("digits_lag_records") == 8
             assert await service.metric("digits_readable_records") == 0

@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # one run for all tes
 
 @dataclass
 class Run:
-    """What became of the corpus."""
+    """The outcome of the corpus."""
 
     sent: dict[str, Position]
     digits: dict[Position, int]
@@ -81,7 +81,7 @@ async def done(cluster: Cluster) -> AsyncIterator[Run]:
 
 
 async def send_all(broker: Broker) -> tuple[dict[str, Position], dict[Position, int]]:
-    """Send every case to a partition of its turn, and a good digit behind it."""
+    """Send the cases to all partitions in rotation, and a good digit after each."""
     sent = {}
     digits = {}
     good = itertools.cycle(DIGITS)

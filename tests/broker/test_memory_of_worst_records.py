@@ -1,4 +1,4 @@
-"""Every partition is busy with the worst that is allowed: the service stays in its memory, and answers all of it."""
+"""The service stays within its memory and answers all records although every partition has the worst allowed ones."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ async def test_memory_stays_bounded_with_the_worst_records_on_all_partitions(clu
             await broker.everything_answered(deadline_s=400)
             most_mb = high_water_mb(service.process.pid)
             print(f"service and workers: {most_mb:.0f} MB")  # noqa: T201  # shown with -rP
-            assert workers_of(service.process.pid) == workers, "none died of it"
+            assert workers_of(service.process.pid) == workers, "no worker has died"
             assert await service.is_ready()
         assert most_mb < TREE_MB

@@ -59,7 +59,7 @@ async def results_in(broker: Broker) -> int:
 async def test_a_renamed_group_answers_only_what_waits_and_the_audit_is_clean(shared: Broker) -> None:
     digits, each = drawn_digits(25), ANSWERED // 8
     async with running_service(shared) as before:
-        await eventually(lambda: resets(before), lambda told: len(told) == 8)  # it knows of all partitions
+        await eventually(lambda: resets(before), lambda found: len(found) == 8)  # it knows of all partitions
         await shared.send(digits * (ANSWERED // len(digits)))
         await shared.everything_answered(deadline_s=120)
         assert {event["level"] for event in resets(before).values()} == {"info"}
@@ -70,9 +70,9 @@ async def test_a_renamed_group_answers_only_what_waits_and_the_audit_is_clean(sh
         await shared.send(digits * (WAITING // 5 // len(digits)), partition=partition)
     shared.group_id += "-renamed"
     async with running_service(shared) as after:
-        told = await eventually(lambda: resets(after), lambda told: len(told) == 8)
+        found = await eventually(lambda: resets(after), lambda found: len(found) == 8)
         await shared.everything_answered()
-        assert {(event["level"], event["log_start"], event["action"]) for event in told.values()} == {
+        assert {(event["level"], event["log_start"], event["action"]) for event in found.values()} == {
             ("warning", 0, f"going on at {each}")
         }
         # Where nothing waits, it is committed all the same: the next owner need not look again.
@@ -157,7 +157,7 @@ async def test_results_older_than_all_requests_are_not_searched(
 
 async def test_it_waits_for_results_in_an_open_transaction(answered: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     await publish(answered, await results_of(answered, 2))
-    async with open_transaction(answered, await results_of(answered, 6)) as somebody:
+    async with open_transaction(answered, await results_of(answered, 6)) as other:
         with monkeypatch.context() as patch:
             patch.setattr("consumer.partitions.opening.reset.ABORT_INTERVAL_S", -9.5)
             with pytest.raises(OwnershipLost, match=r"a transaction in .* hides the results from offset 3 on"):
@@ -174,7 +174,7 @@ async def test_it_waits_for_results_in_an_open_transaction(answered: Broker, mon
         waiting = asyncio.create_task(reset(answered))
         await eventually(lambda: looks, lambda count: count > LOOKS_BEFORE_WAITING + 2)
         assert not waiting.done()
-        await somebody.commit_transaction()
+        await other.commit_transaction()
         assert (await waiting)[0].offset == 6
 
 

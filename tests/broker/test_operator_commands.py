@@ -1,4 +1,4 @@
-"""What an operator asks a real cluster: do the topics fit, may the service start, how far has the group got."""
+"""The commands of an operator: `check`, `create-topics` and `status`, against a real cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README's blocks for a shell, as they are pasted: whole."""
+"""The shell blocks of the README work when they are pasted whole."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ async def test_an_owner_that_wakes_after_a_takeover_commits_nothing(broker: Brok
         await old._producer.begin_transaction()
         await old._send(target, claim(b"old owner, offset 4")[target])
         await old._send_offset(4)
-        # 2. The new owner fences, reads the committed offset, and starts behind it.
+        # 2. The new owner fences, reads the committed offset, and starts after it.
         async with PartitionProducer.fencing(tp, settings) as new:
             assert await start_offset(consumer, tp, settings.kafka.on_lost_offset) == 2
             # 3. The old owner wakes and commits: refused.

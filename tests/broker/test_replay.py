@@ -1,4 +1,4 @@
-"""Dead letters are looked at, and sent in again once each, whatever interrupts it."""
+"""Dead letters are listed, and replayed once each, also when a replay is interrupted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from transport.settings.kafka import ClientSettings, KafkaSettings
 
 
 async def fail(broker: Broker, count: int, *, partition: int | None = None) -> None:
-    """Send so many requests and let them all fail."""
+    """Send this number of requests and answer all of them as failed."""
     await broker.send(drawn_digits(count), partition=partition, key=b"key")
     requests = await broker.read(broker.topics.requests)
     await publish(broker, [letter for each in requests for letter in answer(broker, each, ["failed"]).dead_letters])

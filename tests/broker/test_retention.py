@@ -1,7 +1,7 @@
-"""What Kafka forgets, and what comes of it: records after `retention.ms`, and offsets of a group without members.
+"""What happens when Kafka deletes old data: records after `retention.ms`, and offsets of a group without members.
 
-Nobody waits for `offsets.retention.minutes` here: whoever commits offsets may say for how long they are to be kept, and
-once the group has no member any more, the same offsets are committed again, for a millisecond.
+No test waits for `offsets.retention.minutes`. A commit may say how long its offsets are kept, so once the group has no
+member any more, a test commits the same offsets again, for a millisecond.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FORGETFUL = {
 
 @dataclass(frozen=True)
 class Forgotten:
-    """Topics of which Kafka has forgotten how far somebody had got."""
+    """Topics whose committed offsets have expired."""
 
     answered: Broker
     """By a service that was then switched off."""
@@ -165,7 +165,7 @@ async def test_a_lost_offset_parks_its_partition_on_each_owner_until_repaired(tw
     answered = await two.send(drawn_digits(3), partition=0) + await two.send(drawn_digits(3), partition=1)
     async with running_service(two) as service:
         await two.everything_answered()
-    await two.send(drawn_digits(4), partition=1)  # nobody answers these before they expire
+    await two.send(drawn_digits(4), partition=1)  # no instance answers these before they expire
     await two.expire_requests(partition=1, before=7)
     waiting = await two.send(drawn_digits(2), partition=1)
     name = f"{two.topics.requests}/1"

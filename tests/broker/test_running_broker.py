@@ -1,4 +1,4 @@
-"""The broker that the tests themselves stand on."""
+"""The local broker starts, stops and restarts, and creates topics as asked; all broker tests depend on this."""
 
 from __future__ import annotations
 

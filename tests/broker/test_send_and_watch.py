@@ -1,4 +1,4 @@
-"""`digit-producer` as its users run it, against a real broker; the service is played by the tests."""
+"""`digit-producer send`, `watch` and `create-topics` against a real broker; the tests play the service."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.harness.waiting import eventually
 
 
 async def requests(broker: Broker, count: int) -> list[ConsumerRecord]:
-    """Wait for so many requests."""
+    """Wait until there are this many requests."""
     return await eventually(lambda: broker.read(broker.topics.requests), lambda found: len(found) == count)
 
 
 async def play(broker: Broker, found: Sequence[ConsumerRecord], *statuses: str) -> None:
-    """Answer requests, each with the statuses, and be done."""
+    """Answer requests, each with these statuses."""
     answers = [answer(broker, request, statuses) for request in found]
     await publish(broker, [record for each in answers for record in (*each.results, *each.dead_letters)])
 

@@ -1,4 +1,4 @@
-"""How the service starts, or says in one line why it does not; and how it ends when it is asked to."""
+"""The service starts, or ends with one line about the reason; on SIGTERM it drains and ends."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ async def server_that_never_answers() -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def nobody() -> AsyncIterator[str]:
+async def no_server() -> AsyncIterator[str]:
     yield f"{HOST}:{free_ports(1)[0]}"
 
 
-@pytest.mark.parametrize("there", [nobody, server_that_never_answers])
+@pytest.mark.parametrize("there", [no_server, server_that_never_answers])
 async def test_without_a_broker_the_start_fails_after_the_wait_setting(broker: Broker, there: Any) -> None:
     async with there() as servers:
         env = {"DIGITS_KAFKA__BOOTSTRAP_SERVERS": servers, "DIGITS_KAFKA__WAIT_S": str(WAIT_S)} | PATIENT
@@ -85,7 +85,10 @@ async def test_it_starts_although_one_of_the_brokers_is_down(broker: Broker, mon
 
 
 async def test_while_it_waits_for_a_broker_it_is_alive_but_not_ready(broker: Broker) -> None:
-    async with nobody() as servers, starting_service(broker, {"DIGITS_KAFKA__BOOTSTRAP_SERVERS": servers}) as service:
+    async with (
+        no_server() as servers,
+        starting_service(broker, {"DIGITS_KAFKA__BOOTSTRAP_SERVERS": servers}) as service,
+    ):
         await eventually(lambda: logged(service, "no broker answers"))
         assert await service.get("/livez") == (200, "ok\n")
         assert await service.get("/readyz") == (503, "not ready: the service is starting\n")
@@ -175,8 +178,10 @@ async def test_an_offset_lost_to_retention_parks_its_partition_by_default(broker
         "on at the start of the log"
     )
     async with starting_service(broker, {"DIGITS_KAFKA__ON_LOST_OFFSET": "fail"}) as service:
-        told = (503, f"not ready: {name} is parked: {why}\n")
-        await eventually(lambda: service.get("/readyz"), lambda answer: answer == told, deadline_s=START_DEADLINE_S)
+        not_ready = (503, f"not ready: {name} is parked: {why}\n")
+        await eventually(
+            lambda: service.get("/readyz"), lambda answer: answer == not_ready, deadline_s=START_DEADLINE_S
+        )
         (old,) = logged(service, "old value of a setting")
         assert old["action"] == "taken as park"
         (parked,) = logged(service, "partition parked")

@@ -1,4 +1,4 @@
-"""What a sender's own trace tells of the service, and what its log does: the real service and a collector beside it."""
+"""The spans and log lines of a sampled request, from the real service and a collector."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ async def test_only_sampled_requests_are_traced_from_fetch_to_commit(broker: Bro
 
 
 async def test_an_unreachable_collector_delays_no_request(broker: Broker) -> None:
-    nobody = f"http://{HOST}:{free_ports(1)[0]}"
-    settings = {"DIGITS_TRACING__RECORDS_PER_S": "1", "OTEL_EXPORTER_OTLP_ENDPOINT": nobody}
+    unreachable = f"http://{HOST}:{free_ports(1)[0]}"
+    settings = {"DIGITS_TRACING__RECORDS_PER_S": "1", "OTEL_EXPORTER_OTLP_ENDPOINT": unreachable}
     async with running_service(broker, settings | {"PYTHONPATH": blocking_guard.PYTHONPATH}) as service:
         await broker.send(drawn_digits(500), headers=[traceparent(DIGIT)])
         await broker.everything_answered()

@@ -1,4 +1,4 @@
-"""Whatever a record holds, it is answered as the contract says, and the service goes on."""
+"""Any record is answered as the contract says, and the service goes on."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ async def test_a_container_drains_and_starts_again_without_compiling(stack: Stac
     ]
     took_s = (answered_at_ms - await started_at_ms(container)) / 1000
     print(f"first prediction {took_s:.1f} s after the start")  # noqa: T201  # `make test-compose ARGS=-rP` shows it
-    # By content: an index that does not fit is written anew under its old name.
+    # Compared by content, because an index that does not fit is written again under its old name.
     compiled = ("sh", "-c", 'cd "$0" && find . -type f -exec sha256sum {} + | sort')
     in_image, in_use = [
         await inside(container, *compiled, each)

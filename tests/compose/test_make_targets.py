@@ -1,4 +1,4 @@
-"""A user's commands, exactly as README and docs/operations.md have them."""
+"""The commands of README and docs/operations.md work as written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prometheus of the compose file: it finds every instance, and takes our rules and queries."""
+"""Prometheus of the compose file finds every instance and accepts our rules and queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compose file as a user runs it, used from the host, while what it has started comes, goes and dies.
+"""The compose file in use from the host, while its containers start, stop and die.
 
 Each test leaves one instance running; each ends with an audit of everything sent so far.
 """

@@ -99,8 +99,8 @@ async def at_work(cluster: Cluster) -> AsyncIterator[Scene]:
             service.terminate()
             assert await service.wait() == 0
         audit = await run(broker, "audit", "--json")
-        (told,) = audit.lines
-        assert (audit.exit_code, told["requests"] + told["pending"]) == (0, BACKLOG), audit.out
+        (counts,) = audit.lines
+        assert (audit.exit_code, counts["requests"] + counts["pending"]) == (0, BACKLOG), audit.out
 
 
 async def test_results_continue_while_brokers_restart_one_by_one(nodes: Cluster) -> None:

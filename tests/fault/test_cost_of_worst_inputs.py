@@ -26,7 +26,7 @@ IMAGE_CPU_S, IMAGE_MEMORY_MB, RECORD_CPU_S = 2.0, 300.0, 30.0
 
 @pytest.fixture(scope="module")
 async def pool() -> AsyncIterator[RunningPool]:
-    async with running_pool(item_timeout_s=60) as running:  # a busy machine takes its time, which is not what counts
+    async with running_pool(item_timeout_s=60) as running:  # only processor time counts here
         yield running
 
 
@@ -55,7 +55,7 @@ async def test_an_image_that_takes_more_memory_than_a_worker_has_fails_alone(poo
     results = await pool.results([digit, of_many_codes(), digit])
     grown_mb = max(memory_bytes(pid, "VmHWM") - size for pid, size in before.items()) / 1e6
     assert [result.error is not None for result in results] == [False, True, False]
-    assert workers_of(os.getpid()) == workers, "none died of it"
+    assert workers_of(os.getpid()) == workers, "no worker has died"
     assert grown_mb < IMAGE_MEMORY_MB
 
 
@@ -77,7 +77,7 @@ async def test_the_worst_record_costs_less_than_30_s_and_others_are_answered_mea
     (answer,) = await reading
     taken_s = sum(map(cpu_s, workers)) - used_s
     print(f"{name}: {taken_s:.1f} s, {answered} other batches")  # noqa: T201  # shown with -rP
-    assert workers_of(os.getpid()) == workers, "none died of it"
+    assert workers_of(os.getpid()) == workers, "no worker has died"
     assert {letter.code for letter in answer.failed_items} == {"archive-too-costly"}
     assert answer.recognised + answer.unsure > 0
     assert taken_s < RECORD_CPU_S

@@ -1,4 +1,4 @@
-"""Transactions that end otherwise than by their lane's commit: timed out, fenced, or their id forgotten."""
+"""Transactions that do not end by a commit of their lane: they time out, are fenced, or their id is forgotten."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def forgetful(cluster: Cluster) -> Iterator[Cluster]:
 
 
 async def open_transactions(broker: Broker) -> list[int]:
-    """Tell in which partitions somebody has begun and not asked for the end, whatever has arrived of the rest."""
+    """Return the partitions of requests with a transaction that has begun and not ended."""
     ids = [f"{broker.group_id}.{broker.topics.requests}.{each}" for each in range(broker.partitions)]
     states = [(await describe_transaction(broker, each)).state for each in ids]
     return [partition for partition, state in enumerate(states) if state == "Ongoing"]
@@ -71,11 +71,11 @@ async def test_a_partition_whose_transactional_id_is_taken_over_is_taken_back(br
     async with running_service(broker) as service:
         await broker.send(drawn_digits(80))
         await broker.everything_answered()
-        stranger = AIOKafkaProducer(
+        other = AIOKafkaProducer(
             bootstrap_servers=broker.cluster.bootstrap_servers,
             transactional_id=f"{broker.group_id}.{broker.topics.requests}.0",
         )
-        async with stranger:
+        async with other:
             await broker.send(drawn_digits(80))
             await broker.everything_answered()
             (why,) = lost(service)

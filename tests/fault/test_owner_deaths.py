@@ -1,7 +1,7 @@
-"""The owner of a partition dies, or stops, at every point of its work; the next owner goes on: nothing lost or doubled.
+"""The owner of a partition dies, or stops, at each point of its work; nothing is lost or doubled by the next owner.
 
 One partition, four requests answered. An owner before ours has sent results for the next ones, and the offset, and has
-stalled before its commit. Ours fences it and comes to the point. The next owner stands by, frozen just before it joins.
+stalled before its commit. Ours fences it and reaches the point. The next owner waits, frozen just before it joins.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ RESULTS, LETTERS, OFFSETS = "results", "dead letters", "offsets"
 
 @dataclass(frozen=True)
 class Moment:
-    """What the broker holds of the owner's transaction when it has died."""
+    """The state of the owner's transaction on the broker after its death."""
 
     state: str
     holds: frozenset[str] = frozenset()
@@ -188,6 +188,6 @@ async def test_an_owner_that_stops_past_its_session_asks_the_group_before_fencin
             await eventually(lambda: named("assigned", zombie), lambda joins: len(joins) == 2)
             await broker.send(DIGITS)
             await broker.everything_answered()
-            assert named("lane lost", heir) == [], "nobody has fenced it"
+            assert named("lane lost", heir) == [], "no other producer has fenced it"
             assert named("lane lost", zombie) == [], "it has begun nothing"
         await audited(broker, 2 * len(DIGITS))

@@ -1,4 +1,4 @@
-"""Topics that are deleted, created anew or given partitions while the service works on them."""
+"""Topics are deleted, created again or given partitions while the service works on them."""
 
 from __future__ import annotations
 

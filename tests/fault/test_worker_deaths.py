@@ -1,4 +1,4 @@
-"""A worker may die or hang at any time: the guilty item fails, all others come through, the pool comes back."""
+"""A worker may die or hang at any time: the item that causes it fails, all others are read, the worker is replaced."""
 
 from __future__ import annotations
 

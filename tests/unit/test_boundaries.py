@@ -29,7 +29,7 @@ def test_only_the_transport_imports_what_is_inside_the_client(module: Path) -> N
     ids=lambda path: path.relative_to(ROOT).as_posix(),
 )
 def test_only_one_module_of_the_transport_uses_private_names_of_others(module: Path) -> None:
-    """Ruff finds all of them (SLF001); what it is told to pass over is looked at here: scikit-learn's machine alone."""
+    """Ruff finds private names (SLF001). This test allows its exceptions for scikit-learn's machine only."""
     lines = module.read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if "noqa: SLF001" in line and "machine._" not in line] == []
 
