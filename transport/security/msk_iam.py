@@ -1,7 +1,7 @@
-"""Tokens of AWS IAM for Amazon MSK, made by AWS's own signer: a signed address, for which no request is sent.
+"""Tokens of AWS IAM for Amazon MSK: AWS's own library signs an address, without a request to AWS.
 
-The credentials are found where all AWS clients look for them: variables, files, or the role of the machine or pod.
-Only the last may ask an AWS service on the network, hence the thread.
+The credentials come from the places that all AWS clients use: variables, files, or the role of the machine or pod. Only
+a role may need a request over the network, so the library runs in a thread.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Final
 from transport.security.tokens import Token, TokenRefusedError, TokenUnavailableError
 
 TIMEOUT_S: Final = 10.0
-"""For the credentials: the role of a machine is asked for over the network."""
+"""The time limit for reading the credentials, which may need a request over the network."""
 NOT_INSTALLED: Final = "SASL_MECHANISM=AWS_MSK_IAM needs the extra msk-iam: pip install 'digitstream[msk-iam]'"
 
 
 def is_installed() -> bool:
-    """Return whether AWS's signer is there."""
+    """Return whether AWS's signing library is installed."""
     return importlib.util.find_spec("aws_msk_iam_sasl_signer") is not None
 
 
@@ -31,7 +31,7 @@ class MskIam:
     region: str
 
     async def fetch(self) -> Token:
-        """Sign a token, which is good for 15 minutes.
+        """Sign a token, which is valid for 15 minutes.
 
         Raises
         ------
@@ -40,7 +40,7 @@ class MskIam:
         TokenRefusedError
             There are no credentials.
         """
-        # It takes 0.4 s to import: only who uses it pays.
+        # Imported here, because the import takes 0.4 s.
         from aws_msk_iam_sasl_signer import MSKAuthTokenProvider  # noqa: PLC0415
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415  # as above
 
@@ -50,7 +50,7 @@ class MskIam:
                 value, expires_at_ms = await asyncio.to_thread(MSKAuthTokenProvider.generate_auth_token, self.region)
         except TimeoutError:
             raise TokenUnavailableError(f"no AWS credentials within {TIMEOUT_S:g} s") from None
-        except (AttributeError, ValueError):  # the signer does not look whether there are any
+        except (AttributeError, ValueError):  # the library raises these if there are no credentials
             raise TokenRefusedError(
                 "there are no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine "
                 "or pod a role"

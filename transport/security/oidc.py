@@ -19,30 +19,30 @@ from transport.security.secret_files import MASK, UnusableError, client_context
 from transport.security.tokens import Token, TokenRefusedError, TokenUnavailableError
 
 TIMEOUT_S: Final = 5.0
-"""For one answer of the token endpoint: a client that connects waits for it."""
+"""The time limit of one request to the token endpoint: a client that connects waits for it."""
 MAX_RESPONSE_BYTES: Final = 256 * 1024
-"""No token is nearly as long."""
+"""The bytes of a response that are read; a token is much shorter."""
 DEFAULT_LIFETIME_S: Final = 60.0
-"""Of a token whose life the endpoint does not name; RFC 6749 only recommends it."""
+"""The lifetime of a token if the endpoint does not send one, which RFC 6749 only recommends."""
 MAX_REASON_CHARS: Final = 200
 TEMPORARY: Final = frozenset({408, 425, 429})
-"""HTTP statuses below 500 that ask to come again later."""
+"""HTTP statuses below 500 that mean that a later request may succeed."""
 CA_FILE: Final = "SASL_OAUTHBEARER_CA_FILE"
 NAMES: Final = "(DIGITS_KAFKA__SASL_OAUTHBEARER_CLIENT_ID, __SASL_OAUTHBEARER_CLIENT_SECRET)"
 
 
 @dataclass(frozen=True)
 class ClientCredentials:
-    """Where a token is to be had, and for whom.
+    """The token endpoint, and the client for which it issues tokens.
 
     Attributes
     ----------
     url
         The token endpoint.
     client_id, client_secret
-        The client; its secret is read again for every token, so that a replaced file is taken.
+        The client; its secret is read again for every token, so that a replaced file is used.
     parameters
-        Of the request besides the grant type: ``scope``, ``audience``, …
+        Parameters of the request besides the grant type: ``scope``, ``audience``, …
     ca_file
         Authorities that sign the endpoint's certificate; None for the system's.
     """
@@ -59,14 +59,15 @@ class ClientCredentials:
         client_context(self.ca_file, CA_FILE)
 
     async def fetch(self) -> Token:
-        """Ask the endpoint for a token.
+        """Request a token from the endpoint.
 
         Raises
         ------
         TokenUnavailableError
-            Nobody answers, not in time, or with a failure of the endpoint's own.
+            The endpoint does not answer in time, or fails.
         TokenRefusedError
-            The endpoint refuses, answers with something else, is not whom we trust, or one of our files is unusable.
+            The endpoint refuses the client, answers without a token, has a certificate that we do not trust, or one
+            of our files cannot be used.
         """
         try:
             secret = self.client_secret()
@@ -87,11 +88,11 @@ class ClientCredentials:
             ) from None
         except (aiohttp.ClientError, OSError) as error:
             raise TokenUnavailableError(f"{self._endpoint} cannot be reached: {_reason(error)}") from None
-        # None of these errors is the cause of ours: they may hold the request with the secret.
-        if status == 200:  # noqa: PLR2004  # the only one that brings a token
+        # Our errors are raised from None, because these errors may contain the request with the secret.
+        if status == 200:  # noqa: PLR2004  # the only status with a token
             return self._token(body, asked_at_s)
         why = _error_reason(body).replace(secret, MASK)
-        if status in TEMPORARY or status >= 500:  # noqa: PLR2004  # the endpoint's own trouble
+        if status in TEMPORARY or status >= 500:  # noqa: PLR2004  # a failure of the endpoint
             raise TokenUnavailableError(f"{self._endpoint} has no token for now: HTTP {status} {why}".rstrip())
         raise TokenRefusedError(f"{self._endpoint} refuses client {self.client_id!r}: HTTP {status} {why} {NAMES}")
 
@@ -100,17 +101,17 @@ class ClientCredentials:
         return f"the token endpoint {self.url}"
 
     async def _ask(self, secret: str, context: ssl.SSLContext) -> tuple[int, bytes]:
-        # Section 2.3.1: by HTTP Basic, which every endpoint has to take, each part encoded as in a form.
+        # Section 2.3.1: HTTP Basic, which every endpoint must support; each part is encoded as in a form.
         user = base64.b64encode(f"{quote_plus(self.client_id)}:{quote_plus(secret)}".encode()).decode()
         form = {"grant_type": "client_credentials", **self.parameters}
         async with (
-            # Every token has a session of its own: it is a matter of minutes to hours until the next one.
+            # A new session for every token, because the next token is requested minutes or hours later.
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session,
             session.post(
                 self.url,
                 data=form,
                 headers={"Authorization": f"Basic {user}", "Accept": "application/json"},
-                allow_redirects=False,  # the secret goes where the setting says, and nowhere else
+                allow_redirects=False,  # the secret is sent only to the address of the setting
             ) as answer,
         ):
             return answer.status, await answer.content.read(MAX_RESPONSE_BYTES)
@@ -139,7 +140,7 @@ def _json(body: bytes) -> dict[str, Any]:
 
 
 def _error_reason(body: bytes) -> str:
-    """Take the reason from an error as RFC 6749, section 5.2, has it; empty if there is none."""
+    """Return the reason in an error response of RFC 6749, section 5.2; empty if there is none."""
     answer = _json(body)
     parts = [str(answer[name]).splitlines()[0] for name in ("error", "error_description") if answer.get(name)]
     return "".join(each for each in ": ".join(parts) if each.isprintable())[:MAX_REASON_CHARS]

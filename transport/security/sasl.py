@@ -1,4 +1,4 @@
-"""Where brokers are, and how we prove to them who we are: by a password, or by a token."""
+"""The brokers' addresses, and how we authenticate to them: by a password or by a token."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from transport.security.tokens import TokenProvider
 
 _Value = TypeVar("_Value")
 Optional = Annotated[_Value | None, BeforeValidator(lambda value: None if value == "" else value)]  # not 0, not False
-"""An empty variable is one that is not set, as compose files have it."""
+"""An empty variable counts as not set, as in compose files."""
 _SERVER: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s,:@/]+):\d+")
 
 
 class SecurityProtocol(StrEnum):
-    """Whether the line is encrypted, and whether there is a user."""
+    """Whether the connection is encrypted, and whether a user authenticates."""
 
     PLAINTEXT = "PLAINTEXT"
     SSL = "SSL"
@@ -34,7 +34,7 @@ class SecurityProtocol(StrEnum):
 
 
 class SaslMechanism(StrEnum):
-    """How a user proves to be the one."""
+    """How a user authenticates."""
 
     SCRAM_SHA_512 = "SCRAM-SHA-512"
     SCRAM_SHA_256 = "SCRAM-SHA-256"
@@ -44,17 +44,17 @@ class SaslMechanism(StrEnum):
 
     @property
     def protocol_name(self) -> str:
-        """The mechanism's name in the protocol: AWS IAM is a way to make a token."""
+        """The mechanism's name in the protocol; AWS IAM uses that of a token."""
         return self.OAUTHBEARER.value if self.uses_token else self.value
 
     @property
     def uses_token(self) -> bool:
-        """True if the proof is a token, not a password."""
+        """True if the user authenticates by a token, not by a password."""
         return self in {self.OAUTHBEARER, self.AWS_MSK_IAM}
 
 
 def _without_blanks(servers: object) -> object:
-    """Take lists as people write them: ``a:9092, b:9092 ,``."""
+    """Accept lists with blanks and a comma at the end: ``a:9092, b:9092 ,``."""
     if not isinstance(servers, str):
         return servers
     return ",".join(each.strip() for each in servers.strip().removesuffix(",").split(","))
@@ -67,12 +67,12 @@ def _servers(servers: str) -> str:
 
 
 def _token_endpoint(url: str) -> str:
-    """Refuse an address to which the secret must not go."""
+    """Refuse an address to which the secret must not be sent."""
     parts = urlsplit(url)
     if "@" in parts.netloc or parts.fragment or not parts.hostname or parts.scheme not in {"https", "http"}:
         raise ValueError("must be https://HOST/PATH, without a user and a password")
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise ValueError("must be https: the client's secret would go over the network in the clear")
+        raise ValueError("must be https: the client's secret would be sent unencrypted")
     return url
 
 
@@ -99,7 +99,7 @@ def _read_pairs(text: str | None) -> dict[str, str]:
 class SaslSettings(BaseModel):
     """Brokers and user: part of ``DIGITS_KAFKA__…``."""
 
-    # Unknown names are the business of `transport.settings.kafka.load`: it knows their names.
+    # `transport.settings.kafka.load` reports unknown names.
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     bootstrap_servers: Annotated[
@@ -152,11 +152,11 @@ class SaslSettings(BaseModel):
 
     @property
     def uses_token(self) -> bool:
-        """True if the user proves to be the one by a token."""
+        """True if the user authenticates by a token."""
         return self.has_user and self.sasl_mechanism is not None and self.sasl_mechanism.uses_token
 
     def sasl_options(self) -> dict[str, Any]:
-        """Keyword arguments of a client, or of a single connection, that say who we are."""
+        """The keyword arguments by which a client or a single connection authenticates."""
         if not self.has_user or self.sasl_mechanism is None:
             return {}
         options: dict[str, Any] = {"sasl_mechanism": self.sasl_mechanism.protocol_name}
@@ -166,12 +166,12 @@ class SaslSettings(BaseModel):
 
     @cached_property
     def sasl_secret(self) -> str | None:
-        """The user's password, wherever it came from."""
+        """The user's password, from its variable or its file."""
         return read_secret(self.sasl_password, self.sasl_password_file, "SASL_PASSWORD_FILE")
 
     @cached_property
     def token_provider(self) -> TokenProvider:
-        """One for all clients: every partition has a producer, and all of them show the same token."""
+        """The token provider of all clients: every partition has a producer, and all of them use the same token."""
         if self.sasl_mechanism is SaslMechanism.AWS_MSK_IAM:
             if not msk_iam.is_installed():
                 raise UnusableError(msk_iam.NOT_INSTALLED)
@@ -192,7 +192,7 @@ class SaslSettings(BaseModel):
         return read_secret(value, path, "SASL_OAUTHBEARER_CLIENT_SECRET_FILE") or ""
 
     def sasl_problems(self) -> Iterator[str]:
-        """Say what is missing of the user, and what is set without effect."""
+        """Name the missing settings of the user, and those that are set without effect."""
         for name in ("sasl_password", "sasl_oauthbearer_client_secret"):
             if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
                 yield f"{name.upper()} and {name.upper()}_FILE are both set: set one of them"
@@ -217,7 +217,7 @@ class SaslSettings(BaseModel):
         yield from self.unused_settings("sasl_", f"SASL_MECHANISM={mechanism}", allowed)
 
     def unused_settings(self, prefix: str, given: str, allowed: set[str] | None = None) -> Iterator[str]:
-        """Name what is set of a group, but for what is allowed; `given` is what makes it useless."""
+        """Name the settings with a prefix that are set and not allowed; `given` is why they have no effect."""
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if name.startswith(prefix) and value != field.default and name not in (allowed or set()):
@@ -245,4 +245,4 @@ _OF_MECHANISM: Final[dict[SaslMechanism, tuple[tuple[str, ...], tuple[str, ...]]
     ),
     SaslMechanism.AWS_MSK_IAM: (("sasl_aws_region",), ()),
 }
-"""What each mechanism needs (from a variable or from its file), and what it can use besides."""
+"""The settings that each mechanism needs (in a variable or its file), and the optional ones."""

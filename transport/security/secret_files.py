@@ -1,4 +1,4 @@
-"""Files that a secure line needs: certificates, keys and passwords. Faults are reported with the setting."""
+"""The files of a secure connection: certificates, keys and passwords. Errors name the setting."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ MASK: Final = "********"
 
 
 class UnusableError(Exception):
-    """A file cannot be used; the message names its setting and says why."""
+    """A file cannot be used; the message names its setting and the reason."""
 
 
 def read_secret(value: SecretStr | None, path: Path | None, name: str) -> str | None:
-    """Take a secret from its variable, or from its file, of which a line break at the end does not count.
+    """Read a secret from its variable or its file; a line break at the end of the file is removed.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def read_secret(value: SecretStr | None, path: Path | None, name: str) -> str | 
     try:
         text = _read(path, name).decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
-        # Not "from" it: it carries the bytes, and so the secret.
+        # Not "from" the error, which contains the bytes of the secret.
         raise UnusableError(f"{name} names a file that is no UTF-8 text") from None
     if not text:
         raise UnusableError(f"{name} names a file that is empty")
@@ -36,7 +36,7 @@ def read_secret(value: SecretStr | None, path: Path | None, name: str) -> str | 
 
 
 def client_context(ca_file: Path | None, name: str = "SSL_CA_FILE") -> ssl.SSLContext:
-    """Return a client's context that trusts the authorities of a file, and no others; without one the system's.
+    """Return a client's TLS context that trusts only the authorities of a file, or those of the system.
 
     `name` is the file's setting.
 
@@ -54,12 +54,12 @@ def client_context(ca_file: Path | None, name: str = "SSL_CA_FILE") -> ssl.SSLCo
 
 
 def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path | None, password: str | None) -> None:
-    """Let a context show a certificate to brokers that ask for one.
+    """Load the certificate that a context sends to brokers that request one.
 
     Raises
     ------
     UnusableError
-        A file cannot be read, is no certificate or key, they do not belong together, or the password is wrong.
+        A file cannot be read or is no certificate or key, the key is another one, or the password is wrong.
     """
     _read(certificate, "SSL_CERTIFICATE_FILE")
     where = f"SSL_CERTIFICATE_FILE='{certificate}'"
@@ -68,7 +68,7 @@ def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path | Non
         where += f" with SSL_KEY_FILE='{key}'"
     asked = False
 
-    def answer() -> str:  # without it, OpenSSL would ask at the terminal
+    def answer() -> str:  # without this function, OpenSSL would ask for the password on the terminal
         nonlocal asked
         asked = True
         return password or ""
@@ -86,7 +86,7 @@ def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path | Non
 
 
 def masked(name: str, value: object) -> str:
-    """Return a setting's value as it may be told: someone may have put the secret itself where its file belongs."""
+    """Return a setting's value for messages; masked if it may be a secret, also instead of a file's name."""
     return MASK if is_secret(name) or "-----BEGIN" in str(value) else f"'{value}'"
 
 

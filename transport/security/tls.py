@@ -1,4 +1,4 @@
-"""A TLS context whose files may be replaced while it is in use: the next connection takes the new ones."""
+"""A TLS context whose files may be replaced while it is in use: the next connection uses the new files."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ ABSENT: Final = None
 
 
 class ReloadingContext(ssl.SSLContext):
-    """Is to the client one context, and makes a new one when a file has changed.
+    """A context for the client that builds a new context when a file has changed.
 
-    To load new files into the context in use would not do: it would trust an authority that has been taken away,
-    and keep half of a pair whose other half cannot be used.
+    The files cannot be loaded into the existing context: it would still trust an authority that was removed, and could
+    have a new certificate with an old key.
 
     Parameters
     ----------
     build
-        Makes a context from the files as they are; raises `UnusableError`.
+        Builds a context from the files; raises `UnusableError`.
     files
-        Those that are watched: by their time of change, size and inode.
+        The files; a change is detected by modification time, size and inode.
     """
 
     def __new__(cls, build: Callable[[], ssl.SSLContext], files: Sequence[Path]) -> Self:
-        """Make the shell; the contexts that connections use stand inside."""
+        """Create the outer context; connections use the one inside of it."""
         del build, files
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
@@ -45,22 +45,22 @@ class ReloadingContext(ssl.SSLContext):
     def current(self) -> ssl.SSLContext:
         """The context for the next connection.
 
-        Files that cannot be used, such as a certificate whose key is still the old one, leave the context as it is.
-        They are tried again when one of them changes.
+        If the new files cannot be used, for example a certificate whose key is still the old one, the context stays
+        the same until a file changes again.
         """
-        state = self._state()  # before the files are read: what changes meanwhile is seen the next time
+        state = self._state()  # before the files are read, so that a change meanwhile is detected the next time
         if state != self._seen:
             self._seen = state
             try:
                 self._current = self._build()
             except UnusableError as error:
-                log.warning("replaced files not taken", extra={"why": str(error), "action": "the old ones stay in use"})
+                log.warning("replaced files not taken", extra={"why": str(error), "action": "using the old files"})
             else:
                 log.info("replaced files taken", extra={"files": ", ".join(map(str, self._files))})
         return self._current
 
     def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
-        """Begin a connection, as event loops do."""
+        """Start the TLS part of a connection; event loops call it."""
         return self.current.wrap_bio(*arguments, **options)
 
     def _state(self) -> _State:

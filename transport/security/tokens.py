@@ -1,8 +1,8 @@
-"""Tokens for SASL/OAUTHBEARER: one provider for all clients of a process, which asks for a token only when it has to.
+"""Tokens for SASL/OAUTHBEARER: one provider for all clients of a process, which fetches a token only when needed.
 
-A token is kept until a fifth of its life is left (Kafka's own ``sasl.login.refresh.window.factor``). The client asks
-for it at every new connection, so a renewed one is taken without a restart. aiokafka cannot authenticate again within
-a connection (KIP-368): a broker closes the connection at the token's end, and the next one brings a new token.
+A token is used until a fifth of its lifetime is left (Kafka's own ``sasl.login.refresh.window.factor``). Clients
+request it for every new connection, so a new token needs no restart. aiokafka cannot authenticate again within a
+connection (KIP-368): the broker closes the connection when the token expires, and the next one uses a new token.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed
 log = logging.getLogger(__name__)
 
 REFRESH_FRACTION: Final = 0.8
-"""Of a token's life, after which the next connection fetches a new one."""
+"""The share of a token's lifetime after which the next connection fetches a new one."""
 MIN_PAUSE_S: Final = 0.25
 MAX_PAUSE_S: Final = 5.0
-"""Between two attempts to fetch a token. Longer would hold up an instance whose endpoint is there again."""
+"""The longest pause between two attempts to fetch a token."""
 
 
 class TokenUnavailableError(KafkaConnectionError):  # type: ignore[misc]  # aiokafka ships no types
-    """There is no token for now; to try again may help. To the client it is a broker that is away."""
+    """No token is available now; a later attempt may succeed. The client treats it as a broker that is down."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class TokenRefusedError(SaslAuthenticationFailed):  # type: ignore[misc]  # aiokafka ships no types
-    """Whoever issues tokens refuses us one; to try again would not help."""
+    """The issuer refuses us a token; a retry would not help."""
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -43,12 +43,12 @@ class TokenRefusedError(SaslAuthenticationFailed):  # type: ignore[misc]  # aiok
 
 @dataclass(frozen=True)
 class Token:
-    """What a broker wants to see.
+    """A token, and the time in which it is valid.
 
     Attributes
     ----------
     value
-        The secret itself; no error and no log may hold it.
+        The secret itself; it must not be in an error or a log.
     issued_at_s, expires_at_s
         Seconds since 1970.
     """
@@ -62,28 +62,27 @@ class Token:
 
     @property
     def renew_at_s(self) -> float:
-        """When the next connection fetches a new one."""
+        """The time from which on the next connection fetches a new token."""
         return self.issued_at_s + REFRESH_FRACTION * (self.expires_at_s - self.issued_at_s)
 
 
 class _Authenticator(conn.OAuthAuthenticator):  # type: ignore[misc]  # aiokafka ships no types
-    """Hears a broker out that refuses a token.
+    """Detects that a broker refuses a token.
 
-    The broker says no by a challenge, and closes the exchange when the client answers it (RFC 7628, section 3.2.3).
-    aiokafka 0.14 takes any answer for a yes, and then takes the broker's complaint about the next request for an
-    answer without content.
+    The broker refuses by a challenge, and ends the exchange when the client answers it (RFC 7628, section 3.2.3).
+    aiokafka 0.14 treats every answer as success, and the broker's error for the next request as an empty answer.
     Forced by test_what_stands_between_us_and_the_broker_is_named, with "token for others".
     """
 
     async def step(self, payload: bytes | None) -> tuple[bytes, bool] | None:
         if self._token_sent and payload:
-            return b"\x01", True  # the broker's answer to it is the error that the connection raises
+            return b"\x01", True  # the broker answers with the error that the connection then raises
         step: tuple[bytes, bool] | None = await super().step(payload)
         return step
 
 
 class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka ships no types
-    """Gives the clients of a process their tokens.
+    """Provides the tokens of all clients of a process.
 
     Parameters
     ----------
@@ -112,7 +111,7 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka sh
         self._failure: TokenUnavailableError | TokenRefusedError | None = None
 
     def extensions(self) -> dict[str, str]:
-        """Return the SASL extensions; aiokafka asks for them beside each token."""
+        """Return the SASL extensions; aiokafka calls this for each token."""
         return self._extensions
 
     async def token(self) -> str:
@@ -121,13 +120,13 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka sh
         Raises
         ------
         TokenUnavailableError, TokenRefusedError
-            There is none, and why.
+            There is no token; the message has the reason.
         """
         seen = self._attempts
-        async with self._lock:  # one caller asks, the others wait for the same answer
+        async with self._lock:  # one caller fetches, the others wait for the same token
             if self._token is None or self._clock() >= self._token.renew_at_s:
-                # Who has waited for an attempt that failed shares its failure: a hundred clients in a row would
-                # otherwise each wait for a deadline of their own.
+                # A caller that has waited for a failed attempt gets the same failure. Otherwise a hundred clients
+                # would each wait for their own attempt, one after the other.
                 if self._attempts == seen:
                     await self._attempt()
                 if self._token is None or self._clock() >= self._token.expires_at_s:
@@ -140,8 +139,8 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka sh
             self._token = await self._fetch()
         except (TokenUnavailableError, TokenRefusedError) as error:
             if self._failure is None:
-                then = "the old one serves until it expires" if self._still_valid() else "clients connect again later"
-                log.warning("no new token", extra={"why": str(error), "action": then})
+                action = "using the old token" if self._still_valid() else "retrying"
+                log.warning("no new token", extra={"why": str(error), "action": action})
             self._failure = error
             self._pause_s = min(MAX_PAUSE_S, max(MIN_PAUSE_S, 2 * self._pause_s))
             self._retry_at_s = self._clock() + self._pause_s
@@ -150,13 +149,13 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka sh
                 log.info("new token fetched")
             self._failure = None
             self._pause_s = 0.0
-        self._attempts += 1  # not one that was cancelled: who waited for it tries by itself
+        self._attempts += 1  # a cancelled attempt does not count: its waiters try themselves
 
     def _still_valid(self) -> bool:
         return self._token is not None and self._clock() < self._token.expires_at_s
 
     def _failed(self) -> TokenUnavailableError | TokenRefusedError:
-        """Return the failure as an error of its own for each caller: a shared one would collect their tracebacks."""
+        """Return the failure as a new error for each caller: a shared error would collect all their tracebacks."""
         if self._failure is None:
-            return TokenUnavailableError("the token expired as soon as it was fetched: compare the clocks")
+            return TokenUnavailableError("the token had expired when it was fetched: compare the clocks")
         return type(self._failure)(*self._failure.args)

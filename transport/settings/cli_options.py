@@ -1,4 +1,4 @@
-"""The options by which every command that talks to Kafka finds its brokers; each stands for a variable."""
+"""The options for the brokers that every command with a connection to Kafka has; each replaces a variable."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BootstrapServers = Annotated[
 ]
 _EnvFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Lines DIGITS_…=value; the environment wins over them, options over both."),
+    typer.Option(metavar="FILE", help="Lines DIGITS_…=value; the environment replaces them, and options replace both."),
 ]
 _WaitForBroker = Annotated[
     float | None,
@@ -41,9 +41,9 @@ def with_kafka_options(
     Parameters
     ----------
     command
-        Finds the settings that result in the environment while it runs.
+        The command; while it runs, the environment has the resulting settings.
     refuse
-        Reports that the file cannot be used, and leaves the program.
+        Is called if the file cannot be used; it reports the error and ends the program.
     """
 
     @functools.wraps(command)

@@ -1,8 +1,8 @@
-"""How brokers are reached: addresses, encryption, and who we are. The one place that turns it into client options.
+"""How to reach the brokers: addresses, encryption and user. This module turns the settings into client options.
 
 A secret is read from a variable or, better, from a file that the variable of the same name with ``_FILE`` names.
-What does not go together, and a file that cannot be used, stops the start: nothing is left out in silence, since
-a line that was meant to be encrypted must not be a plain one.
+Settings that contradict each other, and files that cannot be used, stop the start: if one were ignored, a connection
+that should be encrypted could be a plain one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["ConnectionSettings", "SaslMechanism", "SecurityProtocol"]
 
 
 class ConnectionSettings(SaslSettings):
-    """The line to the brokers: part of ``DIGITS_KAFKA__…``."""
+    """The connection to the brokers: part of ``DIGITS_KAFKA__…``."""
 
     ssl_ca_file: Optional[Path] = Field(
         default=None,
@@ -55,15 +55,15 @@ class ConnectionSettings(SaslSettings):
 
     @property
     def is_encrypted(self) -> bool:
-        """True if the line is TLS."""
+        """True if the connection uses TLS."""
         return self.security_protocol in {SecurityProtocol.SSL, SecurityProtocol.SASL_SSL}
 
     def client_options(self) -> dict[str, Any]:
-        """Keyword arguments that every aiokafka client takes to reach the cluster."""
+        """The keyword arguments by which every aiokafka client reaches the cluster."""
         return {"bootstrap_servers": self.bootstrap_servers.split(","), **self.security_options()}
 
     def security_options(self) -> dict[str, Any]:
-        """The part of `client_options` that a single connection takes, too."""
+        """The part of `client_options` that a single connection accepts, too."""
         options: dict[str, Any] = {"security_protocol": self.security_protocol.value}
         if self.is_encrypted:
             options["ssl_context"] = self.ssl_context
@@ -71,8 +71,8 @@ class ConnectionSettings(SaslSettings):
 
     @cached_property
     def ssl_context(self) -> ReloadingContext:
-        """What the client trusts and shows; files that are replaced are taken at the next connection."""
-        # One for all clients: every partition has a producer, and to read the system's authorities takes 20 ms.
+        """The client's TLS context; replaced files are read again for the next connection."""
+        # One for all clients: every partition has a producer, and reading the system's authorities takes 20 ms.
         files = (self.ssl_ca_file, self.ssl_certificate_file, self.ssl_key_file, self.ssl_key_password_file)
         return ReloadingContext(self._tls_context, [file for file in files if file is not None])
 

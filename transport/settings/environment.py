@@ -1,7 +1,7 @@
-"""Settings that stand in a file or on the command line: they become environment variables for one command.
+"""Settings in a file or on the command line: they become environment variables while one command runs.
 
-So there is one way in which settings are read and refused, wherever they come from. An option of the command line wins
-over the environment, and the environment over the file.
+All settings are then read and checked in the same way. An option of the command line replaces a variable of the
+environment, and a variable of the environment replaces one of the file.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ def extended_environment(env_file: Path | None, options: Mapping[str, str]) -> I
     Parameters
     ----------
     env_file
-        Lines ``DIGITS_…=value``, of which each counts only where the environment does not have the variable.
+        Lines ``DIGITS_…=value``; a line is ignored if the environment has the variable.
     options
         Variables that replace those of the environment.
 
     Raises
     ------
     SettingsError
-        The file cannot be read, or some of its lines are no variables of ours; names each of these.
+        The file cannot be read, or some lines are not settings; the message names each of them.
     """
     before = dict(os.environ)
     from_file = {} if env_file is None else read_env_file(env_file)
-    for name in before:  # settings are found whatever their names' case, so the same name in another case is the same
+    for name in before:  # the case of a setting's name does not matter
         if name.upper() in options:
             del os.environ[name]
     known = {name.upper() for name in os.environ} | set(options)
@@ -48,7 +48,7 @@ def extended_environment(env_file: Path | None, options: Mapping[str, str]) -> I
 
 
 def read_env_file(env_file: Path) -> dict[str, str]:
-    """Read a file of variables as `dotenv` does: comments, ``export``, quotes; values are taken as they stand.
+    """Read a file of variables as `dotenv` does: comments, ``export``, quotes; nothing in a value is expanded.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def read_env_file(env_file: Path) -> dict[str, str]:
     for binding in bindings:
         line = f"line {binding.original.line} of {str(env_file)!r}"
         if binding.error or (binding.key is not None and binding.value is None):
-            # Not shown: it may be part of a secret.
+            # The line is not shown, because it may be part of a secret.
             problems.append(f"{line} is no variable: write NAME=value, one on each line")
         elif binding.key is not None and not binding.key.upper().startswith(PREFIX):
             problems.append(f"{line}: {binding.key!r} does not begin with {PREFIX}: only settings may stand here")

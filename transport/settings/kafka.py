@@ -1,8 +1,8 @@
-"""Settings of the Kafka connection, shared by both sides, and how settings are read.
+"""Settings of the Kafka connection, shared by service and commands, and how settings are read.
 
-A setting is an environment variable ``DIGITS_…``, nested by ``__``. A wrong one stops the start with its
-name, its value (secrets masked) and what would be right; an unknown one with its name alone, since a
-misspelt name may be that of a secret.
+A setting is an environment variable ``DIGITS_…``, nested by ``__``. A wrong value stops the start with a message that
+has the name, the value (secrets are masked) and what would be right. For an unknown variable the message has only the
+name, because a misspelt name may be that of a secret.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from transport.settings.connection import ConnectionSettings
 PREFIX: Final = "DIGITS_"
 DELIMITER: Final = "__"
 TYPO_SIMILARITY: Final = 0.75
-"""How alike two names are, from 0 to 1, when one is taken for a misspelling of the other."""
+"""The similarity, from 0 to 1, from which on one name counts as a misspelling of the other."""
 
 
 class SettingsError(Exception):
-    """Settings that cannot be used; the message names each with what would be right."""
+    """Settings cannot be used; the message names each of them and what would be right."""
 
 
 class KafkaSettings(ConnectionSettings):
@@ -39,7 +39,7 @@ class KafkaSettings(ConnectionSettings):
 
 
 class ClientSettings(BaseSettings):
-    """What anyone who talks to the topics needs."""
+    """The settings that every program needs that reads or writes the topics."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -55,7 +55,7 @@ class ClientSettings(BaseSettings):
 
 
 class GroupKafkaSettings(KafkaSettings):
-    """The connection, and what a member of the group keeps to."""
+    """The connection, and the time limits of a member of the group."""
 
     session_timeout_ms: int = Field(
         default=10_000,
@@ -76,21 +76,21 @@ class GroupKafkaSettings(KafkaSettings):
 
     @model_validator(mode="after")
     def _a_request_ends_before_the_session(self) -> GroupKafkaSettings:
-        # A member whose coordinator hangs would otherwise be put out of the group before it looks for the next one.
+        # Otherwise a member whose coordinator hangs would lose its session before it looks for the next coordinator.
         if self.request_timeout_ms >= self.session_timeout_ms:
             raise ValueError("request_timeout_ms must be below session_timeout_ms")
         return self
 
     @model_validator(mode="after")
     def _a_transaction_ends_before_the_session(self) -> GroupKafkaSettings:
-        # A new owner would otherwise have to wait for, or fence, transactions of a member long gone.
+        # Otherwise a new owner would have to wait for, or fence, transactions of a member that has left long ago.
         if self.transaction_timeout_ms > self.session_timeout_ms:
             raise ValueError("transaction_timeout_ms must not be above session_timeout_ms")
         return self
 
 
 class GroupSettings(ClientSettings):
-    """What a member of the group needs."""
+    """The settings that a member of the group needs."""
 
     kafka: GroupKafkaSettings = GroupKafkaSettings()
 
@@ -107,13 +107,13 @@ def load(kind: type[_Settings], *, owns_prefix: bool) -> _Settings:
         The settings model.
     owns_prefix
         True if every variable ``DIGITS_…`` must be one of `kind`'s. False for a client: the
-        environment may be the service's as well, which has more settings in the same groups, so
-        only what looks like a misspelling of the client's own is refused.
+        environment may also be that of the service, which has more settings in the same groups, so
+        only a misspelling of the client's own settings is refused.
 
     Raises
     ------
     SettingsError
-        Names every unknown or wrong variable and what would be right; of a wrong one also its value.
+        The message names every unknown or wrong variable and what would be right, and the wrong value.
     """
     problems = list(_unknown(kind, owns_prefix=owns_prefix))
     if problems:
@@ -125,7 +125,7 @@ def load(kind: type[_Settings], *, owns_prefix: bool) -> _Settings:
 
 
 def variables(kind: type[Any], prefix: str = PREFIX) -> dict[str, FieldInfo]:
-    """Every variable of a settings model with its field, in the order of definition; dataclasses nest too."""
+    """Return every variable of a settings model with its field, in the order of definition."""
     if dataclasses.is_dataclass(kind):
         meanings = _docstrings(kind)
         return {
@@ -148,7 +148,7 @@ def variables(kind: type[Any], prefix: str = PREFIX) -> dict[str, FieldInfo]:
 
 
 def _docstrings(kind: type[Any]) -> dict[str, str | None]:
-    """Read what is written below each field of a dataclass; only pydantic's own models keep it."""
+    """Read the docstring of each field of a dataclass; only pydantic models keep them."""
     holder = create_model("_Holder", __config__=ConfigDict(use_attribute_docstrings=True), held=(kind, ...))
     described = holder.model_json_schema()["$defs"][kind.__name__]["properties"]
     return {name: field.get("description") for name, field in described.items()}
@@ -162,7 +162,7 @@ def _unknown(kind: type[BaseSettings], *, owns_prefix: bool) -> Iterator[str]:
         if not upper.startswith(PREFIX) or upper in known:
             continue
         group, _, last = upper.rpartition(DELIMITER)
-        # Only the last part is compared: the parts before it are alike in all names of a group.
+        # Only the last part is compared, because all names of a group begin with the same parts.
         siblings = {sibling.removeprefix(group + DELIMITER): sibling for sibling in known if sibling.startswith(group)}
         near = [siblings[part] for part in difflib.get_close_matches(last, siblings, n=1, cutoff=TYPO_SIMILARITY)]
         if upper in groups:
@@ -185,8 +185,8 @@ def _explain(kind: type[BaseSettings], line: Any) -> str:
 
 def _shown(name: str, field: FieldInfo, value: object) -> str:
     types = (field.annotation, *getattr(field.annotation, "__args__", ()))
-    if SecretStr in types or is_secret(name) or isinstance(value, dict):  # a dict: of variables that nobody knows
+    if SecretStr in types or is_secret(name) or isinstance(value, dict):  # a dict holds unknown variables
         return MASK
-    # As in user:password@host:9092; a password may itself hold commas and @.
+    # As in user:password@host:9092; the password may contain commas and @.
     before, _, host = str(value).rpartition("@")
     return repr(f"{MASK}@{host}" if before else str(value))

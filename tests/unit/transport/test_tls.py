@@ -111,7 +111,7 @@ async def test_a_replacement_that_cannot_be_used_leaves_the_old_files_in_use(
     assert [await shown_to_a_server(line) for _ in range(2)] == ["first", "first"]
     (warning,) = caplog.records
     assert (warning.levelname, warning.message) == ("WARNING", "replaced files not taken")
-    assert warning.__dict__["action"] == "the old ones stay in use"
+    assert warning.__dict__["action"] == "using the old files"
     assert f"SSL_CERTIFICATE_FILE='{files.certificate}'" in warning.__dict__["why"]
     files.write("second", "two")
     assert await shown_to_a_server(line) == "second"
