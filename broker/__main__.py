@@ -6,9 +6,9 @@ import signal
 
 
 def main() -> None:
-    """Import the command line and run it: Ctrl-C ends the program without a traceback from its first moment."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # also where it was ignored, as in the background of a script
-    from broker.cli import app  # noqa: PLC0415  # the signal comes first
+    """Import the command line and run it; Ctrl-C ends the program without a traceback even during the import."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # also if it was ignored, as in a shell's background
+    from broker.cli import app  # noqa: PLC0415  # after the signal is set
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     app()

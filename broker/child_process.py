@@ -1,13 +1,13 @@
-"""Runs a command that must not outlive the process that started it.
+"""Runs a command that ends when the process that started it (the parent) ends.
 
-The starter runs this file with a pipe as standard input, holds the other end and never writes.
-The process becomes the command (exec), so its pid, its signals and its exit code are the command's.
-A watcher, forked off before, waits on two pipes:
+The parent runs this file with a pipe as standard input, keeps the other end open and never writes to it. The process
+becomes the command (exec), so the command has its pid, its signals and its exit code. A watcher, which is forked
+before, waits for the end of two pipes:
 
-the starter's   closes when the starter ends, by SIGKILL too: the watcher ends the command
-the command's   closes when the command ends: the watcher ends
+the parent's    it closes when the parent ends, also by SIGKILL: the watcher ends the command
+the command's   it closes when the command ends: the watcher ends
 
-The file is run by path and imports nothing of the project: it should be up within milliseconds.
+The file is run by its path and imports nothing of the project, so that it starts within milliseconds.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import IO, Final
 
 GRACE_S: Final = 10.0
-"""From SIGTERM to SIGKILL, for a command whose starter has gone."""
-STARTER_ENDED: Final = 0
+"""The time from SIGTERM to SIGKILL for a command whose parent has ended."""
+PARENT_ENDED: Final = 0
 COMMAND_ENDED: Final = 1
 """File descriptors of the watcher: the reading ends of the two pipes."""
 
@@ -40,19 +40,19 @@ def start_child(
     Parameters
     ----------
     command
-        The program and its arguments. It leads a session of its own: Ctrl-C in a terminal reaches the
-        starter alone, which then stops it in good order.
+        The program and its arguments. It runs in a new session, so Ctrl-C in a terminal reaches only the parent,
+        which then stops the command.
     output
-        Where its standard output and error go.
+        The file for its standard output and error.
     cwd, env
         As for `subprocess.Popen`.
     inherited_fds
-        File descriptors that the command holds until it ends: a lock, say.
+        File descriptors that stay open in the command, such as that of a lock.
 
     Returns
     -------
     subprocess.Popen
-        Of the command itself. Its `stdin` is the lifeline: closing it ends the command.
+        The command. Closing its `stdin` ends it.
     """
     return subprocess.Popen(  # noqa: S603  # the caller's command
         [sys.executable, "-I", "-S", __file__, *command],
@@ -70,13 +70,13 @@ def _exec(command: list[str]) -> None:
     command_ended, held_by_command = os.pipe()
     middle = os.fork()
     if middle == 0:
-        # The watcher is a grandchild: it belongs to init, so the command has no child it does not know.
+        # The watcher is a grandchild, which init adopts, so the command has no unknown child process.
         if os.fork() == 0:
             _watch_parent(os.getpgrp(), command_ended)
         os._exit(0)
     os.waitpid(middle, 0)
     os.set_inheritable(held_by_command, True)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), STARTER_ENDED)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), PARENT_ENDED)
     try:
         os.execvp(command[0], command)  # noqa: S606  # no shell is the point
     except OSError as error:
@@ -84,11 +84,11 @@ def _exec(command: list[str]) -> None:
 
 
 def _watch_parent(command: int, command_ended: int) -> None:
-    """Wait for either end. `command` is the pid and the group of a process that leads its session."""
-    os.setsid()  # the last resort below is for the command's group, not for us
+    """Wait until the parent or the command ends. `command` is the command's process and group id."""
+    os.setsid()  # so that the SIGKILL below does not end this process
     os.dup2(command_ended, COMMAND_ENDED)
-    os.closerange(COMMAND_ENDED + 1, os.sysconf("SC_OPEN_MAX"))  # whatever else is open is the command's affair
-    ended, _, _ = select.select([STARTER_ENDED, COMMAND_ENDED], [], [])
+    os.closerange(COMMAND_ENDED + 1, os.sysconf("SC_OPEN_MAX"))  # all other files belong to the command
+    ended, _, _ = select.select([PARENT_ENDED, COMMAND_ENDED], [], [])
     if COMMAND_ENDED in ended:
         return
     os.kill(command, signal.SIGTERM)

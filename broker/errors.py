@@ -1,10 +1,10 @@
-"""What can go wrong between "start a broker" and its first answer."""
+"""Errors from the start of a broker to its first answer."""
 
 from __future__ import annotations
 
 
 class BrokerError(Exception):
-    """The broker cannot run; the message says why and, where something is missing, what to install."""
+    """The broker cannot run; the message has the reason, and what to install if something is missing."""
 
 
 class NotInstalledError(BrokerError):
@@ -12,4 +12,4 @@ class NotInstalledError(BrokerError):
 
 
 class PortTakenError(BrokerError):
-    """Someone else bound one of the node's ports between our choice and its start."""
+    """Another program took one of the node's ports after we had chosen it."""

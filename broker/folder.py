@@ -1,4 +1,4 @@
-"""The folder of a cluster: one user at a time, and an identity that it keeps.
+"""The folder of a cluster: only one cluster may use it at a time, and it stores the cluster's id.
 
 ::
 
@@ -19,14 +19,14 @@ from typing import IO, Final
 from broker.errors import BrokerError
 
 LOCK_DEADLINE_S: Final = 3.0
-"""As long as brokers take to end whose starter was killed a moment ago."""
+"""Long enough for brokers to end whose parent process was just killed."""
 
 
 def lock_folder(folder: Path) -> IO[str]:
-    """Lock a folder, which is made if need be, until the file returned is closed by all who hold it.
+    """Create and lock a folder; the lock ends when all processes have closed the returned file.
 
-    Kafka has a lock of its own, but looks at it too late: a second server has by then written into the
-    metadata log of the first, which dies of it.
+    Kafka checks its own lock too late: by then a second server has already written to the metadata log of the first
+    one, which fails.
 
     Raises
     ------
@@ -49,12 +49,12 @@ def lock_folder(folder: Path) -> IO[str]:
 
 
 def cluster_id(folder: Path, *, nodes: int) -> str:
-    """Return the id of the cluster that lives in a folder, a new one if it is empty.
+    """Return the id of the cluster in a folder; a new id if the folder is empty.
 
     Raises
     ------
     BrokerError
-        It holds a cluster of another number of nodes.
+        The folder has a cluster with another number of nodes.
     """
     known = list(folder.glob("node-*/data/meta.properties"))
     if not known:

@@ -17,16 +17,16 @@ READY_DEADLINE_S: Final = 30.0
 async def create_topics(
     client_options: Mapping[str, Any], configs: Mapping[str, Mapping[str, str]], *, partitions: int, replicas: int
 ) -> None:
-    """Create topics and return once every partition has a leader; topics that exist are left as they are.
+    """Create topics and return once every partition has a leader; topics that exist do not change.
 
     Parameters
     ----------
     client_options
-        How an aiokafka client reaches the cluster.
+        The options by which an aiokafka client reaches the cluster.
     configs
         Topic-level settings by topic name.
     partitions, replicas
-        Of each topic.
+        The numbers for each topic.
 
     Raises
     ------

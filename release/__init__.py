@@ -1,4 +1,4 @@
-"""Which release runs here: shown by every ``--version``, in the log's first line, in ``/health`` and as a metric.
+"""The release: shown by every ``--version``, in the log's first line, in ``/health`` and as a metric.
 
 The version is that of the installed package. The git revision is not part of a package: the build of an image sets
 the variable ``DIGITSTREAM_REVISION``; elsewhere it is empty.
@@ -14,7 +14,7 @@ REVISION_VARIABLE: Final = "DIGITSTREAM_REVISION"
 
 
 def version() -> str:
-    """Return the version of the installed package, ``unknown`` where the code runs without being installed."""
+    """Return the version of the installed package; ``unknown`` if the package is not installed."""
     try:
         return metadata.version("digitstream")
     except metadata.PackageNotFoundError:
@@ -22,7 +22,7 @@ def version() -> str:
 
 
 def revision() -> str:
-    """Return the git revision that an image was built from; empty if it is not known."""
+    """Return the git revision from which the image was built; empty if it is not known."""
     return os.environ.get(REVISION_VARIABLE, "")
 
 

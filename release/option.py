@@ -10,11 +10,11 @@ from release import version_line
 
 
 def version_option(program: str) -> Any:
-    """Make the option: it prints one line and ends the program before anything else is looked at."""
+    """Return the option: it prints one line and ends the program before other options are checked."""
 
     def show(wanted: bool) -> None:  # noqa: FBT001  # typer calls it with the value alone
         if wanted:
             typer.echo(version_line(program))
             raise typer.Exit
 
-    return typer.Option("--version", callback=show, is_eager=True, help="Print name and version, and end.")
+    return typer.Option("--version", callback=show, is_eager=True, help="Print name and version, and exit.")

@@ -228,7 +228,7 @@ def test_settings_that_do_not_fit_together_are_reported_with_the_fix(
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [
-        ("TOKEN_ENDPOINT_URL", "http://issuer.example/token", "must be https: the client's secret would go over"),
+        ("TOKEN_ENDPOINT_URL", "http://issuer.example/token", "must be https: the client's secret would be sent"),
         ("TOKEN_ENDPOINT_URL", "issuer.example/token", "must be https://HOST/PATH"),
         ("PARAMETERS", "audience", "must be NAME=VALUE, comma-separated"),
         ("EXTENSIONS", "logicalCluster=,x=1", "must be NAME=VALUE, comma-separated"),
