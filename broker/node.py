@@ -119,7 +119,7 @@ class Node:
     def start(self) -> None:
         """Start the process and return at once; `check` and a request show whether it is up."""
         with (self.folder / "server.log").open("ab") as log:
-            self._log_start = log.tell()  # codespell:ignore tell
+            self._log_start = log.tell()
             command = [*self._java(), "kafka.Kafka", "server.properties"]
             self._process = start_child(command, output=log, cwd=self.folder, inherited_fds=self.inherited_fds)
 

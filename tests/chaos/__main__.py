@@ -43,7 +43,7 @@ def main(
     *,
     minutes: Annotated[float, typer.Option(min=0.1, help="How long faults go on; scales their number.")] = FULL_MINUTES,
     images: Annotated[
-        int | None, typer.Option(min=1, help=f"At least so many; by default {FULL_IMAGES:,} in {FULL_MINUTES:g} min.")
+        int | None, typer.Option(min=1, help=f"At least this many; by default {FULL_IMAGES:,} in {FULL_MINUTES:g} min.")
     ] = None,
     seed: Annotated[
         list[int] | None,

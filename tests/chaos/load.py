@@ -21,7 +21,7 @@ WAVE_IMAGES: Final = 400
 PAUSE_S: Final = (0.05, 1.0)
 """Between a sender's waves."""
 UNANSWERED: Final = 5_000
-"""Nothing more is sent while so many requests are unanswered."""
+"""Nothing more is sent while this many requests are unanswered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def expected(name: str) -> str:
-    """Say what should come back for a file: its digit, which its name tells, or what is wrong with it."""
+    """Say what should come back for a file: its digit, which is in its name, or what is wrong with it."""
     stem = Path(name).stem
     wrong = {"no_digit": "not-a-digit", "damaged": "damaged-image"}
     return wrong.get(stem) or stem.removeprefix("photo_").split("_")[0]

@@ -45,7 +45,7 @@ def main() -> None:
     if arguments.files:
         look_again(arguments.files)
     elif importlib.util.find_spec("atheris") is None:
-        sys.exit("atheris is not installed: requirements/test.in tells where it has wheels")
+        sys.exit("atheris is not installed: requirements/test.in says for which machines it has wheels")
     else:
         sys.exit(fuzz(arguments.folder, seconds=arguments.minutes * 60, seed=arguments.seed))
 
@@ -61,7 +61,7 @@ def look_again(files: list[Path]) -> None:
 
 
 def fuzz(folder: Path, *, seconds: float, seed: int) -> int:
-    """Fuzz until the time is over, on behind each finding; report; return the exit code."""
+    """Fuzz until the time is over, also after a finding; report; return the exit code."""
     corpus, findings = folder / "corpus", folder / "findings"
     for each in (corpus, findings):
         each.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ def main() -> None:
     judge = Judge()
 
     def judged(payload: bytes) -> None:
-        judge.limit_memory()  # each time anew: the corpus that libFuzzer gathers in this process is not the payload's
+        judge.limit_memory()  # each time again: the corpus that libFuzzer gathers in this process does not count
         judge(payload)
 
     atheris.Setup(

@@ -39,7 +39,7 @@ class Finding(Exception):  # noqa: N818  # read as what it is
 
 
 class _Remembering(Reader):
-    """Keeps what it read last: the answers alone do not tell where an error came from."""
+    """Keeps what it read last, since the answers alone do not show where an error came from."""
 
     def __init__(self, classifier: Classifier, limits: Limits) -> None:
         super().__init__(classifier, limits)
@@ -119,7 +119,7 @@ def _check(outcome: Outcome) -> None:
 
 
 def _is_ours(cause: BaseException) -> bool:
-    """Tell whether an exception began in the engine's own lines, and not in a library that refuses a picture."""
+    """Return True if an exception began in the engine's own lines, and not in a library that refuses a picture."""
     if isinstance(cause, _REFUSALS):
         return False
     raised_at = [note.removeprefix(RAISED_AT) for note in cause.__notes__ if note.startswith(RAISED_AT)]

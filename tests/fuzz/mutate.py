@@ -17,7 +17,7 @@ Change = Callable[[bytes, int], bytes]
 """Changes bytes somewhere, up to a size: what the fuzzer does by itself."""
 
 _BLIND: Final = 0.25
-"""Share of the changes that nobody mends."""
+"""Share of the changes after which checksums and sizes are not corrected."""
 _INFLATED_MAX_BYTES: Final = 1_000_000
 _LIES: Final = ("crc", "inflated_bytes", "packed_bytes", "header_at")
 
@@ -75,7 +75,7 @@ def _inflated(body: bytes, window: int) -> bytes:
 
 
 def _archive(payload: bytes, max_bytes: int, chance: random.Random, change: Change) -> bytes:
-    """Pack the entries anew, one of them changed inside, or with a lie in its headers."""
+    """Pack the entries again, one of them changed inside, or with a lie in its headers."""
     entries = _entries(payload)
     if not entries:
         return change(payload, max_bytes)

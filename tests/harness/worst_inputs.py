@@ -102,7 +102,7 @@ def jpeg_of_exif_values() -> bytes:
     stream = io.BytesIO()
     Image.new("CMYK", (112, 112)).save(stream, "JPEG")
     fractions = struct.pack("<II", 3, 7) * (Limits().image_bytes // 8 - 10_000)
-    exif = tiff_of({0x128: (SHORT, b"\2\0"), 0x11A: (RATIONAL, fractions)}, behind=lambda _: {})
+    exif = tiff_of({0x128: (SHORT, b"\2\0"), 0x11A: (RATIONAL, fractions)}, after=lambda _: {})
     pieces = [b"Exif\0\0" + exif[at : at + 65_000] for at in range(0, len(exif), 65_000)]
     return in_jpeg(stream.getvalue(), *(segment(0xE1, piece) for piece in pieces))
 

@@ -1,1 +1,1 @@
-"""What somebody might write to the topic to take the service down, by name, each with what it must end in."""
+"""What a sender might write to the topic to stop the service: cases by name, each with the result that it must have."""

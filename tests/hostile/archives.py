@@ -1,4 +1,4 @@
-"""Zip archives: bombs, lies, labels that pretend to be paths, and what packers leave behind."""
+"""Zip archives: bombs, lies, labels that pretend to be paths, and what packers leave in them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def archives() -> Cases:
 
 
 def _beside_a_good_one(entry: Entry, code: ErrorCode) -> Case:
-    """Make a case in which one entry is lost and the one behind it is not."""
+    """Make a case in which one entry is lost and the one after it is not."""
     return Case(archive(entry, _GOOD), [code, DIGIT])
 
 
@@ -121,15 +121,13 @@ def _lies() -> dict[str, Case]:
             archive(Entry(packed_bytes=1_000)), ErrorCode.ARCHIVE_OVERLAPS
         ),
         "a deflate stream that is none": _beside_a_good_one(Entry(packed=garbage), damaged),
-        "bytes behind the end of a deflate stream": read(archive(Entry(packed=deflated(SEVEN) + b"more"))),
+        "bytes after the end of a deflate stream": read(archive(Entry(packed=deflated(SEVEN) + b"more"))),
         "a local header with other sizes than the directory": read(archive(Entry(local=(1, 2, 3)))),
         "a local header with another name": read(
-            archive(Entry(b"told.png")).replace(b"told", b"true", 1), names=["told.png"]
+            archive(Entry(b"said.png")).replace(b"said", b"true", 1), names=["said.png"]
         ),
         "an entry that lies nowhere": _beside_a_good_one(Entry(header_at=5), damaged),
-        "an entry that lies behind the end": Case(
-            archive(_GOOD, Entry(header_at=2**31, shared=True)), [DIGIT, damaged]
-        ),
+        "an entry that lies after the end": Case(archive(_GOOD, Entry(header_at=2**31, shared=True)), [DIGIT, damaged]),
         "an encrypted entry": _beside_a_good_one(Entry(flags=ENCRYPTED), ErrorCode.ENCRYPTED_ENTRY),
         "a strongly encrypted entry": _beside_a_good_one(Entry(flags=STRONGLY_ENCRYPTED), ErrorCode.ENCRYPTED_ENTRY),
         "an entry encrypted by AES": _beside_a_good_one(Entry(flags=ENCRYPTED, method=AES), ErrorCode.ENCRYPTED_ENTRY),
@@ -163,15 +161,15 @@ def _unusual() -> dict[str, Case]:
         "a zip64 locator without an end record": fails(
             archive(_GOOD, end64=end64(0, 0, 0, at=0)[-20:]), ErrorCode.DAMAGED_ARCHIVE
         ),
-        "sizes in a descriptor behind the bytes": read(
-            archive(Entry(flags=DESCRIPTOR, local=(0, 0, 0), behind=b"PK\x07\x08" + bytes(12)))
+        "sizes in a descriptor after the bytes": read(
+            archive(Entry(flags=DESCRIPTOR, local=(0, 0, 0), after=b"PK\x07\x08" + bytes(12)))
         ),
         "written to a pipe": read(streamed("7.png", SEVEN)),
         "the same name three times": Case(archive(*[Entry(b"7.png")] * 3), [DIGIT] * 3, names=["7.png"] * 3),
         "bytes before it": read(b"MZ this program unpacks itself" + plain),
-        "bytes behind it": read(plain + b"and a signature"),
-        "too many bytes behind it": fails(plain + bytes(70_000), ErrorCode.DAMAGED_ARCHIVE),
-        "bytes before and behind it": read(b"\x00" * 99 + plain + b"\x00" * 99),
+        "bytes after it": read(plain + b"and a signature"),
+        "too many bytes after it": fails(plain + bytes(70_000), ErrorCode.DAMAGED_ARCHIVE),
+        "bytes before and after it": read(b"\x00" * 99 + plain + b"\x00" * 99),
         "a long comment": read(archive(_GOOD, comment=b"\x1b[2J" * 16_000)),
         "a comment that is an end record": fails(archive(_GOOD, comment=archive()), ErrorCode.EMPTY_ARCHIVE),
         "a part of a split archive": read(b"PK\x07\x08" + plain),
@@ -204,7 +202,7 @@ def _broken() -> dict[str, Case]:
         "an empty archive": fails(archive(), ErrorCode.EMPTY_ARCHIVE),
         "an end record alone, cut short": fails(archive()[:10], damaged),
         "a directory that is longer than the file": fails(archive(_GOOD, end=(2**31, 0)), damaged),
-        "a directory that lies behind the file": fails(archive(_GOOD, end=(99, 2**31)), damaged),
+        "a directory that lies after the file": fails(archive(_GOOD, end=(99, 2**31)), damaged),
         "a directory of garbage": fails(plain.replace(b"PK\x01\x02", b"\xff\xff\xff\xff"), damaged),
         "a directory whose last name is too long for it": fails(
             plain[: directory_at + 28] + b"\xff\xff" + plain[directory_at + 30 :], damaged

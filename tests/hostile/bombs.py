@@ -1,4 +1,4 @@
-"""Pictures that are small to send and large to decode, and metadata that nobody should ever unpack."""
+"""Pictures that are small to send and large to decode, and metadata that no decoder should unpack."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.hostile.files import (
     LONG,
     RATIONAL,
     SHORT,
-    behind_header,
+    after_header,
     bmp,
     chunk,
     gif,
@@ -67,13 +67,13 @@ def _dimensions() -> dict[str, Case]:
 def _tiff(width: int, height: int, packed: bytes, **options: Any) -> bytes:
     fields = {_WIDTH: (LONG, width), _HEIGHT: (LONG, height), _BITS: (SHORT, 8), _COMPRESSION: (SHORT, _DEFLATE)}
     fields |= {_PHOTOMETRIC: (SHORT, 1), _STRIP_AT: (LONG, 8 + 2 + 8 * 12 + 4), _STRIP_ROWS: (LONG, height)}
-    return tiff(fields | {_STRIP_BYTES: (LONG, len(packed))}, behind=packed, **options)
+    return tiff(fields | {_STRIP_BYTES: (LONG, len(packed))}, after=packed, **options)
 
 
 def _tiled(packed: bytes) -> bytes:
     fields = {_WIDTH: (LONG, 28), _HEIGHT: (LONG, 28), _BITS: (SHORT, 8), _COMPRESSION: (SHORT, _DEFLATE)}
     fields |= {_PHOTOMETRIC: (SHORT, 1), 322: (LONG, 30_000), 323: (LONG, 30_000), 324: (LONG, 8 + 2 + 9 * 12 + 4)}
-    return tiff(fields | {325: (LONG, len(packed))}, behind=packed)
+    return tiff(fields | {325: (LONG, len(packed))}, after=packed)
 
 
 def _pixels() -> dict[str, Case]:
@@ -124,46 +124,46 @@ def _tiffs() -> dict[str, Case]:
     pixels = seven().tobytes()
 
     def pieces(place_tag: int, bytes_tag: int, size_bytes: int, *, claimed: int | None = None, count: int) -> Any:
-        def behind(at: int) -> dict[int, tuple[int, bytes]]:
+        def after(at: int) -> dict[int, tuple[int, bytes]]:
             places = struct.pack("<I", at) * count
             return {
                 place_tag: (LONG, places),
                 bytes_tag: (LONG, struct.pack("<I", size_bytes if claimed is None else claimed) * count),
             }
 
-        return behind
+        return after
 
     def one_strip(at: int) -> dict[int, tuple[int, bytes]]:
         return {_STRIP_AT: _long(at), _STRIP_BYTES: _long(len(pixels))}
 
     return {
         "a TIFF whose tiles share their bytes": fails(
-            tiff_of(tall, behind=pieces(324, 325, len(tile), count=100)) + tile, ErrorCode.DAMAGED_IMAGE
+            tiff_of(tall, after=pieces(324, 325, len(tile), count=100)) + tile, ErrorCode.DAMAGED_IMAGE
         ),
         "a TIFF whose tiles share their bytes and say they have none": fails(
-            tiff_of(tall, behind=pieces(324, 325, 0, count=100)) + tile, ErrorCode.DECODES_TOO_LARGE
+            tiff_of(tall, after=pieces(324, 325, 0, count=100)) + tile, ErrorCode.DECODES_TOO_LARGE
         ),
         "a TIFF of ten thousand strips of nearly all of it": fails(
-            tiff_of(strips, behind=pieces(_STRIP_AT, _STRIP_BYTES, 0, count=many)) + pixels,
+            tiff_of(strips, after=pieces(_STRIP_AT, _STRIP_BYTES, 0, count=many)) + pixels,
             ErrorCode.DECODES_TOO_LARGE,
         ),
         "a TIFF of ten thousand and one strips": fails(
-            tiff_of(strips, behind=pieces(_STRIP_AT, _STRIP_BYTES, 0, count=many + 1)) + pixels,
+            tiff_of(strips, after=pieces(_STRIP_AT, _STRIP_BYTES, 0, count=many + 1)) + pixels,
             ErrorCode.TOO_MANY_PARTS,
         ),
         "a TIFF of a million strips, each at a byte": fails(
-            tiff_of(strips | {_STRIP_AT: (BYTE, bytes(1_000_000))}, behind=lambda _: {}) + pixels,
+            tiff_of(strips | {_STRIP_AT: (BYTE, bytes(1_000_000))}, after=lambda _: {}) + pixels,
             ErrorCode.TOO_MANY_PARTS,
         ),
         "a TIFF whose resolution is a million numbers": fails(
-            tiff_of(picture | {282: (RATIONAL, bytes(8_000_000))}, behind=one_strip) + pixels,
+            tiff_of(picture | {282: (RATIONAL, bytes(8_000_000))}, after=one_strip) + pixels,
             ErrorCode.TOO_MANY_PARTS,
         ),
         "a TIFF with two megabytes of a profile": read(
-            tiff_of(picture | {34_675: (7, b"\xff" * 2_000_000)}, behind=one_strip) + pixels
+            tiff_of(picture | {34_675: (7, b"\xff" * 2_000_000)}, after=one_strip) + pixels
         ),
         "a TIFF with two megabytes of XMP": read(
-            tiff_of(picture | {700: (1, b"<" * 2_000_000)}, behind=one_strip) + pixels
+            tiff_of(picture | {700: (1, b"<" * 2_000_000)}, after=one_strip) + pixels
         ),
     }
 
@@ -190,10 +190,10 @@ def _parts() -> dict[str, Case]:
     pages = _tiff(28, 28, b"", next_at=8)
     return {
         "a PNG of ten thousand chunks": fails(
-            behind_header(SEVEN, chunk(b"tEXt", b"k\x00") * 10_000), ErrorCode.TOO_MANY_PARTS
+            after_header(SEVEN, chunk(b"tEXt", b"k\x00") * 10_000), ErrorCode.TOO_MANY_PARTS
         ),
         "a PNG that says it has four billion frames": fails(
-            behind_header(SEVEN, chunk(b"acTL", struct.pack(">2I", 2**32 - 1, 0))), ErrorCode.TOO_MANY_FRAMES
+            after_header(SEVEN, chunk(b"acTL", struct.pack(">2I", 2**32 - 1, 0))), ErrorCode.TOO_MANY_FRAMES
         ),
         "a JPEG of ten thousand segments": fails(in_jpeg(plain, segment(0xFE, b"") * 10_000), ErrorCode.TOO_MANY_PARTS),
         "a JPEG of a hundred scans more": fails(scans, ErrorCode.TOO_MANY_SCANS),
@@ -226,12 +226,12 @@ def _metadata() -> dict[str, Case]:
     comment = b"!\xfe" + (b"\xff" + b"\x1b[2J " * 42 + b"abc") * 200
     profile = b"ICC_PROFILE\x00\x01\xff" + bytes(60_000)
     return {
-        "a zTXt that inflates to 50 MB": read(behind_header(SEVEN, chunk(b"zTXt", b"k\x00\x00" + bomb))),
-        "an iTXt that inflates to 50 MB": read(behind_header(SEVEN, chunk(b"iTXt", b"k\x00\x01\x00\x00\x00" + bomb))),
-        "an iCCP that inflates to 50 MB": read(behind_header(SEVEN, chunk(b"iCCP", b"k\x00\x00" + bomb))),
-        "a PNG with EXIF in a circle": read(behind_header(SEVEN, chunk(b"eXIf", loop))),
-        "a PNG with EXIF that never ends": read(behind_header(SEVEN, chunk(b"eXIf", much))),
-        "a PNG with a megabyte of text": read(behind_header(SEVEN, chunk(b"tEXt", b"k\x00" + b"x" * 1_000_000))),
+        "a zTXt that inflates to 50 MB": read(after_header(SEVEN, chunk(b"zTXt", b"k\x00\x00" + bomb))),
+        "an iTXt that inflates to 50 MB": read(after_header(SEVEN, chunk(b"iTXt", b"k\x00\x01\x00\x00\x00" + bomb))),
+        "an iCCP that inflates to 50 MB": read(after_header(SEVEN, chunk(b"iCCP", b"k\x00\x00" + bomb))),
+        "a PNG with EXIF in a circle": read(after_header(SEVEN, chunk(b"eXIf", loop))),
+        "a PNG with EXIF that never ends": read(after_header(SEVEN, chunk(b"eXIf", much))),
+        "a PNG with a megabyte of text": read(after_header(SEVEN, chunk(b"tEXt", b"k\x00" + b"x" * 1_000_000))),
         "a JPEG with EXIF in a circle": read(in_jpeg(jpeg, segment(0xE1, b"Exif\x00\x00" + loop))),
         "a JPEG with EXIF that never ends": read(in_jpeg(jpeg, segment(0xE1, b"Exif\x00\x00" + much[:60_000]))),
         "a JPEG with fifteen megabytes of profiles": read(in_jpeg(jpeg, segment(0xE2, profile) * 250)),

@@ -30,8 +30,8 @@ def png(header: bytes, rows: bytes, *extra: bytes) -> bytes:
     return PNG_MAGIC + b"".join(parts)
 
 
-def behind_header(data: bytes, *chunks: bytes) -> bytes:
-    """Put chunks behind the header of a PNG file."""
+def after_header(data: bytes, *chunks: bytes) -> bytes:
+    """Put chunks after the header of a PNG file."""
     at = len(PNG_MAGIC) + 25
     return data[:at] + b"".join(chunks) + data[at:]
 
@@ -42,7 +42,7 @@ def segment(marker: int, body: bytes) -> bytes:
 
 
 def in_jpeg(data: bytes, *segments: bytes) -> bytes:
-    """Put segments behind the first marker of a JPEG file."""
+    """Put segments after the first marker of a JPEG file."""
     return data[:2] + b"".join(segments) + data[2:]
 
 
@@ -57,28 +57,28 @@ def webp(*chunks: bytes) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def tiff(fields: dict[int, tuple[int, int]], *, behind: bytes = b"", next_at: int = 0, count: int = 1) -> bytes:
+def tiff(fields: dict[int, tuple[int, int]], *, after: bytes = b"", next_at: int = 0, count: int = 1) -> bytes:
     """Write a TIFF file of one directory: type and value by tag, each with the same count."""
     lines = b"".join(struct.pack("<2H2I", tag, kind, count, value) for tag, (kind, value) in sorted(fields.items()))
-    return struct.pack("<2sHIH", b"II", 42, 8, len(fields)) + lines + struct.pack("<I", next_at) + behind
+    return struct.pack("<2sHIH", b"II", 42, 8, len(fields)) + lines + struct.pack("<I", next_at) + after
 
 
-def tiff_of(fields: dict[int, tuple[int, bytes]], *, behind: Callable[[int], dict[int, tuple[int, bytes]]]) -> bytes:
+def tiff_of(fields: dict[int, tuple[int, bytes]], *, after: Callable[[int], dict[int, tuple[int, bytes]]]) -> bytes:
     """Write a TIFF file of one directory with values of any number.
 
     Parameters
     ----------
     fields
         Type and packed values by tag.
-    behind
-        Told where the bytes behind all of it lie, gives further fields.
+    after
+        Called with the offset of the bytes after the directory; returns further fields.
     """
-    size = len(fields) + len(behind(0))
+    size = len(fields) + len(after(0))
     values_at = 8 + 2 + size * 12 + 4
-    given = fields | behind(0)
+    given = fields | after(0)
     data_at = values_at + sum(len(values) for _, values in given.values() if len(values) > 4)
     lines, outside = b"", b""
-    for tag, (kind, values) in sorted((fields | behind(data_at)).items()):
+    for tag, (kind, values) in sorted((fields | after(data_at)).items()):
         head = struct.pack("<2HI", tag, kind, len(values) // _TYPE_BYTES[kind])
         if len(values) > 4:
             lines += head + struct.pack("<I", values_at + len(outside))

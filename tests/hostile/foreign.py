@@ -113,7 +113,7 @@ def _polyglots() -> dict[str, Case]:
         "a GIF and JavaScript": Case(script + b"*/=1;alert(1);//;", [READ]),
         "a BMP and JavaScript": Case(_bmp_script(), [READ]),
         "an icon of a PNG": fails(_icon(), _UNKNOWN),
-        "a second picture behind the first": read(SEVEN + encoded(Image.new("L", (28, 28)), "PNG")),
+        "a second picture after the first": read(SEVEN + encoded(Image.new("L", (28, 28)), "PNG")),
     }
 
 

@@ -1,4 +1,4 @@
-"""An archive whose one entry is the archive itself, so that whoever unpacks until nothing is left never ends.
+"""An archive whose one entry is the archive itself, so that unpacking until nothing is left never ends.
 
 The deflate stream is a program of two operations that prints the whole file, itself included: L(n) prints the n bytes
 that follow it, R(n) prints the last n bytes again. The checksum is part of what it sums up; since CRC-32 is affine, 32
@@ -75,7 +75,7 @@ def _program(head: bytes, tail: bytes) -> bytes:
             four + repeat4 + nothing + nothing + last,
             repeat4 + nothing + nothing,
             last + repeat_last + _END + tail,
-            repeat_last + _END,  # and behind the stream stands the tail
+            repeat_last + _END,  # and after the stream comes the tail
         ]
     )
 
@@ -85,7 +85,7 @@ def _literal(size: int) -> bytes:
 
 
 def _repeat(size: int) -> bytes:
-    """Copy so many bytes from so many bytes before, in exactly one unit."""
+    """Copy a number of bytes from a distance before, in exactly one unit."""
     bits = _Bits()
     bits.add(0b010, 3)  # a block of the fixed code, not the last
     low, code, extra = max(each for each in _LENGTHS if each[0] <= size)

@@ -113,7 +113,7 @@ def _headers() -> dict[str, Case]:
                 ("attempt", b"-1"),
             ],
         ),
-        "an attempt of ever so many": fails(b"no image", unknown, headers=[("attempt", b"9" * 500)]),
+        "an attempt of 500 digits": fails(b"no image", unknown, headers=[("attempt", b"9" * 500)]),
         "the headers of a replay that never was": read(
             SEVEN, headers=[("replay-of", b"digits.requests/0/0/0"), ("attempt", b"99")]
         ),

@@ -43,7 +43,7 @@ class _Bits:
         self.put(0b0001, 4)
 
     def all_literals(self, others: int) -> None:
-        """Write a code of eight bits for each literal, and none for so many other symbols."""
+        """Write a code of eight bits for each literal, and none for the given number of other symbols."""
         self.put(0, 1)
         used = _ORDER.index(8) + 1
         self.put(used - 4, 4)
@@ -65,13 +65,13 @@ class _Bits:
 
 
 def of_many_codes(groups: int = GROUPS) -> bytes:
-    """Write it, with so many groups of codes; with all 0.3 MB."""
+    """Write it with this many groups of codes; with all of them it has 0.3 MB."""
     bits = _Bits()
     bits.put(0x2F, 8)
     bits.put(SIDE - 1, 14)
     bits.put(SIDE - 1, 14)
     bits.put(0, 1 + 3 + 1 + 1)  # no alpha, version 0, no transform, no colour cache
-    bits.put(1, 1)  # which group a block of pixels has, a picture tells
+    bits.put(1, 1)  # an image says which group a block of pixels has
     bits.put(0, 3 + 1)  # blocks of four by four; no colour cache in that picture
     bits.all_literals(_LENGTHS)
     bits.all_literals(0)

@@ -1,4 +1,4 @@
-"""Writes zip archives that claim whatever they are told to."""
+"""Write zip archives whose headers claim anything."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Entry:
     """Of the directory."""
     local: tuple[int, int, int] | None = None
     """Checksum, packed and inflated bytes as the local header has them."""
-    behind: bytes = b""
+    after: bytes = b""
     """What follows the packed bytes."""
     shared: bool = False
     """Nothing is packed: the directory names the place of an entry before."""
@@ -57,7 +57,7 @@ def archive(*entries: Entry, comment: bytes = b"", end: tuple[int, int] | None =
     entries
         In the order of the directory.
     comment
-        Behind the end record.
+        After the end record.
     end
         Size and offset of the directory as the end record has them; by default as they are.
     end64
@@ -70,7 +70,7 @@ def archive(*entries: Entry, comment: bytes = b"", end: tuple[int, int] | None =
         directory += directory_entry(entry if entry.header_at is not None else replace(entry, header_at=len(body)))
         if not entry.shared:
             header = local_header(entry.name, entry.method, entry.local or _claims(entry, packed), entry.flags)
-            body += header + packed + entry.behind
+            body += header + packed + entry.after
     size, offset = end or (len(directory), len(body))
     count = len(entries) & 0xFFFF
     record = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, count, count, size, offset, len(comment))

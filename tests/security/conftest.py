@@ -30,11 +30,11 @@ async def secure_broker(secure_cluster: Cluster) -> AsyncIterator[Broker]:
 
 @dataclass(frozen=True)
 class User:
-    """Whose rights are a test's own affair."""
+    """A user whose rights each test sets."""
 
     name: str
     environment: dict[str, str]
-    """The settings with which he connects."""
+    """The settings with which this user connects."""
 
 
 @pytest.fixture

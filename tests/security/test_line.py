@@ -142,8 +142,8 @@ REFUSED: dict[str, tuple[Callable[[Place], dict[str, str]], str]] = {
         "refuses user 'admin': user or password is wrong (DIGITS_KAFKA__SASL_USERNAME, __SASL_PASSWORD)",
     ),
     "unknown user": (
-        lambda at: at.by_password("SCRAM-SHA-256", SASL_USERNAME="nobody"),
-        "refuses user 'nobody': user or password is wrong",
+        lambda at: at.by_password("SCRAM-SHA-256", SASL_USERNAME="intruder"),
+        "refuses user 'intruder': user or password is wrong",
     ),
     "mechanism not offered": (
         lambda at: at.by_password("SCRAM-SHA-512", at.secure.plain_servers),
@@ -281,9 +281,9 @@ def test_a_secure_broker_prints_its_settings_and_keeps_its_identity(tmp_path: Pa
             assert process.stdout is not None
             address = process.stdout.readline().strip()
             process.send_signal(signal.SIGTERM)
-            _, told = process.communicate(timeout=60)
+            _, printed = process.communicate(timeout=60)
             assert process.returncode == 0
-        rows = dict(re.split(r" {2,}", row, maxsplit=1) for row in told.splitlines()[:-1])
+        rows = dict(re.split(r" {2,}", row, maxsplit=1) for row in printed.splitlines()[:-1])
         assert rows["by certificate"] == f"{address}, such as {tmp_path}/security/admin.pem"
         password = tmp_path / "security" / "service.password"
         assert rows["password of service"] == str(password)

@@ -93,10 +93,10 @@ REFUSED: dict[str, tuple[Callable[[Issuer], object], dict[str, str], type[Except
     ),
     "unknown client": (
         lambda _: None,
-        {"SASL_OAUTHBEARER_CLIENT_ID": "nobody"},
+        {"SASL_OAUTHBEARER_CLIENT_ID": "intruder"},
         RefusedError,
         (
-            r"the token endpoint \S+ refuses client 'nobody': HTTP 401 invalid_client: no such client "
+            r"the token endpoint \S+ refuses client 'intruder': HTTP 401 invalid_client: no such client "
             r"\(DIGITS_KAFKA__SASL_OAUTHBEARER_CLIENT_ID, __SASL_OAUTHBEARER_CLIENT_SECRET\)"
         ),
     ),

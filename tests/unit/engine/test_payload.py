@@ -111,7 +111,7 @@ def test_an_archive_with_nothing_but_metadata_is_empty() -> None:
 
 
 @pytest.mark.parametrize("before", [b"", b"MZ a program that unpacks itself"])
-@pytest.mark.parametrize("after", [b"", b"and some bytes behind it"])
+@pytest.mark.parametrize("after", [b"", b"and some bytes after it"])
 def test_bytes_before_and_after_an_archive_do_not_matter(before: bytes, after: bytes) -> None:
     payload = before + archive([("1.png", PNG), ("2.png", PNG)]) + after
     assert [item.data for item in items(payload)] == [PNG, PNG]
