@@ -12,7 +12,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from benchmarks import drain, flood, idle, latency, recovery, report, svc
+from benchmarks import baseline_svc, drain, flood, idle, latency, recovery, report
 from benchmarks.digits import as_png, read_pixels
 from broker import running_broker
 from tests.harness.images import drawn_digits
@@ -61,7 +61,7 @@ def run(
     if mnist is not None:
         pixels, _ = read_pixels(mnist)
         files = as_png(np.random.default_rng(0).permutation(pixels))
-        machine = svc.trained(mnist, console) if What.DRAIN in wanted else None
+        machine = baseline_svc.trained(mnist, console) if What.DRAIN in wanted else None
     elif not WITHOUT_MNIST.issuperset(wanted):
         raise typer.BadParameter("give the folder of train-images-idx3-ubyte.gz and its labels", param_hint="--mnist")
     measured: dict[str, Any] = {"machine": report.machine()}

@@ -73,7 +73,7 @@ async def _drain_by_hand(broker: Broker, svc: Path) -> float:
     await broker.cluster.create_topics({answers: {}})
     arguments = [str(svc), broker.cluster.bootstrap_servers, broker.topics.requests, answers, str(RIVAL_IMAGES)]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.rival", *arguments, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "benchmarks.baseline", *arguments, stdout=asyncio.subprocess.PIPE
     )
     output, _ = await process.communicate()
     if process.returncode != 0:

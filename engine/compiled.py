@@ -19,12 +19,12 @@ ZERO: Final = cast("int", np.int64(0))
 """For a bare 0 as an argument numba would compile the function a second time."""
 
 _functions: Final[list[Any]] = []
-_not_kept: Final[list[str]] = []
+_cache_problems: Final[list[str]] = []
 
-SIGN_S: Final = 2.0
+REPORT_INTERVAL_S: Final = 2.0
 """While functions are compiled, it is reported so often how many are."""
 
-OnCompiling = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 """Called with how many functions are compiled, and of how many, while they are being compiled."""
 
 
@@ -50,19 +50,19 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     try:
         wrapped = numba.njit(cache=True, **options)(function)
     except RuntimeError as error:  # no place for a cache
-        _not_kept.append(str(error))
+        _cache_problems.append(str(error))
         wrapped = numba.njit(**options)(function)
     _functions.append(wrapped)
     return cast("Callable[P, R]", wrapped)
 
 
-def why_not_kept() -> str | None:
+def cache_problem() -> str | None:
     """Say why machine code cannot be kept for the next process; None if it can."""
-    return _not_kept[0] if _not_kept else None
+    return _cache_problems[0] if _cache_problems else None
 
 
 @contextlib.contextmanager
-def watching(on_compiling: OnCompiling) -> Iterator[None]:
+def compilation_reported(on_compiling: OnProgress) -> Iterator[None]:
     """Report every few seconds what is compiled within this; nothing is reported where all comes from the cache."""
     listener = _Listener(on_compiling)
     event.register("numba:compile", listener)
@@ -73,12 +73,12 @@ def watching(on_compiling: OnCompiling) -> Iterator[None]:
 
 
 class _Listener(event.Listener):  # type: ignore[misc]  # numba has no types
-    def __init__(self, on_compiling: OnCompiling) -> None:
+    def __init__(self, on_compiling: OnProgress) -> None:
         self._on_compiling = on_compiling
         self._reported_s = -math.inf
 
     def on_start(self, _: Any) -> None:
-        if time.monotonic() - self._reported_s < SIGN_S:
+        if time.monotonic() - self._reported_s < REPORT_INTERVAL_S:
             return
         self._reported_s = time.monotonic()
         done = sum(1 for function in _functions if function.signatures)

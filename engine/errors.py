@@ -209,7 +209,7 @@ def in_utf8(name: str) -> str:
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
-def unforeseen(doing: str, cause: Exception) -> EngineError:
+def as_engine_error(doing: str, cause: Exception) -> EngineError:
     """Say that something failed as nobody expected, or for want of memory; an `EngineError` speaks for itself.
 
     Call it where `cause` is caught. What is returned may be kept: it holds on to nothing of what was worked on.
@@ -221,7 +221,7 @@ def unforeseen(doing: str, cause: Exception) -> EngineError:
     cause
         What was raised.
     """
-    _let_go(cause)
+    _drop_tracebacks(cause)
     if isinstance(cause, EngineError):
         return cause
     if isinstance(cause, MemoryError):
@@ -231,7 +231,7 @@ def unforeseen(doing: str, cause: Exception) -> EngineError:
     return error
 
 
-def _let_go(error: BaseException | None) -> None:
+def _drop_tracebacks(error: BaseException | None) -> None:
     """Note where an error was raised, and forget all else that it came through.
 
     A traceback holds on to every variable on its way, bytes and pixels among them, and to the error itself: a circle

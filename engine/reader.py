@@ -1,12 +1,12 @@
-"""Payloads to outcomes: what the service, the command line and a notebook call.
+"""Reads payloads into outcomes: the interface for the service, the command line and a notebook.
 
-open      each payload: one image, or an archive of many
-decode    one image after the other; whatever is wrong with one stays with that one
-canvas    small pictures wait and go through together; a large one at once, so that its pixels can be forgotten
-classify  256 digits at a time, of whichever payloads they are; or each by itself, to find the one that does harm
+open      find out what each payload is: one image, or an archive of images
+decode    decode one image after the other; an error concerns that image alone
+canvas    normalise small pictures in batches; a large picture at once, so that its pixels can be freed
+classify  classify 256 digits at a time across payloads; or each alone, to find the one that crashes the process
 
-Whoever has others waiting reads in slices: `Reader.read_on` stops between two items when it is told that it is
-enough, and goes on there the next time. What comes out is the same as without a stop.
+A caller that has other work waiting reads in slices: `Reader.resume` stops between two items when `should_stop` returns
+true, and continues there in the next call. The outcomes are the same as without a stop.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.codecs.decode import Admit, Picture, decode
+from engine.codecs.decode import Charge, Picture, decode
 from engine.codecs.payload import Item, Payload, open_payload
-from engine.errors import ArchiveTooCostly, EngineError, unforeseen
+from engine.errors import ArchiveTooCostly, EngineError, as_engine_error
 from engine.limits import Limits
 from engine.model.classifier import Classifier, Reading
 from engine.resume_cursor import BEGINNING, ResumeCursor
 
-_CHUNK = 256
-_RULING = 60  # the grey of lines in the pictures of the warm-up
-_WAITING_VALUES = 2_000_000  # pixels times channels: what decoded pictures may hold in memory while they wait
-_KEPT_BYTES = 64 * 1024  # and so many for each byte of the archive as `Limits.kept_ratio` says
+_BATCH_SIZE = 256
+_RULING = 60  # grey level of lines in the warm-up's pictures
+_BATCH_VALUES = 2_000_000  # pixels times channels that decoded pictures of a batch may hold in memory
+_KEPT_BYTES = 64 * 1024  # in addition to `Limits.kept_ratio` for each byte of the archive
 
 OnItem = Callable[[int, int], None]
-"""Told the payload's and the item's index before an item is touched."""
-OnTogether = Callable[[], None]
-"""Told that from here on, until the next item, many are touched at once."""
+"""Called with the payload's and the item's index before the item is touched."""
+OnShared = Callable[[], None]
+"""Called before a batch is classified: until the next `OnItem`, many items are touched at once."""
 OnOpen = Callable[[int, Payload], None]
-"""Told the payload's index and what it holds before anything of it is touched; may raise an `EngineError`."""
+"""Called with the payload's index and content list before an item of it is touched; may raise an `EngineError`."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one image, or of a payload as a whole."""
+    """The result for one image, or for a payload as a whole."""
 
     of: Literal["payload", "image", "entry"] = "payload"
-    """The payload as a whole, which could not be opened; the image that it is; an entry of the archive that it is."""
+    """payload: it could not be opened; image: the payload is one image; entry: one entry of an archive."""
     name: str | None = None
     """The archive entry's name; None for a payload that is no archive, and where the name is too long."""
     reading: Reading | None = None
@@ -57,23 +57,23 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """Pictures whose digit is not read yet, with the outcome that waits for it."""
+class _Batch:
+    """Decoded pictures that are not classified yet, each with the outcome to fill in."""
 
-    most: int
-    on_together: OnTogether
+    size: int
+    on_shared: OnShared
     pictures: list[Picture] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     pixels: int = 0
 
 
 @dataclass(slots=True)
-class _Reading:
-    """A payload that is being read: what it has used, and who is to be told or asked."""
+class _ReadState:
+    """State of the payload that is being read: what it has used, and the callbacks."""
 
     payload: int
-    begin: ResumeCursor
-    enough: Callable[[], bool]
+    resume_from: ResumeCursor
+    should_stop: Callable[[], bool]
     on_item: OnItem
     skip: Collection[int]
     items: int = field(init=False)
@@ -81,21 +81,21 @@ class _Reading:
     kept_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.items, _, self.cost_bytes, self.kept_bytes, _ = self.begin
+        self.items, _, self.cost_bytes, self.kept_bytes, _ = self.resume_from
 
     def progress(self, count: int) -> ResumeCursor:
         return ResumeCursor(self.items, count, self.cost_bytes, self.kept_bytes)
 
 
 class Reader:
-    """Reads payloads with one classifier, within the limits. Keeps nothing from one call to the next."""
+    """Reads payloads with one classifier, within the limits. It keeps no state between calls."""
 
     def __init__(self, classifier: Classifier, limits: Limits) -> None:
         self._classifier = classifier
         self._limits = limits
 
     def warm_up(self) -> None:
-        """Read pictures of every kind once, so that what compiles or allocates on first use has done so."""
+        """Read one picture of each kind, so that all compilation and allocation on first use is done afterwards."""
         page = np.full((280, 280), 255, np.uint8)
         page[60:220, 120:150] = 20
         kinds = [page, cv2.cvtColor(page, cv2.COLOR_GRAY2BGR), cv2.cvtColor(page, cv2.COLOR_GRAY2BGRA)]
@@ -116,101 +116,101 @@ class Reader:
         outcomes
             For each payload at least one: its images in the archive's order, or the failure of the payload as a whole.
         """
-        return self.read_on(payloads)[0]
+        return self.resume(payloads)[0]
 
-    def read_on(
+    def resume(
         self,
         payloads: Sequence[bytes],
         *,
-        begin: Sequence[ResumeCursor] = (),
-        enough: Callable[[], bool] | None = None,
+        resume_from: Sequence[ResumeCursor] = (),
+        should_stop: Callable[[], bool] | None = None,
         on_item: OnItem | None = None,
-        on_together: OnTogether | None = None,
-        one_by_one: bool = False,
+        on_shared: OnShared | None = None,
+        isolate: bool = False,
         on_open: OnOpen | None = None,
         skip: Sequence[Collection[int]] = (),
     ) -> tuple[list[list[Outcome]], ResumeCursor | None]:
-        """Read images until all are read or it is enough, at least one.
+        """Read images until all are read or `should_stop` returns true; at least one image is read.
 
         Parameters
         ----------
         payloads
             Each an encoded image, or a zip archive of such.
-        begin
+        resume_from
             For each payload how far it has been read.
-        enough
-            Asked between two items.
+        should_stop
+            Called between two items; true ends the call early.
         on_item
-            So that whoever watches knows which item is to blame for a crash.
-        on_together
-            So that whoever watches knows that any item may be.
-        one_by_one
-            Never touch many items at once: slower, and `on_together` is not needed.
+            Lets a supervisor know which item has caused a crash.
+        on_shared
+            Lets a supervisor know that any item of the batch may cause the next crash.
+        isolate
+            Touch one item at a time and never call `on_shared`; slower.
         on_open
-            To refuse a payload for what it holds.
+            May refuse a payload because of what it holds.
         skip
-            For each payload the items that are not to be touched: each comes out with neither reading nor error.
+            For each payload the items that must not be touched: their outcomes have neither reading nor error.
 
         Returns
         -------
         outcomes
-            For each payload that was begun: its images from `begin` on in the archive's order, or the failure of the
-            payload as a whole. There are fewer than payloads if it was enough.
+            For each payload that was started: its images from `resume_from` on in the archive's order, or the failure
+            of the payload as a whole. There are fewer than payloads if `should_stop` ended the call.
         progress
-            How far the last of those has been read; None if to its end.
+            How far the last of those has been read; None if it is finished.
         """
-        waiting = _Waiting(1 if one_by_one else _CHUNK, on_together or _nobody)
+        batch = _Batch(1 if isolate else _BATCH_SIZE, on_shared or _ignore)
         read: list[list[Outcome]] = []
         progress: ResumeCursor | None = None
         for index, payload in enumerate(payloads):
-            if index and enough is not None and enough():
+            if index and should_stop is not None and should_stop():
                 break
-            reading = _Reading(
+            reading = _ReadState(
                 index,
-                begin[index] if begin else BEGINNING,
-                enough or _never,
-                on_item or _nobody,
+                resume_from[index] if resume_from else BEGINNING,
+                should_stop or _never,
+                on_item or _ignore,
                 skip[index] if skip else (),
             )
-            outcomes, progress = self._outcomes(payload, reading, on_open or _nobody, waiting)
+            outcomes, progress = self._outcomes(payload, reading, on_open or _ignore, batch)
             read.append(outcomes)
             if progress is not None:
                 break
-        self._classify(waiting)
+        self._classify(batch)
         return read, progress
 
     def _outcomes(
-        self, payload: bytes, reading: _Reading, on_open: OnOpen, waiting: _Waiting
+        self, payload: bytes, reading: _ReadState, on_open: OnOpen, batch: _Batch
     ) -> tuple[list[Outcome], ResumeCursor | None]:
-        """Give one outcome for each item; its reading is filled in when its turn comes."""
+        """Return one outcome for each item; its reading is filled in when its batch is classified."""
         reading.on_item(reading.payload, reading.items)
         try:
             opened = open_payload(payload, self._limits)
             if not reading.items:
                 on_open(reading.payload, opened)
-        except Exception as cause:  # a fault of ours in a walk costs this payload, not the batch
+        except Exception as cause:  # an error of the engine must cost this payload only, not the batch
             if reading.items:
-                raise  # it has been opened before: items are answered already, and it cannot fail as a whole any more
-            return [Outcome(error=unforeseen("Opening the payload", cause))], None
+                raise  # some items are answered already, so the payload can no longer fail as a whole
+            return [Outcome(error=as_engine_error("Opening the payload", cause))], None
         if not opened.is_image:
-            return self._entries(opened, reading, waiting)
+            return self._entries(opened, reading, batch)
         outcome = Outcome("image")
         if 0 not in reading.skip:
-            outcome.error = self._decode(payload, outcome, waiting, _nobody)
+            outcome.error = self._decode(payload, outcome, batch, _ignore)
         return [outcome], None
 
     def _entries(
-        self, opened: Payload, reading: _Reading, waiting: _Waiting
+        self, opened: Payload, reading: _ReadState, batch: _Batch
     ) -> tuple[list[Outcome], ResumeCursor | None]:
-        """Give the outcomes of an archive's entries until it is enough."""
+        """Give the outcomes of an archive's entries until `should_stop` returns true."""
         most_kept_bytes = self._limits.kept_ratio * opened.size_bytes + _KEPT_BYTES
         outcomes: list[Outcome] = []
         items = opened.items(reading.items)
         while reading.items < opened.count:
-            if outcomes and reading.enough():
+            if outcomes and reading.should_stop():
                 return outcomes, reading.progress(opened.count)
-            reading.on_item(reading.payload, reading.items)  # before it is inflated, which may be what goes wrong
-            outcome = self._entry(next(items), reading, waiting)
+            reading.on_item(reading.payload, reading.items)  # before the entry is inflated, since that may crash too
+            outcome = self._entry(next(items), reading, batch)
             size_bytes = len(outcome.data or b"")
             if reading.kept_bytes + size_bytes > most_kept_bytes:
                 outcome.data = None
@@ -223,18 +223,18 @@ class Reader:
             reading.items += 1
         return outcomes, None
 
-    def _entry(self, item: Item, reading: _Reading, waiting: _Waiting) -> Outcome:
-        """Decode one entry and let it wait for its chunk; or say what is wrong with it."""
+    def _entry(self, item: Item, reading: _ReadState, batch: _Batch) -> Outcome:
+        """Decode one entry into the batch, or record what is wrong with it."""
         outcome = Outcome("entry", item.name, error=item.error)
         touch = item.index not in reading.skip
         if touch and item.error is None and item.data is not None:
-            outcome.error = self._decode(item.data, outcome, waiting, lambda cost: self._admit(reading, cost))
+            outcome.error = self._decode(item.data, outcome, batch, lambda cost: self._charge(reading, cost))
         if outcome.error is not None or not touch:
             outcome.data, outcome.left_out = item.data, item.left_out
         return outcome
 
-    def _admit(self, reading: _Reading, cost_bytes: int) -> None:
-        """Count what an entry costs. The first one that is too much costs nothing more, nor do those behind it."""
+    def _charge(self, reading: _ReadState, cost_bytes: int) -> None:
+        """Add up the cost of the entries: the first one over the limit, and all after it, are not decoded."""
         reading.cost_bytes += cost_bytes
         if reading.cost_bytes > self._limits.archive_decoded_bytes:
             raise ArchiveTooCostly(
@@ -242,39 +242,39 @@ class Reader:
                 "this entry is beyond them."
             )
 
-    def _decode(self, data: bytes, outcome: Outcome, waiting: _Waiting, admit: Admit) -> EngineError | None:
-        """Turn bytes into a picture that waits; return what went wrong."""
+    def _decode(self, data: bytes, outcome: Outcome, batch: _Batch, charge: Charge) -> EngineError | None:
+        """Decode one image into the batch; return the error, if there is one."""
         try:
-            waiting.pictures.append(decode(data, self._limits, admit))
-        except Exception as cause:  # noqa: BLE001  # whatever a decoder raises is this image's fault, not the batch's
-            return unforeseen("Decoding the image", cause)
-        waiting.outcomes.append(outcome)
-        waiting.pixels += waiting.pictures[-1].pixels.size
-        if len(waiting.outcomes) == waiting.most or waiting.pixels > _WAITING_VALUES:
-            self._classify(waiting)
+            batch.pictures.append(decode(data, self._limits, charge))
+        except Exception as cause:  # noqa: BLE001  # any error of a decoder must cost this image only, not the batch
+            return as_engine_error("Decoding the image", cause)
+        batch.outcomes.append(outcome)
+        batch.pixels += batch.pictures[-1].pixels.size
+        if len(batch.outcomes) == batch.size or batch.pixels > _BATCH_VALUES:
+            self._classify(batch)
         return None
 
-    def _classify(self, waiting: _Waiting) -> None:
-        """Read the digits of all pictures that wait."""
-        if not waiting.outcomes:
+    def _classify(self, batch: _Batch) -> None:
+        """Classify all pictures of the batch and empty it."""
+        if not batch.outcomes:
             return
-        if waiting.most > 1:
-            waiting.on_together()
-        readings = self._classifier.classify(self._classifier.see(waiting.pictures))
-        for outcome, reading in zip(waiting.outcomes, readings, strict=True):
+        if batch.size > 1:
+            batch.on_shared()
+        readings = self._classifier.classify(self._classifier.prepare(batch.pictures))
+        for outcome, reading in zip(batch.outcomes, readings, strict=True):
             outcome.reading = reading
-        waiting.pictures.clear()
-        waiting.outcomes.clear()
-        waiting.pixels = 0
+        batch.pictures.clear()
+        batch.outcomes.clear()
+        batch.pixels = 0
 
 
 def _never() -> bool:
-    """Stand in for `enough`."""
+    """Stand in for `should_stop`."""
     return False
 
 
-def _nobody(*_: object) -> None:
-    """Stand in for whoever might want to be told."""
+def _ignore(*_: object) -> None:
+    """Stand in for a callback that was not given."""
 
 
 def _ruled(page: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -54,7 +54,7 @@ from contract import records
 from contract.errors import ErrorCode
 from contract.records import SCHEMA_VERSION, Status
 from engine.codecs.payload import Payload
-from engine.compiled import watching, why_not_kept
+from engine.compiled import cache_problem, compilation_reported
 from engine.errors import EngineError
 from engine.limits import Limits
 from engine.model.classifier import Classifier, Reading
@@ -92,13 +92,13 @@ class Answerer:
         def judge(payload: int, opened: Payload) -> None:
             self._refuse_too_much(tasks[places[payload]], opened)
 
-        read, unfinished = self._reader.read_on(
+        read, unfinished = self._reader.resume(
             [tasks[place].payload for place in places],
-            begin=[tasks[place].resume_from for place in places],
-            enough=lambda: time.process_time() - cpu_s > SLICE_S,
+            resume_from=[tasks[place].resume_from for place in places],
+            should_stop=lambda: time.process_time() - cpu_s > SLICE_S,
             on_item=lambda payload, item: self._note.write(places[payload], item),
-            on_together=self._note.write_together,
-            one_by_one=any(task.isolate for task in tasks),
+            on_shared=self._note.write_together,
+            isolate=any(task.isolate for task in tasks),
             on_open=judge,
             skip=[self._untouchable(tasks[place]) for place in places],
         )
@@ -224,7 +224,7 @@ def main() -> None:
     # The service has ended, or does not speak as it should: so do we.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError, FrameTooLongError):
         start = START.decode(_receive(channel, START_FRAME_BYTES))
-        with watching(lambda done, total: channel.sendall(frame(Compiling(done, total, why_not_kept())))):
+        with compilation_reported(lambda done, total: channel.sendall(frame(Compiling(done, total, cache_problem())))):
             try:
                 classifier = Classifier.load_files(_model_files(start, arguments.model))
             except ModelError as error:

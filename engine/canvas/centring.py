@@ -26,13 +26,13 @@ SIDE_PX = 28
 BOX_PX = 20
 
 _MIDDLE = 14.0  # of a digit's centre of mass, in pixel numbers: the mean over MNIST, to 0.01 px
-_AS_IT_IS = 0.07  # a box that is 20 px up to so many parts is not sampled again: its edges would only blur
+_SCALE_TOLERANCE = 0.07  # a box that is 20 px up to so many parts is not sampled again: its edges would only blur
 _SOFT_PX = 2  # around the box: the strokes' soft edge
 _BACK_PROJECTIONS = 12
 _RELAXATION = np.float32(1.7)  # times the difference is added each time; 2 and more would swing
 
 
-def fit(strokes: Planes, boxes: NDArray[np.int64], digits: NDArray[np.float32]) -> None:
+def centre_digits(strokes: Planes, boxes: NDArray[np.int64], digits: NDArray[np.float32]) -> None:
     """Bring strokes into the digit's frame.
 
     Parameters
@@ -55,7 +55,7 @@ def _fit(planes: Planes, boxes: NDArray[np.int64], digits: NDArray[np.float32]) 
         strokes = _cut_out(plane_of(planes, index), top, left, bottom + _SOFT_PX, right + _SOFT_PX)
         middle_y, middle_x = _centre_of_mass(strokes)
         scale = BOX_PX / max(boxes[index, 2] - boxes[index, 0], boxes[index, 3] - boxes[index, 1])
-        if abs(scale - 1) <= _AS_IT_IS:
+        if abs(scale - 1) <= _SCALE_TOLERANCE:
             # Whole px: a digit that is centred already stays where it is.
             _shift(strokes, round(_MIDDLE - middle_y), round(_MIDDLE - middle_x), digits[index])
         elif scale < 1:

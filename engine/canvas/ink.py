@@ -55,7 +55,7 @@ def _find_ink(
     for index in range(len(contrast)):
         relief = plane_of(reliefs, index)
         values = relief.reshape(-1)
-        _turn_to_ink(values)
+        _make_ink_positive(values)
         full, rough = _measure(values, counts)
         for _ in range(_SMOOTHINGS if levels[index] < 0 else 0):
             if rough > _NOISY * full:
@@ -97,7 +97,7 @@ def _blur(relief: NDArray[np.float32]) -> None:
 
 
 @compiled
-def _turn_to_ink(values: NDArray[np.float32]) -> None:
+def _make_ink_positive(values: NDArray[np.float32]) -> None:
     """Make ink positive: the side with the larger cubes."""
     skew = np.float32(0)
     for at in range(values.size):

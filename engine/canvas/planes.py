@@ -64,7 +64,7 @@ def flatten(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if pixels.ndim == _GREY_NDIM:
         return pixels
     if pixels.shape[2] % 2 == 0:
-        pixels = _lay_on_paper(pixels)
+        pixels = _composite_on_paper(pixels)
     return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
 
 
@@ -110,7 +110,7 @@ def project(pictures: Sequence[NDArray[np.uint8]]) -> Planes:
 
 
 @compiled
-def _lay_on_paper(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _composite_on_paper(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width, channels = pixels.shape
     colours = channels - 1
     seen = 0.0

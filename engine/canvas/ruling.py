@@ -77,11 +77,11 @@ def _cleared(ink: Floats, parts: NDArray[np.int32]) -> Floats:
     for _ in range(4):
         _erase_band(cleared)
         _erase_across(cleared)
-        cleared = _turned(cleared)  # from all four sides
+        cleared = _rotated(cleared)  # from all four sides
     return cleared
 
 
-def _turned(ink: Floats) -> Floats:
+def _rotated(ink: Floats) -> Floats:
     """Turn by a quarter."""
     return np.ascontiguousarray(ink.T[::-1])
 
@@ -113,12 +113,12 @@ def _erase_frame(ink: Floats, box: NDArray[np.int32]) -> None:
     inner = ink[top:bottom, left:right]
     sides = 0
     for _ in range(4):
-        inner = _turned(inner)
+        inner = _rotated(inner)
         sides += _side_thickness(inner, *_first_runs(inner, _reach(inner))) > 0
     if sides < _FRAME_SIDES:
         return
     for _ in range(4):
-        inner = _turned(inner)
+        inner = _rotated(inner)
         starts, ends = _first_runs(inner, _reach(inner))
         thickness = _side_thickness(inner, starts, ends)
         _clear(inner, np.where((starts < ends) & (ends <= starts + _FRAME_ROUGH * thickness + 1), ends + 1, 0), starts)

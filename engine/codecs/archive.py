@@ -1,11 +1,11 @@
-"""A zip archive as untrusted bytes: its directory, and its entries one at a time.
+"""Reads untrusted zip archives: the directory first, then the entries one at a time.
 
-directory  find the end record, walk the central directory within the limits, refuse what overlaps
-inflate    one entry, counted while it grows; size and checksum are compared at the end
+directory  find the end record, walk the central directory within the limits, refuse overlapping entries
+inflate    inflate one entry; its bytes are counted meanwhile, size and checksum compared at the end
 
-The standard library's zipfile builds an object of half a kilobyte for each entry before anyone can count them,
-and takes 10 µs for each; so the directory is walked here. Sizes in headers only ever serve to refuse: what a header
-promises is never allocated, and an entry that grows beyond its promise is damaged.
+The directory is parsed here because the standard library's zipfile creates an object of half a kilobyte for each entry
+before the entries can be counted, and takes 10 µs for each. Sizes in headers are used to refuse an archive only: no
+memory is allocated for a declared size, and an entry that inflates to more than it declares is damaged.
 
 References
 ----------
@@ -43,9 +43,9 @@ _ENTRY = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
 _END64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR64 = struct.Struct("<4sIQI")
-_COMMENT_MAX_BYTES = 0xFFFF  # so far from the end of the file the end record may lie
-_IN_EXTRA = 0xFFFFFFFF  # says: look in the zip64 extra field
-_EXTRA_FIELDS = 64  # of an entry; packers write three or four
+_COMMENT_MAX_BYTES = 0xFFFF  # the end record is at most this far from the end of the file
+_IN_EXTRA = 0xFFFFFFFF  # the value is in the zip64 extra field
+_EXTRA_FIELDS = 64  # of an entry at most; archivers write three or four
 _ZIP64 = 1
 
 _STORED, _DEFLATED = 0, 8
@@ -55,7 +55,7 @@ _FLAG_UTF8 = 0x0800
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the central directory: claims, not facts."""
+    """One entry as the central directory declares it; nothing of it is verified yet."""
 
     name: str
     flags: int
@@ -67,26 +67,26 @@ class Entry:
 
     @property
     def is_directory(self) -> bool:
-        """True if there is nothing in it by convention: its name ends in a slash."""
+        """True if the name ends in a slash, which by convention means a directory without content."""
         return self.name.endswith(("/", "\\"))
 
 
-def has_end(payload: bytes) -> bool:
-    """Tell whether the payload ends as a zip archive does (a comment or some foreign bytes may follow)."""
+def has_end_record(payload: bytes) -> bool:
+    """Return whether the payload ends as a zip archive does; a comment or some other bytes may follow."""
     return _end_at(payload) >= 0
 
 
 def directory(payload: bytes, limits: Limits) -> list[Entry]:
     """List the entries of an archive, in central-directory order.
 
-    Bytes before the archive (a self-extracting program, a picture) and up to 64 KiB behind it are tolerated.
+    Bytes before the archive (a self-extracting program, a picture) and up to 64 KiB after it are tolerated.
 
     Raises
     ------
     DamagedArchive
         If there is no end record, or the directory does not lie where it says.
     TooManyEntries, ArchiveTooLarge, ArchiveOverlaps
-        As their names say; by what the headers claim, before anything is inflated.
+        As their names say. The declared sizes decide, before anything is inflated.
     """
     end_at = _end_at(payload)
     if end_at < 0:
@@ -107,12 +107,12 @@ def directory(payload: bytes, limits: Limits) -> list[Entry]:
 
 
 def inflate(payload: bytes, entry: Entry, limits: Limits) -> bytes:
-    """Give the bytes of one entry.
+    """Return the bytes of one entry.
 
     Raises
     ------
     EncryptedEntry, UnknownCompression, EntryTooLarge, InflatesTooFar, DamagedEntry
-        As their names say. No more than the limits (and than the entry's own claim) is ever inflated.
+        As their names say. At most one byte more than the entry declares is inflated, and never more than the limits.
     """
     if entry.flags & _FLAG_ENCRYPTED:
         raise EncryptedEntry("The entry is encrypted.")
@@ -138,14 +138,14 @@ def _end_at(payload: bytes) -> int:
 
 
 def _directory_place(payload: bytes, end_at: int) -> tuple[int, int, int]:
-    """Give size and claimed offset of the directory, and where it ends in fact."""
+    """Return size and declared offset of the directory, and the offset at which it really ends."""
     if end_at + _END.size > len(payload):
         raise DamagedArchive("The zip archive's end record is cut short.")
     *_, size, offset, _ = _END.unpack_from(payload, end_at)
     locator_at = end_at - _LOCATOR64.size
     if locator_at < 0 or payload[locator_at : locator_at + 4] != _LOCATOR64_MAGIC:
         return size, offset, end_at
-    end64_at = locator_at - _END64.size  # an extensible data sector, which nobody writes, would lie in between
+    end64_at = locator_at - _END64.size  # an extensible data sector, which no archiver writes, would come between them
     if end64_at < 0 or payload[end64_at : end64_at + 4] != _END64_MAGIC:
         raise DamagedArchive("The zip archive's zip64 end record does not lie where it should.")
     *_, size, offset = _END64.unpack_from(payload, end64_at)
@@ -175,7 +175,7 @@ def _walk(payload: bytes, at: int, end: int, shift: int, limits: Limits) -> Iter
 
 
 def _from_extra(extra: bytes, *claims: int) -> list[int]:
-    """Take from the zip64 extra field, in this order, the numbers that did not fit into 32 bits."""
+    """Read the numbers that do not fit into 32 bits from the zip64 extra field, in this order."""
     at = 0
     for _ in range(_EXTRA_FIELDS):
         if at + 4 > len(extra):
@@ -186,7 +186,7 @@ def _from_extra(extra: bytes, *claims: int) -> list[int]:
             values = struct.iter_unpack("<Q", body[: len(body) // 8 * 8])
             try:
                 return [next(values)[0] if claim == _IN_EXTRA else claim for claim in claims]
-            except StopIteration:  # the field, or what follows it, is shorter than it says
+            except StopIteration:  # the field is shorter than it declares
                 break
         at += 4 + length
     raise DamagedArchive("The zip archive's directory lacks a zip64 field.")
@@ -202,7 +202,7 @@ def _refuse_overlaps(payload: bytes, entries: list[Entry], directory_at: int, di
 
 
 def _data_at(payload: bytes, entry: Entry) -> int:
-    """Find an entry's packed bytes behind its local header, or give that header's own place if it is none."""
+    """Return the offset of the entry's packed bytes, after its local header; that header's offset if it is invalid."""
     at = entry.header_at
     if at + _LOCAL.size > len(payload) or payload[at : at + 4] != ZIP_LOCAL_MAGIC:
         return at
@@ -220,7 +220,7 @@ def _packed(payload: bytes, entry: Entry) -> memoryview:
 
 
 def _inflate(packed: memoryview, expected_bytes: int) -> bytes:
-    """Inflate at most one byte more than expected: zlib counts while it writes."""
+    """Inflate at most one byte more than expected, so that a longer entry is noticed without inflating all of it."""
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         data = stream.decompress(packed, expected_bytes + 1)

@@ -1,11 +1,11 @@
-"""Encoded bytes to pixels as they are meant to be seen, within the limits.
+"""Decodes an encoded image into upright pixels of 8 bits, within the limits.
 
-walk    the headers (of PNG and JPEG all of the file) are read first; too large, too small, cut short end here
-decode  small grey PNG here; PNG, JPEG and WebP by OpenCV, which is two to five times as fast; all else by Pillow
-see     palette expanded, 16 bit scaled to 8, EXIF rotation undone; alpha is kept
+walk    check the headers (of PNG and JPEG the whole file); pictures that are too large, too small or cut are refused
+decode  small grey PNG by `grey_png`; PNG, JPEG and WebP by OpenCV, which is 2 to 5 times as fast; others by Pillow
+convert expand palettes, scale 16 bit to 8, undo the EXIF orientation; alpha is kept
 
-Of an animation this is the first frame. Each decoder is only ever handed the format that the first bytes name: what
-else the libraries can read is never reached.
+Of an animation the first frame is decoded. A decoder gets only data in the format that the first bytes name, so the
+other formats that the libraries support are never reached.
 """
 
 from __future__ import annotations
@@ -42,32 +42,32 @@ from engine.limits import Limits
 
 cv2.utils.logging.setLogLevel(
     cv2.utils.logging.LOG_LEVEL_SILENT
-)  # what is wrong with a picture is told by our error, not on standard error
-cv2.setNumThreads(1)  # a worker has one core, and a pool of threads does not survive its fork
+)  # our exceptions report a damaged picture; OpenCV would also write to standard error
+cv2.setNumThreads(1)  # a worker has one core, and a thread pool does not survive a fork
 
 _BYTE_BITS = 8
 _RGB_CHANNELS = 3
 _PIXEL_BYTES: Final = 4
-"""Of a pixel in any format but PNG and JPEG, whose headers tell: most decoders make four channels of whatever it is."""
+"""Bytes of a decoded pixel, except in PNG and JPEG, whose headers define it: most decoders produce four channels."""
 _PART_COST_BYTES: Final = 200
-"""To walk past one part of a file takes as long as to decode so many bytes."""
+"""Walking over one part of a file takes as long as decoding this many bytes."""
 _SMALLEST_PART_BYTES: Final[Mapping[str, int]] = MappingProxyType({"PNG": 12, "JPEG": 8, "WEBP": 16, "GIF": 64})
-"""So many bytes of a file may be one part; or two, or many pieces, which are passed as quickly as one of PNG."""
+"""The fewest bytes of a file that cost as much to walk over as one chunk of PNG."""
 _PIECE_COST_BYTES: Final = 2_000
-"""The same for each tag, strip and tile of a TIFF file, at which Pillow works in Python."""
+"""The same for each tag, strip and tile of a TIFF file, which Pillow processes in Python."""
 _CODE_GROUP_COST_BYTES: Final = 800
 """The same for each group of prefix codes of a WebP file."""
 _BMP_SIZE, _BMP_SIZE_AT = struct.Struct("<2i"), 18
 _BMP_COMPRESSION_AT: Final = 30
 _BMP_RUN_LENGTHS: Final = (b"\x01\0\0\0", b"\x02\0\0\0")
 _STRIP_PIXELS: Final = 1_000_000
-"""Converted at once. Not so many rows: of a wide picture a few are all of it."""
+"""Pixels that are converted at once. The limit is in pixels, not rows: a few rows can be a whole wide picture."""
 _MODES = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "PA": "RGBA", "La": "LA"}
 _ALPHA = {"L": "LA", "RGB": "RGBA"}
 
 
-Admit = Callable[[int], None]
-"""Told how many bytes a decoder is about to hold; raises an `EngineError` if they are too many."""
+Charge = Callable[[int], None]
+"""Called with the bytes that a decoder is about to allocate; raises an `EngineError` if they are too many."""
 
 
 class Picture(NamedTuple):
@@ -76,25 +76,25 @@ class Picture(NamedTuple):
     pixels: NDArray[np.uint8]
 
 
-def _anything(_decoded_bytes: int) -> None:
-    """Stand in for `admit`."""
+def _free(_decoded_bytes: int) -> None:
+    """Stand in for `charge`."""
 
 
-def decode(data: bytes, limits: Limits, admit: Admit = _anything) -> Picture:
+def decode(data: bytes, limits: Limits, charge: Charge = _free) -> Picture:
     """Decode one image.
 
     Parameters
     ----------
     data, limits
-        The file, and what it may cost.
-    admit
-        Told what the file may cost, in bytes to decode: first for walking through its parts, by its size alone, then
-        for its pixels. It may raise an `EngineError`: then no more is done.
+        The file, and its limits.
+    charge
+        Called with the cost of the file, in bytes to decode: first for walking over its parts (by its size alone), then
+        for its pixels. It may raise an `EngineError`, which ends decoding.
 
     Raises
     ------
     EngineError
-        What is wrong with it; all but `DamagedImage` and `OutOfMemory` before a pixel is decoded.
+        If the image is refused; all but `DamagedImage` and `OutOfMemory` are raised before a pixel is decoded.
     """
     kind = image_format(data)
     if kind is None:
@@ -104,60 +104,60 @@ def decode(data: bytes, limits: Limits, admit: Admit = _anything) -> Picture:
     if len(data) > limits.image_bytes:
         raise ImageTooLarge(f"The image has {len(data):,} bytes; at most {limits.image_bytes:,} are allowed.")
     if kind in _SMALLEST_PART_BYTES:
-        admit(min(limits.parts, len(data) // _SMALLEST_PART_BYTES[kind]) * _PART_COST_BYTES)
+        charge(min(limits.parts, len(data) // _SMALLEST_PART_BYTES[kind]) * _PART_COST_BYTES)
     try:
-        pixels = _DECODERS[kind](data, limits, admit)
+        pixels = _DECODERS[kind](data, limits, charge)
     except EngineError:
         raise
     except MemoryError as error:
         raise OutOfMemory("There is not enough memory to decode the image.") from error
-    except Exception as error:  # of damaged files decoders raise whatever it comes to: OverflowError, KeyError, ...
+    except Exception as error:  # for damaged files decoders raise any exception: OverflowError, KeyError, ...
         if getattr(error, "code", None) == cv2.Error.StsNoMem:  # OpenCV's MemoryError
             raise OutOfMemory("There is not enough memory to decode the image.") from error
         raise DamagedImage(f"The {kind} file cannot be decoded: it is damaged.") from error
-    # Of one layout, whatever a decoder gives and a rotation leaves: the compiled loops are made for that one.
+    # A decoder or a rotation may return another memory layout; the compiled loops accept only this one.
     return Picture(pixels if pixels.flags.carray else pixels.copy())
 
 
-def _decode_png(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+def _decode_png(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
     found = png.walk(data, limits)
     header = found.header
-    _check_size(header.width, header.height, header.pixel_bytes, limits, admit)
+    _check_size(header.width, header.height, header.pixel_bytes, limits, charge)
     is_grey = header.colour_type == png.GREY
     if found.has_transparent_colour and is_grey:
-        return _decode_by_pillow(found.data, "PNG", limits, _anything)  # OpenCV forgets the transparent colour
+        return _decode_by_pillow(found.data, "PNG", limits, _free)  # OpenCV ignores the transparent colour
     pixels = None
     if is_grey and header.depth == _BYTE_BITS and not header.interlace and header.width * header.height <= grey.MOST_PX:
         pixels = grey.decode(found.deflated, header.width, header.height)
     if pixels is None:
         pixels = _decode_by_opencv(found.data, cv2.IMREAD_UNCHANGED)
-    return exif.turn_upright(pixels, found.orientation)
+    return exif.undo_orientation(pixels, found.orientation)
 
 
-def _decode_jpeg(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+def _decode_jpeg(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
     found = jpeg.walk(data, limits)
-    _check_size(found.width, found.height, found.pixel_bytes, limits, admit)
+    _check_size(found.width, found.height, found.pixel_bytes, limits, charge)
     if found.channels not in (1, _RGB_CHANNELS):
-        # OpenCV shows CMYK in wrong colours. Pillow would read what EXIF holds, value by value.
-        pixels = _decode_by_pillow(jpeg.bare(data, found), "JPEG", limits, _anything)
+        # OpenCV decodes CMYK with wrong colours. Pillow would parse all EXIF values, so these are removed.
+        pixels = _decode_by_pillow(jpeg.strip_metadata(data, found), "JPEG", limits, _free)
     else:
         pixels = _decode_by_opencv(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    return exif.turn_upright(pixels, found.orientation)
+    return exif.undo_orientation(pixels, found.orientation)
 
 
-def _decode_webp(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+def _decode_webp(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
     found = webp.walk(data, limits)
-    _check_size(found.width, found.height, _PIXEL_BYTES, limits, admit)
-    admit(found.code_groups * _CODE_GROUP_COST_BYTES)
-    return exif.turn_upright(_decode_by_opencv(data, cv2.IMREAD_UNCHANGED), found.orientation)
+    _check_size(found.width, found.height, _PIXEL_BYTES, limits, charge)
+    charge(found.code_groups * _CODE_GROUP_COST_BYTES)
+    return exif.undo_orientation(_decode_by_opencv(data, cv2.IMREAD_UNCHANGED), found.orientation)
 
 
-def _decode_bmp(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+def _decode_bmp(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
     if data[_BMP_COMPRESSION_AT : _BMP_COMPRESSION_AT + 4] not in _BMP_RUN_LENGTHS:
-        return _decode_by_pillow(data, "BMP", limits, admit)
-    # Pillow goes through a packed file byte by byte, in Python.
+        return _decode_by_pillow(data, "BMP", limits, charge)
+    # Pillow decodes run lengths byte by byte, in Python.
     width, height = _BMP_SIZE.unpack_from(data, _BMP_SIZE_AT)
-    _check_size(abs(width), abs(height), _PIXEL_BYTES, limits, admit)
+    _check_size(abs(width), abs(height), _PIXEL_BYTES, limits, charge)
     return _decode_by_opencv(data, cv2.IMREAD_UNCHANGED)
 
 
@@ -173,37 +173,37 @@ def _decode_by_opencv(data: bytes, flags: int) -> NDArray[np.uint8]:
     return pixels
 
 
-def _decode_gif(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
+def _decode_gif(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
     gif.walk(data, limits)
-    return _decode_by_pillow(data, "GIF", limits, admit)
+    return _decode_by_pillow(data, "GIF", limits, charge)
 
 
-def _decode_tiff(data: bytes, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
-    admit(tiff.walk(data, limits) * _PIECE_COST_BYTES)
-    return _decode_by_pillow(data, "TIFF", limits, admit)
+def _decode_tiff(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
+    charge(tiff.walk(data, limits) * _PIECE_COST_BYTES)
+    return _decode_by_pillow(data, "TIFF", limits, charge)
 
 
-def _decode_by_pillow(data: bytes, kind: Format, limits: Limits, admit: Admit) -> NDArray[np.uint8]:
-    # Pillow warns of odd metadata, at which nobody looks, and of many pixels, which have a limit of ours.
+def _decode_by_pillow(data: bytes, kind: Format, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
+    # Pillow warns of invalid metadata, which is not used, and of many pixels, for which the engine has a limit.
     with warnings.catch_warnings(action="ignore"):
         try:
             image: Image.Image = Image.open(io.BytesIO(data), formats=[kind])
         except Image.DecompressionBombError as error:
             raise TooManyPixels("The image has more pixels than the limit.") from error
-        _check_size(*image.size, _PIXEL_BYTES, limits, admit)
+        _check_size(*image.size, _PIXEL_BYTES, limits, charge)
         if isinstance(image, TiffImagePlugin.TiffImageFile):
             pixels = image.size[0] * image.size[1]
-            admit(max(0, tiff.check(data, image.tag_v2, limits) - pixels * _PIXEL_BYTES))  # what is not in the picture
+            charge(max(0, tiff.check(data, image.tag_v2, limits) - pixels * _PIXEL_BYTES))  # padding beyond the picture
             tags = image.getexif()
-            for pointer in TiffTags.TAGS_V2_GROUPS:  # Pillow would read the directories there, value by value
+            for pointer in TiffTags.TAGS_V2_GROUPS:  # Pillow would parse these directories, value by value
                 if pointer in tags:
                     del tags[pointer]
         image.load()
-        held = image.getexif().get(exif.ORIENTATION, exif.UPRIGHT) if kind == "TIFF" else exif.UPRIGHT
-        return exif.turn_upright(_eight_bit(image), held)
+        orientation = image.getexif().get(exif.ORIENTATION, exif.UPRIGHT) if kind == "TIFF" else exif.UPRIGHT
+        return exif.undo_orientation(_eight_bit(image), orientation)
 
 
-_DECODERS: Final[Mapping[Format, Callable[[bytes, Limits, Admit], NDArray[np.uint8]]]] = MappingProxyType(
+_DECODERS: Final[Mapping[Format, Callable[[bytes, Limits, Charge], NDArray[np.uint8]]]] = MappingProxyType(
     {
         "PNG": _decode_png,
         "JPEG": _decode_jpeg,
@@ -216,7 +216,7 @@ _DECODERS: Final[Mapping[Format, Callable[[bytes, Limits, Admit], NDArray[np.uin
 
 
 def _eight_bit(image: Image.Image) -> NDArray[np.uint8]:
-    """Bring any of Pillow's modes to L, LA, RGB or RGBA, a strip at a time: Pillow copies what it converts."""
+    """Convert any of Pillow's modes to L, LA, RGB or RGBA, strip by strip, since Pillow copies what it converts."""
     mode = _MODES.get(image.mode, image.mode)
     if "transparency" in image.info:
         mode = _ALPHA.get(mode, mode)
@@ -237,7 +237,7 @@ def _strip(image: Image.Image, top: int, end: int) -> Image.Image:
 
 
 def _from_numbers(image: Image.Image, strips: list[tuple[int, int]]) -> NDArray[np.uint8]:
-    """Scale 16 bit to 8, and long integers and floats by the picture's own range: their type has no white."""
+    """Scale 16 bit to 8; scale long integers and floats by the picture's range, since their type defines no white."""
     first = np.asarray(_strip(image, *strips[0]))
     if first.dtype.kind == "u":
         deep = (np.asarray(_strip(image, *bounds)) for bounds in strips)
@@ -259,12 +259,12 @@ def _scaled(numbers: NDArray[np.float32], low: float, high: float) -> NDArray[np
 
 
 def _high_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale 16 bit to 8: the high bytes, as they lie in memory."""
+    """Scale 16 bit to 8 by taking the high bytes."""
     high = 1 if sys.byteorder == "little" else 0
     return values.view(np.uint8).reshape(*values.shape, 2)[..., high].copy()
 
 
-def _check_size(width: int, height: int, pixel_bytes: int, limits: Limits, admit: Admit) -> None:
+def _check_size(width: int, height: int, pixel_bytes: int, limits: Limits, charge: Charge) -> None:
     pixels = width * height
     if pixels > limits.pixels:
         raise TooManyPixels(f"The image has {width:,} x {height:,} pixels; at most {limits.pixels:,} are allowed.")
@@ -280,4 +280,4 @@ def _check_size(width: int, height: int, pixel_bytes: int, limits: Limits, admit
         raise ImageTooSmall(
             f"The image has {width:,} x {height:,} pixels; its sides must have at least {limits.side_min_px}."
         )
-    admit(pixels * pixel_bytes)
+    charge(pixels * pixel_bytes)

@@ -1,4 +1,4 @@
-"""How a camera was held: the orientation tag of EXIF data."""
+"""Reads and undoes the orientation tag of EXIF data, which says how the camera was held."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 UPRIGHT: Final = 1
-"""The value of a camera held upright; the values go to 8."""
+"""The value for an upright camera; valid values are 1 to 8."""
 ORIENTATION: Final = 0x0112
 """The tag."""
 _SHORT: Final = 3
-_TURNS: Final = {  # to be seen: rows and columns exchanged?, then the steps along both
+_TRANSFORMS: Final = {  # whether rows and columns are exchanged, then the steps along both
     2: (False, 1, -1),
     3: (False, -1, -1),
     4: (False, -1, 1),
@@ -25,10 +25,10 @@ _TURNS: Final = {  # to be seen: rows and columns exchanged?, then the steps alo
 _PREFIX = b"Exif\x00\x00"
 
 
-def orientation(exif: bytes) -> int:
+def read_orientation(exif: bytes) -> int:
     """Read the orientation from EXIF data (a TIFF header and its first directory); usually 1 to 8.
 
-    Damaged or missing data means upright: nobody's picture is refused for its metadata.
+    Damaged or missing data means upright: no picture is refused because of its metadata.
     """
     exif = exif.removeprefix(_PREFIX)
     order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(exif[:4])
@@ -46,18 +46,18 @@ def orientation(exif: bytes) -> int:
     return UPRIGHT
 
 
-def turn_upright(pixels: NDArray[np.uint8], held: int) -> NDArray[np.uint8]:
-    """Undo how the camera was held.
+def undo_orientation(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Rotate and flip a picture so that it appears upright.
 
     Parameters
     ----------
     pixels : (h, w) or (h, w, c) uint8
-    held
-        The orientation; anything but 2 to 8 means upright.
+    orientation
+        The tag's value; any other than 2 to 8 means upright.
     """
-    if held not in _TURNS:
+    if orientation not in _TRANSFORMS:
         return pixels
-    transposed, rows, columns = _TURNS[held]
+    transposed, rows, columns = _TRANSFORMS[orientation]
     if transposed:
         pixels = pixels.swapaxes(0, 1)
     return pixels[::rows, ::columns]

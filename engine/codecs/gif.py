@@ -1,4 +1,4 @@
-"""A GIF file as untrusted bytes: its blocks are walked before any pixel is decoded.
+"""Checks untrusted GIF files: all blocks are counted before a pixel is decoded.
 
 References
 ----------
@@ -14,15 +14,15 @@ from engine.errors import TooManyFrames, TooManyParts
 from engine.limits import Limits
 
 _HEADER_BYTES: Final = 13
-_COLOURS, _COLOURS_AT = 0x80, 10  # flag of a colour table, and where the flags of the file lie
+_COLOURS, _COLOURS_AT = 0x80, 10  # flag of a colour table, and the offset of the file's flags
 _IMAGE, _EXTENSION = 0x2C, 0x21
 _IMAGE_BYTES: Final = 10
 PIECES_EACH: Final = 16
-"""Pieces of up to 255 bytes, into which a GIF file cuts its blocks, that a part may have on average."""
+"""The most sub-blocks (of up to 255 bytes) that a part may have on average."""
 
 
 def walk(data: bytes, limits: Limits) -> None:
-    """Count frames and parts. A walk that leaves the file ends there: whether the first frame is whole, decoding tells.
+    """Count frames and parts. At the end of a truncated file the check stops: the decoder finds out if a frame is cut.
 
     Raises
     ------
@@ -42,13 +42,13 @@ def walk(data: bytes, limits: Limits) -> None:
 
 
 def _parts(data: bytes, limits: Limits) -> Iterator[bool]:
-    """Yield for each block whether it is a frame."""
+    """Yield, for each block, whether it is a frame."""
     pieces = limits.parts * PIECES_EACH
     at = _HEADER_BYTES + _colour_bytes(data[_COLOURS_AT])
     while data[at] in (_IMAGE, _EXTENSION):
         is_frame = data[at] == _IMAGE
         yield is_frame
-        # Behind an image's colours comes one byte of LZW; behind an extension's mark its label.
+        # An image's colour table is followed by one byte for LZW; an extension's introducer by its label.
         at += _IMAGE_BYTES + _colour_bytes(data[at + 9]) + 1 if is_frame else 2
         while data[at]:
             at += 1 + data[at]

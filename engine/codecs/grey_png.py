@@ -1,7 +1,7 @@
-"""Small grey pictures in PNG: inflated by libdeflate, unfiltered here.
+"""Decodes small grey PNG pictures: libdeflate inflates them, a compiled loop undoes the filters.
 
-That is what a digit mostly comes as. A general decoder spends more on setting itself up than on 784 pixels: this takes
-half the time of OpenCV's. Whatever is not exactly as it should be is left to that one to judge.
+Most digits arrive in this form. A general decoder spends more time on its set-up than on 784 pixels; this one takes
+half the time of OpenCV's. An irregular picture is left to OpenCV, which decides whether it is damaged.
 
 References
 ----------
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from engine.compiled import compiled
 
 MOST_PX: Final = 128 * 128
-"""Above, inflating takes the time, and OpenCV is as fast."""
+"""Above this size most of the time goes into inflating, and OpenCV is as fast."""
 
 
 def decode(deflated: bytes, width: int, height: int) -> NDArray[np.uint8] | None:
@@ -28,7 +28,7 @@ def decode(deflated: bytes, width: int, height: int) -> NDArray[np.uint8] | None
     Parameters
     ----------
     deflated
-        The bodies of its IDAT chunks, joined.
+        The concatenated bodies of its IDAT chunks.
     width, height
         In px.
 
@@ -39,7 +39,7 @@ def decode(deflated: bytes, width: int, height: int) -> NDArray[np.uint8] | None
     """
     size_bytes = height * (width + 1)
     try:
-        rows = deflate.zlib_decompress(deflated, size_bytes)  # checks the sum, and never gives more
+        rows = deflate.zlib_decompress(deflated, size_bytes)  # checks the checksum, and never returns more
     except deflate.DeflateError:
         return None
     if len(rows) != size_bytes:
@@ -50,12 +50,12 @@ def decode(deflated: bytes, width: int, height: int) -> NDArray[np.uint8] | None
 
 @compiled
 def _unfilter(rows: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> bool:
-    """Undo the filter of each row: its first byte names it; the five of section 9.2, at one byte a pixel."""
+    """Undo the filter of each row, which its first byte names: one of the five of section 9.2, one byte a pixel."""
     height, width = pixels.shape
     for y in range(height):
         start = y * (width + 1) + 1
         kind = rows[start - 1]
-        if kind > 4:  # noqa: PLR2004  # Paeth's, the last
+        if kind > 4:  # noqa: PLR2004  # Paeth's filter, the last one
             return False
         for x in range(width):
             left = int(pixels[y, x - 1]) if x else 0
@@ -77,7 +77,7 @@ def _unfilter(rows: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> bool:
 
 @compiled
 def _paeth(left: int, above: int, corner: int) -> int:
-    """Return whichever neighbour is closest to ``left + above - corner``; in doubt the first (section 9.4)."""
+    """Return the neighbour closest to ``left + above - corner``; of equally close ones the first (section 9.4)."""
     to_left, to_above, to_corner = abs(above - corner), abs(left - corner), abs(left + above - 2 * corner)
     if to_left <= to_above and to_left <= to_corner:
         return left

@@ -1,4 +1,4 @@
-"""A JPEG file as untrusted bytes: walked to its end before any pixel is decoded.
+"""Checks untrusted JPEG files: all segments are walked before a pixel is decoded.
 
 References
 ----------
@@ -10,19 +10,23 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from engine.codecs.exif import UPRIGHT, orientation
+from engine.codecs.exif import UPRIGHT, read_orientation
 from engine.errors import DamagedImage, TooManyParts, TooManyScans
 from engine.limits import Limits
 
-_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOFn; the three are tables and an extension
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {
+    0xC4,
+    0xC8,
+    0xCC,
+}  # SOFn; the others are tables, an extension
 _ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length: TEM, RSTn
 _END: Final = 0xD9
 _SCAN: Final = 0xDA
 _APP1, _APP14 = 0xE1, 0xEE
-_LABELS: Final = frozenset({*range(0xE0, 0xF0), 0xFE}) - {_APP14}
-"""What applications write, and comments. The fourteenth is Adobe's, and tells how colours are to be read."""
+_METADATA: Final = frozenset({*range(0xE0, 0xF0), 0xFE}) - {_APP14}
+"""Application segments and comments, except APP14: Adobe's segment defines how the colours are encoded."""
 _LENGTH_BYTES: Final = 2
-_FRAME_BYTES: Final = 6  # precision, height, width, channels; what follows is the decoder's
+_FRAME_BYTES: Final = 6  # precision, height, width, channels; the decoder reads the rest
 _IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # the next marker that is not part of a scan's data
 _PROGRESSIVE: Final = frozenset({0xC2, 0xC6, 0xCA, 0xCE})  # frames whose pixels come in several scans
 _FILL = re.compile(rb"\xff*")
@@ -32,19 +36,19 @@ _Frame = tuple[int, int, int, bool]
 
 
 class Jpeg(NamedTuple):
-    """What the walk found."""
+    """The result of `walk`."""
 
     width: int
     height: int
     channels: int
     progressive: bool
     orientation: int
-    labels: list[tuple[int, int]]
-    """Where segments lie that say nothing about pixels."""
+    metadata: list[tuple[int, int]]
+    """Start and end of each segment that does not affect the pixels."""
 
     @property
     def pixel_bytes(self) -> int:
-        """Bytes of a pixel as a decoder holds it: of a progressive file all coefficients, too."""
+        """Bytes of a pixel in the decoder's memory: for a progressive file including its coefficients."""
         return self.channels * (1 + self.progressive)
 
 
@@ -59,9 +63,9 @@ def walk(data: bytes, limits: Limits) -> Jpeg:
         If it has more segments or scans than the limits.
     """
     frame: _Frame | None = None
-    held = UPRIGHT
+    orientation = UPRIGHT
     scans = 0
-    labels = []
+    metadata = []
     at = 2
     for _ in range(limits.parts):
         begin = at
@@ -76,9 +80,9 @@ def walk(data: bytes, limits: Limits) -> Jpeg:
             raise DamagedImage("The JPEG file is cut short.")
         if marker in _FRAMES:
             frame = _frame(marker, body, frame)
-        elif marker in _LABELS:
-            labels.append((begin, at))
-            held = _held(marker, body, held)
+        elif marker in _METADATA:
+            metadata.append((begin, at))
+            orientation = _orientation(marker, body, orientation)
         elif marker == _SCAN:
             scans += 1
             at = _scan_end(data, at)
@@ -88,26 +92,26 @@ def walk(data: bytes, limits: Limits) -> Jpeg:
         raise TooManyParts(f"The JPEG file has more than {limits.parts:,} segments.")
     if frame is None or not scans:
         raise DamagedImage("The JPEG file has no pixels.")
-    return Jpeg(*frame, held, labels)
+    return Jpeg(*frame, orientation, metadata)
 
 
-def bare(data: bytes, found: Jpeg) -> bytes:
-    """Return a file without what says nothing about its pixels.
+def strip_metadata(data: bytes, found: Jpeg) -> bytes:
+    """Return a file without the segments that do not affect its pixels.
 
     Parameters
     ----------
     data
-        The file, which `walk` has passed.
+        The file, already checked by `walk`.
     found
-        What it found there.
+        The result of `walk`.
     """
-    ends = [0, *(end for _, end in found.labels)]
-    begins = [*(begin for begin, _ in found.labels), len(data)]
+    ends = [0, *(end for _, end in found.metadata)]
+    begins = [*(begin for begin, _ in found.metadata), len(data)]
     return b"".join(data[end:begin] for end, begin in zip(ends, begins, strict=True))
 
 
 def _marker(data: bytes, at: int) -> tuple[int, int]:
-    """Read the marker at this place; any number of fill bytes may come before it."""
+    """Read the marker at this offset; any number of fill bytes may come before it."""
     fill = _FILL.match(data, at)
     end = fill.end() if fill else at
     if end == at or end >= len(data):
@@ -122,8 +126,8 @@ def _frame(marker: int, body: bytes, before: _Frame | None) -> _Frame:
     return width, height, channels, marker in _PROGRESSIVE
 
 
-def _held(marker: int, body: bytes, before: int) -> int:
-    return orientation(body) if marker == _APP1 and before == UPRIGHT else before
+def _orientation(marker: int, body: bytes, before: int) -> int:
+    return read_orientation(body) if marker == _APP1 and before == UPRIGHT else before
 
 
 def _scan_end(data: bytes, at: int) -> int:

@@ -1,8 +1,8 @@
-"""What a payload holds: one image, or a zip archive of images.
+"""Opens a payload: one image, or a zip archive of images.
 
-sniff   the first bytes decide, never a header or a file name
-open    an archive's directory is walked and judged; nothing is inflated yet
-items   one entry after the other, inflated when it is asked for and forgotten by us at once
+sniff   the first bytes decide the type, never a header or a file name
+open    the directory of an archive is read and checked; nothing is inflated yet
+items   entries are inflated one by one on demand, and no reference to their bytes is kept
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from engine.errors import (
     NestedArchive,
     RecordTooLarge,
     UnknownFormat,
-    unforeseen,
+    as_engine_error,
 )
 from engine.limits import Limits
 
@@ -30,22 +30,22 @@ _METADATA_FILES = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 
 @dataclass(slots=True)
 class Item:
-    """One image of a payload, or why there is none."""
+    """One image of a payload, or the reason why it is missing."""
 
     index: int
     """Counts from 0, in the order of the archive's directory."""
     name: str | None
-    """The entry's name as the archive gives it: a label, never a path. None for a payload that is an image."""
+    """The entry's name in the archive: a label, never used as a path. None if the payload is an image."""
     data: bytes | None
-    """The encoded image; None if it could not be had within the limits."""
+    """The encoded image; None if it could not be inflated within the limits."""
     error: EngineError | None
-    """Why this item is lost; None if `data` may be decoded."""
+    """The error of this item; None if `data` may be decoded."""
     left_out: str | None
     """Why `data` is None."""
 
 
 class Payload:
-    """An opened payload. `items` may be called again; it starts anew."""
+    """An opened payload. Each call of `items` starts from the beginning."""
 
     def __init__(self, payload: bytes, entries: list[archive.Entry] | None, limits: Limits) -> None:
         self._payload = payload
@@ -54,21 +54,21 @@ class Payload:
 
     @property
     def count(self) -> int:
-        """Items that `items` will yield: at least 1."""
+        """The number of items, at least 1."""
         return 1 if self._entries is None else len(self._entries)
 
     @property
     def is_image(self) -> bool:
-        """True if the payload itself is the one item."""
+        """True if the payload is an image itself and its only item."""
         return self._entries is None
 
     @property
     def size_bytes(self) -> int:
-        """Bytes as it came."""
+        """Size of the payload."""
         return len(self._payload)
 
     def names(self) -> Iterator[str | None]:
-        """Yield the items' names, as `items` does: None where there is none, or it is too long."""
+        """Yield the names in the order of `items`; None where there is none or it is too long."""
         if self._entries is None:
             yield None
             return
@@ -76,7 +76,7 @@ class Payload:
             yield self._name(entry)
 
     def items(self, begin: int = 0) -> Iterator[Item]:
-        """Yield the items from an index on; an archive's entries are inflated one at a time."""
+        """Yield the items from an index on; entries of an archive are inflated one at a time."""
         if self._entries is None:
             yield Item(0, None, self._payload, None, None)
             return
@@ -90,12 +90,12 @@ class Payload:
         name = self._name(entry)
         try:
             data = archive.inflate(self._payload, entry, self._limits)
-        except Exception as cause:  # noqa: BLE001  # a fault of ours in unpacking costs this entry, not the worker
-            error = unforeseen("Unpacking the entry", cause)
+        except Exception as cause:  # noqa: BLE001  # an error of the engine must cost this entry only
+            error = as_engine_error("Unpacking the entry", cause)
             return Item(index, name, None, error, f"not unpacked: {error.code}")
-        return Item(index, name, data, self._complaint(entry, data), None)
+        return Item(index, name, data, self._entry_error(entry, data), None)
 
-    def _complaint(self, entry: archive.Entry, data: bytes) -> EngineError | None:
+    def _entry_error(self, entry: archive.Entry, data: bytes) -> EngineError | None:
         if len(entry.name) > self._limits.name_characters:
             return NameTooLong(
                 f"The entry's name has {len(entry.name):,} characters; "
@@ -107,21 +107,21 @@ class Payload:
 
 
 def is_archive(payload: bytes) -> bool:
-    """Tell whether bytes that are no image are a zip archive, perhaps with foreign bytes before it."""
-    return payload.startswith((ZIP_LOCAL_MAGIC, ZIP_END_MAGIC)) or archive.has_end(payload)
+    """Return whether bytes that are not an image are a zip archive; other bytes may come before it."""
+    return payload.startswith((ZIP_LOCAL_MAGIC, ZIP_END_MAGIC)) or archive.has_end_record(payload)
 
 
 def open_payload(payload: bytes, limits: Limits) -> Payload:
     """Find out what a payload is and how many items it has.
 
-    An image that has an archive behind it is an image: the first bytes decide.
+    An image that is followed by an archive is an image: the first bytes decide.
 
     Raises
     ------
     EmptyRecord, RecordTooLarge, UnknownFormat
-        If there is nothing to open.
+        If the payload is empty, too large, or neither an image nor an archive.
     DamagedArchive, EmptyArchive, TooManyEntries, ArchiveTooLarge, ArchiveOverlaps
-        If an archive is lost as a whole.
+        If an archive cannot be used as a whole.
     """
     if not payload:
         raise EmptyRecord("There are no bytes.")
@@ -138,7 +138,7 @@ def open_payload(payload: bytes, limits: Limits) -> Payload:
 
 
 def _is_left_out(entry: archive.Entry) -> bool:
-    """Name what operating systems put into archives beside the files: directories and their own metadata."""
+    """Return whether an entry is a directory or a metadata file that the operating system has added."""
     if entry.is_directory:
         return True
     folders, _, file = entry.name.replace("\\", "/").rpartition("/")

@@ -1,7 +1,7 @@
-"""A PNG file as untrusted bytes: walked to its end before any pixel is decoded.
+"""Checks untrusted PNG files: all chunks are walked before a pixel is decoded.
 
-The decoder is given the critical chunks alone: text, colour profiles and animation frames, which can be made to inflate
-without end, never reach it.
+The decoder gets the critical chunks only. Text, colour profiles and animation frames, which could inflate to any size,
+never reach it.
 
 References
 ----------
@@ -14,7 +14,7 @@ import struct
 import zlib
 from typing import Final, NamedTuple
 
-from engine.codecs.exif import UPRIGHT, orientation
+from engine.codecs.exif import UPRIGHT, read_orientation
 from engine.errors import DamagedImage, TooManyFrames, TooManyParts
 from engine.limits import Limits
 
@@ -28,7 +28,13 @@ _FRAMING_BYTES: Final = 12  # of a chunk: length, kind, checksum
 _CHUNK: Final = struct.Struct(">I4s")
 _CHECKSUM: Final = struct.Struct(">I")
 _HEADER: Final = struct.Struct(">IIBBBBB")
-_CHANNELS: Final = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # decoded, by colour type: alpha comes with three colours
+_CHANNELS: Final = {
+    0: 1,
+    2: 3,
+    3: 4,
+    4: 4,
+    6: 4,
+}  # decoded, by colour type: grey with alpha becomes RGBA
 _DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
 
 
@@ -46,18 +52,18 @@ class Header(NamedTuple):
 
     @property
     def pixel_bytes(self) -> int:
-        """Bytes of a pixel as a decoder holds it; palettes and few bits are expanded."""
+        """Bytes of a decoded pixel; palettes and depths below 8 bits are expanded."""
         return _CHANNELS[self.colour_type] * max(1, self.depth // 8)
 
 
 class Png(NamedTuple):
-    """What the walk found."""
+    """The result of `walk`."""
 
     header: Header
     has_transparent_colour: bool
     orientation: int
     data: bytes
-    """The file with its critical chunks alone."""
+    """The file with its critical chunks only."""
     deflated: bytes
     """The bodies of its IDAT chunks."""
 
@@ -76,17 +82,17 @@ def walk(data: bytes, limits: Limits) -> Png:
     kinds = [kind for kind, _, _ in chunks]
     if kinds[0] != b"IHDR" or b"IDAT" not in kinds:
         raise DamagedImage("The PNG file has no pixels.")
-    if kinds.count(b"IHDR") > 1:  # a decoder may go by the last one, and its dimensions are not the ones checked
+    if kinds.count(b"IHDR") > 1:  # a decoder may use the last one, whose dimensions have not been checked
         raise DamagedImage("The PNG file has two headers.")
     header = _header(data[chunks[0][1] + 8 : chunks[0][2] - 4])
-    if kinds == _PLAIN and chunks[-1][2] == len(data):  # what most encoders write of a small picture
-        return Png(header, False, UPRIGHT, data, data[chunks[1][1] + 8 : chunks[1][2] - 4])  # a field
+    if kinds == _PLAIN and chunks[-1][2] == len(data):  # most encoders write a small picture like this
+        return Png(header, False, UPRIGHT, data, data[chunks[1][1] + 8 : chunks[1][2] - 4])
     deflated = b"".join(data[at + 8 : end - 4] for kind, at, end in chunks if kind == b"IDAT")
     bodies = {kind: data[at + 8 : end - 4] for kind, at, end in chunks if kind in _READ}
     _check_frames(bodies.get(b"acTL", b""), limits)
-    held = orientation(bodies.get(b"eXIf", b""))
+    orientation = read_orientation(bodies.get(b"eXIf", b""))
     data = MAGIC + b"".join(data[at:end] for kind, at, end in chunks if kind in _KEPT)
-    return Png(header, b"tRNS" in kinds, held, data, deflated)
+    return Png(header, b"tRNS" in kinds, orientation, data, deflated)
 
 
 def _chunks(data: bytes, limits: Limits) -> list[tuple[bytes, int, int]]:

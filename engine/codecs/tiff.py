@@ -1,7 +1,7 @@
-"""A TIFF file as untrusted bytes: its directories are walked before any pixel is decoded.
+"""Checks untrusted TIFF files: the directories are walked before a pixel is decoded.
 
-walk   what the directory of the first picture says of itself: how many values, where, none twice
-check  what its strips or tiles come to, once a decoder has read their numbers
+walk   check the directory of the first picture: number and offsets of values, no tag twice
+check  check the size of its strips or tiles, after the decoder has read their numbers
 
 References
 ----------
@@ -19,7 +19,7 @@ from engine.errors import DamagedImage, DecodesTooLarge, TooManyFrames, TooManyP
 from engine.limits import Limits
 
 _DIRECTORY_AT: Final = 4
-_ENTRY, _ENTRY_BYTES = "HHI", 12  # tag, type, how many values; then the values, or where they are
+_ENTRY, _ENTRY_BYTES = "HHI", 12  # tag, type, number of values; then the values or their offset
 _VALUE_BYTES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)  # by type
 _INLINE_BYTES: Final = 4
 _WIDTH, _HEIGHT, _BITS, _PLANAR = 256, 257, 258, 284
@@ -30,18 +30,18 @@ _PIXEL_BYTES: Final = 4
 
 
 def walk(data: bytes, limits: Limits) -> int:
-    """Count values and frames. Pages that lie outside the file are nobody's business.
+    """Count values and frames. Pages that lie outside the file are ignored.
 
     Returns
     -------
     pieces
-        Tags, strips and tiles of the first picture, at each of which the decoder works for itself.
+        Number of tags, strips and tiles of the first picture; the decoder processes each of them separately.
 
     Raises
     ------
     DamagedImage
-        If the file ends before its first directory does, if values share bytes (what reads them all would read more
-        than there is), or a tag comes twice: of two libraries, one reads the first and the other the last.
+        If the file ends within its first directory; if values share bytes, so that reading all would cost more than the
+        file's size; or if a tag comes twice, which libraries resolve differently.
     TooManyFrames, TooManyParts
         As their names say.
     """
@@ -71,13 +71,13 @@ def _pieces(data: bytes, order: str, at: int, limits: Limits) -> int:
         seen.add(tag)
         if room_bytes < 0:
             raise DamagedImage("Values of the TIFF file share bytes.")
-        # Bytes are taken as a whole, numbers one by one; where a strip lies is a number, of whatever type.
+        # Bytes are read in one step, numbers one by one; the offset of a strip is a number, whatever its type.
         if (value_bytes > 1 or tag in (_STRIPS, _TILES)) and count > limits.parts:
             raise TooManyParts(f"A tag of the TIFF file has more than {limits.parts:,} values.")
         if tag in (_STRIPS, _TILES):
             pieces = max(pieces, count)
     if len(seen) < entries:
-        raise DamagedImage("The TIFF file's directory says something twice.")
+        raise DamagedImage("The TIFF file's directory has a tag twice.")
     return int(entries) + pieces
 
 
@@ -92,26 +92,26 @@ def _count_frames(data: bytes, order: str, at: int, limits: Limits) -> None:
 
 
 def check(data: bytes, tags: Mapping[int, Any], limits: Limits) -> int:
-    """Judge the strips or tiles of the first picture: each is unpacked whole, however small the picture is.
+    """Check the strips or tiles of the first picture: each is unpacked completely, however small the picture is.
 
     Parameters
     ----------
     data
-        The file, which `walk` has passed.
+        The file, already checked by `walk`.
     tags
-        Of its first directory, as the decoder has read them.
+        The tags of its first directory, as read by the decoder.
     limits
-        A tile may have as many pixels as a picture, all together may decode to as many bytes.
+        The limits of a picture apply to the pixels of one tile and to the decoded bytes of all tiles.
 
     Returns
     -------
     decoded_bytes
-        What all of them decode to.
+        Size of all decoded strips or tiles.
 
     Raises
     ------
     TooManyPixels, DecodesTooLarge
-        If they do.
+        If they exceed the limits.
     DamagedImage
         If strips or tiles share bytes.
     """
@@ -145,5 +145,5 @@ def check(data: bytes, tags: Mapping[int, Any], limits: Limits) -> int:
 def _number(tags: Mapping[int, Any], tag: int, default: int = 0) -> int:
     value = tags.get(tag, default)
     if not isinstance(value, int):
-        raise DamagedImage("A size of the TIFF file is no number.")
+        raise DamagedImage("A size in the TIFF file is not a number.")
     return value

@@ -1,4 +1,4 @@
-"""A WebP file as untrusted bytes: its chunks are walked to the end before any pixel is decoded.
+"""Checks untrusted WebP files: all chunks are walked before a pixel is decoded.
 
 References
 ----------
@@ -10,28 +10,28 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-from engine.codecs.exif import UPRIGHT, orientation
+from engine.codecs.exif import UPRIGHT, read_orientation
 from engine.errors import DamagedImage, TooManyFrames, TooManyParts
 from engine.limits import Limits
 
 _RIFF_HEADER_BYTES: Final = 12
 _CHUNK: Final = struct.Struct("<4sI")
-_HEAD_BYTES: Final = 10  # of a chunk's body, within which its dimensions lie
-_LOSSLESS: Final = frozenset({b"VP8L", b"ALPH", b"ANMF"})  # chunks that are, or may hold, a lossless picture
-_GROUPS: Final = 1 << 16  # their numbers have 16 bits,
-_GROUP_BITS: Final = 20  # each takes so many bits of the file,
-_BLOCK_PX: Final = 4  # and there is one for a block of so many pixels by as many
+_HEAD_BYTES: Final = 10  # of a chunk's body, which hold its dimensions
+_LOSSLESS: Final = frozenset({b"VP8L", b"ALPH", b"ANMF"})  # chunks that are or may contain a lossless picture
+_GROUPS: Final = 1 << 16  # group numbers have 16 bits
+_GROUP_BITS: Final = 20  # bits that a group takes in the file, at least
+_BLOCK_PX: Final = 4  # side of the block of pixels that shares a group, at least
 _SIDE_14: Final = 0x3FFF  # VP8 and VP8L have 14 bits for a side
 
 
 class WebP(NamedTuple):
-    """What the walk found."""
+    """The result of `walk`."""
 
     width: int
     height: int
     orientation: int
     code_groups: int
-    """Prefix codes of a lossless picture come in groups: there are so many at most. A decoder makes tables of each."""
+    """The most groups of prefix codes that a lossless picture can have; the decoder builds tables for each."""
 
 
 def walk(data: bytes, limits: Limits) -> WebP:
@@ -46,7 +46,7 @@ def walk(data: bytes, limits: Limits) -> WebP:
     """
     width = height = frames = 0
     lossless = False
-    held = UPRIGHT
+    orientation = UPRIGHT
     at = _RIFF_HEADER_BYTES
     end = 8 + int.from_bytes(data[4:8], "little")
     for _ in range(limits.parts + 1):
@@ -57,11 +57,11 @@ def walk(data: bytes, limits: Limits) -> WebP:
         kind, length = _CHUNK.unpack_from(data, at)
         body = at + _CHUNK.size
         across, down = _dimensions(kind, data[body : body + _HEAD_BYTES])
-        width, height = max(width, across), max(height, down)  # whatever the decoder goes by
+        width, height = max(width, across), max(height, down)  # whichever of them the decoder uses
         frames += kind == b"ANMF"
         lossless |= kind in _LOSSLESS
         if kind == b"EXIF":
-            held = orientation(data[body : body + length])
+            orientation = read_orientation(data[body : body + length])
         at = body + length + length % 2
     else:
         raise TooManyParts(f"The WebP file has more than {limits.parts:,} chunks.")
@@ -70,11 +70,11 @@ def walk(data: bytes, limits: Limits) -> WebP:
     if not width:
         raise DamagedImage("The WebP file has no pixels.")
     blocks = -(-width // _BLOCK_PX) * -(-height // _BLOCK_PX)
-    return WebP(width, height, held, min(_GROUPS, blocks, len(data) * 8 // _GROUP_BITS) if lossless else 0)
+    return WebP(width, height, orientation, min(_GROUPS, blocks, len(data) * 8 // _GROUP_BITS) if lossless else 0)
 
 
 def _dimensions(kind: bytes, head: bytes) -> tuple[int, int]:
-    """Give width and height if this chunk tells them, else 0 and 0."""
+    """Return width and height if this chunk contains them, else 0 and 0."""
     if len(head) < _HEAD_BYTES:
         return 0, 0
     if kind == b"VP8X":

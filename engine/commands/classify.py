@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.commands.console import EXIT_UNREAD, JsonOption, ModelOption, compiling_shown, unusable
+from engine.commands.console import EXIT_UNREAD, JsonOption, ModelOption, compilation_shown, exit_unusable
 from engine.commands.files import STANDARD_INPUT, list_files, read_groups
 from engine.errors import in_utf8
 from engine.limits import Limits
@@ -40,7 +40,7 @@ def classify(
     all_recognised = True
     try:
         files = list_files(paths)
-        with compiling_shown():
+        with compilation_shown():
             reader = Reader(Classifier.load(model or default_model()), limits)
             reader.warm_up()
         for group in read_groups(files, limits):
@@ -54,7 +54,7 @@ def classify(
                     else:
                         rows.append(_row(result))
     except (OSError, ModelError) as error:
-        raise unusable(error) from error
+        raise exit_unusable(error) from error
     if not as_json:
         print_table(("image", "status", "digit", "confidence", "why"), rows)
     if not (files and all_recognised):

@@ -1,4 +1,4 @@
-"""What the commands of `digit-engine` have in common: options, exit codes, progress, complaints."""
+"""What the commands of `digit-engine` have in common: options, exit codes, progress, error messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from engine.compiled import watching, why_not_kept
+from engine.compiled import cache_problem, compilation_reported
 from engine.errors import printable
 
 EXIT_UNREAD = 1  # an image failed or is unsure
@@ -24,7 +24,7 @@ ModelOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
-complaints = Console(stderr=True)
+error_console = Console(stderr=True)
 
 
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
@@ -40,26 +40,26 @@ def needs_training() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _OF_TRAINING:
             raise
-        raise unusable(
+        raise exit_unusable(
             ImportError(f"this command needs {error.name}, which is not installed: pip install 'digitstream[train]'")
         ) from error
 
 
-def unusable(error: Exception) -> typer.Exit:
+def exit_unusable(error: Exception) -> typer.Exit:
     """Say in one line what cannot be used."""
-    complaints.print(f"[red]digit-engine:[/red] {escape(printable(str(error)))}", soft_wrap=True)
+    error_console.print(f"[red]digit-engine:[/red] {escape(printable(str(error)))}", soft_wrap=True)
     return typer.Exit(EXIT_UNUSABLE)
 
 
 @contextlib.contextmanager
-def compiling_shown() -> Iterator[None]:
+def compilation_shown() -> Iterator[None]:
     """Say on standard error, every few seconds, how far compiling is, if anything must be compiled within this."""
 
     def say(done: int, total: int) -> None:
-        kept = "" if why_not_kept() is None else " (again at each start: no cache folder can be written)"
-        complaints.print(f"compiling, once{kept}: {done} of {total}", soft_wrap=True, highlight=False)
+        kept = "" if cache_problem() is None else " (again at each start: no cache folder can be written)"
+        error_console.print(f"compiling, once{kept}: {done} of {total}", soft_wrap=True, highlight=False)
 
-    with watching(say):
+    with compilation_reported(say):
         yield
 
 
@@ -72,5 +72,5 @@ def progress_bars() -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
-        console=complaints,
+        console=error_console,
     )

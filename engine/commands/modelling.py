@@ -11,7 +11,14 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from engine.commands.console import JsonOption, ModelOption, OverwriteOption, needs_training, progress_bars, unusable
+from engine.commands.console import (
+    JsonOption,
+    ModelOption,
+    OverwriteOption,
+    exit_unusable,
+    needs_training,
+    progress_bars,
+)
 from engine.model.classifier import Classifier
 from engine.model.files import MANIFEST, ModelError
 from engine.terminal import print_table
@@ -53,7 +60,7 @@ def evaluate(
                 bars.update(bar, total=len(listed))
                 judged = judge_pictures(classifier, listed, lambda count: bars.advance(bar, count))
     except (OSError, ModelError, DataError) as error:
-        raise unusable(error) from error
+        raise exit_unusable(error) from error
     figures = judged.figures() | {"confusion": judged.confusion().tolist()}
     if as_json:
         typer.echo(msgspec.json.encode(figures))
@@ -81,7 +88,7 @@ def benchmark(
         classifier = Classifier.load(model or default_model())
         data = read_mnist(mnist)
     except (ModelError, DataError) as error:
-        raise unusable(error) from error
+        raise exit_unusable(error) from error
     with progress_bars() as bars:
         bar = bars.add_task("measure", total=steps(), note="")
         figures = measure(classifier, data, work / "plain-chain.joblib", lambda: bars.advance(bar))
@@ -137,7 +144,7 @@ def train(
         with progress_bars() as bars:
             trained = train_model(data, settings, folder, work, bars)
     except (OSError, ModelError, DataError, TypefacesMissingError) as error:
-        raise unusable(error) from error
+        raise exit_unusable(error) from error
     typer.echo(f"{folder}: {trained.info.name} {trained.info.version}, sha256 {trained.info.sha256}")
     typer.echo(msgspec.json.format(msgspec.json.encode(trained.manifest["held_out"]), indent=2))
 
@@ -170,7 +177,7 @@ def card(
         classifier = Classifier.load(folder)
         data = read_mnist(mnist)
     except (ModelError, DataError, TypefacesMissingError) as error:
-        raise unusable(error) from error
+        raise exit_unusable(error) from error
     with progress_bars() as bars:
         bar = bars.add_task("measure", total=steps(), note="")
         trial = run_trial(classifier, split(data)[1], disturbed, foreign, lambda: bars.advance(bar))
@@ -215,14 +222,14 @@ def import_sklearn(
         from engine.training.fit.sklearn_import import import_sklearn as convert
 
     if not trusted:
-        raise unusable(PermissionError(f"unpickling {pickled} runs code from it; add --i-trust-this-file if you do"))
+        raise exit_unusable(PermissionError(f"unpickling {pickled} runs code from it: add --i-trust-this-file"))
     try:
         refuse_to_overwrite(out / MANIFEST, overwrite=overwrite)
         hog = BlockHog(orientations, pixels_per_cell, cells_per_block, block_norm, transform_sqrt)
         frame = Frame(side_px, not dark_ink, white, canvas)
         made = convert(pickled, out, frame, hog, Naming(name, version))
     except (OSError, ValueError, ModelError, SklearnError) as error:
-        raise unusable(error) from error
+        raise exit_unusable(error) from error
     typer.echo(f"{out}: {made.info.name} {made.info.version}, sha256 {made.info.sha256}")
 
 

@@ -1,8 +1,8 @@
-"""Readings: what is published about a digit.
+"""Turns the model's decisions into readings, which are published.
 
-decide   the model's probabilities, and its log odds that this is a digit at all
-judge    unsure where either lies below its threshold; the thresholds are the model's
-round    to 4 decimals, as the contract says
+decide   compute the probabilities of the ten digits, and the log odds that the picture shows a digit at all
+judge    mark a reading as unsure if either value is below its threshold, which the model defines
+round    round to 4 decimals, as the contract requires
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from engine.canvas.pipeline import Canvas
 from engine.codecs.decode import Picture
 from engine.model import store as model
 from engine.model.files import ModelFiles, ModelInfo
-from engine.model.store import Model, Reads, Thresholds
+from engine.model.store import Model, Predictor, Thresholds
 from engine.model.svm import Decision
 
 Status = Literal["recognised", "unsure"]
@@ -28,7 +28,7 @@ _DECIMALS = 4
 
 
 class Reading(NamedTuple):
-    """One picture, read."""
+    """The result for one picture."""
 
     status: Status
     digit: int
@@ -59,7 +59,7 @@ class Classifier:
 
     @classmethod
     def load_files(cls, files: ModelFiles) -> Classifier:
-        """Verify a model whose files have been read; the disk is not asked again.
+        """Verify a model whose files have already been read; nothing more is read from the disk.
 
         Raises
         ------
@@ -70,32 +70,32 @@ class Classifier:
 
     @property
     def info(self) -> ModelInfo:
-        """Who makes the predictions."""
+        """Name, version and checksum of the model."""
         return self._model.info
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """What is known about the model."""
+        """The model's manifest."""
         return self._model.manifest
 
     @property
-    def kind(self) -> Reads:
-        """What does the reading, for who wants to look inside."""
-        return self._model.reads
+    def predictor(self) -> Predictor:
+        """The model's predictor, for callers that need its internals."""
+        return self._model.predictor
 
-    def see(self, pictures: Sequence[Picture]) -> Canvas:
-        """Bring pictures to the digits and the evidence that the model knows."""
-        return self._model.reads.see(pictures)
+    def prepare(self, pictures: Sequence[Picture]) -> Canvas:
+        """Turn pictures into the digits and the evidence that the model expects."""
+        return self._model.predictor.prepare(pictures)
 
     def decide(self, canvas: Canvas) -> Decision:
-        """Decide on n digits: bare numbers, for evaluation."""
-        return self._model.reads.decide(canvas.digits, canvas.evidence)
+        """Decide on n digits and return the numbers without rounding or thresholds, for evaluation."""
+        return self._model.predictor.decide(canvas.digits, canvas.evidence)
 
     def classify(self, canvas: Canvas) -> list[Reading]:
-        """Read n digits, as `see` gives them; n may be 0."""
+        """Read n digits, as returned by `prepare`; n may be 0."""
         decision = self.decide(canvas)
         probabilities = np.round(decision.probabilities.astype(np.float64), _DECIMALS).tolist()
-        foreign, doubtful = doubts(decision, self.thresholds)
+        foreign, doubtful = unsure_masks(decision, self.thresholds)
         return [
             _reading(*row)
             for row in zip(decision.labels.tolist(), probabilities, foreign.tolist(), doubtful.tolist(), strict=True)
@@ -107,13 +107,13 @@ class Classifier:
         return self._model.thresholds
 
 
-def doubts(decision: Decision, thresholds: Thresholds) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Tell which of n decisions are no digit, and which are too doubtful."""
+def unsure_masks(decision: Decision, thresholds: Thresholds) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return two masks: which of n decisions are not a digit, and which have too low a confidence."""
     confidence = decision.probabilities[np.arange(len(decision.labels)), decision.labels]
     return decision.digitness < thresholds.digitness, confidence < thresholds.confidence
 
 
-def _reading(digit: int, probabilities: list[float], foreign: bool, doubtful: bool) -> Reading:  # noqa: FBT001  # a row of columns
-    """Put one row of the batch into words."""
+def _reading(digit: int, probabilities: list[float], foreign: bool, doubtful: bool) -> Reading:  # noqa: FBT001  # one value of each column
+    """Build the reading of one row of the batch."""
     reason: Reason | None = "not-a-digit" if foreign else "low-confidence" if doubtful else None
     return Reading("unsure" if reason else "recognised", digit, probabilities[digit], probabilities, reason)

@@ -24,7 +24,7 @@ class Compact:
 
     machine: Machine
 
-    def see(self, pictures: Sequence[Picture]) -> Canvas:
+    def prepare(self, pictures: Sequence[Picture]) -> Canvas:
         """Bring pictures to the form that `decide` takes."""
         return normalise(pictures)
 

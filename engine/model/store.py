@@ -1,8 +1,9 @@
-"""The model: numbers only, checked before anything is read with them.
+"""Loads and saves models: arrays of numbers, verified before the first prediction.
 
-A model is a folder of two files, whose bytes `engine.model.files` reads. Loading compares the checksum, then names,
-shapes, dtypes and finiteness (pickle is switched off), and at last reads the canary digits that the file carries along,
-from the picture on: they must come out as they did when the model was saved. Whatever is wrong raises `ModelError`.
+A model is a folder of two files, which `engine.model.files` reads. Loading compares the checksum, then names, shapes,
+dtypes and finiteness; pickle is disabled. Last comes a self-test: the file holds ten reference digits with the results
+that the model gave when it was saved. They are read again, starting with the picture, and the results must agree.
+Every failure raises `ModelError`.
 """
 
 from __future__ import annotations
@@ -22,20 +23,23 @@ from numpy.typing import NDArray
 from engine.canvas.pipeline import Canvas
 from engine.codecs.decode import Picture
 from engine.model import compact, svc
-from engine.model.canary import canary_digits
 from engine.model.files import ARRAYS, FORMAT, MANIFEST, ModelError, ModelFiles, ModelInfo
+from engine.model.reference_digits import draw_reference_digits
 from engine.model.svm import Decision, Floats
 
-Array = NDArray[Any]  # of any numbers: `_arrays` has seen to that
+Array = NDArray[Any]  # of numbers: `_arrays` has checked that
 
-_TOLERANCE = 1e-3  # of a canary's probabilities: other processors round differently, a damaged model is far off
+_TOLERANCE = 1e-3  # of the reference digits' probabilities: other processors round differently, damage is far larger
+_REFERENCE = "canary_digits"  # the names in the file, which existing models have
+_REFERENCE_PROBABILITIES = "canary_probabilities"
+_REFERENCE_DIGITNESS = "canary_digitness"
 
 
-class Reads(Protocol):
-    """What every kind of model does."""
+class Predictor(Protocol):
+    """The interface of every kind of model."""
 
-    def see(self, pictures: Sequence[Picture]) -> Canvas:
-        """Bring pictures to the digits (n, side, side) and the evidence (n, e) that `decide` takes."""
+    def prepare(self, pictures: Sequence[Picture]) -> Canvas:
+        """Turn pictures into the digits (n, side, side) and the evidence (n, e) that `decide` takes."""
         ...
 
     def decide(self, digits: Floats, evidence: Floats) -> Decision:
@@ -55,15 +59,15 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model as loaded: verified."""
+    """A loaded and verified model."""
 
     info: ModelInfo
-    reads: Reads
+    predictor: Predictor
     thresholds: Thresholds
     manifest: Mapping[str, Any]
 
 
-_KINDS: dict[str, Callable[[Mapping[str, Array], Mapping[str, Any]], Reads]] = {
+_KINDS: dict[str, Callable[[Mapping[str, Array], Mapping[str, Any]], Predictor]] = {
     compact.KIND: compact.from_arrays,
     svc.KIND: svc.from_arrays,
 }
@@ -75,28 +79,28 @@ def load(folder: Path) -> Model:
     Raises
     ------
     ModelError
-        If a file is missing or damaged, or the canary digits do not come out as recorded.
+        If a file is missing or damaged, or the reference digits give other results than recorded.
     """
     return load_files(ModelFiles.read(folder))
 
 
 def load_files(files: ModelFiles) -> Model:
-    """Verify a model whose files have been read; the disk is not asked again.
+    """Verify a model whose files have already been read; nothing more is read from the disk.
 
     Raises
     ------
     ModelError
-        If the arrays are not what the manifest describes, or the canary digits do not come out as recorded.
+        If the arrays are not what the manifest describes, or the reference digits give other results than recorded.
     """
     path, manifest = files.folder / ARRAYS, files.manifest
     arrays = _arrays(files.arrays_npz, path)
     try:
-        reads = _KINDS[manifest["kind"]](arrays, manifest)
+        predictor = _KINDS[manifest["kind"]](arrays, manifest)
         thresholds = Thresholds(*(float(value) for value in arrays["thresholds"]))
     except (KeyError, ValueError, TypeError) as error:
         raise ModelError(f"{path} does not hold the model that its manifest describes: {error}") from error
-    _try_canaries(reads, arrays, path)
-    return Model(files.info, reads, thresholds, manifest)
+    _self_test(predictor, arrays, path)
+    return Model(files.info, predictor, thresholds, manifest)
 
 
 def save(folder: Path, arrays: Mapping[str, Array], thresholds: Thresholds, about: Mapping[str, Any]) -> Model:
@@ -105,23 +109,23 @@ def save(folder: Path, arrays: Mapping[str, Array], thresholds: Thresholds, abou
     Parameters
     ----------
     folder
-        Made if it is not there; its model, if it has one, is replaced.
+        Created if it does not exist; a model in it is replaced.
     arrays
         What the kind of model stores.
     thresholds
-        Below them a reading is unsure.
+        Readings below them are unsure.
     about
         The manifest's further fields; `kind`, `name` and `version` must be among them.
     """
-    reads = _KINDS[about["kind"]](arrays, about)
-    pictures = canary_digits()
-    decision = _read(reads, pictures)
+    predictor = _KINDS[about["kind"]](arrays, about)
+    pictures = draw_reference_digits()
+    decision = _predict(predictor, pictures)
     everything = {
         **arrays,
         "thresholds": np.array([thresholds.confidence, thresholds.digitness], np.float32),
-        "canary_digits": pictures,
-        "canary_probabilities": decision.probabilities,
-        "canary_digitness": decision.digitness,
+        _REFERENCE: pictures,
+        _REFERENCE_PROBABILITIES: decision.probabilities,
+        _REFERENCE_DIGITNESS: decision.digitness,
     }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **everything)
@@ -136,12 +140,12 @@ def save(folder: Path, arrays: Mapping[str, Array], thresholds: Thresholds, abou
 
 
 def _plain_number(number: Any) -> Any:
-    """Write numpy's numbers as JSON's."""
+    """Convert a numpy number for the JSON encoder."""
     return number.item()
 
 
 def _arrays(content: bytes, path: Path) -> dict[str, Array]:
-    """Parse the arrays; every number is finite."""
+    """Parse the arrays and check that all of them are finite numbers."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -155,24 +159,24 @@ def _arrays(content: bytes, path: Path) -> dict[str, Array]:
     return arrays
 
 
-def _read(reads: Reads, pictures: Array) -> Decision:
-    """Read the canaries as the service reads any picture, so that a canvas other than the model's is noticed too."""
-    canvas = reads.see([Picture(picture) for picture in pictures])
-    return reads.decide(canvas.digits, canvas.evidence)
+def _predict(predictor: Predictor, pictures: Array) -> Decision:
+    """Read the reference digits from the picture on, so that a change of the canvas is noticed too."""
+    canvas = predictor.prepare([Picture(picture) for picture in pictures])
+    return predictor.decide(canvas.digits, canvas.evidence)
 
 
-def _try_canaries(reads: Reads, arrays: Mapping[str, Array], path: Path) -> None:
-    """Read the canary digits; they must come out as they did when the model was saved."""
+def _self_test(predictor: Predictor, arrays: Mapping[str, Array], path: Path) -> None:
+    """Compare the results of the reference digits with those that were saved with the model."""
     try:
-        decision = _read(reads, arrays["canary_digits"])
+        decision = _predict(predictor, arrays[_REFERENCE])
         off = max(
-            float(np.abs(decision.probabilities - arrays["canary_probabilities"]).max()),
-            float(np.abs(decision.digitness - arrays["canary_digitness"]).max()) / 10,
+            float(np.abs(decision.probabilities - arrays[_REFERENCE_PROBABILITIES]).max()),
+            float(np.abs(decision.digitness - arrays[_REFERENCE_DIGITNESS]).max()) / 10,
         )
     except (KeyError, ValueError) as error:
-        raise ModelError(f"{path}: the canary digits cannot be read: {error}") from error
+        raise ModelError(f"{path}: the reference digits cannot be read: {error}") from error
     if not off <= _TOLERANCE:
         raise ModelError(
-            f"{path}: the canary digits come out differently from when the model was saved (off by {off:.2g}, "
-            f"at most {_TOLERANCE:g} is rounding): the arrays are damaged, or this version prepares pictures otherwise"
+            f"{path}: the reference digits come out differently from when the model was saved (off by {off:.2g}, "
+            f"at most {_TOLERANCE:g} is rounding): the arrays are damaged, or this version treats pictures differently"
         )

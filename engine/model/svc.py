@@ -62,7 +62,7 @@ class Frame:
     canvas: bool = False
     """Find and centre the digit first, as for this project's own model; else take the picture as it is."""
 
-    def see(self, pictures: Sequence[Picture]) -> Canvas:
+    def prepare(self, pictures: Sequence[Picture]) -> Canvas:
         """Bring pictures to (n, side, side), 0 paper and 1 ink; the evidence stays empty."""
         digits = normalise(pictures).digits if self.canvas else [_plain(picture.pixels) for picture in pictures]
         sized = np.zeros((len(pictures), self.side_px, self.side_px), np.float32)
@@ -71,7 +71,7 @@ class Frame:
             sized[i] = digit if same else cv2.resize(digit, (self.side_px,) * 2, interpolation=cv2.INTER_AREA)
         return Canvas(sized, np.zeros((len(pictures), 0), np.float32))
 
-    def show(self, digits: Floats) -> Doubles:
+    def to_training_range(self, digits: Floats) -> Doubles:
         """Give ink and paper the values that the model knows."""
         pictures = digits.astype(np.float64)
         return (pictures if self.bright_ink else 1 - pictures) * self.white
@@ -174,14 +174,14 @@ class Svc:
         if self.pairwise.shape[1] not in (0, len(PAIRS)):
             raise ValueError(f"pairwise must have 0 or {len(PAIRS)} columns, not {self.pairwise.shape[1]}")
 
-    def see(self, pictures: Sequence[Picture]) -> Canvas:
+    def prepare(self, pictures: Sequence[Picture]) -> Canvas:
         """Bring pictures to the form that `decide` takes."""
-        return self.frame.see(pictures)
+        return self.frame.prepare(pictures)
 
     def decide(self, digits: Floats, evidence: Floats) -> Decision:
-        """Decide on n digits (n, side, side), as `see` gives them; every picture passes as a digit."""
-        duels = self.duels(self.hog.describe(self.frame.show(digits)))
-        wins, scores = fight(duels)
+        """Decide on n digits (n, side, side), as `prepare` gives them; every picture passes as a digit."""
+        duels = self.duels(self.hog.describe(self.frame.to_training_range(digits)))
+        wins, scores = vote(duels)
         has_pairwise = self.pairwise.shape[1] > 0
         probabilities = couple(duels, self.pairwise) if has_pairwise else softmax(scores / np.float32(self.temperature))
         passes = np.full(len(evidence), _PASSES)
@@ -202,7 +202,7 @@ class Svc:
         return duels
 
 
-def fight(duels: Doubles) -> tuple[NDArray[np.int64], Floats]:
+def vote(duels: Doubles) -> tuple[NDArray[np.int64], Floats]:
     """Count each digit's won duels (n, 10), and score them: wins, and within a third of a win by how far.
 
     The first is libsvm's prediction (the first maximum), the second scikit-learn's `decision_function` of shape "ovr".

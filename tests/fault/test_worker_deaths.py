@@ -223,7 +223,7 @@ async def test_a_model_that_misreads_its_stored_digits_is_a_wrong_setting(model:
             pytest.fail("it started")
     wrong = leaf_exceptions(caught.value)[0]
     assert isinstance(wrong, InvalidSettingError)
-    assert str(wrong).startswith(f"DIGITS_MODEL='{model}': {model / ARRAYS}: the canary digits come out differently")
+    assert str(wrong).startswith(f"DIGITS_MODEL='{model}': {model / ARRAYS}: the reference digits come out differently")
 
 
 async def test_workers_import_nothing_from_the_current_directory(

@@ -45,8 +45,8 @@ class _Remembering(Reader):
         super().__init__(classifier, limits)
         self.outcomes: list[Outcome] = []
 
-    def read_on(self, *arguments: Any, **options: Any) -> tuple[list[list[Outcome]], ResumeCursor | None]:
-        read, progress = super().read_on(*arguments, **options)
+    def resume(self, *arguments: Any, **options: Any) -> tuple[list[list[Outcome]], ResumeCursor | None]:
+        read, progress = super().resume(*arguments, **options)
         self.outcomes += (outcome for outcomes in read for outcome in outcomes)
         return read, progress
 

@@ -20,7 +20,7 @@ from typing import Final
 from engine import reader
 from engine.canvas.pipeline import Canvas
 from engine.codecs import decode as picture
-from engine.codecs.decode import Admit, Picture
+from engine.codecs.decode import Charge, Picture
 from engine.limits import Limits
 from engine.model.classifier import Classifier
 from tests.harness.images import drawn_digits
@@ -29,7 +29,7 @@ PYTHONPATH: Final = str(Path(__file__).with_name("hooks") / "poison")
 SLOW_S: Final = 0.4
 _MARK: Final = b"\nPOISON:"
 _honest = picture.decode
-_honest_see = Classifier.see
+_honest_prepare = Classifier.prepare
 
 
 def poisoned(effect: str, folder: Path | str = "") -> bytes:
@@ -48,20 +48,20 @@ def poisoned_workers(folder: Path) -> list[int]:
 def install() -> None:
     """Replace the decoder and the classifier; called in a worker before it starts to work."""
     reader.decode = _decode  # type: ignore[attr-defined,assignment]  # where the reader looks it up
-    Classifier.see = _see  # type: ignore[method-assign]
+    Classifier.prepare = _prepare  # type: ignore[method-assign]
 
 
-def _decode(data: bytes, limits: Limits, admit: Admit) -> Picture:
+def _decode(data: bytes, limits: Limits, charge: Charge) -> Picture:
     image, mark, word = data.rpartition(_MARK)
     if not mark:
-        return _honest(data, limits, admit)
+        return _honest(data, limits, charge)
     effect, _, folder = word.decode().partition(":")
     if effect in _LATE_EFFECTS:
-        late = _LatePicture(*_honest(image, limits, admit))
+        late = _LatePicture(*_honest(image, limits, charge))
         late.effect = _LATE_EFFECTS[effect]
         return late
     _EFFECTS[effect](folder)
-    return _honest(image, limits, admit)
+    return _honest(image, limits, charge)
 
 
 class _LatePicture(Picture):
@@ -70,11 +70,11 @@ class _LatePicture(Picture):
     effect: str
 
 
-def _see(self: Classifier, pictures: Sequence[Picture]) -> Canvas:
+def _prepare(self: Classifier, pictures: Sequence[Picture]) -> Canvas:
     for each in pictures:
         if isinstance(each, _LatePicture):
             _EFFECTS[each.effect]("")
-    return _honest_see(self, pictures)
+    return _honest_prepare(self, pictures)
 
 
 def _segfault(_: str) -> None:

@@ -36,7 +36,7 @@ class Damaged:
     def __init__(self, name: str | None, message: str) -> None:
         self.outcome = Outcome("image" if name is None else "entry", name, error=DamagedImage(message))
 
-    def read_on(self, *_: object, **__: object) -> tuple[list[list[Outcome]], None]:
+    def resume(self, *_: object, **__: object) -> tuple[list[list[Outcome]], None]:
         return [[self.outcome]], None
 
 

@@ -1,4 +1,4 @@
-"""Labelled digits, from IDX files or from folders named after their digit."""
+"""Reads labelled digits from IDX files, or lists them in folders named after their digit."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.model.canary import as_ink
+from engine.codecs.formats import EXTENSIONS
 from engine.model.hog import SIDE_PX
+from engine.model.reference_digits import as_ink
 from engine.model.svm import DIGITS, Floats
 
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+PICTURE_SUFFIXES = frozenset({*EXTENSIONS.values(), ".jpeg", ".tif"} - {EXTENSIONS["ZIP"]})
 
 _IMAGES_MAGIC = 0x00000803  # unsigned bytes, three dimensions
 _LABELS_MAGIC = 0x00000801
@@ -38,7 +39,7 @@ class Labelled:
         return len(self.labels)
 
     def part(self, chosen: slice | NDArray[np.int64]) -> Labelled:
-        """Take some of them."""
+        """Select some of them."""
         return Labelled(self.digits[chosen], self.labels[chosen])
 
 
@@ -48,7 +49,7 @@ def read_idx(images: Path, labels: Path) -> Labelled:
     Raises
     ------
     DataError
-        If a file cannot be read, is no such IDX file, or the two do not belong together.
+        If a file cannot be read, is not such an IDX file, or the two do not belong together.
     """
     pixels = _read(images, _IMAGES_MAGIC, 3)
     classes = _read(labels, _LABELS_MAGIC, 1).astype(np.int64)
@@ -67,7 +68,7 @@ def read_mnist(folder: Path) -> Labelled:
     Raises
     ------
     DataError
-        If they are not there, or cannot be used.
+        If they do not exist or cannot be used.
     """
     return read_idx(_find(folder, "train-images"), _find(folder, "train-labels"))
 
@@ -92,7 +93,7 @@ def list_folder(folder: Path) -> list[tuple[Path, int]]:
 
 
 def _find(folder: Path, stem: str) -> Path:
-    """Find an IDX file by the beginning of its name: the usual names differ in a dot and in their ending."""
+    """Find an IDX file by the beginning of its name: common names differ in a dot and in their ending."""
     found = sorted(folder.glob(f"{stem}*"))
     if not found:
         raise DataError(f"{folder} has no file {stem}*")
@@ -109,8 +110,8 @@ def _read(path: Path, magic: int, dimensions: int) -> NDArray[np.uint8]:
         raise DataError(f"{path} cannot be read: {error}") from error
     header = np.frombuffer(content[: 4 * (1 + dimensions)], ">u4")
     if len(header) != 1 + dimensions or header[0] != magic:
-        raise DataError(f"{path} is no IDX file of bytes in {dimensions} dimensions")
+        raise DataError(f"{path} is not an IDX file of bytes in {dimensions} dimensions")
     body = np.frombuffer(content, np.uint8, offset=header.nbytes)
     if body.size != np.prod(header[1:], dtype=np.int64):
-        raise DataError(f"{path} has {body.size:,} bytes of data where its head promises {header[1:].tolist()}")
+        raise DataError(f"{path} has {body.size:,} bytes of data, but its header declares {header[1:].tolist()}")
     return body.reshape(header[1:])

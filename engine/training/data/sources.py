@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.model.canary import as_ink
+from engine.model.reference_digits import as_ink
 from engine.training.data.labelled import Labelled, list_folder, read_mnist
-from engine.training.data.rendered import look_everywhere
+from engine.training.data.samples import prepare_in_parallel
 
 _SHUFFLE_SEED = 0
 
@@ -32,5 +32,5 @@ def read_training_digits(folder: Path) -> Labelled:
         return read_mnist(folder)
     listed = list_folder(folder)
     order = np.random.default_rng(_SHUFFLE_SEED).permutation(len(listed))
-    seen = look_everywhere([listed[i][0].read_bytes() for i in order])
+    seen = prepare_in_parallel([listed[i][0].read_bytes() for i in order])
     return Labelled(as_ink(seen.digits), np.array([listed[i][1] for i in order], np.int64))

@@ -1,10 +1,10 @@
-"""Fitting the compact machine: projection, centres, widths and weights together.
+"""Fits the compact machine: projection, centres, widths and weights together.
 
-start    directions by principal components, centres on random training digits, each voting for its own label
-descend  Adam [1]_ on the logistic loss, over fresh copies of the digits in each epoch, the step falling as a cosine
-average  the machine that is kept is a running mean of the last steps' machines [2]_
+start    directions by principal components; centres on random training digits, each with a weight for its own label
+descend  Adam [1]_ on the logistic loss, with newly augmented digits in each epoch and a step that falls as a cosine
+average  the result is a running mean of the parameters of the last steps [2]_
 
-The gradients are written out below; everything is float32 and a handful of matrix products a step.
+The gradients are written out below. All arrays are float32, and a step costs a few matrix products.
 
 References
 ----------
@@ -22,16 +22,14 @@ import numpy as np
 
 from engine.canvas.pipeline import EVIDENCE
 from engine.model.svm import DIGITS, Floats, Machine, softmax
-from engine.training.data.copies import Strength, copy
+from engine.training.data.augmentation import Strength, augment
 from engine.training.data.labelled import Labelled
+from engine.training.fit.adam import Adam, Parameters
 from engine.training.parallel import describe
-
-Parameters = dict[str, Floats]
 
 _BATCH = 200
 _WARM_UP_STEPS = 400
-_LAST_STEP = 0.005  # of the first, where the cosine ends
-_MOMENTUM, _SMOOTHING = 0.9, 0.999
+_LAST_STEP = 0.005  # of the largest step: where the cosine ends
 _AVERAGED = 0.999  # weight of the past in the running mean
 _STEP = {"projection": 5e-3, "centres": 7e-3, "log_widths": 2.4e-2, "weights": 1.6e-1, "bias": 8e-2}
 _FIRST_VOTE = 10.0  # a centre's weight for its own digit, at the start
@@ -39,7 +37,7 @@ _FIRST_VOTE = 10.0  # a centre's weight for its own digit, at the start
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How large the machine is and how long it learns."""
+    """The size of the machine and the length of the training."""
 
     directions: int = 96
     centres: int = 1_000
@@ -56,11 +54,11 @@ def fit(data: Labelled, disturbed: Labelled, plan: Plan, progress: Callable[[int
     Parameters
     ----------
     data
-        The training digits: each epoch sees every one of them.
+        The training digits; each epoch uses all of them.
     disturbed
-        The same digits as the canvas gives them back from disturbed pictures; each epoch draws some of them.
+        The same digits as the canvas normalises them from disturbed pictures; each epoch draws some of them.
     plan
-        Sizes, epochs, the seed of every choice.
+        Sizes, epochs, and the seed of all random choices.
     progress
         Called after each epoch with its number (from 1) and its mean loss.
     """
@@ -68,26 +66,27 @@ def fit(data: Labelled, disturbed: Labelled, plan: Plan, progress: Callable[[int
     offset, parameters = _start(data, plan, random)
     average = {name: value.copy() for name, value in parameters.items()}
     drawn = min(round(plan.disturbed_share * len(data)), len(disturbed))
-    optimiser = _Adam(parameters, steps=plan.epochs * math.ceil((len(data) + drawn) / _BATCH))
+    optimiser = Adam(parameters, _STEP)
+    steps = plan.epochs * math.ceil((len(data) + drawn) / _BATCH)
     targets = np.eye(DIGITS, dtype=np.float32)
     for epoch in range(plan.epochs):
         some = disturbed.part(random.choice(len(disturbed), drawn, replace=False))
         digits, labels = np.concatenate([data.digits, some.digits]), np.concatenate([data.labels, some.labels])
         order = random.permutation(len(labels))
-        features, labels = describe(copy(digits[order], plan.strength, random)), labels[order]
+        features, labels = describe(augment(digits[order], plan.strength, random)), labels[order]
         losses = []
         for first in range(0, len(labels), _BATCH):
             part = slice(first, first + _BATCH)
             loss, gradients = _gradients(parameters, offset, features[part], targets[labels[part]])
-            optimiser.step(parameters, gradients)
-            _follow(average, parameters, optimiser.taken)
+            optimiser.step(gradients, _rate(optimiser.taken, steps))
+            _update_average(average, parameters, optimiser.taken)
             losses.append(loss)
         progress(epoch + 1, float(np.mean(losses)))
     return _machine(average, offset)
 
 
 def _start(data: Labelled, plan: Plan, random: np.random.Generator) -> tuple[Floats, Parameters]:
-    """Place the centres on training digits, in the directions in which these differ most."""
+    """Place the centres on training digits, in the directions with the largest variance."""
     features = describe(data.digits)
     _, vectors = np.linalg.eigh(np.cov(features.T))
     projection = np.ascontiguousarray(vectors[:, ::-1][:, : plan.directions], np.float32)
@@ -108,7 +107,7 @@ def _start(data: Labelled, plan: Plan, random: np.random.Generator) -> tuple[Flo
 
 
 def _machine(parameters: Parameters, offset: Floats) -> Machine:
-    """Build the machine, with an eleventh column that says nothing yet."""
+    """Build the machine; the eleventh column is still 0."""
     return Machine(
         projection=parameters["projection"],
         offset=offset,
@@ -148,30 +147,14 @@ def _gradients(parameters: Parameters, offset: Floats, features: Floats, targets
     }
 
 
-class _Adam:
-    """Adam with a step for each parameter; all of them warm up and then fall as a cosine."""
-
-    def __init__(self, parameters: Parameters, steps: int) -> None:
-        self.taken = 0
-        self._steps = steps
-        self._mean = {name: np.zeros_like(value) for name, value in parameters.items()}
-        self._square = {name: np.zeros_like(value) for name, value in parameters.items()}
-
-    def step(self, parameters: Parameters, gradients: Parameters) -> None:
-        """Move the parameters, in place."""
-        cosine = (1 + math.cos(math.pi * self.taken / self._steps)) / 2
-        rate = min(1.0, self.taken / _WARM_UP_STEPS) * (cosine * (1 - _LAST_STEP) + _LAST_STEP)
-        self.taken += 1
-        rate *= math.sqrt(1 - _SMOOTHING**self.taken) / (1 - _MOMENTUM**self.taken)
-        for name, gradient in gradients.items():
-            mean, square = self._mean[name], self._square[name]
-            mean += (1 - _MOMENTUM) * (gradient - mean)
-            square += (1 - _SMOOTHING) * (gradient * gradient - square)
-            parameters[name] -= (rate * _STEP[name]) * mean / (np.sqrt(square) + 1e-8)
+def _rate(taken: int, steps: int) -> float:
+    """Return the schedule's rate after `taken` steps: it warms up linearly, then falls as a cosine."""
+    cosine = (1 + math.cos(math.pi * taken / steps)) / 2
+    return min(1.0, taken / _WARM_UP_STEPS) * (cosine * (1 - _LAST_STEP) + _LAST_STEP)
 
 
-def _follow(average: Parameters, parameters: Parameters, taken: int) -> None:
-    """Move the running mean; early on it forgets faster, since the start is no good machine."""
+def _update_average(average: Parameters, parameters: Parameters, taken: int) -> None:
+    """Update the running mean; early steps decay faster, since the first parameters are poor."""
     share = 1 - min(_AVERAGED, (1 + taken) / (10 + taken))
     for name, value in parameters.items():
         average[name] += np.float32(share) * (value - average[name])

@@ -1,8 +1,8 @@
-"""The eleventh machine, which says whether a picture shows a digit at all.
+"""Fits the eleventh machine, which decides whether a picture shows a digit at all.
 
-It votes over the same centres as the ten others (a photo, a scribble or a letter lies far from most of them) and
-over the evidence of the full picture (several parts, ink at the rim, noise). Logistic regression, fitted on digits,
-clean and disturbed, against pictures without a digit; fresh copies of both in every epoch.
+Its inputs are the similarities to the same centres as for the ten others (a photo, a scribble or a letter is far from
+most of them) and the evidence of the full picture (several parts, ink at the rim, noise). It is a logistic regression,
+fitted on clean and disturbed digits against pictures without a digit, all newly augmented in each epoch.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.model.svm import DIGITS, Floats, Machine
-from engine.training.data.copies import Strength, copy
+from engine.training.data.augmentation import Strength, augment
+from engine.training.fit.adam import Adam
 from engine.training.parallel import describe
 
 EPOCHS: Final = 12
 
 _BATCH = 500
-_SAMPLE = 10_000  # examples of each side that say how the inputs are scaled
+_SAMPLE = 10_000  # examples of each class, from which the scale of the inputs is computed
 _STEP = 0.02
-_DECAY = 1e-4  # of the weights in each step: what few pictures ask for is not learned by heart
-_MOMENTUM, _SMOOTHING = 0.9, 0.999
-_EXTREME = 0.001  # share of the examples whose evidence counts no more than that of the others
+_DECAY = 1e-4  # weight decay in each step, against overfitting to few pictures
+_EXTREME = 0.001  # share of the examples at each end whose evidence is clipped
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What the canvas made of n pictures."""
+    """The canvas's output for n pictures."""
 
     digits: Floats
     """(n, 28, 28)"""
@@ -39,11 +39,11 @@ class Examples:
     """(n, e)"""
 
     def part(self, chosen: slice | NDArray[np.int64]) -> Examples:
-        """Take some of them."""
+        """Select some of them."""
         return Examples(self.digits[chosen], self.evidence[chosen])
 
     def joined(self, other: Examples) -> Examples:
-        """Put these before the others."""
+        """Concatenate these and the others."""
         return Examples(np.concatenate([self.digits, other.digits]), np.concatenate([self.evidence, other.evidence]))
 
 
@@ -53,9 +53,9 @@ def fit_reject(machine: Machine, positive: Examples, negative: Examples, advance
     Parameters
     ----------
     machine
-        Fitted on digits.
+        Fitted on digits by `engine.training.fit.learn`.
     positive, negative
-        Pictures of digits, and pictures without; each epoch takes as many of the ones as of the others.
+        Pictures of digits, and pictures without a digit; each epoch uses equally many of both.
     advance
         Called after each of `EPOCHS` epochs.
     """
@@ -69,19 +69,23 @@ def fit_reject(machine: Machine, positive: Examples, negative: Examples, advance
     )
     scaled = _Scaled(machine, sample)
     is_digit = np.repeat(np.array([1, 0], np.float32), count)
-    descent = _Descent(scaled.width, steps=EPOCHS * math.ceil(2 * count / _BATCH))
+    weights = np.zeros(scaled.width, np.float32)
+    optimiser = Adam({"weights": weights}, {"weights": 1.0})
+    steps = EPOCHS * math.ceil(2 * count / _BATCH)
     for _ in range(EPOCHS):
         drawn = [side.part(random.choice(len(side.digits), count, replace=False)) for side in (positive, negative)]
         examples = drawn[0].joined(drawn[1])
-        examples = replace(examples, digits=copy(examples.digits, Strength(), random))
+        examples = replace(examples, digits=augment(examples.digits, Strength(), random))
         for part in np.array_split(random.permutation(2 * count), math.ceil(2 * count / _BATCH)):
-            descent.step(scaled.inputs(examples.part(part)), is_digit[part])
+            gradient = _gradient(weights, scaled.inputs(examples.part(part)), is_digit[part])
+            rate = _STEP * (1 + math.cos(math.pi * (optimiser.taken + 1) / steps)) / 2
+            optimiser.step({"weights": gradient}, rate)
         advance()
-    return scaled.machine_with(descent.weights)
+    return scaled.machine_with(weights)
 
 
 class _Scaled:
-    """Similarities and evidence of examples, each column with mean 0 and deviation 1, and a 1 for the bias."""
+    """Scales similarities and evidence: each column has mean 0 and deviation 1; a column of 1 for the bias is added."""
 
     def __init__(self, machine: Machine, sample: Examples) -> None:
         self._machine = machine
@@ -94,12 +98,12 @@ class _Scaled:
         return np.concatenate([similarities, self._machine.within_range(examples.evidence)], axis=1)
 
     def inputs(self, examples: Examples) -> Floats:
-        """Lay out the examples, one a row."""
+        """Return the scaled inputs, one row for each example."""
         rows = (self._rows(examples) - self._mean) / self._spread
         return np.concatenate([rows, np.ones((len(rows), 1), np.float32)], axis=1)
 
     def machine_with(self, weights: Floats) -> Machine:
-        """Put the weights into the eleventh column, for inputs that are not scaled."""
+        """Return the machine with these weights in its eleventh column, converted for inputs that are not scaled."""
         unscaled = weights[:-1] / self._spread
         centres = len(self._machine.centres)
         columns, biases = self._machine.weights.copy(), self._machine.bias.copy()
@@ -107,22 +111,9 @@ class _Scaled:
         return replace(self._machine, weights=columns, bias=biases, evidence_weights=unscaled[centres:])
 
 
-class _Descent:
-    """Minimises the logistic loss by Adam, the step falling as a cosine."""
-
-    def __init__(self, width: int, steps: int) -> None:
-        self.weights = np.zeros(width, np.float32)
-        self._mean, self._square = np.zeros_like(self.weights), np.zeros_like(self.weights)
-        self._taken, self._steps = 0, steps
-
-    def step(self, rows: Floats, targets: Floats) -> None:
-        """Move the weights by the gradient of one batch."""
-        probability = 1 / (1 + np.exp(-np.clip(rows @ self.weights, -30, 30)))
-        gradient = rows.T @ (probability - targets) / np.float32(len(rows))
-        gradient[:-1] += np.float32(_DECAY) * self.weights[:-1]
-        self._taken += 1
-        self._mean += (1 - _MOMENTUM) * (gradient - self._mean)
-        self._square += (1 - _SMOOTHING) * (gradient * gradient - self._square)
-        rate = _STEP * (1 + math.cos(math.pi * self._taken / self._steps)) / 2
-        rate *= math.sqrt(1 - _SMOOTHING**self._taken) / (1 - _MOMENTUM**self._taken)
-        self.weights -= np.float32(rate) * self._mean / (np.sqrt(self._square) + np.float32(1e-8))
+def _gradient(weights: Floats, rows: Floats, targets: Floats) -> Floats:
+    """Compute the gradient of the mean logistic loss of one batch, with weight decay for all but the bias."""
+    probability = 1 / (1 + np.exp(-np.clip(rows @ weights, -30, 30)))
+    gradient: Floats = rows.T @ (probability - targets) / np.float32(len(rows))
+    gradient[:-1] += np.float32(_DECAY) * weights[:-1]
+    return gradient

@@ -22,14 +22,22 @@ from threadpoolctl import threadpool_limits
 
 from engine.model import compact
 from engine.model import store as model
-from engine.model.canary import canary_digits
 from engine.model.compact import machine_of
+from engine.model.reference_digits import draw_reference_digits
 from engine.model.store import Model, Thresholds
 from engine.model.svm import DIGITS, Floats, Machine
 from engine.training.data.disturb import DISTURBANCES, disturb
 from engine.training.data.labelled import Labelled
 from engine.training.data.negatives import KINDS
-from engine.training.data.rendered import Seen, disturbed_pool, foreign_pool, look, look_everywhere, parts_of, png
+from engine.training.data.samples import (
+    Samples,
+    count_parts,
+    disturbed_samples,
+    negative_samples,
+    png,
+    prepare,
+    prepare_in_parallel,
+)
 from engine.training.fit.calibrate import fit_temperature, threshold_for_share
 from engine.training.fit.learn import Plan, fit
 from engine.training.fit.reject import EPOCHS, Examples, fit_reject
@@ -107,17 +115,17 @@ def train(data: Labelled, settings: Settings, folder: Path, work: Path, bars: Pr
         return _save(machine, held_out, settings, folder)
 
 
-def _probe() -> Seen:
+def _probe() -> Samples:
     """See a few pictures of every kind: another canvas sees them differently, and makes every kept stage stale."""
     random = np.random.default_rng(0)
-    return look([picture for kind in DISTURBANCES for picture in disturb(kind, canary_digits(), random)])
+    return prepare([picture for kind in DISTURBANCES for picture in disturb(kind, draw_reference_digits(), random)])
 
 
 def _disturb(learned: Labelled, settings: Settings, bars: Progress) -> Arrays:
     """See some of the digits disturbed, once for each slot of the pool."""
     chosen = np.random.default_rng(settings.plan.seed).permutation(len(learned))[: settings.disturbed]
-    bar = bars.add_task("disturb", total=parts_of(len(chosen)), note="")
-    seen = disturbed_pool(_pixels(learned.part(chosen)), settings.plan.seed, lambda: bars.advance(bar))
+    bar = bars.add_task("disturb", total=count_parts(len(chosen)), note="")
+    seen = disturbed_samples(_pixels(learned.part(chosen)), settings.plan.seed, lambda: bars.advance(bar))
     labels = np.tile(learned.labels[chosen], len(seen.digits) // max(1, len(chosen)))
     return {"digits": seen.digits, "evidence": seen.evidence, "labels": labels}
 
@@ -138,7 +146,7 @@ def _negatives(learned: Labelled, settings: Settings, bars: Progress) -> Arrays:
     bar = bars.add_task("negatives", total=len(KINDS), note="")
     pixels, seen = _pixels(learned), []
     for number, kind in enumerate(KINDS):
-        seen.append(foreign_pool(kind, settings.negatives, "train", pixels, (settings.plan.seed, number)))
+        seen.append(negative_samples(kind, settings.negatives, "train", pixels, (settings.plan.seed, number)))
         bars.advance(bar)
     return {
         "digits": np.concatenate([part.digits for part in seen]),
@@ -150,7 +158,7 @@ def _reject(machine: Machine, learned: Labelled, pool: Arrays, against: Arrays, 
     """Fit the eleventh machine, on clean and disturbed digits against all negatives."""
     bar = bars.add_task("reject", total=EPOCHS, note="")
     chosen = np.random.default_rng(0).permutation(len(learned))[: len(pool["labels"]) // 2]
-    clean = look_everywhere([png(digit) for digit in _pixels(learned.part(chosen))])
+    clean = prepare_in_parallel([png(digit) for digit in _pixels(learned.part(chosen))])
     positive = Examples(_ink(clean.digits), clean.evidence).joined(Examples(_ink(pool["digits"]), pool["evidence"]))
     negative = Examples(_ink(against["digits"]), against["evidence"])
     return arrays_of(fit_reject(machine, positive, negative, lambda: bars.advance(bar)))
@@ -158,7 +166,7 @@ def _reject(machine: Machine, learned: Labelled, pool: Arrays, against: Arrays, 
 
 def _save(machine: Machine, held_out: Labelled, settings: Settings, folder: Path) -> Model:
     """Calibrate on the digits that were held out, save, and state in the manifest what was measured on them."""
-    seen = look_everywhere([png(digit) for digit in _pixels(held_out)])
+    seen = prepare_in_parallel([png(digit) for digit in _pixels(held_out)])
     features = describe(_ink(seen.digits))
     scores = machine.scores(features)
     machine = replace(machine, temperature=fit_temperature(scores[:, :DIGITS], held_out.labels))

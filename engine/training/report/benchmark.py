@@ -31,7 +31,7 @@ from engine.model.compact import Compact
 from engine.model.hog import hog
 from engine.reader import Reader
 from engine.training.data.labelled import Labelled
-from engine.training.data.rendered import png
+from engine.training.data.samples import png
 
 BATCHES: Final = (1, 32, 256)
 
@@ -128,7 +128,7 @@ def _stages(classifier: Classifier, reader: Reader, encoded: Sequence[bytes], si
     pictures = [decode(data, limits) for data in encoded]
     canvas = normalise(pictures)
     features = hog(canvas.digits)
-    machine = classifier.kind.machine if isinstance(classifier.kind, Compact) else None
+    machine = classifier.predictor.machine if isinstance(classifier.predictor, Compact) else None
     rows = range(0, len(encoded), size)
     parts = [slice(row, row + size) for row in rows]
     work: dict[str, Callable[[], object]] = {

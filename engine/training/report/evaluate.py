@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.codecs.decode import Picture, decode
 from engine.errors import EngineError
 from engine.limits import Limits
-from engine.model.classifier import Classifier, doubts
+from engine.model.classifier import Classifier, unsure_masks
 from engine.model.store import Thresholds
 from engine.model.svm import Decision
 from engine.training.data.labelled import Labelled
@@ -37,7 +37,7 @@ def judge_digits(classifier: Classifier, data: Labelled, advance: Callable[[int]
     chunks = []
     for first in range(0, len(pixels), _CHUNK):
         pictures = [Picture(digit) for digit in pixels[first : first + _CHUNK]]
-        chunks.append(classifier.decide(classifier.see(pictures)))
+        chunks.append(classifier.decide(classifier.prepare(pictures)))
         advance(len(pictures))
     return judge(chunks, classifier.thresholds, data.labels)
 
@@ -57,7 +57,7 @@ def judge_pictures(
             except EngineError:
                 failed[i] = True
                 pictures.append(Picture(np.zeros((8, 8), np.uint8)))
-        chunks.append(classifier.decide(classifier.see(pictures)))
+        chunks.append(classifier.decide(classifier.prepare(pictures)))
         advance(len(pictures))
     judged = judge(chunks, classifier.thresholds, labels)
     judged.digits[failed] = _UNREAD
@@ -69,5 +69,5 @@ def judge(chunks: Sequence[Decision], thresholds: Thresholds, labels: NDArray[np
     """Compare decisions with the labels."""
     digits = np.concatenate([chunk.labels for chunk in chunks])
     probabilities = np.concatenate([chunk.probabilities for chunk in chunks])
-    unsure = np.concatenate([np.logical_or(*doubts(chunk, thresholds)) for chunk in chunks])
+    unsure = np.concatenate([np.logical_or(*unsure_masks(chunk, thresholds)) for chunk in chunks])
     return Judged(labels, digits, probabilities[np.arange(len(digits)), digits], unsure)

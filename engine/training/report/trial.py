@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from engine.canvas.pipeline import Canvas
-from engine.model.classifier import Classifier, doubts
+from engine.model.classifier import Classifier, unsure_masks
 from engine.model.svm import Decision, Floats
 from engine.training.data.disturb import DISTURBANCES, disturb
 from engine.training.data.labelled import Labelled
 from engine.training.data.negatives import KINDS
-from engine.training.data.rendered import Seen, foreign_pool, look_everywhere, png
+from engine.training.data.samples import Samples, negative_samples, png, prepare_in_parallel
 from engine.training.report.evaluate import judge
 from engine.training.report.measure import Judged, auroc, interval_pct, resampled_interval
 
@@ -81,17 +81,17 @@ def run_trial(
         Called after each of `steps()` steps.
     """
     pixels = np.rint(held_out.digits * 255).astype(np.uint8)
-    clean = _decide(classifier, look_everywhere([png(digit) for digit in pixels]))
+    clean = _decide(classifier, prepare_in_parallel([png(digit) for digit in pixels]))
     advance()
     robustness = {}
     for number, kind in enumerate(DISTURBANCES):
         pictures = disturb(kind, pixels[:disturbed], np.random.default_rng((_SEED, number)))
-        decisions = _decide(classifier, look_everywhere(pictures))
+        decisions = _decide(classifier, prepare_in_parallel(pictures))
         robustness[kind] = judge(decisions, classifier.thresholds, held_out.labels[:disturbed])
         advance()
     against = {}
     for number, kind in enumerate(KINDS):
-        against[kind] = _joined(_decide(classifier, foreign_pool(kind, foreign, "test", pixels, (_SEED, number))))
+        against[kind] = _joined(_decide(classifier, negative_samples(kind, foreign, "test", pixels, (_SEED, number))))
         advance()
     return Trial(
         clean=judge(clean, classifier.thresholds, held_out.labels),
@@ -100,7 +100,7 @@ def run_trial(
         robustness=robustness,
         foreign=against,
         recognised_foreign={
-            kind: ~np.logical_or(*doubts(decision, classifier.thresholds)) for kind, decision in against.items()
+            kind: ~np.logical_or(*unsure_masks(decision, classifier.thresholds)) for kind, decision in against.items()
         },
         other_format=_other_format(classifier),
     )
@@ -111,7 +111,7 @@ def steps() -> int:
     return 1 + len(DISTURBANCES) + len(KINDS)
 
 
-def _decide(classifier: Classifier, seen: Seen) -> list[Decision]:
+def _decide(classifier: Classifier, seen: Samples) -> list[Decision]:
     """Decide on many digits, as many at a time as the service does."""
     return [
         classifier.decide(
@@ -135,4 +135,6 @@ def _joined(decisions: Sequence[Decision]) -> Decision:
 def _other_format(classifier: Classifier) -> Judged:
     bunch = load_digits()
     pictures = [png(np.rint(image * (255 / 16)).astype(np.uint8)) for image in bunch.images]
-    return judge(_decide(classifier, look_everywhere(pictures)), classifier.thresholds, bunch.target.astype(np.int64))
+    return judge(
+        _decide(classifier, prepare_in_parallel(pictures)), classifier.thresholds, bunch.target.astype(np.int64)
+    )

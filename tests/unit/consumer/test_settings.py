@@ -150,7 +150,7 @@ def test_a_wrong_model_is_named_at_once_with_its_variable(monkeypatch: pytest.Mo
 
 def test_a_model_that_only_a_worker_finds_wrong_ends_with_code_2_too(monkeypatch: pytest.MonkeyPatch) -> None:
     async def refused(*_: object) -> None:
-        raise InvalidSettingError("DIGITS_MODEL", "/a", "the canary digits come out differently")
+        raise InvalidSettingError("DIGITS_MODEL", "/a", "the reference digits come out differently")
 
     monkeypatch.setattr(service, "run", refused)
     assert CliRunner().invoke(main, ["run"]).exit_code == 2

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.canvas.background import remove_paper
-from engine.canvas.centring import fit
+from engine.canvas.centring import centre_digits
 from engine.canvas.components import find_components
 from engine.canvas.ink import find_ink
 from engine.canvas.levelling import UNEVEN, find_levels
@@ -246,7 +246,7 @@ def test_a_shrunk_square_is_exact() -> None:
     square = np.zeros((90, 90), np.float32)
     square[20:60, 30:70] = 1
     seen = np.zeros((1, 28, 28), np.float32)
-    fit(packed(square), np.array([[20, 30, 60, 70]]), seen)
+    centre_digits(packed(square), np.array([[20, 30, 60, 70]]), seen)
     expected = np.zeros((28, 28), np.float32)
     expected[4:25, 4:25] = 1
     expected[[4, 24]] *= 0.5
@@ -259,7 +259,7 @@ def test_what_was_enlarged_shrinks_to_what_it_was() -> None:
     small[1:11, 3:5] = 1
     small[1:3, 3:9] = 0.7
     seen = np.zeros((1, 28, 28), np.float32)
-    fit(packed(small), np.array([[1, 3, 11, 9]]), seen)
+    centre_digits(packed(small), np.array([[1, 3, 11, 9]]), seen)
     assert seen.sum() == pytest.approx(4 * small.sum(), rel=0.02)
     assert 0 <= seen.min() <= seen.max() <= 1
 

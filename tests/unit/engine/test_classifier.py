@@ -9,8 +9,8 @@ import pytest
 
 from engine.canvas.pipeline import EVIDENCE, Canvas
 from engine.model import store as model
-from engine.model.canary import as_ink, canary_digits
 from engine.model.classifier import Classifier
+from engine.model.reference_digits import as_ink, draw_reference_digits
 from engine.model.store import Thresholds
 from models import default_model
 
@@ -27,7 +27,7 @@ def with_thresholds(confidence: float, digitness: float) -> Classifier:
 def random_canvas(count: int) -> Canvas:
     """Mixtures of two digits: readings of every confidence."""
     rng = np.random.default_rng(0)
-    digits = as_ink(canary_digits())
+    digits = as_ink(draw_reference_digits())
     mixed = np.maximum(digits[rng.integers(10, size=count)], digits[rng.integers(10, size=count)] * np.float32(0.6))
     return Canvas(mixed, rng.random((count, len(EVIDENCE)), np.float32))
 
@@ -80,4 +80,4 @@ def test_the_order_of_a_batch_does_not_matter(classifier: Classifier) -> None:
 
 
 def test_no_pictures_give_no_readings(classifier: Classifier) -> None:
-    assert classifier.classify(classifier.see([])) == []
+    assert classifier.classify(classifier.prepare([])) == []

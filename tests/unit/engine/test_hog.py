@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.model.canary import as_ink, canary_digits
 from engine.model.hog import BINS, FEATURES, FINE_FEATURES, FINE_NODES, SIDE_PX, Floats, hog
+from engine.model.reference_digits import as_ink, draw_reference_digits
 
 
 def digits() -> Floats:
-    return as_ink(canary_digits())
+    return as_ink(draw_reference_digits())
 
 
 def strongest_bin(features: Floats) -> int:

@@ -187,10 +187,12 @@ def test_what_is_read_in_slices_comes_out_as_in_one_go(classifier: Classifier, s
     whole = reader.read([archive, DIGIT])
     assert codes(whole[0]) == {"unknown-format", "archive-too-costly"}
     asked = iter(range(1, 1_000))
-    (begun,), progress = reader.read_on([archive, DIGIT], enough=lambda: next(asked) % stop_after == 0)
+    (begun,), progress = reader.resume([archive, DIGIT], should_stop=lambda: next(asked) % stop_after == 0)
     while progress is not None:
         assert (progress.items, progress.total) == (len(begun), 5)
-        (more, *_), progress = reader.read_on([archive], begin=[progress], enough=lambda: next(asked) % stop_after == 0)
+        (more, *_), progress = reader.resume(
+            [archive], resume_from=[progress], should_stop=lambda: next(asked) % stop_after == 0
+        )
         begun += more
     assert [str(outcome.error) for outcome in begun] == [str(outcome.error) for outcome in whole[0]]
     for name in ("of", "name", "data", "left_out"):

@@ -158,6 +158,6 @@ def test_what_is_saved_reads_the_same_after_loading(folder: Path, tmp_path: Path
         arrays = {name: file[name] for name in file.files if not name.startswith(("canary", "thresholds"))}
     again = model.save(tmp_path / "again", arrays, loaded.thresholds, {**loaded.manifest, "version": "2"})
     digits, evidence = np.random.default_rng(0).random((5, 28, 28), np.float32), np.zeros((5, 12), np.float32)
-    before, after = loaded.reads.decide(digits, evidence), again.reads.decide(digits, evidence)
+    before, after = loaded.predictor.decide(digits, evidence), again.predictor.decide(digits, evidence)
     np.testing.assert_array_equal(before.probabilities, after.probabilities)
     assert (again.info.name, again.info.version) == (loaded.info.name, "2")

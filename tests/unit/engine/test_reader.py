@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine import reader as reader_module
-from engine.codecs.decode import Admit, Picture, decode
+from engine.codecs.decode import Charge, Picture, decode
 from engine.codecs.payload import Payload
 from engine.limits import Limits
 from engine.model.classifier import Classifier
@@ -104,10 +104,10 @@ def test_a_decoder_that_fails_in_an_unforeseen_way_costs_one_image(
 ) -> None:
     bad = DIGITS[1].read_bytes()
 
-    def failing(data: bytes, limits: Limits, admit: Admit) -> Picture:
+    def failing(data: bytes, limits: Limits, charge: Charge) -> Picture:
         if data == bad:
             raise RuntimeError("unforeseen")
-        return decode(data, limits, admit)
+        return decode(data, limits, charge)
 
     monkeypatch.setattr(reader_module, "decode", failing)
     outcomes = reader.read([DIGITS[0].read_bytes(), bad, DIGITS[2].read_bytes()])
@@ -116,7 +116,7 @@ def test_a_decoder_that_fails_in_an_unforeseen_way_costs_one_image(
 
 
 def test_running_out_of_memory_costs_one_image(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(_data: bytes, _limits: Limits, _admit: Admit) -> Picture:
+    def failing(_data: bytes, _limits: Limits, _charge: Charge) -> Picture:
         raise MemoryError
 
     monkeypatch.setattr(reader_module, "decode", failing)
@@ -136,13 +136,13 @@ def test_an_archive_that_has_been_begun_does_not_fail_as_a_whole(
     ((outcome,),) = reader.read([archive])
     assert outcome.error is not None
     with pytest.raises(MemoryError):  # some of its items are answered: the worker ends, and all is done again
-        reader.read_on([archive], begin=[BEGINNING._replace(items=2)])
+        reader.resume([archive], resume_from=[BEGINNING._replace(items=2)])
 
 
 def test_each_item_is_announced_before_it_is_touched(reader: Reader) -> None:
     announced: list[tuple[int, int]] = []
     archive = packed({path.name: path.read_bytes() for path in DIGITS[:3]})
-    reader.read_on([DIGITS[0].read_bytes(), archive], on_item=lambda payload, item: announced.append((payload, item)))
+    reader.resume([DIGITS[0].read_bytes(), archive], on_item=lambda payload, item: announced.append((payload, item)))
     assert list(dict.fromkeys(announced)) == [(0, 0), (1, 0), (1, 1), (1, 2)]
 
 

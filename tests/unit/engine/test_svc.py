@@ -94,7 +94,7 @@ def test_predictions_equal_those_of_scikit_learn(tmp_path: Path, options: dict[s
     machine = trained(**options)
     classifier = imported(machine, tmp_path)
     unseen = noisy(pictures(), 2)
-    decision = classifier.decide(classifier.see([Picture(image) for image in unseen]))
+    decision = classifier.decide(classifier.prepare([Picture(image) for image in unseen]))
     np.testing.assert_array_equal(decision.labels, machine.predict(described(unseen)))
 
 
@@ -104,7 +104,7 @@ def test_probabilities_equal_those_of_scikit_learn_if_the_model_has_them(tmp_pat
     machine = trained(probability=True, random_state=0)
     classifier = imported(machine, tmp_path)
     unseen = noisy(pictures(), 3)
-    decision = classifier.decide(classifier.see([Picture(image) for image in unseen]))
+    decision = classifier.decide(classifier.prepare([Picture(image) for image in unseen]))
     np.testing.assert_allclose(decision.probabilities, machine.predict_proba(described(unseen)), atol=1e-5)
 
 
@@ -119,7 +119,7 @@ def test_pictures_of_the_other_polarity_are_read_alike(tmp_path: Path) -> None:
     classifier = imported(trained(), tmp_path)
     bright, dark = ([Picture(image) for image in images] for images in (pictures(), 255 - pictures()))
     np.testing.assert_array_equal(
-        classifier.decide(classifier.see(bright)).labels, classifier.decide(classifier.see(dark)).labels
+        classifier.decide(classifier.prepare(bright)).labels, classifier.decide(classifier.prepare(dark)).labels
     )
 
 

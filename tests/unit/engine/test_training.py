@@ -14,12 +14,12 @@ import pytest
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from engine.model.canary import as_ink, canary_digits
+from engine.model.reference_digits import as_ink, draw_reference_digits
 from engine.model.svm import DIGITS, Floats
-from engine.training.data.copies import Strength, copy
-from engine.training.data.hands import another_hand, photographed
+from engine.training.data.augmentation import Strength, augment
+from engine.training.data.handwriting import other_handwriting, photographed
 from engine.training.data.labelled import DataError, Labelled, list_folder, read_idx, read_mnist
-from engine.training.data.rendered import disturbed_pool, look
+from engine.training.data.samples import disturbed_samples, prepare
 from engine.training.data.sources import read_training_digits
 from engine.training.fit import learn
 from engine.training.fit.calibrate import fit_temperature, threshold_for_share
@@ -49,7 +49,7 @@ def some_digits(count: int) -> Labelled:
     """Copies of the samples in the repository, none like the other."""
     chosen = np.random.default_rng(0).integers(0, len(SAMPLES), count)
     labels = np.array([int(path.name[0]) for path in SAMPLES])[chosen]
-    return Labelled(copy(as_ink(sample_pixels())[chosen], Strength(), np.random.default_rng(1)), labels)
+    return Labelled(augment(as_ink(sample_pixels())[chosen], Strength(), np.random.default_rng(1)), labels)
 
 
 def idx(values: NDArray[np.uint8], kind: int) -> bytes:
@@ -58,21 +58,25 @@ def idx(values: NDArray[np.uint8], kind: int) -> bytes:
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gz"])
 def test_idx_files_are_read_compressed_or_not(tmp_path: Path, compress: Any) -> None:
-    (tmp_path / "train-images-idx3-ubyte").write_bytes(compress(idx(canary_digits(), 0x803)))
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(compress(idx(draw_reference_digits(), 0x803)))
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(compress(idx(np.arange(10, dtype=np.uint8), 0x801)))
     data = read_mnist(tmp_path)
     np.testing.assert_array_equal(data.labels, np.arange(10))
-    np.testing.assert_allclose(data.digits, as_ink(canary_digits()))
+    np.testing.assert_allclose(data.digits, as_ink(draw_reference_digits()))
 
 
 @pytest.mark.parametrize(
     ("images", "labels", "says"),
     [
         (b"", idx(np.arange(10, dtype=np.uint8), 0x801), "no IDX file"),
-        (idx(canary_digits(), 0x803)[:-1], idx(np.arange(10, dtype=np.uint8), 0x801), "promises"),
-        (idx(canary_digits(), 0x803), idx(np.arange(9, dtype=np.uint8), 0x801), "9 labels"),
-        (idx(canary_digits(), 0x803), idx(np.arange(5, 15, dtype=np.uint8), 0x801), "label 14"),
-        (gzip.compress(idx(canary_digits(), 0x803))[:-9], idx(np.arange(10, dtype=np.uint8), 0x801), "cannot be read"),
+        (idx(draw_reference_digits(), 0x803)[:-1], idx(np.arange(10, dtype=np.uint8), 0x801), "declares"),
+        (idx(draw_reference_digits(), 0x803), idx(np.arange(9, dtype=np.uint8), 0x801), "9 labels"),
+        (idx(draw_reference_digits(), 0x803), idx(np.arange(5, 15, dtype=np.uint8), 0x801), "label 14"),
+        (
+            gzip.compress(idx(draw_reference_digits(), 0x803))[:-9],
+            idx(np.arange(10, dtype=np.uint8), 0x801),
+            "cannot be read",
+        ),
     ],
     ids=["empty", "cut short", "too few labels", "no digit", "damaged gzip"],
 )
@@ -99,30 +103,30 @@ def test_training_digits_may_be_pictures_in_folders_and_come_mixed(tmp_path: Pat
 
 
 def test_copies_differ_from_the_digit_and_from_one_another_but_not_from_seed_to_seed() -> None:
-    digits = as_ink(canary_digits())
+    digits = as_ink(draw_reference_digits())
     strength = Strength(untouched=0)
-    first, second = (copy(digits, strength, np.random.default_rng(seed)) for seed in (1, 2))
+    first, second = (augment(digits, strength, np.random.default_rng(seed)) for seed in (1, 2))
     assert np.abs(first - digits).max(axis=(1, 2)).min() > 0.1
     assert np.abs(first - second).max(axis=(1, 2)).min() > 0.1
-    np.testing.assert_array_equal(first, copy(digits, strength, np.random.default_rng(1)))
+    np.testing.assert_array_equal(first, augment(digits, strength, np.random.default_rng(1)))
 
 
 def test_a_copy_of_no_strength_is_the_digit() -> None:
-    digits = as_ink(canary_digits())
-    np.testing.assert_array_equal(copy(digits, Strength(untouched=1), np.random.default_rng(0)), digits)
+    digits = as_ink(draw_reference_digits())
+    np.testing.assert_array_equal(augment(digits, Strength(untouched=1), np.random.default_rng(0)), digits)
 
 
-@pytest.mark.parametrize("kind", [another_hand, photographed])
+@pytest.mark.parametrize("kind", [other_handwriting, photographed])
 def test_disturbed_digits_keep_their_ink_on_the_canvas(kind: Any) -> None:
     pixels = sample_pixels()
-    seen = look([kind(digit, np.random.default_rng(i)) for i, digit in enumerate(pixels)])
+    seen = prepare([kind(digit, np.random.default_rng(i)) for i, digit in enumerate(pixels)])
     likeness = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(seen.digits, pixels, strict=True)]
     assert float(np.median(likeness)) > 0.6
 
 
 def test_the_pool_depends_on_its_seed_alone() -> None:
     pixels = sample_pixels()[:6]
-    once, again, other = (disturbed_pool(pixels, seed, lambda: None).digits for seed in (1, 1, 2))
+    once, again, other = (disturbed_samples(pixels, seed, lambda: None).digits for seed in (1, 1, 2))
     np.testing.assert_array_equal(once, again)
     assert (once != other).any()
 
@@ -249,8 +253,8 @@ def test_the_same_training_twice_gives_the_same_predictions(tmp_path: Path) -> N
         train(data, settings, tmp_path / f"model-{run}", tmp_path / f"work-{run}", Progress(disable=True))
         for run in range(2)
     ]
-    digits, evidence = as_ink(canary_digits()), np.zeros((10, 12), np.float32)
-    once, again = (made.reads.decide(digits, evidence) for made in models)
+    digits, evidence = as_ink(draw_reference_digits()), np.zeros((10, 12), np.float32)
+    once, again = (made.predictor.decide(digits, evidence) for made in models)
     np.testing.assert_array_equal(once.probabilities, again.probabilities)
     np.testing.assert_array_equal(once.digitness, again.digitness)
     assert math.isclose(models[0].manifest["held_out"]["n"], 40)

@@ -170,13 +170,13 @@ def test_isolated_items_are_noted_by_name_and_have_the_same_results(
     batch = [task(), task(zipped([(f"{index}.png", DIGIT) for index in range(5)]), offset=1), task(b"junk", offset=2)]
     together = answerer.answer(batch).answers
     touched = []
-    see = Classifier.see
+    see = Classifier.prepare
 
     def noted(self: Classifier, pictures: Sequence[Picture]) -> Canvas:
         touched.append((note.position(), len(pictures)))
         return see(self, pictures)
 
-    monkeypatch.setattr(Classifier, "see", noted)
+    monkeypatch.setattr(Classifier, "prepare", noted)
     apart = answerer.answer([batch[0], *(msgspec.structs.replace(each, isolate=True) for each in batch[1:])]).answers
     assert touched == [((0, 0), 1), *(((1, index), 1) for index in range(5))]
     assert note.position() == (2, 0)

@@ -45,7 +45,7 @@ class Strength:
     """Share of digits that stay as they are."""
 
 
-def copy(digits: Floats, strength: Strength, random: np.random.Generator) -> Floats:
+def augment(digits: Floats, strength: Strength, random: np.random.Generator) -> Floats:
     """Make one copy of each digit.
 
     Parameters

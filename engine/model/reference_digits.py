@@ -15,7 +15,7 @@ from engine.model.svm import DIGITS, Floats
 _DRAWN_PX = 84  # three times the size, then shrunk: soft edges as a scanner makes them
 
 
-def canary_digits() -> NDArray[np.uint8]:
+def draw_reference_digits() -> NDArray[np.uint8]:
     """Draw the ten digits, (10, 28, 28) uint8, 0 is paper, centred by mass."""
     digits = np.empty((DIGITS, SIDE_PX, SIDE_PX), np.uint8)
     for digit in range(DIGITS):

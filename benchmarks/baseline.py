@@ -22,7 +22,7 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from PIL import Image
 
-from benchmarks.svc import features
+from benchmarks.baseline_svc import features
 
 
 def classify(machine: Any, image: bytes) -> bytes:

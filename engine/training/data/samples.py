@@ -22,7 +22,7 @@ from engine.limits import Limits
 from engine.model.hog import SIDE_PX
 from engine.model.svm import Floats
 from engine.training.data.disturb import DISTURBANCES, Digit
-from engine.training.data.hands import another_hand, photographed
+from engine.training.data.handwriting import other_handwriting, photographed
 from engine.training.data.negatives import negatives
 from engine.training.data.typefaces import Split
 
@@ -34,13 +34,13 @@ _CANVAS_BATCH = 50
 _NAMES = ("small", "tight", "ruled", "ruled", "bordered", "shaded", "coloured", "jpeg_50")
 SLOTS: Final[tuple[tuple[Kind, ...], ...]] = (
     (photographed,),
-    (another_hand,),
+    (other_handwriting,),
     tuple(DISTURBANCES[name] for name in _NAMES),
 )
 """One disturbed version of each digit for each slot, its kind drawn at random."""
 
 
-class Seen(NamedTuple):
+class Samples(NamedTuple):
     """What the canvas made of n pictures, small enough to keep many."""
 
     digits: NDArray[np.uint8]
@@ -49,7 +49,7 @@ class Seen(NamedTuple):
     """(n, e)"""
 
 
-def look(pictures: list[bytes]) -> Seen:
+def prepare(pictures: list[bytes]) -> Samples:
     """Send encoded images through decoder and canvas; one that cannot be decoded is seen blank."""
     limits = Limits()
     digits = np.empty((len(pictures), SIDE_PX, SIDE_PX), np.uint8)
@@ -59,13 +59,13 @@ def look(pictures: list[bytes]) -> Seen:
         canvas = normalise([_decoded(data, limits) for data in pictures[part]])
         digits[part] = np.rint(canvas.digits * 255)
         evidence[part] = canvas.evidence
-    return Seen(digits, evidence)
+    return Samples(digits, evidence)
 
 
-def look_everywhere(pictures: Sequence[bytes]) -> Seen:
+def prepare_in_parallel(pictures: Sequence[bytes]) -> Samples:
     """Send encoded images through decoder and canvas, on all cores."""
     work = joblib.Parallel(n_jobs=os.cpu_count())
-    parts = work(joblib.delayed(look)(pictures[first : first + _PART]) for first in range(0, len(pictures), _PART))
+    parts = work(joblib.delayed(prepare)(pictures[first : first + _PART]) for first in range(0, len(pictures), _PART))
     return joined(parts)
 
 
@@ -75,7 +75,7 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     return encoded.tobytes()
 
 
-def disturbed_pool(digits: NDArray[np.uint8], seed: int, advance: Callable[[], None]) -> Seen:
+def disturbed_samples(digits: NDArray[np.uint8], seed: int, advance: Callable[[], None]) -> Samples:
     """Disturb each digit once for each slot, on all cores.
 
     Parameters
@@ -97,7 +97,7 @@ def disturbed_pool(digits: NDArray[np.uint8], seed: int, advance: Callable[[], N
         for slot in range(len(SLOTS))
         for first in range(0, len(digits), _PART)
     ]
-    parts: list[Seen] = []
+    parts: list[Samples] = []
     work = joblib.Parallel(n_jobs=os.cpu_count(), return_as="generator")
     for part in work(
         joblib.delayed(_disturbed)(digits[first : first + _PART], slot, source) for slot, first, source in jobs
@@ -107,7 +107,7 @@ def disturbed_pool(digits: NDArray[np.uint8], seed: int, advance: Callable[[], N
     return joined(parts)
 
 
-def foreign_pool(kind: str, count: int, split: Split, digits: NDArray[np.uint8], seed: tuple[int, ...]) -> Seen:
+def negative_samples(kind: str, count: int, split: Split, digits: NDArray[np.uint8], seed: tuple[int, ...]) -> Samples:
     """Make pictures without a digit, or with several, and see them, on all cores.
 
     Parameters
@@ -131,26 +131,26 @@ def foreign_pool(kind: str, count: int, split: Split, digits: NDArray[np.uint8],
     return joined(parts)
 
 
-def joined(parts: Sequence[Seen]) -> Seen:
+def joined(parts: Sequence[Samples]) -> Samples:
     """Put what was seen in parts together."""
-    return Seen(np.concatenate([part.digits for part in parts]), np.concatenate([part.evidence for part in parts]))
+    return Samples(np.concatenate([part.digits for part in parts]), np.concatenate([part.evidence for part in parts]))
 
 
-def parts_of(count: int) -> int:
-    """Count how often `disturbed_pool` will call `advance`."""
+def count_parts(count: int) -> int:
+    """Count how often `disturbed_samples` will call `advance`."""
     return len(SLOTS) * -(-count // _PART)
 
 
-def _disturbed(digits: NDArray[np.uint8], slot: int, source: np.random.SeedSequence) -> Seen:
+def _disturbed(digits: NDArray[np.uint8], slot: int, source: np.random.SeedSequence) -> Samples:
     """Disturb one part of the digits, each in one of the slot's ways."""
     rng = np.random.default_rng(source)
     kinds = rng.integers(0, len(SLOTS[slot]), len(digits))
-    return look([SLOTS[slot][kind](digit, rng) for kind, digit in zip(kinds, digits, strict=True)])
+    return prepare([SLOTS[slot][kind](digit, rng) for kind, digit in zip(kinds, digits, strict=True)])
 
 
-def _foreign(kind: str, count: int, split: Split, digits: NDArray[np.uint8], source: np.random.SeedSequence) -> Seen:
+def _foreign(kind: str, count: int, split: Split, digits: NDArray[np.uint8], source: np.random.SeedSequence) -> Samples:
     """Make and see one part of the pictures without a digit."""
-    return look(negatives(kind, count, np.random.default_rng(source), split, digits))
+    return prepare(negatives(kind, count, np.random.default_rng(source), split, digits))
 
 
 def _decoded(data: bytes, limits: Limits) -> Picture:

@@ -57,7 +57,7 @@ def _encoded(picture: Digit, rng: np.random.Generator) -> bytes:
     return encoded.tobytes()
 
 
-def another_hand(digit: Digit, rng: np.random.Generator) -> bytes:
+def other_handwriting(digit: Digit, rng: np.random.Generator) -> bytes:
     """Write the digit as another archive of digits would hold it, bright on black or dark on white."""
     drawn = _with_pen(_stretched(_box(digit), rng), rng)
     scanned = _scan(drawn, rng)
