@@ -1,13 +1,13 @@
-"""Take the paper away: what is left is 0 on the paper, and the further from 0 the more certainly ink.
+"""Subtracts the paper: the result is 0 on paper, and the further a value is from 0, the more certainly it is ink.
 
-Even paper is one level. Of uneven paper (shade, a lamp, a photograph) a smooth surface of second order is laid through
-all that is not ink: least squares, over and over, with ever less say for what lies far from the surface. Ink fades in
-the shade as its paper does, so it is measured against the light that falls there.
+Even paper has one grey level. For uneven paper (shade, a lamp, a photograph) a surface of second order is fitted to the
+pixels that are not ink, by iteratively reweighted least squares: samples far from the surface get a smaller weight in
+each round. Shade makes ink fainter as well as paper, so the ink is then scaled by the light at its place.
 
 References
 ----------
 .. [1] P. W. Holland, R. E. Welsch, "Robust regression using iteratively reweighted least-squares", Communications in
-       Statistics A6 (9), 1977: the Cauchy weight, squared here to let go of ink altogether.
+       Statistics A6 (9), 1977: the Cauchy weight, squared here so that ink gets almost no weight.
 .. [2] C. A. R. Hoare, "Algorithm 65: FIND", Communications of the ACM 4 (7), 1961.
 """
 
@@ -24,9 +24,9 @@ from engine.compiled import compiled
 _TERMS = 6  # of the surface: 1, u, v, uu, uv, vv, with u and v from -1 to 1 across and down the picture
 _PLANE_TERMS = 3
 _ROUNDS = 6
-_PLANE_ROUNDS = 3  # a surface that is free to bend at once would bend into the digit
+_PLANE_ROUNDS = 3  # the first rounds fit a plane: a curved surface would follow the digit
 _SAMPLES = 16  # a side
-_LIGHT_MAX = np.float32(3.0)  # times brighter than where a shadow falls, at most: deeper ones hold no ink but noise
+_LIGHT_MAX = np.float32(3.0)  # the largest gain: a deeper shadow holds noise, not ink
 _BRIGHT = 80.0  # grey levels over black
 _HALF_LIT = 0.4
 _FAR = 2.5  # times the median distance from the surface
@@ -91,14 +91,14 @@ def _subtract_surface(plane: NDArray[np.float32], relief: NDArray[np.float32], b
             above = plane[y, x] - (constant + across[x] * (linear + across[x] * square))
             relief[y, x] = above
             skew += above * above * above
-    surface[0] -= black  # from here on it is the light that the paper reflects
+    surface[0] -= black  # from here on the surface is the light that the paper reflects
     _even_out(relief, surface, (across, down), float(skew))
     return unevenness
 
 
 @compiled
 def _axis(count: int) -> NDArray[np.float32]:
-    """Give `count` places, evenly from -1 to 1."""
+    """Return `count` evenly spaced coordinates from -1 to 1."""
     places = np.empty(count, np.float32)
     step = 2.0 / max(1, count - 1)
     for at in range(count):
@@ -110,7 +110,7 @@ def _axis(count: int) -> NDArray[np.float32]:
 def _sample(
     plane: NDArray[np.float32], across: NDArray[np.float32], down: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the surface's terms and the plane's values at samples of a regular grid."""
+    """Return the terms of the surface and the values of the plane at the points of a regular grid."""
     height, width = plane.shape
     step = -(-max(height, width) // _SAMPLES)
     basis = np.empty((-(-height // step) * -(-width // step), _TERMS))
@@ -128,7 +128,7 @@ def _sample(
 
 @compiled
 def _row(surface: NDArray[np.float64], v: np.float32) -> tuple[np.float32, np.float32, np.float32]:
-    """Give the surface along a row, as constant, linear and square term."""
+    """Return the surface along a row as constant, linear and square term."""
     constant = surface[0] + v * (surface[2] + v * surface[5])
     return np.float32(constant), np.float32(surface[1] + v * surface[4]), np.float32(surface[3])
 
@@ -140,11 +140,11 @@ def _even_out(
     axes: tuple[NDArray[np.float32], NDArray[np.float32]],
     skew: float,
 ) -> None:
-    """Raise the ink in the shade to what it would be in the brightest light on the picture."""
+    """Scale ink in the shade to the contrast that it would have in the brightest light of the picture."""
     across, down = axes
     least, most = _extremes(light, across, down)
-    # Ink that is darker than its paper needs nothing but light. Of ink that is brighter nobody knows whether the shade
-    # was there before it or falls on both: bright paper, which shows its light well, is taken for the latter.
+    # Ink darker than its paper always fades in the shade. For brighter ink it is unknown whether the shade falls on the
+    # ink too; it is assumed if the paper is bright, because then its light can be measured well.
     absorbs = (skew < 0) == (most > 0)
     if least * most <= 0 or (not absorbs and (abs(most) < _BRIGHT or abs(least) < _HALF_LIT * abs(most))):
         return
@@ -159,7 +159,7 @@ def _even_out(
 def _extremes(
     surface: NDArray[np.float64], across: NDArray[np.float32], down: NDArray[np.float32]
 ) -> tuple[float, float]:
-    """Give the surface's values nearest to and furthest from 0, at the picture's corners, edge centres and middle."""
+    """Return the surface's values nearest to and furthest from 0, at the corners, edge centres and middle."""
     least, most = math.inf, 0.0
     for v in (down[0], down[len(down) // 2], down[-1]):
         constant, linear, square = _row(surface, v)
@@ -172,7 +172,7 @@ def _extremes(
 
 @compiled
 def _fit(basis: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Give the surface, and the range of its values at the samples."""
+    """Fit the surface; return it and the range of its values at the samples."""
     surface = np.zeros(_TERMS)
     paper, away = np.empty(len(target)), np.empty(len(target))
     for sample in range(len(target)):
@@ -213,7 +213,7 @@ def _range(values: NDArray[np.float64]) -> float:
 
 @compiled
 def _median(values: NDArray[np.float64]) -> float:
-    """Give the median, after Hoare's FIND [2]_; the values are in another order afterwards."""
+    """Return the median by Hoare's FIND [2]_, which reorders the values."""
     middle = len(values) // 2
     low, high = 0, len(values) - 1
     while low < high:
@@ -241,7 +241,7 @@ def _median(values: NDArray[np.float64]) -> float:
 def _solve(normal: NDArray[np.float64], terms: int, solution: NDArray[np.float64]) -> None:
     """Solve symmetric normal equations (upper triangle, right side in the last column) by elimination."""
     for row in range(terms):
-        normal[row, row] += 1e-6 * (1 + normal[0, 0])  # never singular, however few samples are paper
+        normal[row, row] += 1e-6 * (1 + normal[0, 0])  # keeps the matrix regular, even with few samples of paper
     for row in range(terms):
         for below in range(row + 1, terms):
             ratio = normal[row, below] / normal[row, row]

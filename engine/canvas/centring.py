@@ -1,9 +1,9 @@
-"""Strokes of any size to the 28x28 digit, as MNIST's own digits were made.
+"""Scales and centres strokes of any size into the 28x28 digit, as MNIST's digits were made.
 
-size     the longer side of the box becomes 20 px, the other keeps its proportion
-shrink   large strokes: each pixel is the mean of the area that it covers
-enlarge  small strokes: the sharpest picture that, shrunk again, gives what was seen
-centre   the centre of mass comes to the middle
+size     scale the longer side of the box to 20 px and keep the proportions
+shrink   large strokes: each pixel becomes the mean of the area that it covers
+enlarge  small strokes: find a sharp picture that gives the original when it is shrunk again (back-projection)
+centre   move the centre of mass to the middle
 
 References
 ----------
@@ -26,21 +26,21 @@ SIDE_PX = 28
 BOX_PX = 20
 
 _MIDDLE = 14.0  # of a digit's centre of mass, in pixel numbers: the mean over MNIST, to 0.01 px
-_SCALE_TOLERANCE = 0.07  # a box that is 20 px up to so many parts is not sampled again: its edges would only blur
-_SOFT_PX = 2  # around the box: the strokes' soft edge
+_SCALE_TOLERANCE = 0.07  # of 20 px: a box whose size is that close is not resampled, which would only blur it
+_SOFT_PX = 2  # around the box: the soft edge of strokes
 _BACK_PROJECTIONS = 12
-_RELAXATION = np.float32(1.7)  # times the difference is added each time; 2 and more would swing
+_RELAXATION = np.float32(1.7)  # factor of the correction in each round; 2 or more would oscillate
 
 
 def centre_digits(strokes: Planes, boxes: NDArray[np.int64], digits: NDArray[np.float32]) -> None:
-    """Bring strokes into the digit's frame.
+    """Scale and centre strokes into digits.
 
     Parameters
     ----------
     strokes, boxes
         From `engine.canvas.strokes.keep_strokes`.
     digits : (n, 28, 28) float32
-        Is filled: 0 paper, 1 ink. Blank on entry, and stays so where the box is empty.
+        Output: 0 paper, 1 ink. It must be 0 on entry, and stays 0 where the box is empty.
     """
     _fit(strokes, boxes, digits)
 
@@ -56,7 +56,7 @@ def _fit(planes: Planes, boxes: NDArray[np.int64], digits: NDArray[np.float32]) 
         middle_y, middle_x = _centre_of_mass(strokes)
         scale = BOX_PX / max(boxes[index, 2] - boxes[index, 0], boxes[index, 3] - boxes[index, 1])
         if abs(scale - 1) <= _SCALE_TOLERANCE:
-            # Whole px: a digit that is centred already stays where it is.
+            # Whole px: a digit that is already centred is not changed.
             _shift(strokes, round(_MIDDLE - middle_y), round(_MIDDLE - middle_x), digits[index])
         elif scale < 1:
             _shrink(strokes, scale, middle_y, middle_x, digits[index])
@@ -66,7 +66,7 @@ def _fit(planes: Planes, boxes: NDArray[np.int64], digits: NDArray[np.float32]) 
 
 @compiled
 def _cut_out(plane: NDArray[np.float32], top: int, left: int, bottom: int, right: int) -> NDArray[np.float32]:
-    """Copy a box of a plane, as far as it lies within."""
+    """Copy a box of a plane, cropped to the plane."""
     height, width = min(bottom, plane.shape[0]) - top, min(right, plane.shape[1]) - left
     box = np.empty((height, width), np.float32)
     for y in range(height):
@@ -109,7 +109,7 @@ def _shrink(
         _areas(len(digit), _MIDDLE, width, middle_x, 1 / scale),
     )
     _resample(strokes, rows, columns, digit)
-    peak = np.float32(1e-6)  # a thin stroke covers no pixel whole
+    peak = np.float32(1e-6)  # a thin stroke covers no pixel completely
     for y in range(SIDE_PX):
         for x in range(SIDE_PX):
             peak = max(peak, digit[y, x])
@@ -153,7 +153,7 @@ def _resample(
     columns: tuple[NDArray[np.int64], NDArray[np.float32]],
     target: NDArray[np.float32],
 ) -> None:
-    """Make each pixel of the target the weighted sum of a rectangle of the source."""
+    """Set each pixel of the target to the weighted sum of a rectangle of the source."""
     (row_spans, row_weights), (column_spans, column_weights) = rows, columns
     height, width = target.shape
     narrow = np.empty((source.shape[0], width), np.float32)
@@ -176,7 +176,7 @@ def _resample(
 def _areas(
     count: int, middle: float, source_count: int, source_middle: float, size: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Weigh, for each of `count` pixels, the source's pixels by the area that they share; a pixel is `size` of them."""
+    """For each of `count` pixels, `size` source pixels wide, weight the source pixels by the shared area."""
     spans = np.zeros((count, 2), np.int64)
     weights = np.zeros((count, int(size) + 3), np.float32)
     for out in range(count):
@@ -192,7 +192,7 @@ def _areas(
 
 @compiled
 def _cubics(source_count: int, source_middle: float, scale: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Weigh, for each pixel of the digit, the four pixels of the source around it, after Catmull and Rom."""
+    """For each pixel of the digit, weight the four source pixels around it by the Catmull-Rom spline."""
     spans = np.zeros((SIDE_PX, 2), np.int64)
     weights = np.zeros((SIDE_PX, 5), np.float32)
     for out in range(SIDE_PX):

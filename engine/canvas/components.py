@@ -1,9 +1,9 @@
-"""The connected components of the ink, found by runs: the ink of each row from column to column.
+"""Finds the connected components of the ink from its runs, a run being consecutive pixels of ink in a row.
 
 References
 ----------
 .. [1] A. Rosenfeld, J. L. Pfaltz, "Sequential operations in digital picture processing", Journal of the ACM 13 (4),
-       1966: labels that turn out to be the same are joined on the way.
+       1966: labels found to be equal are joined during the scan.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from engine.canvas.planes import Planes, plane_of
 from engine.compiled import compiled
 
 INK: Final = np.float32(0.3)
-"""From here on a pixel counts as ink."""
+"""A pixel above this value is ink."""
 
 ROW, LEFT, RIGHT, PART, SHARED = 0, 1, 2, 3, 4
-"""Columns of a run: row, first column, column behind the last, component, pixels that have ink right above."""
+"""Columns of a run: row, first column, column after the last, component, number of pixels with ink directly above."""
 _RUN = 5
 _BOX = 4
 
 
 class Components(NamedTuple):
-    """Runs and components of several pictures, picture behind picture."""
+    """Runs and components of several pictures, one picture after the other."""
 
     runs: NDArray[np.int32]
     """(r, 5), in reading order."""
@@ -43,9 +43,9 @@ class Components(NamedTuple):
 
 
 def find_components(ink: Planes) -> Components:
-    """Find what hangs together, corners included."""
+    """Find the components; pixels that touch at a corner are connected (8-connectivity)."""
     heights, widths = ink.sides[:, 0], ink.sides[:, 1]
-    room = int((heights * ((widths + 1) // 2)).sum())  # every other pixel: as many runs as can be
+    room = int((heights * ((widths + 1) // 2)).sum())  # every other pixel: the most runs possible
     runs = np.empty((room, _RUN), np.int32)
     run_masses = np.empty(room, np.float32)
     boxes = np.empty((room, _BOX), np.int32)
@@ -101,7 +101,7 @@ def _root(runs: NDArray[np.int32], run: int) -> int:
 
 @compiled
 def _join(runs: NDArray[np.int32], count: int) -> None:
-    """Give touching runs one root: the first of them."""
+    """Join touching runs under one root, the first of them."""
     above = 0
     for run in range(count):
         y, left, right = runs[run, ROW], runs[run, LEFT], runs[run, RIGHT]
@@ -123,7 +123,7 @@ def _enclose(
     boxes: NDArray[np.int32],
     masses: NDArray[np.float32],
 ) -> int:
-    """Number the roots 0, 1, ..., tell their runs, and add up boxes and masses."""
+    """Number the roots 0, 1, ..., write the numbers into all runs, and add up boxes and masses."""
     parts = 0
     for run in range(count):
         y, left, right = runs[run, ROW], runs[run, LEFT], runs[run, RIGHT]
@@ -133,7 +133,7 @@ def _enclose(
             masses[parts] = run_masses[run]
             parts += 1
             continue
-        # A root comes before all its runs: it has its number by now, and what points to it finds that number.
+        # A root precedes all its runs, so it already holds its number, which the runs copy.
         part = runs[runs[run, PART], PART]
         runs[run, PART] = part
         boxes[part, 1], boxes[part, 3] = min(boxes[part, 1], left), max(boxes[part, 3], right)

@@ -1,8 +1,8 @@
-"""Relief over the paper to ink: 0 where there is paper, 1 where there is full ink.
+"""Turns the relief over the paper into ink: 0 is paper, 1 is full ink.
 
-polarity  ink is the side of the paper that is rarer and further away
-smooth    noisy pictures are blurred until the noise is small beside the ink
-contrast  full ink becomes 1; what lies within the paper's own noise becomes 0
+polarity  make ink positive: it is the side of the paper with fewer and larger deviations
+smooth    blur noisy pictures until the noise is small in comparison with the ink
+contrast  scale full ink to 1; values within the noise of the paper become 0
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from engine.canvas.planes import Planes, plane_of
 from engine.compiled import ZERO, compiled
 
 _HEIGHTS = 512  # of the relief in grey levels: the paper may reach beyond black and white
-_TOP_PIXELS = 4  # of the highest pixels the last is certainly ink
-_FULL_SHARE = 0.25  # of the pixels over half of that height are as high as full ink, or higher
+_TOP_PIXELS = 4  # of the highest pixels, so many are assumed to be ink
+_FULL_SHARE = 0.25  # of the pixels above half of that height reach the height of full ink
 _NOISY = 0.08  # of the contrast: noisier reliefs are smoothed
 _SMOOTHINGS = 3
-_NOISE_FLOOR = 2.0  # times the paper's standard deviation: below it nothing is ink
-_PAPER = 0.25  # of full ink: what is nearer to the paper than that is paper
+_NOISE_FLOOR = 2.0  # times the paper's standard deviation: smaller values are not ink
+_PAPER = 0.25  # of full ink: pixels nearer to the paper than that are paper
 
 
 def find_ink(relief: Planes, levels: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -76,7 +76,7 @@ def _measure(values: NDArray[np.float32], counts: NDArray[np.int32]) -> tuple[in
 
 @compiled
 def _blur(relief: NDArray[np.float32]) -> None:
-    """Average with the neighbours, 1 2 1 along rows and columns; the rim is its own neighbour."""
+    """Blur with the weights 1 2 1 along rows and columns; pixels at the rim are repeated."""
     height, width = relief.shape
     half, quarter = np.float32(0.5), np.float32(0.25)
     for y in range(height):
@@ -98,7 +98,7 @@ def _blur(relief: NDArray[np.float32]) -> None:
 
 @compiled
 def _make_ink_positive(values: NDArray[np.float32]) -> None:
-    """Make ink positive: the side with the larger cubes."""
+    """Negate the relief if its third moment is negative, so that ink is positive."""
     skew = np.float32(0)
     for at in range(values.size):
         skew += values[at] * values[at] * values[at]
@@ -109,7 +109,7 @@ def _make_ink_positive(values: NDArray[np.float32]) -> None:
 
 @compiled
 def _full_height(values: NDArray[np.float32], counts: NDArray[np.int32]) -> int:
-    """Give the height that a quarter of the ink reaches, ink being what is over half of the highest pixels."""
+    """Return the height that a quarter of the ink reaches; ink is what exceeds half of the highest pixels."""
     counts[:] = 0
     for at in range(values.size):
         if values[at] > 0:
@@ -132,7 +132,7 @@ def _count_down(counts: NDArray[np.int32], wanted: int) -> int:
 
 @compiled
 def _paper_noise(values: NDArray[np.float32], limit: np.float32) -> float:
-    """Read the paper's standard deviation from its far side, where there is no ink's soft edge."""
+    """Estimate the paper's standard deviation from the side without ink, where no soft edges disturb it."""
     squares = np.float32(0)
     paper = 0
     for at in range(values.size):

@@ -1,6 +1,6 @@
-"""Even paper: the grey level that most of the picture has, and where the sheet of that level lies.
+"""Finds even paper: the grey level that most of the picture has, and the position of the sheet.
 
-Screens, scans and drawings have such a level; photographs do not, and are left to `engine.canvas.background`.
+Screens, scans and drawings have such a level. Photographs do not; `engine.canvas.background` treats them.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from engine.canvas.planes import Planes, plane_of
 from engine.compiled import ZERO, compiled
 
 UNEVEN = -1.0
-"""In place of a level: the paper has none."""
+"""The level of uneven paper, which has none."""
 
 _LEVELS = 256
-_CERTAIN_SHARE = 0.8  # of the pixels lie on one level (+-1): no other can be a rival
-_EVEN_SHARE = 0.2  # of the pixels at least
-_PEAK_LEVELS = 32  # two levels nearer than this are one
-_RIVAL = 0.6  # times as frequent as the most frequent level: that could be the paper as well
-_RIM_FRAME = 0.8  # of the rim more on one level than on the other: that level may be a frame
-_SIDE_FILLED = 0.9  # of each side of its box is paper, if a sheet lies on something else
-_SHEET_FILLED = 0.5  # of the box is paper: else it is a frame drawn on the paper
+_CERTAIN_SHARE = 0.8  # of the pixels have one level (+-1): it is the paper's
+_EVEN_SHARE = 0.2  # of the pixels, at least, have the paper's level
+_PEAK_LEVELS = 32  # levels closer than this are treated as one
+_RIVAL = 0.6  # of the most frequent level's count: the second level could be the paper too
+_RIM_FRAME = 0.8  # difference of the two levels' shares of the rim: the larger may be a frame
+_SIDE_FILLED = 0.9  # of each side of its box is paper, if the picture shows a sheet on a surface
+_SHEET_FILLED = 0.5  # of the box is paper; otherwise it is a frame drawn on paper
 
 
 def find_levels(planes: Planes) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -32,7 +32,7 @@ def find_levels(planes: Planes) -> tuple[NDArray[np.float32], NDArray[np.int64]]
     levels : (n,) float32
         The paper's grey level; `UNEVEN` if no level is frequent enough.
     sheets : (n, 4) int64
-        Top, left, bottom, right of the paper (the last two exclusive): what lies around it is neither paper nor ink.
+        Top, left, bottom, right of the paper (the last two exclusive); pixels outside are neither paper nor ink.
     """
     levels = np.empty(len(planes.sides), np.float32)
     sheets = np.zeros((len(planes.sides), 4), np.int64)
@@ -70,7 +70,7 @@ def _choose_level(plane: NDArray[np.float32], counts: NDArray[np.int32], sheet: 
         return UNEVEN
     if other < _EVEN_SHARE * plane.size:
         return float(first - 1)
-    # Two levels share the picture: paper is the one along the rim, unless that is a frame around a sheet of the other.
+    # Two levels are frequent: the one along the rim is the paper, unless it is a frame around a sheet of the other.
     rim = _rim_balance(plane, first - 1, second - 1)
     if abs(rim) >= _RIM_FRAME:
         outer, inner = (first - 1, second - 1) if rim > 0 else (second - 1, first - 1)
@@ -98,7 +98,7 @@ def _near(counts: NDArray[np.int32], level: int) -> int:
 
 @compiled
 def _rim_balance(plane: NDArray[np.float32], one: float, other: float) -> float:
-    """Give the part of the rim that is nearer to one level, less the part that is nearer to the other."""
+    """Return the share of the rim that is nearer to the first level minus the share nearer to the second."""
     height, width = plane.shape
     middle = (one + other) / 2
     balance = 0
@@ -112,7 +112,7 @@ def _rim_balance(plane: NDArray[np.float32], one: float, other: float) -> float:
 
 @compiled
 def _find_sheet(plane: NDArray[np.float32], inner: float, outer: float, sheet: NDArray[np.int64]) -> bool:
-    """Enclose what is nearer to the inner level: a sheet of paper, if it fills its box and all four sides of it."""
+    """Find the box of the inner level; it is a sheet of paper if it fills the box and all four of its sides."""
     height, width = plane.shape
     rows, columns = np.zeros(height, np.int64), np.zeros(width, np.int64)
     middle = (inner + outer) / 2
@@ -137,7 +137,7 @@ def _find_sheet(plane: NDArray[np.float32], inner: float, outer: float, sheet: N
 
 @compiled
 def _extent(counts: NDArray[np.int64]) -> tuple[int, int]:
-    """Give the first place that is not 0, and the one after the last; there is one."""
+    """Return the first index that is not 0, and the index after the last; at least one is not 0."""
     first, last = 0, len(counts)
     while counts[first] == 0:
         first += 1

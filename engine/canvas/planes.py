@@ -1,10 +1,10 @@
-"""Pictures of any size and colour to grey planes of at most 128 px, packed one behind the other.
+"""Converts pictures of any size and colour to grey planes of at most 128 px, packed into one array.
 
-flatten  alpha: lay the picture on the paper that its ink stands out from
-reduce   shrink large pictures by averaging whole blocks of pixels
-project  colour: keep the one mix of channels in which the edges are strongest
+flatten  alpha: composite the picture on black or white paper, on which its ink is visible
+reduce   shrink large pictures by averaging blocks of pixels
+project  colour: keep the mix of channels with the strongest edges
 
-A plane has no polarity and no fixed scale yet: it is a grey picture of 0 to 255.
+A plane has values of 0 to 255. Its polarity and contrast are not yet known.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from numpy.typing import NDArray
 from engine.compiled import compiled
 
 PLANE_MAX_PX = 128
-"""The longer side of a plane, at most: six times the digit box, and yet small enough for many passes."""
+"""The longest side of a plane: six times the digit box, and small enough for many passes."""
 
 _GREY_NDIM = 2
 _RGB_CHANNELS = 3
-_EDGE_PX = 3  # a soft edge is not wider
+_EDGE_PX = 3  # soft edges are not wider than this
 
 
 class Planes(NamedTuple):
     """Grey planes, or ink planes, of several pictures in one block of memory."""
 
     values: NDArray[np.float32]
-    """All pixels, row by row, plane behind plane."""
+    """All pixels, row by row, plane after plane."""
     starts: NDArray[np.int64]
     """(n + 1,) where each plane starts in `values`."""
     sides: NDArray[np.int64]
     """(n, 2) height and width."""
     blacks: NDArray[np.float32]
-    """(n,) what black is in each grey plane; a mix of colours may turn it into any grey."""
+    """(n,) the value of black in each plane; a mix of channels can shift it."""
 
 
 @compiled
 def plane_of(planes: Planes, index: int) -> NDArray[np.float32]:
-    """Show one plane as (h, w), without a copy."""
+    """Return a view of one plane, (h, w)."""
     height, width = planes.sides[index]
     return planes.values[planes.starts[index] : planes.starts[index + 1]].reshape((height, width))
 
 
 def flatten(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lay a picture with alpha on paper.
+    """Composite a picture with alpha on paper.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ def flatten(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Returns
     -------
     flat : (h, w) or (h, w, 3) uint8
-        The paper is black if the visible parts are bright, else white: so ink stands out also where all pixels have
-        one colour and alpha alone draws the digit.
+        The paper is black if the visible parts are bright, else white. The ink is thus visible even if all pixels have
+        one colour and only alpha shows the digit.
     """
     if pixels.ndim == _GREY_NDIM:
         return pixels
@@ -71,7 +71,7 @@ def flatten(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def reduce(flat: NDArray[np.uint8], side_max_px: int = PLANE_MAX_PX) -> NDArray[np.uint8]:
     """Shrink by a whole factor, so that no side is longer than `side_max_px`; each pixel is the mean of its block.
 
-    What is left over at the right and the bottom, less than one block, is cut off.
+    Incomplete blocks at the right and the bottom are cut off.
     """
     height, width = flat.shape[:2]
     if height <= side_max_px and width <= side_max_px:
@@ -79,7 +79,7 @@ def reduce(flat: NDArray[np.uint8], side_max_px: int = PLANE_MAX_PX) -> NDArray[
     factor = -(-max(height, width) // side_max_px)
     size = (max(1, width // factor), max(1, height // factor))
     flat = flat[: size[1] * factor, : size[0] * factor]
-    while factor % 2 == 0 and min(flat.shape[:2]) > 1:  # OpenCV halves ten times as fast as it does anything else
+    while factor % 2 == 0 and min(flat.shape[:2]) > 1:  # OpenCV halves ten times as fast as it shrinks by other factors
         factor //= 2
         flat = cv2.resize(flat, (flat.shape[1] // 2, flat.shape[0] // 2), interpolation=cv2.INTER_AREA)
     return flat if factor == 1 else cv2.resize(flat, size, interpolation=cv2.INTER_AREA)
@@ -88,8 +88,8 @@ def reduce(flat: NDArray[np.uint8], side_max_px: int = PLANE_MAX_PX) -> NDArray[
 def project(pictures: Sequence[NDArray[np.uint8]]) -> Planes:
     """Pack pictures without alpha as grey planes.
 
-    Of a coloured picture the plane is the mix of channels that changes most between neighbours, that is, across the
-    edges of the ink; shading, which changes slowly, has no say in it.
+    The plane of a coloured picture is the mix of channels with the largest differences between neighbours, which are at
+    the edges of the ink. Shading changes slowly and so hardly affects the mix.
     """
     sides = np.array([picture.shape[:2] for picture in pictures], np.int64).reshape(-1, 2)
     starts = np.zeros(len(pictures) + 1, np.int64)
@@ -148,10 +148,11 @@ def _project(picture: NDArray[np.uint8], plane: NDArray[np.float32]) -> float:
 
 @compiled
 def _strongest_mix(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Find the first eigenvector of the covariance of gradients, by power iteration; its weights' sizes add up to 1."""
+    """Find the first eigenvector of the gradients' covariance by power iteration; its absolute weights sum to 1."""
     covariance = _gradient_covariance(picture)
     mix, turned = np.empty(3), np.empty(3)
-    mix[0], mix[1], mix[2] = 1.0, 1.01, 0.99  # near grey; no likely covariance has just this as another eigenvector
+    # Near grey, but not exactly: the start must not be another eigenvector of a likely covariance.
+    mix[0], mix[1], mix[2] = 1.0, 1.01, 0.99
     for _ in range(50):
         for row in range(3):
             turned[row] = 0.0
@@ -173,7 +174,7 @@ def _strongest_mix(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _gradient_covariance(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Add up the steps between blocks of 2x2 pixels, 3 px apart.
 
-    Each counts with its square: a few strong edges outweigh much weak noise.
+    Each step is weighted by its square, so that a few strong edges outweigh much weak noise.
     """
     height, width, _ = picture.shape
     covariance = np.zeros((3, 3))

@@ -1,11 +1,11 @@
-"""Erase what is ruled and not written: lines from edge to edge, frames, the dark edge of a scan.
+"""Erases lines that are not part of the writing: lines from edge to edge, frames, the dark edge of a scan.
 
-frame  along at least three sides of a large component there is a line
+frame  a large component has a line along at least three of its sides
 band   one side of the picture is dark over its whole length
-line   a thin run of ink at the picture's edge goes on, straight, to the other edge
+line   a thin run of ink at one edge of the picture continues straight to the opposite edge
 
-What is erased is each line's own run of pixels, column by column, and only where it is no thicker and no darker than
-the rest of the line: where it is, a stroke crosses, and stays [1]_.
+The run of the line is erased column by column, but only where it is not thicker or darker than the rest of the line:
+elsewhere a stroke crosses it and is kept [1]_.
 
 References
 ----------
@@ -26,9 +26,9 @@ from engine.compiled import ZERO, compiled
 
 Floats = NDArray[np.float32]
 
-_INK = np.float32(0.3)  # as for components
-_SIDE_MIN_PX = 20  # in smaller pictures a digit's own bar runs from edge to edge
-_LEFT_OVER = 0.005  # of the picture must still be ink: else the lines were the digit
+_INK = np.float32(0.3)  # the same threshold as for components
+_SIDE_MIN_PX = 20  # in smaller pictures a stroke of the digit may reach both edges
+_LEFT_OVER = 0.005  # of the picture must remain ink; otherwise the lines were the digit
 
 _FRAME_SIZE = 0.72  # of the picture's sides; MNIST's digits have 20 of 28 px
 _FRAME_SIDES = 3  # the fourth may be cut off
@@ -38,14 +38,14 @@ _FRAME_ASKEW = 0.06  # of the frame's size
 _FRAME_ROUGH = 1.5  # times as thick: a stroke crosses
 
 _BAND_THICK = 0.3  # of the picture's side, at most
-_BAND_EVEN = 0.85  # of its length a band has its thickness, up to 1 px
+_BAND_EVEN = 0.85  # of a band's length has the same thickness, up to 1 px
 
 _LINE_THICK = 0.08  # of the picture's side, at most
 _LINE_STEEP = 0.15  # px per px
 _LINE_LEVEL = 0.01  # px per px: below this a line is level
-_LINE_DARKER = 0.25  # darker than the line: a stroke lies on it
-_LINE_SEEN = 0.25  # of the width a line must be seen alone, without a stroke
-_LINE_GAPS = 0.08  # of the width it may be missing
+_LINE_DARKER = 0.25  # darker than the line: a stroke crosses
+_LINE_SEEN = 0.25  # of the width in which the line must be visible without a stroke
+_LINE_GAPS = 0.08  # of the width in which the line may be missing
 
 
 def erase_lines(ink: Planes, components: Components) -> NDArray[np.float32]:
@@ -82,7 +82,7 @@ def _cleared(ink: Floats, parts: NDArray[np.int32]) -> Floats:
 
 
 def _rotated(ink: Floats) -> Floats:
-    """Turn by a quarter."""
+    """Rotate by 90 degrees."""
     return np.ascontiguousarray(ink.T[::-1])
 
 
@@ -94,7 +94,7 @@ def _mass(ink: Floats) -> float:
 def _find_spanned(
     sides: NDArray[np.int64], boxes: NDArray[np.int32], starts: NDArray[np.int64], spanned: NDArray[np.bool_]
 ) -> None:
-    """Mark where a component runs from edge to edge, or is large enough for a frame."""
+    """Mark pictures in which a component reaches opposite edges or is large enough for a frame."""
     for index in range(len(spanned)):
         height, width = sides[index, 0], sides[index, 1]
         if min(height, width) < _SIDE_MIN_PX:
@@ -108,7 +108,7 @@ def _find_spanned(
 
 
 def _erase_frame(ink: Floats, box: NDArray[np.int32]) -> None:
-    """Erase the lines along the sides of a component, if it has three of them at least."""
+    """Erase the lines along the sides of a component, if at least three sides have one."""
     top, left, bottom, right = (int(edge) for edge in box)
     inner = ink[top:bottom, left:right]
     sides = 0
@@ -126,14 +126,14 @@ def _erase_frame(ink: Floats, box: NDArray[np.int32]) -> None:
 
 
 def _side_thickness(ink: Floats, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> float:
-    """Give the thickness of the line along the top, or -1 if there is none."""
+    """Return the thickness of the line along the top, or -1 if there is none."""
     thickness = _median(ends - starts)
     seen = np.count_nonzero(ends > starts)
     return thickness if seen >= _FRAME_SEEN * ink.shape[1] and thickness < _FRAME_THICK * ink.shape[0] else -1.0
 
 
 def _median(lengths: NDArray[np.int64]) -> float:
-    """As `np.median`, which takes ten times as long for so few."""
+    """Return the median; `np.median` takes ten times as long for so few values."""
     in_order = np.sort(lengths)
     return float(in_order[(len(lengths) - 1) // 2] + in_order[len(lengths) // 2]) / 2
 
@@ -146,12 +146,12 @@ def _clear(ink: Floats, ends: NDArray[np.int64], starts: NDArray[np.int64]) -> N
 
 
 def _reach(ink: Floats) -> int:
-    """How many rows a frame may lie from the edge."""
+    """Return the most rows between a frame and the edge."""
     return max(2, int(_FRAME_ASKEW * len(ink)))
 
 
 def _first_runs(ink: Floats, reach: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Find the run that begins first in each column, within `reach` rows; it is empty if there is none."""
+    """Find the first run of each column that starts within `reach` rows; it is empty if there is none."""
     starts, ends = np.zeros(ink.shape[1], np.int64), np.zeros(ink.shape[1], np.int64)
     _find_runs(ink, reach, starts, ends)
     return starts, ends
@@ -179,7 +179,7 @@ def _erase_band(ink: Floats) -> None:
 
 @compiled
 def _erase_across(ink: Floats) -> None:
-    """Follow each thin run at the left edge to the right edge; erase it where no stroke crosses."""
+    """Follow each thin run from the left to the right edge, and erase it where no stroke crosses."""
     height, width = ink.shape
     thick = max(2, int(_LINE_THICK * height))
     found = np.zeros((width, 2), np.int64)
@@ -200,7 +200,7 @@ def _follow(ink: Floats, top: int, bottom: int, found: NDArray[np.int64]) -> boo
     Returns
     -------
     is_line : bool
-        False if it ends before the picture does, or is covered for the most part.
+        False if it ends before the right edge, or strokes cover most of it.
     """
     height, width = ink.shape
     found[:, :] = 0
@@ -223,7 +223,7 @@ def _follow(ink: Floats, top: int, bottom: int, found: NDArray[np.int64]) -> boo
                 top -= 1
             bottom = _run_end(ink, row, x)
             here = _mean(ink, top, bottom, x)
-            # A line that is not quite level is a px thicker where it steps from row to row.
+            # A slightly sloped line is 1 px thicker where it steps to the next row.
             rough = 1 if abs(slope) > _LINE_LEVEL else 0
             if bottom - top <= math.ceil(thickness) + rough and here <= level + _LINE_DARKER:
                 found[x, 0], found[x, 1] = top, bottom
@@ -239,7 +239,7 @@ def _follow(ink: Floats, top: int, bottom: int, found: NDArray[np.int64]) -> boo
 
 @compiled
 def _nearest_ink(ink: Floats, row: int, x: int) -> int:
-    """Give this row, or a neighbour, if there is ink; else -1."""
+    """Return this row or a neighbouring one that has ink; -1 if none has."""
     for near in (row, row - 1, row + 1):
         if 0 <= near < ink.shape[0] and ink[near, x] > _INK:
             return near
@@ -248,7 +248,7 @@ def _nearest_ink(ink: Floats, row: int, x: int) -> int:
 
 @compiled
 def _run_end(ink: Floats, y: int, x: int) -> int:
-    """Give the row below the run that starts here (this row itself, if there is no ink)."""
+    """Return the row after the run that starts here; this row if it has no ink."""
     while y < ink.shape[0] and ink[y, x] > _INK:
         y += 1
     return y
@@ -256,7 +256,7 @@ def _run_end(ink: Floats, y: int, x: int) -> int:
 
 @compiled
 def _mean(ink: Floats, top: int, bottom: int, x: int) -> float:
-    """Average a run."""
+    """Return the mean ink of a run."""
     total = np.float32(0)
     for y in range(top, bottom):
         total += ink[y, x]

@@ -1,7 +1,8 @@
-"""Choose the strokes that are the digit's, and measure them.
+"""Selects the strokes of the digit and measures them.
 
-The largest component is the digit; if it is drawn around another one, as a circle is, that other one. What has mass of
-its own stays too (a five's bar, several digits), and what lies near to something that stays. The rest is dirt.
+The main component is the largest; or, if it encloses another one like a drawn circle, the enclosed one. Components with
+a large mass are kept too (the bar of a 5, several digits), and so are small ones near a kept component. All others are
+dirt.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ FACTS = 8
 """Numbers about the strokes of each picture: see `keep_strokes`."""
 
 _HALO_PX = 2  # a stroke's soft edge reaches this far beyond what counts as ink
-_KEEP_MASS = 0.12  # of the main component's: a component of its own right
-_SPECK_MASS = 0.02  # of the main component's: dirt, however near
+_KEEP_MASS = 0.12  # of the main component's mass: always kept
+_SPECK_MASS = 0.02  # of the main component's mass: dirt, even if it is near
 _NEAR = 0.12  # of the longer side of the main component's box
-_FRAMED_MASS = 0.08  # of the component around it: what is drawn inside
-_FRAMED_SIZE = 1.2  # times the size of what is inside: the component around it
-_COUNTED_MAX = 10  # components: beyond, it makes no difference
-_PARTS_MAX = 100  # more components are noise, and comparing all with all would take long
+_FRAMED_MASS = 0.08  # of the enclosing component's mass: the enclosed one is the digit
+_FRAMED_SIZE = 1.2  # times the enclosed component's size: the enclosing one, at least
+_COUNTED_MAX = 10  # components that are counted at most
+_PARTS_MAX = 100  # more components are noise, and comparing all pairs would take long
 
 
 def keep_strokes(ink: Planes, components: Components) -> tuple[Planes, NDArray[np.int64], NDArray[np.float32]]:
-    """Keep what belongs to the digit.
+    """Keep the strokes of the digit.
 
     Returns
     -------
     strokes : Planes
-        As `ink`, with 0 for all that is not kept.
+        As `ink`, with 0 where nothing is kept.
     boxes : (n, 4) int64
         Top, left, bottom and right of what is kept; all 0 if nothing is.
     facts : (n, 8) float32
@@ -80,7 +81,7 @@ def _choose(parts: NDArray[np.int32], masses: NDArray[np.float32], runs: NDArray
         kept[part] = masses[part] >= _KEEP_MASS * masses[main] and not _encloses(parts, runs, part, main)
     if len(parts) > _PARTS_MAX:
         return kept
-    # The dots of a stroke join one another, so it is asked again until nothing joins any more.
+    # A kept component can bring in its neighbours, so the search is repeated until nothing is added.
     near = max(2.0, _NEAR * max(parts[main, 2] - parts[main, 0], parts[main, 3] - parts[main, 1]))
     grown = True
     while grown:
@@ -112,7 +113,7 @@ def _main(parts: NDArray[np.int32], masses: NDArray[np.float32], runs: NDArray[n
 
 @compiled
 def _largest(masses: NDArray[np.float32]) -> int:
-    """Find the first of the largest; there is one at least."""
+    """Return the first of the largest components; there is at least one."""
     largest = 0
     for part in range(1, len(masses)):
         if masses[part] > masses[largest]:
@@ -122,7 +123,7 @@ def _largest(masses: NDArray[np.float32]) -> int:
 
 @compiled
 def _encloses(parts: NDArray[np.int32], runs: NDArray[np.int32], outer: int, inner: int) -> bool:
-    """Tell whether one component is far larger than another and met on all four ways out of its middle."""
+    """Return whether a component is far larger than another and surrounds its middle on all four sides."""
     top, left, bottom, right = parts[inner]
     outer_top, outer_left, outer_bottom, outer_right = parts[outer]
     if not (outer_top < top and outer_left < left and outer_bottom > bottom and outer_right > right):
@@ -145,7 +146,7 @@ def _encloses(parts: NDArray[np.int32], runs: NDArray[np.int32], outer: int, inn
 
 @compiled
 def _gap(one: NDArray[np.int32], two: NDArray[np.int32]) -> int:
-    """Give the distance of two boxes along the axis where it is longer, in px."""
+    """Return the distance of two boxes in px, along the axis where it is longer."""
     above = max(one[0] - two[2], two[0] - one[2])
     beside = max(one[1] - two[3], two[1] - one[3])
     return int(max(0, above, beside))
@@ -157,7 +158,8 @@ def _copy(
 ) -> None:
     """Copy the kept runs and their soft edges."""
     height, width = ink.shape
-    marks = np.zeros((height + 2 * _HALO_PX, width), np.uint8)  # the runs as wide as their edges; rows to spare around
+    # The runs, widened by the halo, with spare rows above and below.
+    marks = np.zeros((height + 2 * _HALO_PX, width), np.uint8)
     for run in range(len(runs)):
         if kept[runs[run, PART]]:
             left, right = runs[run, LEFT] - _HALO_PX, runs[run, RIGHT] + _HALO_PX

@@ -1,10 +1,10 @@
-"""Dalal and Triggs' HOG as scikit-image computes it, for models that were trained on it elsewhere.
+"""Computes the HOG of Dalal and Triggs exactly as scikit-image does, for models that were trained with it.
 
 gradient   differences of the neighbours, 0 at the picture's rim
-cells      unsigned directions, each pixel's magnitude to one bin, averaged over the cell
+cells      unsigned directions: each pixel adds its magnitude to one bin, averaged over the cell
 blocks     overlapping squares of cells, each normalised
 
-Written anew for batches, so that serving such a model needs no scikit-image; a test holds the two together.
+This implementation handles batches, and serving such a model does not need scikit-image. A test compares the two.
 
 References
 ----------
@@ -40,7 +40,7 @@ class BlockHog:
     transform_sqrt: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what would describe nothing.
+        """Check the parameters.
 
         Raises
         ------
@@ -53,7 +53,7 @@ class BlockHog:
             raise ValueError(f"block norm must be one of {', '.join(_NORMS)}, not {self.block_norm}")
 
     def features(self, side_px: int) -> int:
-        """Count the features of a picture of `side_px` by `side_px`; rows beyond the last whole cell are not seen.
+        """Count the features of a picture of `side_px` by `side_px`; rows beyond the last whole cell are ignored.
 
         Raises
         ------

@@ -25,7 +25,7 @@ class Compact:
     machine: Machine
 
     def prepare(self, pictures: Sequence[Picture]) -> Canvas:
-        """Bring pictures to the form that `decide` takes."""
+        """Turn pictures into the input of `decide`."""
         return normalise(pictures)
 
     def decide(self, digits: Floats, evidence: Floats) -> Decision:
@@ -34,7 +34,7 @@ class Compact:
 
 
 def to_arrays(machine: Machine) -> dict[str, NDArray[Any]]:
-    """Name the machine's arrays for the file; half precision halves it and moves probabilities by less than 1e-3."""
+    """Return the arrays to store; half precision halves the file and changes probabilities by less than 1e-3."""
     return {name: np.asarray(getattr(machine, name), np.float16) for name in _STORED}
 
 
@@ -44,7 +44,7 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]], _about: Mapping[str, Any]) -
     Raises
     ------
     KeyError, ValueError
-        If an array is missing, or has another dtype or shape than the others ask for.
+        If an array is missing, or its dtype or shape does not fit the others.
     """
     for name in _STORED:
         if arrays[name].dtype != np.float16:
@@ -58,6 +58,6 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]], _about: Mapping[str, Any]) -
 
 
 def machine_of(arrays: Mapping[str, NDArray[Any]]) -> Machine:
-    """Build the machine from its arrays, of whatever precision."""
+    """Build the machine from its arrays, which may have any precision."""
     values = {name: arrays[name].astype(np.float32) for name in _STORED if name != "temperature"}
     return Machine(**values, temperature=float(arrays["temperature"]))

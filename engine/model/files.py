@@ -1,10 +1,10 @@
-"""The two files of a model as bytes: read once, compared with their checksum, and from then on independent of the disk.
+"""Reads the two files of a model into memory and compares them with their checksum.
 
     manifest.json   what it is and how good: name, version, format, the other file's name and sha256
     model.npz       named arrays (a zip of .npy files), which `engine.model.store` reads
 
-What is checked here needs neither numpy nor a codec, so a process that must not decode anything can do it. Everything
-that is wrong raises `ModelError`.
+These checks need neither numpy nor a codec, so a process that must not decode anything can run them. Every failure
+raises `ModelError`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ ARRAYS_BYTES: Final = 1 << 30
 
 
 class ModelError(Exception):
-    """The model cannot be used; the sentence says which file and why."""
+    """The model cannot be used; the message names the file and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Who made a prediction."""
+    """The identity of a model, published with each prediction."""
 
     name: str
     version: str
@@ -42,16 +42,16 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """The bytes of both files. Made by `read`, or by `checked` from bytes that came another way.
+    """The bytes of both files. Created by `read`, or by `checked` from bytes that are already in memory.
 
     Attributes
     ----------
     folder
-        Where they were read: for messages alone.
+        Where they were read; used in messages only.
     manifest_json, arrays_npz
         The files' contents.
     manifest
-        The manifest parsed; the fields that loading needs are there and of the right type.
+        The manifest parsed; the fields that loading needs exist and have the right type.
     """
 
     folder: Path
@@ -83,14 +83,14 @@ class ModelFiles:
         found = hashlib.sha256(arrays_npz).hexdigest()
         if found != manifest["sha256"]:
             raise ModelError(
-                f"{folder / ARRAYS} is damaged or is another model's: its sha256 is {found}, "
+                f"{folder / ARRAYS} is damaged or belongs to another model: its sha256 is {found}, "
                 f"the manifest says {manifest['sha256']}"
             )
         return cls(folder, manifest_json, arrays_npz, manifest)
 
     @property
     def info(self) -> ModelInfo:
-        """Who makes the predictions."""
+        """Name, version and checksum of the model."""
         return ModelInfo(self.manifest["name"], self.manifest["version"], self.manifest["sha256"])
 
 

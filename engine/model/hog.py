@@ -1,11 +1,11 @@
-"""Features: what a digit's strokes look like, 306 numbers a digit.
+"""Computes 306 features of each digit, which describe the directions of its strokes.
 
-upright  shear the digit until its strokes' mean slant is gone (deskewing by moments)
-strokes  the gradient at each pixel: how much the ink changes, and which way
-pool     soft histograms of the directions around the nodes of two grids: 5x5 nodes 5 px apart, 3x3 nodes 9 px apart
-squash   square root, then each grid's numbers to length 1
+upright   shear the digit to remove the mean slant of its strokes (deskewing by moments)
+gradient  compute strength and direction of the change of ink at each pixel
+pool      add up soft histograms of the directions around the nodes of two grids: 5x5 nodes 5 px apart, 3x3 nodes 9 px
+normalise take the square root, then scale the numbers of each grid to length 1
 
-One compiled loop over the digits; each digit is described alone, so that the features do not depend on the batch.
+The features of a digit do not depend on the other digits of the batch.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ COARSE_NODES = 3
 FINE_FEATURES = FINE_NODES * FINE_NODES * BINS
 FEATURES = FINE_FEATURES + COARSE_NODES * COARSE_NODES * BINS
 
-_OPEN_BINS = BINS + 1  # while adding up, the circle of directions is cut open: bin 9 is bin 0
+_OPEN_BINS = BINS + 1  # while adding up there is one more bin: bin 9 is added to bin 0 at the end
 _FINE_ROW = FINE_NODES * _OPEN_BINS
 _COARSE_ROW = COARSE_NODES * _OPEN_BINS
 _NODES = FINE_NODES + COARSE_NODES
-_MARGIN_PX = 32  # no row is moved further
-_STEEPEST = 1.0  # shear in px per px: beyond 45 degrees the moments are not measuring slant
-_LANES = 32  # a row of pixels in whole vector registers; what lies right of the digit is paper
-_FAINT = np.float32(1e-6)  # squared gradients below this are no stroke
+_MARGIN_PX = 32  # the most that a row is moved
+_STEEPEST = 1.0  # shear in px per px: beyond 45 degrees the moments do not measure slant
+_LANES = 32  # a row of pixels fills whole vector registers; beyond the digit is paper
+_FAINT = np.float32(1e-6)  # squared gradients below this are not a stroke
 
 
 def _pooling(nodes: int, spacing_px: float) -> Floats:
-    """Weigh each pixel (row) for each node (column) of one axis: 1 at the node, falling to 0 at its neighbours."""
+    """Weight each pixel (row) for each node (column) of one axis: 1 at the node, falling to 0 at its neighbours."""
     centre = (SIDE_PX - 1) / 2
     at = centre + spacing_px * (np.arange(nodes) - (nodes - 1) / 2)
     distance = np.abs(np.arange(SIDE_PX)[:, None] - at[None, :])
@@ -48,14 +48,14 @@ _POOLING = np.concatenate([_pooling(FINE_NODES, 5.0), _pooling(COARSE_NODES, 9.0
 
 
 def _near() -> NDArray[np.int64]:
-    """Name the two fine and the two coarse nodes around each pixel (of one axis); at the rim one of them weighs 0."""
+    """List the two fine and two coarse nodes around each pixel of one axis; at the rim one has weight 0."""
     fine = np.argsort(-_POOLING[:, :FINE_NODES], axis=1, kind="stable")[:, :2]
     coarse = np.argsort(-_POOLING[:, FINE_NODES:], axis=1, kind="stable")[:, :2] + FINE_NODES
     return np.concatenate([fine, coarse], axis=1)
 
 
 def _arctangent() -> Floats:
-    """Fit an odd polynomial to the arctangent of 0..1, in turns of a circle."""
+    """Fit an odd polynomial to the arctangent on 0..1, in fractions of a full circle."""
     ratio = np.cos(np.pi * (np.arange(200) + 0.5) / 400)  # Chebyshev nodes: the error spreads evenly
     powers = ratio[:, None] ** (2 * np.arange(6) + 1)
     return np.linalg.lstsq(powers, np.arctan(ratio) / (2 * np.pi))[0].astype(np.float32)
@@ -83,13 +83,13 @@ def hog(digits: Floats) -> Floats:
     Raises
     ------
     ValueError
-        If the shape or the dtype is another.
+        If the shape or the dtype is different.
 
     Notes
     -----
     Where Dalal and Triggs normalise overlapping blocks of cells, here each whole grid is one block, after a square
     root (Hellinger mapping [3]_): a digit has one lighting. Directions are signed (0 to 360 degrees), since the sign
-    says on which side of a stroke the paper is. The slant is removed as usual for this kind of picture [2]_.
+    says on which side of a stroke the paper is. The slant is removed, as is usual for digits [2]_.
 
     References
     ----------
@@ -107,7 +107,7 @@ def hog(digits: Floats) -> Floats:
 
 @compiled
 def _describe(digits: Floats, features: Floats) -> None:
-    """Fill `features` digit by digit. The scratch is made once: only the inside of a margin is ever written."""
+    """Fill `features` digit by digit. The buffers are allocated once; their margins stay 0."""
     wide = np.zeros((SIDE_PX, _MARGIN_PX + SIDE_PX + _MARGIN_PX), np.float32)
     row_mass = np.zeros(SIDE_PX, np.float32)
     row_moment = np.zeros(SIDE_PX, np.float32)
@@ -121,7 +121,7 @@ def _describe(digits: Floats, features: Floats) -> None:
         if _upright(wide, row_mass, row_moment, upright):
             _pool_down(upright, row_mass, columns)
             _pool_across(columns, pooled)
-            _squash(pooled, features[i])
+            _normalise(pooled, features[i])
 
 
 @compiled
@@ -207,7 +207,7 @@ def _bin_row(
     to_low: Floats,
     to_high: Floats,
 ) -> None:
-    """Share each gradient of a row between the bins `low` and `low + 1`; free of branches, so that it vectorises."""
+    """Split each gradient of a row between the bins `low` and `low + 1`, without branches so that it vectorises."""
     one = np.float32(1)
     for x in range(_LANES):
         right = digit[y + 1, x + 2] - digit[y + 1, x]
@@ -217,7 +217,7 @@ def _bin_row(
         larger = max(wide, high)
         ratio = min(wide, high) / max(larger, _FAINT)
         square = ratio * ratio
-        # arctangent on 0..1 in turns of a circle, odd polynomial fitted by least squares, off by less than 2e-6 turns
+        # arctangent on 0..1 in fractions of a circle, by a polynomial; the error is below 2e-6
         turn = ratio * (
             _ATAN[0]
             + square * (_ATAN[1] + square * (_ATAN[2] + square * (_ATAN[3] + square * (_ATAN[4] + square * _ATAN[5]))))
@@ -234,10 +234,10 @@ def _bin_row(
 
 
 @compiled
-def _squash(pooled: Floats, features: Floats) -> None:
-    """Close the circle of bins, then square root and length 1 for each grid.
+def _normalise(pooled: Floats, features: Floats) -> None:
+    """Add bin 9 to bin 0, then take the square root and scale each grid to length 1.
 
-    After the root, a grid's squared length is the plain sum of what it was before.
+    After the root, the squared length of a grid is the sum of the values before it.
     """
     for node in range(FEATURES // BINS):
         at = node * _OPEN_BINS

@@ -1,6 +1,6 @@
-"""Canary digits: drawn here, carried in the model file, read whenever a model is loaded.
+"""Draws the reference digits, which are stored in the model file and read again whenever the model is loaded.
 
-Whether they are read rightly does not matter; that they are read as on the day the model was saved does.
+The results need not be correct, but they must be the same as when the model was saved.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engine.model.hog import SIDE_PX
 from engine.model.svm import DIGITS, Floats
 
-_DRAWN_PX = 84  # three times the size, then shrunk: soft edges as a scanner makes them
+_DRAWN_PX = 84  # three times the size, then shrunk: soft edges like those of a scan
 
 
 def draw_reference_digits() -> NDArray[np.uint8]:
@@ -36,5 +36,5 @@ def draw_reference_digits() -> NDArray[np.uint8]:
 
 
 def as_ink(pixels: NDArray[np.generic]) -> Floats:
-    """Turn 0..255 into 0..1 ink."""
+    """Scale 0..255 to ink of 0..1."""
     return np.asarray(pixels, np.float32) / np.float32(255)

@@ -1,10 +1,10 @@
-"""An imported model: a scikit-learn SVC over scikit-image's HOG, decided as libsvm decides.
+"""Runs an imported model: a scikit-learn SVC over scikit-image's HOG, with the same decisions as libsvm.
 
-frame     the digit's size, polarity and range as the model knows them
-describe  `engine.model.block_hog`
-compare   the kernel with every support vector, in double precision
-duel      one machine for each pair of digits; the digit that wins most duels, the smaller one if two win as many
-couple    pairwise probabilities joined to ten, if the model has them; else a softmax of the won duels
+frame     bring the picture to the size, polarity and range of the training pictures
+describe  compute the features by `engine.model.block_hog`
+compare   compute the kernel with every support vector, in double precision
+vote      one binary classifier for each pair of digits votes; most votes win, of equal digits the smaller one
+couple    join pairwise probabilities to ten, if the model has them; else take a softmax of the votes
 
 References
 ----------
@@ -34,12 +34,12 @@ KIND = "svc"
 PAIRS: Final = tuple(combinations(range(DIGITS), 2))
 
 _GREY_WEIGHTS = np.array([19595, 38470, 7471], np.uint32)  # red, green, blue, of 65536: ITU-R BT.601
-_COLOURED = 3  # channels; below it are grey, or grey and alpha
+_COLOURED = 3  # channels; fewer are grey, or grey and alpha
 _MID_GREY = 127
-_PASSES = np.float32(30)  # log odds: the model cannot tell what is no digit
+_IS_DIGIT = np.float32(30)  # log odds: this model has no means to detect pictures without a digit
 _COUPLING_ROUNDS = 100
 _COUPLING_EPS = 0.005 / DIGITS
-_SURE = 1e-7  # pairwise probabilities stay this far from 0 and 1
+_PROBABILITY_MIN = 1e-7  # pairwise probabilities stay this far from 0 and 1
 
 
 _ARRAYS: Final = {
@@ -53,7 +53,7 @@ _ARRAYS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """How the model's training pictures looked, and how pictures are brought to that look."""
+    """The form of the model's training pictures, and the conversion of pictures to it."""
 
     side_px: int = 28
     bright_ink: bool = True
@@ -63,7 +63,7 @@ class Frame:
     """Find and centre the digit first, as for this project's own model; else take the picture as it is."""
 
     def prepare(self, pictures: Sequence[Picture]) -> Canvas:
-        """Bring pictures to (n, side, side), 0 paper and 1 ink; the evidence stays empty."""
+        """Turn pictures into (n, side, side), 0 paper and 1 ink, with no evidence."""
         digits = normalise(pictures).digits if self.canvas else [_plain(picture.pixels) for picture in pictures]
         sized = np.zeros((len(pictures), self.side_px, self.side_px), np.float32)
         for i, digit in enumerate(digits):
@@ -72,13 +72,13 @@ class Frame:
         return Canvas(sized, np.zeros((len(pictures), 0), np.float32))
 
     def to_training_range(self, digits: Floats) -> Doubles:
-        """Give ink and paper the values that the model knows."""
+        """Scale ink and paper to the values of the training pictures."""
         pictures = digits.astype(np.float64)
         return (pictures if self.bright_ink else 1 - pictures) * self.white
 
 
 def _plain(pixels: NDArray[np.uint8]) -> Floats:
-    """Make a picture grey, by Pillow's weights, and its ink bright: the rim is paper."""
+    """Convert a picture to grey with Pillow's weights and make its ink bright; the rim is taken for paper."""
     channels = pixels.reshape(*pixels.shape[:2], -1)
     if channels.shape[2] < _COLOURED:
         grey = channels[:, :, 0]
@@ -142,11 +142,11 @@ class Svc:
     counts: NDArray[np.int64]
     """(10,): support vectors of each digit."""
     duals: Doubles
-    """(9, m): weights of each support vector in the nine duels of its digit."""
+    """(9, m): weights of each support vector in the nine classifiers of its digit (dual coefficients)."""
     intercept: Doubles
-    """(45,): of each duel."""
+    """(45,): of each pair's classifier."""
     pairwise: Doubles
-    """(2, 45): slope and offset of each duel's probability; (2, 0) if the model has none."""
+    """(2, 45): slope and offset of each pair's probability; (2, 0) if the model has none."""
     temperature: float
     """Divides the scores before the softmax, if there are no pairwise probabilities."""
 
@@ -175,63 +175,65 @@ class Svc:
             raise ValueError(f"pairwise must have 0 or {len(PAIRS)} columns, not {self.pairwise.shape[1]}")
 
     def prepare(self, pictures: Sequence[Picture]) -> Canvas:
-        """Bring pictures to the form that `decide` takes."""
+        """Turn pictures into the input of `decide`."""
         return self.frame.prepare(pictures)
 
     def decide(self, digits: Floats, evidence: Floats) -> Decision:
-        """Decide on n digits (n, side, side), as `prepare` gives them; every picture passes as a digit."""
-        duels = self.duels(self.hog.describe(self.frame.to_training_range(digits)))
-        wins, scores = vote(duels)
-        has_pairwise = self.pairwise.shape[1] > 0
-        probabilities = couple(duels, self.pairwise) if has_pairwise else softmax(scores / np.float32(self.temperature))
-        passes = np.full(len(evidence), _PASSES)
-        return Decision(wins.argmax(axis=1), probabilities, passes)
+        """Decide on n digits (n, side, side), as returned by `prepare`; every picture is taken for a digit."""
+        margins = self.margins(self.hog.describe(self.frame.to_training_range(digits)))
+        wins, scores = vote(margins)
+        if self.pairwise.shape[1]:
+            probabilities = couple(margins, self.pairwise)
+        else:
+            probabilities = softmax(scores / np.float32(self.temperature))
+        is_digit = np.full(len(evidence), _IS_DIGIT)
+        return Decision(wins.argmax(axis=1), probabilities, is_digit)
 
-    def duels(self, features: Doubles) -> Doubles:
-        """Decide all duels: (n, 45), above 0 where the smaller digit wins."""
+    def margins(self, features: Doubles) -> Doubles:
+        """Return the outputs of all pair classifiers: (n, 45), above 0 where the smaller digit wins."""
         values = self.kernel(features, self.support)
         ends = np.cumsum(self.counts)
         of = [slice(end - count, end) for end, count in zip(ends, self.counts, strict=True)]
-        duels = np.empty((len(features), len(PAIRS)))
-        for duel, (small, large) in enumerate(PAIRS):
-            duels[:, duel] = (
+        margins = np.empty((len(features), len(PAIRS)))
+        for pair, (small, large) in enumerate(PAIRS):
+            margins[:, pair] = (
                 values[:, of[small]] @ self.duals[large - 1, of[small]]
                 + values[:, of[large]] @ self.duals[small, of[large]]
-                + self.intercept[duel]
+                + self.intercept[pair]
             )
-        return duels
+        return margins
 
 
-def vote(duels: Doubles) -> tuple[NDArray[np.int64], Floats]:
-    """Count each digit's won duels (n, 10), and score them: wins, and within a third of a win by how far.
+def vote(margins: Doubles) -> tuple[NDArray[np.int64], Floats]:
+    """Count the votes for each digit (n, 10), and score them: votes plus up to a third of a vote for the margins.
 
     The first is libsvm's prediction (the first maximum), the second scikit-learn's `decision_function` of shape "ovr".
     """
-    wins = np.zeros((len(duels), DIGITS), np.int64)
-    margins = np.zeros((len(duels), DIGITS))
-    for duel, (small, large) in enumerate(PAIRS):
-        won = duels[:, duel] > 0
+    wins = np.zeros((len(margins), DIGITS), np.int64)
+    sums = np.zeros((len(margins), DIGITS))
+    for pair, (small, large) in enumerate(PAIRS):
+        won = margins[:, pair] > 0
         wins[:, small] += won
         wins[:, large] += ~won
-        margins[:, small] += duels[:, duel]
-        margins[:, large] -= duels[:, duel]
-    return wins, (wins + margins / (3 * (np.abs(margins) + 1))).astype(np.float32)
+        sums[:, small] += margins[:, pair]
+        sums[:, large] -= margins[:, pair]
+    return wins, (wins + sums / (3 * (np.abs(sums) + 1))).astype(np.float32)
 
 
-def couple(duels: Doubles, pairwise: Doubles) -> Floats:
-    """Join each row's 45 pairwise probabilities to ten that agree with them best (second method of [2]_)."""
+def couple(margins: Doubles, pairwise: Doubles) -> Floats:
+    """Estimate ten probabilities from each row's 45 pairwise ones (second method of [2]_)."""
     slope, offset = pairwise
-    logits = duels * slope + offset
-    of_small = np.clip(1 / (1 + np.exp(np.clip(logits, -500, 500))), _SURE, 1 - _SURE)
-    beats = np.zeros((len(duels), DIGITS, DIGITS))
-    for duel, (small, large) in enumerate(PAIRS):
-        beats[:, small, large] = of_small[:, duel]
-        beats[:, large, small] = 1 - of_small[:, duel]
-    return np.array([_coupled(row) for row in beats], np.float32).reshape(len(duels), DIGITS)
+    logits = margins * slope + offset
+    of_small = np.clip(1 / (1 + np.exp(np.clip(logits, -500, 500))), _PROBABILITY_MIN, 1 - _PROBABILITY_MIN)
+    beats = np.zeros((len(margins), DIGITS, DIGITS))
+    for pair, (small, large) in enumerate(PAIRS):
+        beats[:, small, large] = of_small[:, pair]
+        beats[:, large, small] = 1 - of_small[:, pair]
+    return np.array([_coupled(row) for row in beats], np.float32).reshape(len(margins), DIGITS)
 
 
 def _coupled(beats: Doubles) -> Doubles:
-    """Iterate one row to its fixed point."""
+    """Iterate one row until it converges."""
     quadratic = -beats * beats.T
     np.fill_diagonal(quadratic, (beats**2).sum(axis=0))
     probabilities = np.full(DIGITS, 1 / DIGITS)
@@ -250,7 +252,7 @@ def _coupled(beats: Doubles) -> Doubles:
 
 
 def to_arrays(svc: Svc) -> dict[str, NDArray[Any]]:
-    """Name the model's arrays for the file."""
+    """Return the arrays to store."""
     return {name: np.asarray(getattr(svc, name)) for name in (*_ARRAYS, "temperature")}
 
 
@@ -260,7 +262,7 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) ->
     Raises
     ------
     KeyError, TypeError, ValueError
-        If something is missing, or does not belong together.
+        If something is missing or the parts do not belong together.
     """
     for name, dtype in _ARRAYS.items():
         if arrays[name].dtype != dtype:

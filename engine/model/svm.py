@@ -1,12 +1,12 @@
-"""The decision: features to calibrated probabilities, and whether this is a digit at all.
+"""Turns features into calibrated probabilities of the ten digits, and log odds that the picture shows a digit at all.
 
-project    306 features to the directions that matter
-compare    a Gaussian kernel between each digit and each learned centre: one matrix product and one exponential
-vote       one weight for each centre and digit, one machine against all others; an eleventh machine says digit or not
-calibrate  softmax of the scores over a temperature: a probability that means what it says
+project    project the 306 features to fewer directions
+compare    Gaussian kernel between each digit and each learned centre: one matrix product and one exponential
+vote       ten one-against-all machines weight the similarities; an eleventh decides whether there is a digit
+calibrate  softmax of the scores divided by a temperature, so that confidences match the observed accuracy
 
-This is a support vector machine whose few "support vectors" are learned instead of picked [1]_: a reduced set, trained
-together with its projection, and therefore small enough to be one float32 product of matrices.
+This is a support vector machine with a reduced set [1]_: its few "support vectors" are learned together with the
+projection instead of chosen among the training digits, so that a decision is one float32 matrix product.
 
 References
 ----------
@@ -28,7 +28,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the machine says about n pictures."""
+    """The machine's output for n pictures."""
 
     labels: NDArray[np.int64]
     """(n,): the digit."""
@@ -55,11 +55,11 @@ class Machine:
     bias: Floats
     """(11,)"""
     evidence_weights: Floats
-    """(e,): what the eleventh machine makes of the picture's evidence."""
+    """(e,): weights of the picture's evidence in the eleventh machine."""
     evidence_floor: Floats
-    """(e,): evidence below it counts no more than this."""
+    """(e,): smaller evidence is raised to this."""
     evidence_ceiling: Floats
-    """(e,): evidence above it counts no more than this; nothing that was never seen in training decides alone."""
+    """(e,): larger evidence is cut to this, so that values beyond those of the training do not decide alone."""
     temperature: float
     """Divides the scores before the softmax."""
 
@@ -96,7 +96,7 @@ class Machine:
         features : (n, features) float32
             As `engine.model.hog.hog` describes the digits.
         evidence : (n, e) float32
-            What the canvas saw of the full picture.
+            The canvas's evidence of the full picture.
         """
         scores = self.scores(features)
         return Decision(
@@ -106,11 +106,11 @@ class Machine:
         )
 
     def within_range(self, evidence: Floats) -> Floats:
-        """Cut evidence (n, e) down to what the training has seen."""
+        """Clip evidence (n, e) to the range of the training."""
         return np.clip(evidence, self.evidence_floor, self.evidence_ceiling)
 
     def scores(self, features: Floats) -> Floats:
-        """Let the eleven machines vote: (n, 11)."""
+        """Compute the scores of the eleven machines: (n, 11)."""
         scores: Floats = self.similarities(features) @ self.weights
         scores += self.bias
         return scores
@@ -138,7 +138,7 @@ class Machine:
 
     @cached_property
     def _columns(self) -> Floats:
-        """Make (d + 2, m) of the centres: what a point, its squared length and 1 are multiplied with."""
+        """Return (d + 2, m): the factors of a point, of its squared length and of 1."""
         squares = np.einsum("ij,ij->i", self.centres, self.centres)
         rows = (2 * self.widths[:, None] * self.centres).T
         return np.ascontiguousarray(np.vstack([rows, -self.widths, -self.widths * squares]), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Making the confidence honest: one temperature, and the thresholds below which a reading is unsure."""
+"""Calibrates the confidence by one temperature, and chooses the thresholds below which a reading is unsure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HALVINGS = 40
 
 
 def fit_temperature(scores: Floats, labels: NDArray[np.int64]) -> float:
-    """Find the temperature with the least logistic loss on digits that the machine has not learned from.
+    """Find the temperature with the smallest logistic loss on digits that were not used for training.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where a new model goes and what its version is: never over one that is there."""
+"""Chooses the folder and the version of a new model, so that no existing model is overwritten."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import msgspec
 from engine.model.files import MANIFEST, ModelError
 
 FOLDER: Final = Path("models")
-"""New models go here, each in a folder of its own."""
+"""New models are written here, each to its own folder."""
 
 _VERSION: Final = re.compile(r"(.*?)(\d+)")
 
 
 def model_folder(name: str, version: str) -> Path:
-    """Return the folder of a model that is given none."""
+    """Return the default folder of a model."""
     return FOLDER / f"{name}-{version}"
 
 
 def next_version(name: str, shipped: Path) -> str:
-    """Count up the highest version of the models of this name: the shipped one, and those in `FOLDER`.
+    """Return the version after the highest one of this name, among the shipped model and those in `FOLDER`.
 
-    Only the last number is counted up: 1.0.9 becomes 1.0.10. Without any model of this name it is 1.0.0.
+    The last number is increased: 1.0.9 becomes 1.0.10. The first model of a name gets 1.0.0.
     """
     known = sorted((_in_numbers(each), each) for each in _versions(name, [shipped, *FOLDER.glob("*")]))
     matched = _VERSION.fullmatch(known[-1][1]) if known else None
@@ -33,19 +33,19 @@ def next_version(name: str, shipped: Path) -> str:
 
 
 def refuse_to_overwrite(path: Path, *, overwrite: bool) -> None:
-    """Stop before anything is written over.
+    """Raise an error if a file would be overwritten without permission.
 
     Parameters
     ----------
     path
-        What must not be there.
+        The file that must not exist.
     overwrite
-        True if it may be there.
+        True if it may exist.
 
     Raises
     ------
     ModelError
-        It is there.
+        It exists.
     """
     if path.exists() and not overwrite:
         raise ModelError(f"{path} exists: choose another folder by --out, or add --overwrite to replace it")
@@ -55,7 +55,7 @@ def _versions(name: str, folders: Iterable[Path]) -> Iterator[str]:
     for folder in folders:
         try:
             manifest = msgspec.json.decode((folder / MANIFEST).read_bytes())
-        except (OSError, msgspec.DecodeError):  # no model: nothing to count from
+        except (OSError, msgspec.DecodeError):  # not a model
             continue
         if isinstance(manifest, dict) and manifest.get("name") == name and _VERSION.fullmatch(str(manifest["version"])):
             yield str(manifest["version"])

@@ -1,6 +1,6 @@
-"""An existing `svm.pkl` to this project's own format, once; afterwards no pickle is read any more.
+"""Converts a pickled scikit-learn model to this project's format, so that serving it needs no pickle.
 
-Unpickling runs whatever code the file asks for: the caller must trust it, and has to say so.
+Unpickling can run any code in the file, so the caller must trust it and confirm that.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from engine.model.store import Model, Thresholds
 from engine.model.svc import Frame, Kernel, Svc
 from engine.model.svm import DIGITS
 
-_TEMPERATURE = 0.2  # of won duels, without probabilities: one duel ahead is 0.99. The manifest says: not calibrated
+_TEMPERATURE = 0.2  # of votes, if there are no probabilities: one vote more gives 0.99, without calibration
 
 
 class SklearnError(Exception):
-    """The file holds no model that can be imported; the sentence says why."""
+    """The file holds no model that can be imported; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """What the imported model is called."""
+    """Name and version of the imported model."""
 
     name: str
     version: str
@@ -48,14 +48,14 @@ def import_sklearn(path: Path, folder: Path, frame: Frame, hog: BlockHog, naming
     folder
         Where the model goes.
     frame, hog
-        How the training pictures looked, and how they were described.
+        The form of the training pictures, and the HOG parameters.
     naming
         Name and version for the manifest.
 
     Raises
     ------
     SklearnError
-        If the file holds something else, or its parts do not belong together.
+        If the file holds something else, or its parts do not fit together.
     """
     machine = _svc(path)
     try:
@@ -77,7 +77,7 @@ def import_sklearn(path: Path, folder: Path, frame: Frame, hog: BlockHog, naming
 
 
 def _svc(path: Path) -> SVC:
-    """Unpickle, and find the SVC; what it does differently from libsvm's plain voting is refused."""
+    """Unpickle the file and find the SVC; options that differ from libsvm's voting are refused."""
     try:
         found = joblib.load(path)
     except Exception as error:
@@ -87,9 +87,9 @@ def _svc(path: Path) -> SVC:
     if not isinstance(found, SVC):
         raise SklearnError(f"{path} holds a {type(found).__name__}; an SVC is needed")
     if not hasattr(found, "support_vectors_"):
-        raise SklearnError(f"{path} holds an SVC that was never fitted")
+        raise SklearnError(f"{path} holds an SVC that is not fitted")
     if [str(label) for label in found.classes_] != [str(digit) for digit in range(DIGITS)]:
-        raise SklearnError(f"{path} tells {list(found.classes_)} apart; the digits 0 to 9 are needed, in this order")
+        raise SklearnError(f"{path} has the classes {list(found.classes_)}; the digits 0 to 9 are needed in order")
     if not isinstance(found.kernel, str) or found.kernel not in svc.KERNELS:
         raise SklearnError(f"{path} has the kernel {found.kernel!r}; known are {', '.join(svc.KERNELS)}")
     if found.break_ties:
@@ -98,7 +98,7 @@ def _svc(path: Path) -> SVC:
 
 
 def _arrays(machine: SVC) -> Mapping[str, Any]:
-    """Take the numbers out of the SVC. Private fields hold what libsvm uses; the public ones are made from them."""
+    """Extract the arrays of the SVC. Private fields hold what libsvm uses; the public ones are derived from them."""
     kernel = Kernel(machine.kernel, float(machine._gamma), float(machine.coef0), int(machine.degree))  # noqa: SLF001  # gamma as "scale" was resolved, published nowhere else
     return {
         "kernel": kernel,
@@ -111,10 +111,10 @@ def _arrays(machine: SVC) -> Mapping[str, Any]:
 
 
 def _pairwise(machine: SVC) -> NDArray[np.float64]:
-    """Take the slopes and offsets of the duels; there are none unless the model was trained with probabilities."""
+    """Return slope and offset of each pair; there are none unless the model was trained with probabilities."""
     return np.asarray([machine._probA, machine._probB], np.float64).reshape(2, -1)  # noqa: SLF001  # the public names warn
 
 
 def _dense(values: Any) -> NDArray[np.float64]:
-    """Make a plain array of what may be sparse."""
+    """Convert to a dense array."""
     return np.asarray(values.toarray() if hasattr(values, "toarray") else values, np.float64)

@@ -1,7 +1,7 @@
-"""Stages that are kept: a training that was stopped goes on where it was.
+"""Keeps the result of each training stage, so that an interrupted training continues with the next stage.
 
-Each stage's arrays lie in the work folder under its name, with a fingerprint of everything they were made from.
-Another seed, other data or another plan is another fingerprint, and the stage is done anew.
+The arrays of a stage are saved in the work folder under its name, with a fingerprint of all its inputs. If the seed,
+the data or the plan changes, the fingerprint differs and the stage runs again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FINGERPRINT = "fingerprint"
 
 
 def fingerprint(*made_from: Any) -> str:
-    """Name what a stage is made from: arrays by their bytes, everything else by its JSON form (dataclasses too)."""
+    """Hash the inputs of a stage: arrays by their bytes, all others by their JSON form (dataclasses too)."""
     digest = hashlib.sha256()
     for thing in made_from:
         array = isinstance(thing, np.ndarray)
@@ -32,7 +32,7 @@ def fingerprint(*made_from: Any) -> str:
 
 
 def arrays_of(made: Any) -> Arrays:
-    """Take a dataclass of arrays and numbers apart."""
+    """Return the fields of a dataclass as arrays."""
     return {item.name: np.asarray(getattr(made, item.name)) for item in fields(made)}
 
 
@@ -43,16 +43,16 @@ class Stages:
         self._folder = folder
 
     def run(self, name: str, made_from: str, make: Callable[[], Arrays]) -> Arrays:
-        """Return a stage's arrays: those kept if they were made from the same, else make and keep them.
+        """Return the arrays of a stage: the saved ones if their inputs are the same, else compute and save them.
 
         Parameters
         ----------
         name
-            Of the stage, and of its file.
+            Name of the stage and of its file.
         made_from
-            Its fingerprint.
+            The fingerprint of its inputs.
         make
-            Does the work.
+            Computes the arrays.
         """
         path = self._folder / f"{name}.npz"
         kept = _read(path)
@@ -60,7 +60,7 @@ class Stages:
             return kept
         made = make()
         self._folder.mkdir(parents=True, exist_ok=True)
-        # Renamed when it is whole, so that a stage that was stopped in the middle is not taken for done.
+        # The file gets its name when it is complete, so that an interrupted stage is not taken for finished.
         unfinished = path.with_suffix(".unfinished.npz")
         np.savez(unfinished, allow_pickle=False, **made, **{_FINGERPRINT: np.array(made_from)})
         unfinished.replace(path)
@@ -68,7 +68,7 @@ class Stages:
 
 
 def _read(path: Path) -> Arrays | None:
-    """Read a kept stage; None if there is none that can be read."""
+    """Read a saved stage; None if there is none or it cannot be read."""
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

@@ -1,13 +1,13 @@
-"""From labelled digits to a model folder, in stages that are kept.
+"""Trains a model from labelled digits, in stages whose results are kept.
 
-split      the last sixth of the digits is never learned from: everything is chosen and measured on it
-disturb    the others as the canvas gives them back from disturbed pictures
-learn      the compact machine, on clean and disturbed digits
-reject     the eleventh machine, against pictures without a digit
-calibrate  the temperature and the two thresholds, on the split
-save       the model with its manifest, which states what the thresholds stand for
+split      hold out the last sixth of the digits, for choosing thresholds and for measuring
+disturb    normalise disturbed pictures of the other digits by the canvas
+learn      fit the compact machine to clean and disturbed digits
+reject     fit the eleventh machine against pictures without a digit
+calibrate  choose the temperature and the two thresholds on the held-out digits
+save       write the model and its manifest, which states the effect of the thresholds
 
-The machine that was measured is the one that is saved: it has not seen the split.
+The saved machine is the measured one: it is not trained again on the held-out digits.
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ from engine.training.parallel import describe
 from engine.training.report.evaluate import judge
 
 _LEARNED_PART = 5 / 6
-_UNSURE_AS_NO_DIGIT = 0.006  # of the clean digits; together with the next below the 1 % that may be unsure
+_UNSURE_AS_NO_DIGIT = 0.006  # of the clean digits; with the next share below the 1 % that may be unsure
 _UNSURE_AS_DOUBTFUL = 0.0025
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a training is made of, apart from the digits."""
+    """The parameters of a training."""
 
     name: str = "digits"
     version: str = "1.0.0"
     plan: Plan = field(default_factory=Plan)
     disturbed: int = 20_000
-    """Digits that are disturbed, each in every slot of the pool."""
+    """Number of digits that are disturbed, each once for every slot of `SLOTS`."""
     negatives: int = 8_000
-    """Pictures without a digit, of each kind."""
+    """Number of pictures without a digit, of each kind."""
 
     def scaled(self, digits: int) -> Settings:
-        """Shrink what cannot be larger than the number of digits to learn from."""
+        """Limit the sizes by the number of training digits."""
         centres = min(self.plan.centres, max(2 * DIGITS, digits // 4))
         return replace(
             self,
@@ -74,7 +74,7 @@ class Settings:
 
 
 def split(data: Labelled) -> tuple[Labelled, Labelled]:
-    """Give the digits to learn from, and those to choose and measure by."""
+    """Return the training digits and the held-out digits."""
     learned = round(_LEARNED_PART * len(data))
     return data.part(slice(0, learned)), data.part(slice(learned, None))
 
@@ -85,13 +85,13 @@ def train(data: Labelled, settings: Settings, folder: Path, work: Path, bars: Pr
     Parameters
     ----------
     data
-        Labelled digits; the last sixth is kept for choosing and measuring.
+        Labelled digits; the last sixth is held out.
     settings
         Sizes and seeds. The same settings and digits give the same model.
     folder
-        Where the model goes.
+        The folder for the model.
     work
-        Where finished stages are kept.
+        The folder for finished stages.
     bars
         Show the progress.
     """
@@ -101,77 +101,79 @@ def train(data: Labelled, settings: Settings, folder: Path, work: Path, bars: Pr
     seed = settings.plan.seed
     probe = _probe()
     origin = fingerprint(learned.digits, learned.labels, probe.digits, probe.evidence, settings.disturbed, seed)
-    # One thread for BLAS: its products are too small to share, and idle threads would spin.
+    # One thread for BLAS: its products are too small to divide, and waiting threads would use the processor.
     with threadpool_limits(1, "blas"):
-        pool = stages.run("disturbed", origin, lambda: _disturb(learned, settings, bars))
+        disturbed = stages.run("disturbed", origin, lambda: _disturb(learned, settings, bars))
         learnt = fingerprint(origin, asdict(settings.plan))
-        machine = machine_of(stages.run("machine", learnt, lambda: _learn(learned, pool, settings.plan, bars)))
+        machine = machine_of(stages.run("machine", learnt, lambda: _learn(learned, disturbed, settings.plan, bars)))
         against = stages.run(
             "negatives", fingerprint(origin, settings.negatives), lambda: _negatives(learned, settings, bars)
         )
         rejecting = fingerprint(learnt, settings.negatives)
-        rejected = stages.run("reject", rejecting, lambda: _reject(machine, learned, pool, against, bars))
+        rejected = stages.run("reject", rejecting, lambda: _reject(machine, learned, disturbed, against, bars))
         machine = machine_of(rejected)
         return _save(machine, held_out, settings, folder)
 
 
 def _probe() -> Samples:
-    """See a few pictures of every kind: another canvas sees them differently, and makes every kept stage stale."""
+    """Normalise a few pictures of every kind: if the canvas changes, they change, and so does every fingerprint."""
     random = np.random.default_rng(0)
     return prepare([picture for kind in DISTURBANCES for picture in disturb(kind, draw_reference_digits(), random)])
 
 
 def _disturb(learned: Labelled, settings: Settings, bars: Progress) -> Arrays:
-    """See some of the digits disturbed, once for each slot of the pool."""
+    """Normalise disturbed pictures of some of the digits, once for each slot."""
     chosen = np.random.default_rng(settings.plan.seed).permutation(len(learned))[: settings.disturbed]
     bar = bars.add_task("disturb", total=count_parts(len(chosen)), note="")
-    seen = disturbed_samples(_pixels(learned.part(chosen)), settings.plan.seed, lambda: bars.advance(bar))
-    labels = np.tile(learned.labels[chosen], len(seen.digits) // max(1, len(chosen)))
-    return {"digits": seen.digits, "evidence": seen.evidence, "labels": labels}
+    samples = disturbed_samples(_pixels(learned.part(chosen)), settings.plan.seed, lambda: bars.advance(bar))
+    labels = np.tile(learned.labels[chosen], len(samples.digits) // max(1, len(chosen)))
+    return {"digits": samples.digits, "evidence": samples.evidence, "labels": labels}
 
 
-def _learn(learned: Labelled, pool: Arrays, plan: Plan, bars: Progress) -> Arrays:
+def _learn(learned: Labelled, disturbed: Arrays, plan: Plan, bars: Progress) -> Arrays:
     """Fit the ten machines."""
     bar = bars.add_task("learn", total=plan.epochs, note="")
 
     def progress(_: int, loss: float) -> None:
         bars.update(bar, advance=1, note=f"loss {loss:.4f}")
 
-    machine = fit(learned, Labelled(_ink(pool["digits"]), pool["labels"]), plan, progress)
+    machine = fit(learned, Labelled(_ink(disturbed["digits"]), disturbed["labels"]), plan, progress)
     return arrays_of(machine)
 
 
 def _negatives(learned: Labelled, settings: Settings, bars: Progress) -> Arrays:
-    """See pictures without a digit, and with several."""
+    """Normalise pictures without a digit, and with several."""
     bar = bars.add_task("negatives", total=len(KINDS), note="")
-    pixels, seen = _pixels(learned), []
+    pixels, samples = _pixels(learned), []
     for number, kind in enumerate(KINDS):
-        seen.append(negative_samples(kind, settings.negatives, "train", pixels, (settings.plan.seed, number)))
+        samples.append(negative_samples(kind, settings.negatives, "train", pixels, (settings.plan.seed, number)))
         bars.advance(bar)
     return {
-        "digits": np.concatenate([part.digits for part in seen]),
-        "evidence": np.concatenate([part.evidence for part in seen]),
+        "digits": np.concatenate([part.digits for part in samples]),
+        "evidence": np.concatenate([part.evidence for part in samples]),
     }
 
 
-def _reject(machine: Machine, learned: Labelled, pool: Arrays, against: Arrays, bars: Progress) -> Arrays:
-    """Fit the eleventh machine, on clean and disturbed digits against all negatives."""
+def _reject(machine: Machine, learned: Labelled, disturbed: Arrays, against: Arrays, bars: Progress) -> Arrays:
+    """Fit the eleventh machine to clean and disturbed digits against all negatives."""
     bar = bars.add_task("reject", total=EPOCHS, note="")
-    chosen = np.random.default_rng(0).permutation(len(learned))[: len(pool["labels"]) // 2]
+    chosen = np.random.default_rng(0).permutation(len(learned))[: len(disturbed["labels"]) // 2]
     clean = prepare_in_parallel([png(digit) for digit in _pixels(learned.part(chosen))])
-    positive = Examples(_ink(clean.digits), clean.evidence).joined(Examples(_ink(pool["digits"]), pool["evidence"]))
+    positive = Examples(_ink(clean.digits), clean.evidence).joined(
+        Examples(_ink(disturbed["digits"]), disturbed["evidence"])
+    )
     negative = Examples(_ink(against["digits"]), against["evidence"])
     return arrays_of(fit_reject(machine, positive, negative, lambda: bars.advance(bar)))
 
 
 def _save(machine: Machine, held_out: Labelled, settings: Settings, folder: Path) -> Model:
-    """Calibrate on the digits that were held out, save, and state in the manifest what was measured on them."""
-    seen = prepare_in_parallel([png(digit) for digit in _pixels(held_out)])
-    features = describe(_ink(seen.digits))
+    """Calibrate on the held-out digits, and save the model with the figures measured on them."""
+    samples = prepare_in_parallel([png(digit) for digit in _pixels(held_out)])
+    features = describe(_ink(samples.digits))
     scores = machine.scores(features)
     machine = replace(machine, temperature=fit_temperature(scores[:, :DIGITS], held_out.labels))
-    machine = machine_of(compact.to_arrays(machine))  # what the file holds is what is measured
-    decision = machine.decide(features, seen.evidence)
+    machine = machine_of(compact.to_arrays(machine))  # measure the rounded values that the file holds
+    decision = machine.decide(features, samples.evidence)
     confidence = decision.probabilities.max(axis=1)
     thresholds = Thresholds(
         confidence=threshold_for_share(confidence, _UNSURE_AS_DOUBTFUL),

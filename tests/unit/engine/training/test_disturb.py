@@ -16,7 +16,7 @@ from engine.training.data.typefaces import PACKAGES, TypefacesMissingError, draw
 from tests.harness.typefaces import with_typefaces
 
 LIMITS = Limits()
-FOLDER = Path(__file__).parents[2] / "data" / "digits"
+FOLDER = Path(__file__).parents[3] / "data" / "digits"
 DIGITS = np.stack([decode(path.read_bytes(), LIMITS).pixels for path in sorted(FOLDER.glob("*.png"))[::4]])
 DRAWN = ("letters", "several")  # with typefaces, which a machine may lack
 

@@ -38,7 +38,7 @@ from engine.training.report.measure import (
 )
 from tests.harness.typefaces import with_typefaces
 
-SAMPLES = sorted((Path(__file__).parents[2] / "data" / "digits").glob("*.png"))
+SAMPLES = sorted((Path(__file__).parents[3] / "data" / "digits").glob("*.png"))
 
 
 def sample_pixels() -> NDArray[np.uint8]:

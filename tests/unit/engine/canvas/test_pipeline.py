@@ -22,7 +22,7 @@ from engine.codecs.decode import Picture, decode
 from engine.limits import Limits
 
 Grey = NDArray[np.uint8]
-FOLDER = Path(__file__).parents[2] / "data" / "digits"
+FOLDER = Path(__file__).parents[3] / "data" / "digits"
 SAMPLES = [decode(path.read_bytes(), Limits()).pixels for path in sorted(FOLDER.glob("*.png"))]
 COLUMN = {line.split(":")[0]: number for number, line in enumerate(EVIDENCE)}
 

@@ -65,9 +65,9 @@ def test_one_changed_byte_is_noticed(folder: Path) -> None:
         load(folder)
 
 
-def test_an_array_that_changed_a_little_is_betrayed_by_the_canaries(folder: Path) -> None:
+def test_an_array_that_changed_a_little_fails_the_self_test(folder: Path) -> None:
     change_arrays(folder, lambda arrays: arrays.update(weights=arrays["weights"] * np.float16(1.1)))
-    with pytest.raises(ModelError, match="canary digits come out differently"):
+    with pytest.raises(ModelError, match="reference digits come out differently"):
         load(folder)
 
 

@@ -24,7 +24,7 @@ from engine.model.classifier import Classifier
 from engine.model.svc import Frame
 from engine.training.fit.sklearn_import import Naming, SklearnError, import_sklearn
 
-DIGITS = sorted((Path(__file__).parents[2] / "data" / "digits").glob("*.png"))
+DIGITS = sorted((Path(__file__).parents[3] / "data" / "digits").glob("*.png"))
 HOG = BlockHog(orientations=9, pixels_per_cell=7, cells_per_block=2)
 FRAME = Frame(white=255)
 NAMING = Naming("mine", "1")

@@ -19,7 +19,7 @@ from engine.cli import main
 from engine.training.fit.naming import model_folder, next_version
 from models import default_model
 
-DATA = Path(__file__).parents[2] / "data"
+DATA = Path(__file__).parents[3] / "data"
 DIGITS = sorted((DATA / "digits").glob("*.png"))
 
 
