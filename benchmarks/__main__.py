@@ -12,7 +12,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from benchmarks import baseline_svc, drain, flood, idle, latency, recovery, report
+from benchmarks import baseline_svc, compilation, drain, flood, idle, latency, recovery, report
 from benchmarks.digits import as_png, read_pixels
 from broker import running_broker
 from tests.harness.images import drawn_digits
@@ -29,6 +29,7 @@ console = Console(stderr=True)
 class What(StrEnum):
     """The benchmarks, in the order in which they run."""
 
+    COMPILE = "compile"
     IDLE = "idle"
     LATENCY = "latency"
     DRAIN = "drain"
@@ -36,7 +37,8 @@ class What(StrEnum):
     RECOVERY = "recovery"
 
 
-WITHOUT_MNIST = {What.FLOOD, What.RECOVERY}
+WITHOUT_MNIST = {What.COMPILE, What.FLOOD, What.RECOVERY}
+ON_ONE_BROKER = {What.IDLE, What.LATENCY, What.DRAIN, What.FLOOD}
 
 
 @app.command()
@@ -51,10 +53,11 @@ def run(
 ) -> None:
     """Measure the running service on a real Kafka, both on this machine, with the default settings.
 
-    idle: processor and memory while there is nothing to do. latency: from producing an image to a
-    read_committed reader. drain: images per second through a backlog, against the loop one would write by hand.
-    flood: what the worst records on one partition leave to the traffic of another. recovery: from a kill
-    to the first results. The last two need no MNIST, and have bars: the exit code is 1 if one is missed.
+    compile: processor time that compiling takes at the engine's first start, without Kafka. idle: processor and
+    memory while there is nothing to do. latency: from producing an image to a read_committed reader. drain: images
+    per second through a backlog, against the loop one would write by hand. flood: what the worst records on one
+    partition leave to the traffic of another. recovery: from a kill to the first results. compile, flood and
+    recovery need no MNIST. flood and recovery have bars: the exit code is 1 if one is missed.
     """
     wanted = what or list(What)
     files, machine = drawn_digits(200), None
@@ -65,18 +68,11 @@ def run(
     elif not WITHOUT_MNIST.issuperset(wanted):
         raise typer.BadParameter("give the folder of train-images-idx3-ubyte.gz and its labels", param_hint="--mnist")
     measured: dict[str, Any] = {"machine": report.machine()}
-    with running_broker(properties={"log.message.timestamp.type": "LogAppendTime"}) as cluster:
-        if What.IDLE in wanted:
-            measured["idle"] = uvloop.run(idle.measure(cluster, files[:2_000], seconds=seconds, console=console))
-        if What.LATENCY in wanted:
-            measured["latency"] = uvloop.run(
-                latency.measure(cluster, files, rates=RATES, seconds=seconds, console=console)
-            )
+    if What.COMPILE in wanted:
+        measured["compile"] = compilation.measure(console=console)
+    if ON_ONE_BROKER.intersection(wanted):
         backlog = [files[number % len(files)] for number in range(images)]
-        if What.FLOOD in wanted:
-            measured["flood"] = uvloop.run(flood.measure(cluster, backlog, rounds=rounds, console=console))
-        if machine is not None:
-            measured["drain"] = uvloop.run(drain.measure(cluster, backlog, svc=machine, rounds=rounds, console=console))
+        measured |= _on_one_broker(wanted, files, backlog, machine=machine, rounds=rounds, seconds=seconds)
     if What.RECOVERY in wanted:
         with running_broker(nodes=3) as three:
             measured["recovery"] = uvloop.run(recovery.measure(three, rounds=rounds, console=console))
@@ -87,6 +83,25 @@ def run(
     for each in missed:
         console.print(f"missed: {each}", style="red")
     raise typer.Exit(EXIT_MISSED if missed else 0)
+
+
+def _on_one_broker(
+    wanted: list[What], files: list[bytes], backlog: list[bytes], *, machine: Path | None, rounds: int, seconds: float
+) -> dict[str, Any]:
+    """Run those of the wanted benchmarks that share a broker."""
+    measured: dict[str, Any] = {}
+    with running_broker(properties={"log.message.timestamp.type": "LogAppendTime"}) as cluster:
+        if What.IDLE in wanted:
+            measured["idle"] = uvloop.run(idle.measure(cluster, files[:2_000], seconds=seconds, console=console))
+        if What.LATENCY in wanted:
+            measured["latency"] = uvloop.run(
+                latency.measure(cluster, files, rates=RATES, seconds=seconds, console=console)
+            )
+        if What.FLOOD in wanted:
+            measured["flood"] = uvloop.run(flood.measure(cluster, backlog, rounds=rounds, console=console))
+        if machine is not None:
+            measured["drain"] = uvloop.run(drain.measure(cluster, backlog, svc=machine, rounds=rounds, console=console))
+    return measured
 
 
 if __name__ == "__main__":

@@ -20,6 +20,9 @@ def table(measured: dict[str, Any]) -> Table:
     shown = Table(
         "benchmark", "what", "measured", title="On {cores} cores, Kafka included".format(**measured["machine"])
     )
+    if "compile" in measured:
+        figure = "{cpu_s:.1f} s / {functions}".format(**measured["compile"])
+        shown.add_row("compile", "processor time of the first start / functions compiled", figure)
     for what, figure in _idle(measured.get("idle")):
         shown.add_row("idle", what, figure)
     for rate, times in measured.get("latency", {}).items():

@@ -6,9 +6,9 @@ import signal
 
 
 def main() -> None:
-    """Import the command line and run it: Ctrl-C ends the program without a traceback from its first moment."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # also where it was ignored, as in the background of a script
-    from engine.cli import main  # noqa: PLC0415  # the signal comes first
+    """Import and run the command line. Ctrl-C ends the program without a traceback, even during the imports."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # also if it is ignored, as in the background of a script
+    from engine.cli import main  # noqa: PLC0415  # the signal handler comes first
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     main()

@@ -1,4 +1,4 @@
-"""`digit-engine`: everything about reading digits that needs no Kafka."""
+"""`digit-engine`: the commands that need no Kafka."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ main.command("import-sklearn")(import_sklearn)
 
 @main.callback()
 def common(*, version: Annotated[bool, version_option("digit-engine")] = False) -> None:
-    """Read images of handwritten digits; train, evaluate and measure the model that does it."""
+    """Read images of handwritten digits; train, evaluate and measure models."""
     del version  # it has ended the program

@@ -1,8 +1,9 @@
-"""How the engine's loops are compiled: once, kept on disk, without the interpreter's lock."""
+"""Compiles the engine's loops with numba: once, cached on disk, and without the interpreter's lock."""
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -16,30 +17,30 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ZERO: Final = cast("int", np.int64(0))
-"""For a bare 0 as an argument numba would compile the function a second time."""
+"""The number 0 as an argument: a literal 0 would make numba compile the function a second time."""
 
 _functions: Final[list[Any]] = []
 _cache_problems: Final[list[str]] = []
 
 REPORT_INTERVAL_S: Final = 2.0
-"""While functions are compiled, it is reported so often how many are."""
+"""Seconds between two reports of how many functions are compiled."""
 
 OnProgress = Callable[[int, int], None]
-"""Called with how many functions are compiled, and of how many, while they are being compiled."""
+"""Called while functions are compiled, with the number of those that are done and of all."""
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile `function` at its first call and keep the machine code for the next process.
 
-    numba keeps it beside the source, or, where that is read-only, in the user's cache folder (`NUMBA_CACHE_DIR` names
-    another one). Where neither can be written, each process compiles again: slower to start, as right.
+    numba writes the machine code beside the source or, if that is read-only, to the user's cache folder;
+    `NUMBA_CACHE_DIR` names another folder. If neither can be written, every process compiles again: it starts more
+    slowly, with the same results.
 
-    What compiling costs, all users pay once. So no callbacks from C are made; arrays are contiguous and copied by
-    loops (to assign one array to another compiles the text of an error message with it); numpy's own functions are
-    called only where a loop would not do; and see `ZERO`.
+    Every installation compiles once, so the cost matters. Therefore no callbacks from C are generated; arrays are
+    contiguous and copied by loops (assigning one array to another also compiles the code of an error message); numpy's
+    functions are called only where a loop cannot replace them; and see `ZERO`.
 
-    Sums may be taken in any order, else they would not use the processor's vector registers; nothing else of IEEE 754
-    is given up.
+    Sums may be reordered, since they could not be vectorised otherwise. All other rules of IEEE 754 are kept.
     """
     options = {
         "nogil": True,
@@ -49,7 +50,7 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     }
     try:
         wrapped = numba.njit(cache=True, **options)(function)
-    except RuntimeError as error:  # no place for a cache
+    except RuntimeError as error:  # there is no writable place for a cache
         _cache_problems.append(str(error))
         wrapped = numba.njit(**options)(function)
     _functions.append(wrapped)
@@ -57,13 +58,13 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def cache_problem() -> str | None:
-    """Say why machine code cannot be kept for the next process; None if it can."""
+    """Return why machine code cannot be cached for the next process; None if it can."""
     return _cache_problems[0] if _cache_problems else None
 
 
 @contextlib.contextmanager
 def compilation_reported(on_compiling: OnProgress) -> Iterator[None]:
-    """Report every few seconds what is compiled within this; nothing is reported where all comes from the cache."""
+    """Report every few seconds how much is compiled within this context; nothing if all comes from the cache."""
     listener = _Listener(on_compiling)
     event.register("numba:compile", listener)
     try:
@@ -86,3 +87,31 @@ class _Listener(event.Listener):  # type: ignore[misc]  # numba has no types
 
     def on_end(self, event: Any) -> None:
         self.on_start(event)
+
+
+class _CollectorPause(event.Listener):  # type: ignore[misc]  # numba has no types
+    """Switches Python's cyclic garbage collector off while a function is compiled.
+
+    The compiler creates many objects that live until it has finished, and each collection visits all of them: that is
+    about a tenth of the compile time. numba calls the listeners while it holds its compiler lock, so that the counter
+    needs no lock. A function that another one calls is compiled within its compilation; the outermost one ends the
+    pause.
+    """
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._was_enabled = False
+
+    def on_start(self, _: Any) -> None:
+        if self._depth == 0:
+            self._was_enabled = gc.isenabled()
+            gc.disable()
+        self._depth += 1
+
+    def on_end(self, _: Any) -> None:
+        self._depth -= 1
+        if self._depth == 0 and self._was_enabled:
+            gc.enable()
+
+
+event.register("numba:compile", _CollectorPause())

@@ -1,16 +1,16 @@
-"""Why bytes do not become a digit: one class per kind, in the order in which they can happen.
+"""The errors of the engine: one class for each reason why bytes give no digit, in the order of the steps.
 
 ::
 
     payload ──► archive ──► entry ──► picture ──► digit
        │           │          │          │          └ OutOfMemory, InternalError
        │           │          │          └ ImageTooLarge … DamagedImage
-       │           │          └ NameTooLong … NestedArchive: this entry alone is lost
-       │           └ DamagedArchive … ArchiveOverlaps: the archive is lost as a whole
+       │           │          └ NameTooLong … NestedArchive: only this entry fails
+       │           └ DamagedArchive … ArchiveOverlaps: the whole archive fails
        └ EmptyRecord, RecordTooLarge, UnknownFormat
 
-A class carries the code that is published, so that nobody needs a table. ``str(error)`` is one sentence for a person;
-control characters that a file brought along are escaped, so that logs and terminals stay clean.
+Each class has the error code that is published with it. ``str(error)`` is one sentence for a person, in which control
+characters that come from a file are escaped, so that they cannot affect logs and terminals.
 """
 
 # ruff: noqa: N818  # the names are read as what happened (`except DamagedEntry`); all of them are errors
@@ -20,21 +20,21 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 RAISED_AT: Final = "raised at "
-"""Begins a note on an error that has been caught, and on what caused it."""
+"""The beginning of the notes on a caught error and on its causes, which say where each was raised."""
 
 
 class EngineError(Exception):
-    """Something about the input, or about this attempt at it; never a fault of the program that calls."""
+    """A failure caused by the input or by this attempt to read it, never by the calling program."""
 
     code: ClassVar[str]
 
     def __str__(self) -> str:
-        """Return the sentence, with what is not printable escaped."""
+        """Return the message, with unprintable characters escaped."""
         return printable(super().__str__())
 
 
 class EmptyRecord(EngineError):
-    """There is not one byte."""
+    """The payload or the entry has no bytes."""
 
     code = "empty-record"
 
@@ -46,7 +46,7 @@ class RecordTooLarge(EngineError):
 
 
 class UnknownFormat(EngineError):
-    """The first bytes are of no format that is accepted."""
+    """The first bytes belong to no accepted format."""
 
     code = "unknown-format"
 
@@ -58,7 +58,7 @@ class DamagedArchive(EngineError):
 
 
 class EmptyArchive(EngineError):
-    """Nothing is left once directories and system metadata are left out."""
+    """The archive has no entries besides directories and metadata of operating systems."""
 
     code = "empty-archive"
 
@@ -76,7 +76,7 @@ class ArchiveTooLarge(EngineError):
 
 
 class ArchiveOverlaps(EngineError):
-    """Two entries claim the same bytes: the mark of a bomb, never of a packer."""
+    """Two entries use the same bytes, which zip bombs do and archivers never do."""
 
     code = "archive-overlaps"
 
@@ -88,7 +88,7 @@ class NameTooLong(EngineError):
 
 
 class EncryptedEntry(EngineError):
-    """The entry is encrypted, and nobody gives us passwords."""
+    """The entry is encrypted; the service has no passwords."""
 
     code = "encrypted-entry"
 
@@ -112,13 +112,13 @@ class InflatesTooFar(EngineError):
 
 
 class DamagedEntry(EngineError):
-    """The entry's bytes contradict the directory: size, checksum, or no deflate stream at all."""
+    """The entry's bytes contradict the directory: size, checksum, or not a deflate stream."""
 
     code = "damaged-entry"
 
 
 class NestedArchive(EngineError):
-    """The entry is a zip archive itself; archives are unpacked one level deep."""
+    """The entry is a zip archive itself; only one level is unpacked."""
 
     code = "nested-archive"
 
@@ -130,7 +130,7 @@ class ImageTooLarge(EngineError):
 
 
 class TooManyPixels(EngineError):
-    """The image, or a tile of it, has more than `Limits.pixels`; known before one is decoded, as all of these."""
+    """The image, or a tile of it, has more than `Limits.pixels`. Checked before decoding, as are the next."""
 
     code = "too-many-pixels"
 
@@ -166,7 +166,7 @@ class TooManyScans(EngineError):
 
 
 class ArchiveTooCostly(EngineError):
-    """With this image, those of its archive would decode to more than `Limits.archive_decoded_bytes`."""
+    """With this image, the images of its archive would decode to more than `Limits.archive_decoded_bytes`."""
 
     code = "archive-too-costly"
 
@@ -178,7 +178,7 @@ class ImageTooSmall(EngineError):
 
 
 class DamagedImage(EngineError):
-    """The image is cut short, fails its checksums, or its decoder gives up."""
+    """The image is cut short, a checksum is wrong, or the decoder fails."""
 
     code = "damaged-image"
 
@@ -190,13 +190,13 @@ class OutOfMemory(EngineError):
 
 
 class InternalError(EngineError):
-    """The engine itself failed at this item; its cause is chained."""
+    """The engine itself failed at this item; the cause is chained."""
 
     code = "internal-error"
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Escape what would not be seen as it is, such as control characters, but for those to `keep`."""
+    """Escape unprintable characters, such as control characters, except those in `keep`."""
     if text.isprintable():
         return text
     return "".join(
@@ -210,16 +210,16 @@ def in_utf8(name: str) -> str:
 
 
 def as_engine_error(doing: str, cause: Exception) -> EngineError:
-    """Say that something failed as nobody expected, or for want of memory; an `EngineError` speaks for itself.
+    """Turn any exception into an `EngineError`; one that already is an `EngineError` is returned as it is.
 
-    Call it where `cause` is caught. What is returned may be kept: it holds on to nothing of what was worked on.
+    Call it where `cause` is caught. The result may be stored: it keeps no reference to the data that was processed.
 
     Parameters
     ----------
     doing
-        What failed: the beginning of a sentence.
+        What failed, as the beginning of a sentence.
     cause
-        What was raised.
+        The exception that was caught.
     """
     _drop_tracebacks(cause)
     if isinstance(cause, EngineError):
@@ -232,11 +232,10 @@ def as_engine_error(doing: str, cause: Exception) -> EngineError:
 
 
 def _drop_tracebacks(error: BaseException | None) -> None:
-    """Note where an error was raised, and forget all else that it came through.
+    """Note where an error and its causes were raised, then remove their tracebacks.
 
-    A traceback holds on to every variable on its way, bytes and pixels among them, and to the error itself: a circle
-    that only the garbage collector breaks, in its own time.
-    Forced by test_what_fails_is_not_kept_in_memory.
+    A traceback references all variables of its frames, among them bytes and pixels, and also the error itself. This
+    cycle would keep the memory until the garbage collector runs. See test_what_fails_is_not_kept_in_memory.
     """
     while error is not None:
         trace = error.__traceback__

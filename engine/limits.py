@@ -1,16 +1,16 @@
-"""What one payload may cost: counts, so that every machine decides alike."""
+"""Limits of one payload. They are counts and not times, so that every machine decides in the same way."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
 _MIB = 1024 * 1024
-_MOST = 1 << 40  # far above any machine, and far below where the numbers of compiled code end
+_MOST = 1 << 40  # far above what any machine has, and far below the range of 64 bit integers
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Upper bounds of one payload (and one lower bound). The defaults are safe for a worker with 300 MB to spare.
+    """Upper bounds of one payload (and one lower bound). The defaults fit a worker with 300 MB of free memory.
 
     Raises
     ------
@@ -19,29 +19,29 @@ class Limits:
     """
 
     record_bytes: int = 16 * _MIB
-    """Bytes of a payload, packed as it came."""
+    """Bytes of a payload as received."""
 
     image_bytes: int = 16 * _MIB
     """Bytes of one encoded image."""
     pixels: int = 16_000_000
-    """Pixels of one image, all the same of which depth: 16 MP is what most telephones take."""
+    """Pixels of one image of any depth: photos of most phones have at most 16 MP."""
     decoded_bytes: int = 96_000_000
-    """Bytes of one image as its decoder holds it: 16 MP of RGB with 16 bits each."""
+    """Bytes of one decoded image: 16 MP of RGB with 16 bits each."""
     frames: int = 1_000
-    """Frames of an animation or pages of a TIFF. The first is read; the others cost the walk along their headers."""
+    """Frames of an animation or pages of a TIFF. Only the first is read, but the headers of all are walked."""
     parts: int = 10_000
-    """Parts of an image file, each of which costs time: chunks, segments, blocks, TIFF tags, values, strips, tiles."""
+    """Parts of an image file (chunks, segments, blocks, TIFF tags, values, strips, tiles), each of which costs time."""
     scans: int = 32
     """Scans of a progressive JPEG file, each of which is a pass over all pixels: encoders write about ten."""
     side_max_px: int = 1_000_000
-    """The longer side of an image. libpng takes no longer one, whatever this says."""
+    """The longer side of an image. libpng accepts no longer one, so a higher limit has no effect."""
     side_min_px: int = 8
-    """The shorter side of an image: below, two digits look the same."""
+    """The shorter side of an image: digits cannot be distinguished in smaller ones."""
 
     entries: int = 10_000
-    """Entries of an archive, those included that are left out later."""
+    """Entries of an archive, including those that are ignored."""
     inflated_bytes: int = 256 * _MIB
-    """Bytes of all entries of an archive, inflated. They never exist at the same time."""
+    """Bytes of all inflated entries of an archive. They are never in memory at the same time."""
     entry_bytes: int = 16 * _MIB
     """Bytes of one entry, inflated."""
     inflation_ratio: int = 200
@@ -49,7 +49,7 @@ class Limits:
     name_characters: int = 255
     """Characters of a name, an entry's or the header `filename`: it is echoed in the result."""
     archive_decoded_bytes: int = 1024 * _MIB
-    """Bytes of all images of an archive, decoded. They never exist at the same time; each costs time."""
+    """Bytes of all decoded images of an archive. They are never in memory at the same time, but each costs time."""
     kept_ratio: int = 2
     """Bytes of failed entries that an archive may have in its dead letters, for each byte of its own (and 64 KiB)."""
 

@@ -1,4 +1,4 @@
-"""How far a payload has been read. A module of its own, so that the service can use it without importing decoders."""
+"""How far a payload has been read. This is a separate module because the service must not import decoders."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import NamedTuple
 
 
 class ResumeCursor(NamedTuple):
-    """How far a payload has been read, and what of its limits that has used."""
+    """How far a payload has been read, and how much of its limits has been used."""
 
     items: int = 0
-    """Items that are done; the next one has this index."""
+    """Number of finished items, and so the index of the next one."""
     total: int = 0
     """Items in all."""
     cost_bytes: int = 0
-    """Bytes of its images, decoded."""
+    """Bytes of its decoded images."""
     kept_bytes: int = 0
-    """Bytes of failed entries that came out."""
+    """Bytes of failed entries that were returned."""
     spent_s: float = 0.0
-    """Of processor time: for whoever reads in slices to count."""
+    """Processor time spent so far; counted by a caller that reads in slices."""
 
 
 BEGINNING = ResumeCursor()

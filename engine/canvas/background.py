@@ -240,6 +240,8 @@ def _median(values: NDArray[np.float64]) -> float:
 @compiled
 def _solve(normal: NDArray[np.float64], terms: int, solution: NDArray[np.float64]) -> None:
     """Solve symmetric normal equations (upper triangle, right side in the last column) by elimination."""
+    # np.linalg.solve takes 1.7 µs for these six equations in compiled code, this loop 0.1 µs; compiling the former also
+    # needs SciPy and 8 s more.
     for row in range(terms):
         normal[row, row] += 1e-6 * (1 + normal[0, 0])  # keeps the matrix regular, even with few samples of paper
     for row in range(terms):

@@ -1,4 +1,4 @@
-"""`digit-engine classify`: files to readings, with no Kafka at all."""
+"""`digit-engine classify`: reads files without Kafka."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def classify(
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    r"""Read the digits in images: a table, or with --json one line an image.
+    r"""Read the digits in images and print a table, or with --json one line for each image.
 
-    Exit code 0 only if every image was recognised; 1 if one failed or is unsure; 2 if a path or the model cannot be
-    used. In the names of --json, a byte that is not UTF-8 is written as \xff; in the table, so is every character that
-    a terminal would not show as it is.
+    The exit code is 0 if every image was recognised, 1 if one failed or is unsure, and 2 if a path or the model cannot
+    be used. In the names of --json, a byte that is not UTF-8 is written as \xff. In the table, unprintable characters
+    are escaped too.
     """
     if paths.count(STANDARD_INPUT) > 1:
         raise typer.BadParameter("standard input (-) can be read once only")
@@ -62,7 +62,7 @@ def classify(
 
 
 def _result(path: Path, outcome: Outcome) -> dict[str, Any]:
-    """Describe one image as the service's results do."""
+    """Describe one image like a result of the service."""
     reading, error = outcome.reading, outcome.error
     return {
         "name": in_utf8(str(path)) if outcome.name is None else f"{in_utf8(str(path))}/{outcome.name}",
@@ -75,7 +75,7 @@ def _result(path: Path, outcome: Outcome) -> dict[str, Any]:
 
 
 def _row(result: dict[str, Any]) -> list[str]:
-    """Lay out one line of the table."""
+    """Build one row of the table."""
     why = result["error"]["message"] if result["error"] else result["reason"] or ""
     confidence = "" if result["confidence"] is None else f"{result['confidence']:.4f}"
     digit = "" if result["digit"] is None else str(result["digit"])

@@ -1,4 +1,4 @@
-"""What the commands of `digit-engine` have in common: options, exit codes, progress, error messages."""
+"""Options, exit codes, progress and error messages that the commands of `digit-engine` share."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _OF_TRAINING = frozenset({"joblib", "matplotlib", "scipy", "skimage", "sklearn",
 
 @contextlib.contextmanager
 def needs_training() -> Iterator[None]:
-    """Import within this what only training needs: where it is not installed, say what to install."""
+    """Imports of training-only packages belong in this context: if one is not installed, a message names it."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -46,14 +46,14 @@ def needs_training() -> Iterator[None]:
 
 
 def exit_unusable(error: Exception) -> typer.Exit:
-    """Say in one line what cannot be used."""
+    """Print the error in one line and return the exit for it."""
     error_console.print(f"[red]digit-engine:[/red] {escape(printable(str(error)))}", soft_wrap=True)
     return typer.Exit(EXIT_UNUSABLE)
 
 
 @contextlib.contextmanager
 def compilation_shown() -> Iterator[None]:
-    """Say on standard error, every few seconds, how far compiling is, if anything must be compiled within this."""
+    """Report on standard error, every few seconds, how many functions are compiled, if any must be."""
 
     def say(done: int, total: int) -> None:
         kept = "" if cache_problem() is None else " (again at each start: no cache folder can be written)"

@@ -1,4 +1,4 @@
-"""Files and folders on a disk as payloads, a bounded number of bytes at a time."""
+"""Reads files and folders as payloads, in groups of a bounded size."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from engine.limits import Limits
 
 STANDARD_INPUT = Path("-")
-"""A file of that name is reached by its absolute path."""
+"""To read a file of this name, give its absolute path."""
 _GROUP_FILES = 256
 _GROUP_BYTES = 32 << 20
 
 
 def list_files(paths: Sequence[Path]) -> list[Path]:
-    """List the files that the paths name; a folder stands for all files below it that are not hidden, in order.
+    """List the named files; for a folder all files in it and below that are not hidden, in order.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def list_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def read_groups(files: Sequence[Path], limits: Limits) -> Iterator[list[tuple[Path, bytes]]]:
-    """Read files group by group; of a file above the limit one byte more than the limit, so that it is refused.
+    """Read files group by group; of a file above the limit only one byte more than the limit, so that it is refused.
 
     Raises
     ------

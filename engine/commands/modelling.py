@@ -1,6 +1,6 @@
-"""The commands around the model: evaluate, benchmark, train, card, import-sklearn.
+"""The commands for models: evaluate, benchmark, train, card, import-sklearn.
 
-Each imports what it needs when it runs: reading digits must not wait for what only training needs.
+Each imports its training modules when it runs, so that `classify` starts without them.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def evaluate(
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read labelled digits and tell how good the readings are.
+    """Read labelled digits and report how accurate the readings are.
 
-    Percentages with 95 % intervals; the calibration error is over 15 bins of equally many digits.
+    Percentages have 95 % intervals. The calibration error is over 15 bins with equally many digits.
     """
     with needs_training():
         from engine.training.data.labelled import DataError, list_folder, read_idx
@@ -72,10 +72,10 @@ def benchmark(
     mnist: MnistOption,
     *,
     model: ModelOption = None,
-    work: Annotated[Path, typer.Option(help="Where the plain chain's machine is kept.")] = WORK,
+    work: Annotated[Path, typer.Option(help="Folder in which the SVC of the plain chain is kept.")] = WORK,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure what reading costs on one core, against Pillow, scikit-image's HOG and scikit-learn's SVC in one run.
+    """Measure the speed on one core, compared with Pillow, scikit-image's HOG and scikit-learn's SVC in the same run.
 
     The first run trains that SVC on all digits, which takes some minutes.
     """
@@ -111,19 +111,22 @@ def train(
         Path | None, typer.Option(help="Folder to write the model to.", show_default="models/NAME-VERSION")
     ] = None,
     overwrite: OverwriteOption = False,
-    work: Annotated[Path, typer.Option(help="Where finished stages are kept: a second run goes on from there.")] = WORK,
-    digits: Annotated[int | None, typer.Option(help="Train on the first so many digits only, to try things.")] = None,
+    work: Annotated[Path, typer.Option(help="Folder for finished stages: a second run continues there.")] = WORK,
+    digits: Annotated[int | None, typer.Option(help="Train on this many digits only, to try something.")] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the digits.")] = 70,
-    seed: Annotated[int, typer.Option(help="Decides everything that is random.")] = 0,
-    name: Annotated[str, typer.Option(help="Of the model, in every result.")] = "digits",
+    seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 0,
+    name: Annotated[str, typer.Option(help="Part of the model's identity in every result.")] = "digits",
     version: Annotated[
-        str | None, typer.Option(help="Of the model, in every result.", show_default="the highest so far, counted up")
+        str | None,
+        typer.Option(
+            help="Part of the model's identity in every result.", show_default="the highest so far, counted up"
+        ),
     ] = None,
 ) -> None:
-    """Train the model: the same digits and options give the same predictions.
+    """Train a model; the same digits and options give the same predictions.
 
-    The last sixth of the digits is never learned from; the figures in the manifest are measured on it. A model that is
-    there is left as it is: the new one gets a folder of its own.
+    The last sixth of the digits is held out; the figures in the manifest are measured on it. Existing models are not
+    changed: the new one gets its own folder.
     """
     with needs_training():
         from engine.training.data.labelled import DataError
@@ -155,12 +158,14 @@ def card(
     model: ModelOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write the card to.", show_default="the model's")] = None,
     overwrite: OverwriteOption = False,
-    disturbed: Annotated[int, typer.Option(help="Digits that are disturbed in each way.")] = 3_000,
-    foreign: Annotated[int, typer.Option(help="Pictures without a digit, of each kind.")] = 1_000,
-    speed: Annotated[bool, typer.Option(help="Measure the speed too (the first time trains the plain chain).")] = True,
-    work: Annotated[Path, typer.Option(help="Where the plain chain's machine is kept.")] = WORK,
+    disturbed: Annotated[
+        int, typer.Option(help="Number of digits that are disturbed, for each kind of disturbance.")
+    ] = 3_000,
+    foreign: Annotated[int, typer.Option(help="Number of pictures without a digit, for each kind.")] = 1_000,
+    speed: Annotated[bool, typer.Option(help="Measure the speed too; the first run trains the plain chain.")] = True,
+    work: Annotated[Path, typer.Option(help="Folder in which the SVC of the plain chain is kept.")] = WORK,
 ) -> None:
-    """Measure a trained model on the digits it has not learned from; write its card and pictures."""
+    """Measure a trained model on the held-out digits; write its card and plots."""
     with needs_training():
         from engine.training.data.labelled import DataError, read_mnist
         from engine.training.data.typefaces import TypefacesMissingError, require
@@ -193,7 +198,8 @@ def import_sklearn(
     pickled: Annotated[Path, typer.Argument(help="SVC saved by pickle or joblib.")],
     *,
     trusted: Annotated[
-        bool, typer.Option("--i-trust-this-file", help="Unpickling runs code from the file: say that you trust it.")
+        bool,
+        typer.Option("--i-trust-this-file", help="Confirm that you trust the file: unpickling can run code from it."),
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder to write the model to.")] = Path("imported-model"),
     overwrite: OverwriteOption = False,
@@ -210,10 +216,10 @@ def import_sklearn(
     ] = False,
     white: Annotated[float, typer.Option(help="Value of their brightest pixel: 255, or 1 if they were scaled.")] = 255,
     canvas: Annotated[
-        bool, typer.Option("--canvas/--as-it-is", help="Find and centre the digit first, or take pictures as they are.")
+        bool, typer.Option("--canvas/--as-it-is", help="Find and centre the digit first, or use pictures unchanged.")
     ] = False,
 ) -> None:
-    """Turn a scikit-learn SVC over scikit-image's HOG into a model that can be served without pickle."""
+    """Convert a scikit-learn SVC over scikit-image's HOG to a model that is served without pickle."""
     with needs_training():
         from engine.model.block_hog import BlockHog
         from engine.model.svc import Frame
@@ -234,7 +240,7 @@ def import_sklearn(
 
 
 def _print_figures(figures: dict[str, Any]) -> None:
-    """Show the figures and the confusion matrix as tables."""
+    """Print the figures and the confusion matrix as tables."""
     from engine.training.report.measure import TITLES
 
     rows = []

@@ -1,1 +1,1 @@
-"""Training and evaluation: what the running engine never imports."""
+"""Training and evaluation: never imported by the running engine."""

@@ -1,4 +1,4 @@
-"""Training uses every core: compiled loops run without the interpreter's lock, so threads are enough."""
+"""Runs compiled loops on all cores, in threads: they do not hold the interpreter's lock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PART = 1_000
 
 
 def in_parts(work: Callable[[slice], object], count: int) -> None:
-    """Call `work` for slices that cover 0 to `count`, on all cores; whatever one of them raises is raised here."""
+    """Call `work` for slices that cover 0 to `count`, on all cores; an exception of a call is raised here."""
     parts = [slice(first, min(first + _PART, count)) for first in range(0, count, _PART)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(work, parts):

@@ -1,11 +1,7 @@
-"""Fresh copies of the training digits: as another hand might have written them.
+"""Augments the training digits by random distortions, again in each epoch, so that no single copy is overfitted.
 
-affine    turned, slanted, stretched, larger or smaller, off the middle
-elastic   bent by a smooth random field, a cubic B-spline over 8x8 knots [1]_
-stroke    a thicker or a thinner pen
-coarse    some as from a scanner with few pixels: shrunk and enlarged again
-
-Every epoch of the training sees new copies, so that no copy is learned by heart.
+affine    rotation, slant, size, proportion and shift
+elastic   a smooth random displacement field, a cubic B-spline over 8x8 knots [1]_
 
 References
 ----------
@@ -31,31 +27,31 @@ _MIDDLE = np.float32((SIDE_PX - 1) / 2)
 
 @dataclass(frozen=True, slots=True)
 class Strength:
-    """Standard deviations of the changes."""
+    """Standard deviations of the random distortions."""
 
     turn_degrees: float = 8.0
     slant: float = 0.1
     size: float = 0.12
-    """Of the logarithm of the size, and likewise of the aspect."""
+    """Of the logarithm of the size; `aspect` is logarithmic too."""
     aspect: float = 0.1
     shift_px: float = 0.7
     bend_px: float = 0.8
-    """At each knot; the field between them is smoother and weaker."""
+    """At each knot; between the knots the field is smoother and weaker."""
     untouched: float = 0.15
-    """Share of digits that stay as they are."""
+    """Share of digits that are not changed."""
 
 
 def augment(digits: Floats, strength: Strength, random: np.random.Generator) -> Floats:
-    """Make one copy of each digit.
+    """Return one distorted copy of each digit.
 
     Parameters
     ----------
     digits : (n, 28, 28) float32
         0 is paper, 1 is ink.
     strength
-        How far the copies may differ.
+        The strength of the distortions.
     random
-        The source of every choice.
+        The source of all random choices.
 
     Returns
     -------
@@ -76,7 +72,7 @@ def augment(digits: Floats, strength: Strength, random: np.random.Generator) -> 
 
 
 def _affine(count: int, strength: Strength, random: np.random.Generator) -> Floats:
-    """Draw (count, 6) maps from a copy's pixels back to the digit's: a 2x2 matrix row by row, and a shift in px."""
+    """Draw (count, 6) affine maps from the copy's pixels to the digit's: a 2x2 matrix by rows, and a shift in px."""
     angle = np.deg2rad(random.normal(0, strength.turn_degrees, count))
     size = random.normal(0, strength.size, count)
     aspect = random.normal(0, strength.aspect, count)
@@ -109,7 +105,7 @@ _SPLINE = _spline()
 
 @compiled
 def _warp(digits: Floats, backwards: Floats, bends: Floats, copies: Floats) -> None:
-    """Fill each copy from where its pixels come from in the digit."""
+    """Fill each copy by sampling the digit at the mapped position of each pixel."""
     for i in range(len(digits)):
         bend_x, bend_y = bends[i, 0], bends[i, 1]
         for y in range(SIDE_PX):
@@ -117,12 +113,12 @@ def _warp(digits: Floats, backwards: Floats, bends: Floats, copies: Floats) -> N
                 right, down = np.float32(x) - _MIDDLE, np.float32(y) - _MIDDLE
                 from_x = backwards[i, 0] * right + backwards[i, 1] * down + backwards[i, 4] + bend_x[y, x] + _MIDDLE
                 from_y = backwards[i, 2] * right + backwards[i, 3] * down + backwards[i, 5] + bend_y[y, x] + _MIDDLE
-                copies[i, y, x] = _between_pixels(digits[i], from_x, from_y)
+                copies[i, y, x] = _interpolate(digits[i], from_x, from_y)
 
 
 @compiled
-def _between_pixels(digit: Floats, x: np.float32, y: np.float32) -> np.float32:
-    """Read the digit between its pixels, bilinear; beyond its rim is paper."""
+def _interpolate(digit: Floats, x: np.float32, y: np.float32) -> np.float32:
+    """Interpolate the digit bilinearly; outside it is paper."""
     left, top = math.floor(x), math.floor(y)
     ink = np.float32(0)
     if left < -1 or top < -1 or left >= SIDE_PX or top >= SIDE_PX:

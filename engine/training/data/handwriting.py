@@ -1,11 +1,11 @@
-"""Digits as from another hand, another pen, another scanner, or photographed: what MNIST does not show.
+"""Simulates digits by other writers, pens and scanners, and photos of digits, which MNIST does not contain.
 
-stretch     the writing's proportion, up to filling a square as some archives do
+stretch     other proportions, up to a square box as in some collections
 pen         a thicker or a thinner line
-scan        a few pixels a side, few grey levels down to black and white
-format      as it is, or enlarged again by one of the usual ways, with or without room around it
+scan        few pixels and few grey levels, down to black and white
+format      with or without a margin, possibly enlarged again by a common interpolation
 
-photograph  turned, enlarged, off the middle, faint, shaded and noisy
+photograph  rotated, enlarged, shifted, faint, shaded and noisy
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from engine.training.data.disturb import Digit
 
-_DRAWN_PX = 84  # three times MNIST's size, so that a pen can change by less than one of its pixels
+_DRAWN_PX = 84  # three times MNIST's size, so that the pen width can change by less than one of its pixels
 _PENS_PX = (1, 9)  # how far a line may grow or shrink, on the drawn scale
 _SCANS_PX = (8, 24)
 _GREY_LEVELS = (2, 4, 16, 256)
 _ENLARGE = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)
 _HALF_INK = 127
 _HALF_THE_TIME = 0.5
-_LEAST_INK = 25  # of 255: fainter than this is the soft rim of a stroke
+_LEAST_INK = 25  # of 255: fainter pixels belong to the soft rim of a stroke
 
 
 def photographed(digit: Digit, rng: np.random.Generator) -> bytes:
@@ -58,7 +58,7 @@ def _encoded(picture: Digit, rng: np.random.Generator) -> bytes:
 
 
 def other_handwriting(digit: Digit, rng: np.random.Generator) -> bytes:
-    """Write the digit as another archive of digits would hold it, bright on black or dark on white."""
+    """Draw the digit as another collection would contain it, bright on black or dark on white."""
     drawn = _with_pen(_stretched(_box(digit), rng), rng)
     scanned = _scan(drawn, rng)
     picture = _formatted(scanned, rng)
@@ -86,7 +86,7 @@ def _stretched(box: Digit, rng: np.random.Generator) -> Digit:
 
 
 def _with_pen(drawn: Digit, rng: np.random.Generator) -> Digit:
-    """Grow or shrink the strokes; a pen that would leave too little of them is not taken."""
+    """Dilate or erode the strokes; if eroding would leave too little, they stay unchanged."""
     width = int(rng.integers(*_PENS_PX))
     element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     if rng.random() < _HALF_THE_TIME:
@@ -98,7 +98,7 @@ def _with_pen(drawn: Digit, rng: np.random.Generator) -> Digit:
 
 
 def _scan(drawn: Digit, rng: np.random.Generator) -> Digit:
-    """See the digit with few pixels and few grey levels."""
+    """Reduce the digit to few pixels and few grey levels."""
     side = int(rng.integers(_SCANS_PX[0], _SCANS_PX[1] + 1))
     scale = side / max(drawn.shape)
     size = (max(8, round(drawn.shape[1] * scale)), max(8, round(drawn.shape[0] * scale)))
@@ -110,7 +110,7 @@ def _scan(drawn: Digit, rng: np.random.Generator) -> Digit:
 
 
 def _formatted(scanned: Digit, rng: np.random.Generator) -> Digit:
-    """Leave some room around it, and enlarge it or not."""
+    """Add a margin, and possibly enlarge the picture."""
     picture = np.pad(scanned, rng.integers(0, 5, (2, 2)))
     if rng.random() < _HALF_THE_TIME:
         scale = rng.uniform(1, 5)

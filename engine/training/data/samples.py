@@ -1,7 +1,7 @@
-"""The pool: each training digit as it looks after the service's own way through a disturbed picture.
+"""Prepares training samples by sending disturbed pictures through the decoder and the canvas of the service.
 
-What the canvas cannot undo (a rest of a ruled line, the blur of a small scan, a box drawn too wide by noise) is thereby
-part of what the machine learns.
+Defects that the canvas cannot undo (a rest of a ruled line, the blur of a small scan, a box enlarged by noise) are
+thus part of the training data.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ SLOTS: Final[tuple[tuple[Kind, ...], ...]] = (
     (other_handwriting,),
     tuple(DISTURBANCES[name] for name in _NAMES),
 )
-"""One disturbed version of each digit for each slot, its kind drawn at random."""
+"""Each digit is disturbed once for each slot, by a kind that is drawn from it at random."""
 
 
 class Samples(NamedTuple):
-    """What the canvas made of n pictures, small enough to keep many."""
+    """The canvas's output for n pictures, as bytes so that many fit in memory."""
 
     digits: NDArray[np.uint8]
     """(n, 28, 28): 0 paper, 255 ink."""
@@ -50,7 +50,7 @@ class Samples(NamedTuple):
 
 
 def prepare(pictures: list[bytes]) -> Samples:
-    """Send encoded images through decoder and canvas; one that cannot be decoded is seen blank."""
+    """Send encoded images through decoder and canvas; a picture that cannot be decoded becomes blank."""
     limits = Limits()
     digits = np.empty((len(pictures), SIDE_PX, SIDE_PX), np.uint8)
     evidence = np.empty((len(pictures), len(EVIDENCE)), np.float32)
@@ -83,13 +83,13 @@ def disturbed_samples(digits: NDArray[np.uint8], seed: int, advance: Callable[[]
     digits : (n, 28, 28) uint8
         0 paper, 255 ink.
     seed
-        Decides all that is random, however many cores there are.
+        Seed of all random choices; the result does not depend on the number of cores.
     advance
         Called whenever a part is done.
 
     Returns
     -------
-    seen
+    samples
         Of len(SLOTS) * n pictures: slot by slot, each in the order of the digits.
     """
     jobs = [
@@ -108,7 +108,7 @@ def disturbed_samples(digits: NDArray[np.uint8], seed: int, advance: Callable[[]
 
 
 def negative_samples(kind: str, count: int, split: Split, digits: NDArray[np.uint8], seed: tuple[int, ...]) -> Samples:
-    """Make pictures without a digit, or with several, and see them, on all cores.
+    """Make pictures without a digit, or with several, and prepare them, on all cores.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def negative_samples(kind: str, count: int, split: Split, digits: NDArray[np.uin
     digits : (n, 28, 28) uint8
         Of which several are put side by side.
     seed
-        Decides all that is random, however many cores there are.
+        Seed of all random choices; the result does not depend on the number of cores.
     """
     work = joblib.Parallel(n_jobs=os.cpu_count())
     parts = work(
@@ -132,7 +132,7 @@ def negative_samples(kind: str, count: int, split: Split, digits: NDArray[np.uin
 
 
 def joined(parts: Sequence[Samples]) -> Samples:
-    """Put what was seen in parts together."""
+    """Concatenate the samples of several parts."""
     return Samples(np.concatenate([part.digits for part in parts]), np.concatenate([part.evidence for part in parts]))
 
 
@@ -149,7 +149,7 @@ def _disturbed(digits: NDArray[np.uint8], slot: int, source: np.random.SeedSeque
 
 
 def _foreign(kind: str, count: int, split: Split, digits: NDArray[np.uint8], source: np.random.SeedSequence) -> Samples:
-    """Make and see one part of the pictures without a digit."""
+    """Make and prepare one part of the pictures without a digit."""
     return prepare(negatives(kind, count, np.random.default_rng(source), split, digits))
 
 
