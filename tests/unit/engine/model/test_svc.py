@@ -152,7 +152,7 @@ def test_a_file_written_by_joblib_and_a_pipeline_of_one_step_are_taken(tmp_path:
         (b"no pickle", "cannot be unpickled"),
         (pickle.dumps({"a": 1}), "holds a dict"),
         (pickle.dumps(LogisticRegression()), "holds a LogisticRegression"),
-        (pickle.dumps(SVC()), "never fitted"),
+        (pickle.dumps(SVC()), "not fitted"),
         (pickle.dumps(SVC().fit([[0], [1]], [0, 1])), "the digits 0 to 9 are needed"),
     ],
 )

@@ -68,7 +68,7 @@ def test_idx_files_are_read_compressed_or_not(tmp_path: Path, compress: Any) -> 
 @pytest.mark.parametrize(
     ("images", "labels", "says"),
     [
-        (b"", idx(np.arange(10, dtype=np.uint8), 0x801), "no IDX file"),
+        (b"", idx(np.arange(10, dtype=np.uint8), 0x801), "not an IDX file"),
         (idx(draw_reference_digits(), 0x803)[:-1], idx(np.arange(10, dtype=np.uint8), 0x801), "declares"),
         (idx(draw_reference_digits(), 0x803), idx(np.arange(9, dtype=np.uint8), 0x801), "9 labels"),
         (idx(draw_reference_digits(), 0x803), idx(np.arange(5, 15, dtype=np.uint8), 0x801), "label 14"),
