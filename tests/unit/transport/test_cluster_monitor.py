@@ -23,7 +23,7 @@ TOPICS = TopicSettings()
 
 
 class Client:
-    """Answers metadata requests as it is told; counts bootstraps."""
+    """Answers metadata requests with these results; counts bootstraps."""
 
     def __init__(self, *answers: bool) -> None:
         self._answers = list(answers)

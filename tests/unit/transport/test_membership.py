@@ -1,4 +1,4 @@
-"""Whoever was silent for a session asks the group before he does anything in its name."""
+"""A member that was silent for a session asks the group for a confirmation before it acts as a member."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_a_heartbeat_that_is_refused_is_none() -> None:
     assert group.beats == 2
 
 
-async def test_to_have_joined_is_good_news_and_no_proof() -> None:
+async def test_an_assignment_counts_as_contact_but_not_as_a_confirmation() -> None:
     group, membership = joined()
     assert membership.since_contact_s > SESSION_S
     membership.note_assignment()

@@ -42,7 +42,7 @@ class Connection:
 
 
 class Cluster:
-    """Brokers that the client knows, and what it is told about them."""
+    """Brokers that the client knows, and the updates of its metadata."""
 
     def __init__(self, *nodes: int) -> None:
         self._nodes = nodes

@@ -1,4 +1,4 @@
-"""Whatever a sender writes into a batch, each of its records is handed on once, at its own place."""
+"""Whatever a sender writes into a batch, each of its records is returned once, at its own position."""
 
 from __future__ import annotations
 

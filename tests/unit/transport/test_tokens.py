@@ -195,7 +195,7 @@ async def test_a_secret_that_is_replaced_is_taken_for_the_next_token(issuer: Iss
 
 @pytest.fixture
 def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let AWS's libraries find nothing on this machine, and ask nobody."""
+    """Let AWS's libraries find nothing on this machine, and send no request."""
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
