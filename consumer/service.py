@@ -43,8 +43,8 @@ from consumer.workers.quarantine import CANARY, Quarantine
 from release import revision, version
 from transport.cluster_monitor import monitored_cluster
 from transport.errors import FatalError, leaf_exceptions
-from transport.group_clients import open_group_consumer
-from transport.membership import Membership
+from transport.group.consumers import open_group_consumer
+from transport.group.membership import Membership
 from transport.rate_limiter import RateLimiter
 
 log = structlog.get_logger()

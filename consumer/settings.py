@@ -12,7 +12,7 @@ from pydantic_settings import SettingsConfigDict
 from contract.headers import ECHOED_BYTES
 from engine.limits import Limits
 from models import default_model
-from transport.reading.record_batch import MAX_HEADERS, OWN_HEADERS
+from transport.record_batch import MAX_HEADERS, OWN_HEADERS
 from transport.settings.kafka import GroupKafkaSettings, GroupSettings
 
 RECEIVED_SHARE: Final = 4

@@ -22,16 +22,16 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
-from transport.admin.reachability import (
+from transport.errors import KafkaRequestError
+from transport.internals import check_client
+from transport.reachability import (
     AdvertisedAddressError,
     NoTokenError,
     RefusedError,
     UnreachableError,
     probe_brokers,
 )
-from transport.errors import KafkaRequestError
-from transport.internals import check_client
-from transport.reading.record_batch import install_batch_parser
+from transport.record_batch import install_batch_parser
 from transport.retry import retry
 from transport.settings.kafka import KafkaSettings
 from transport.shutdown import stop_within

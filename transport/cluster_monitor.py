@@ -24,7 +24,7 @@ from aiokafka.errors import (
 )
 
 from contract.topics import TopicSettings
-from transport.admin.authorization import denial
+from transport.denials import denial
 from transport.errors import FatalError, describe
 from transport.internals import (
     client_of,

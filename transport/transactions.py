@@ -33,7 +33,8 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from contract.topics import RESULTS_BATCH_BYTES
-from transport.admin.authorization import denial, transactional_id
+from transport.admin.authorization import transactional_id
+from transport.denials import denial
 from transport.errors import FatalError, OwnershipLost, describe, leaf_exceptions
 from transport.internals import fail_batches, request_tasks_of, sender_task_of
 from transport.metadata import MAX_AGE_MS, patch_client

@@ -20,7 +20,7 @@ from consumer.partitions.lane import End, Lane, OpenLane
 from consumer.partitions.observers import LaneObserver
 from consumer.partitions.state import PartitionState
 from transport.errors import FatalError
-from transport.membership import Membership
+from transport.group.membership import Membership
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from consumer.partitions.state import PartitionState
 from consumer.workers.protocol import Answer, Task
 from transport.reading.log_ends import LogEnds
-from transport.reading.record_batch import Unreadable
+from transport.record_batch import Unreadable
 from transport.transactions import OutgoingRecord
 
 

@@ -35,7 +35,7 @@ from consumer.partitions.state import OffsetLost, PartitionState
 from consumer.settings import Settings
 from transport.errors import FatalError, OwnershipLost, leaf_exceptions
 from transport.reading.log_ends import LogEnds
-from transport.reading.record_batch import Unreadable
+from transport.record_batch import Unreadable
 
 log = structlog.get_logger()
 

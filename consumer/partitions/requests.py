@@ -15,7 +15,7 @@ from contract.errors import UNECHOED, ErrorCode
 from contract.traceparent import TraceParent
 from engine.codecs.formats import image_format
 from engine.limits import Limits
-from transport.reading.record_batch import Unreadable
+from transport.record_batch import Unreadable
 
 Headers = list[tuple[str, bytes]]
 

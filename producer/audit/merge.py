@@ -21,7 +21,7 @@ from producer.audit.scope import Scope
 from producer.replay.dead_letter_topic import UnknownRecord, parse_record
 from transport.clients import assign_at
 from transport.reading.log_reader import RangeReader
-from transport.reading.record_batch import Unreadable
+from transport.record_batch import Unreadable
 
 
 class Merger:

@@ -16,7 +16,7 @@ from contract.dead_letters import DeadLetter, InvalidDeadLetterError
 from engine.codecs.formats import EXTENSIONS, payload_format
 from producer.errors import UsageError
 from transport.reading.log_reader import OffsetRange, open_range_readers
-from transport.reading.record_batch import Unreadable
+from transport.record_batch import Unreadable
 from transport.settings.kafka import KafkaSettings
 
 

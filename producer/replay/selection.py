@@ -17,7 +17,7 @@ from contract import headers
 from producer.replay.dead_letter_topic import DeadLetterRecord, Filter, UnknownRecord, read_dead_letters
 from transport.admin.cluster import ClusterAdmin
 from transport.reading.log_reader import OffsetRange, offset_ranges
-from transport.reading.record_batch import batch_bytes
+from transport.record_batch import batch_bytes
 from transport.settings.kafka import ClientSettings
 
 _HEADERS_OF_ARCHIVE: Final = (headers.FILENAME, headers.CONTENT_TYPE)

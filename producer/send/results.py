@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from contract.records import Result, read_result
 from transport.clients import REQUEST_TIMEOUT_S, assign_at, open_reader, request_deadline
-from transport.reading.record_batch import Unreadable
+from transport.record_batch import Unreadable
 from transport.settings.kafka import KafkaSettings
 
 POLL_MS: Final = 500

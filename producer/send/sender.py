@@ -25,7 +25,7 @@ from producer.send.sources import Source, content_type
 from transport.admin.cluster import UNLIMITED_BYTES
 from transport.clients import request_deadline
 from transport.errors import KafkaRequestError
-from transport.reading.record_batch import batch_bytes
+from transport.record_batch import batch_bytes
 
 IN_FLIGHT_BYTES: Final = 32 * 1024 * 1024
 """Bytes of records that are read and not acknowledged, at most; a larger record is sent alone."""

@@ -30,7 +30,7 @@ from tests.harness.waiting import eventually
 from transport.admin.cluster import open_cluster
 from transport.clients import open_reader
 from transport.reading.log_reader import OffsetRange, offset_ranges, open_range_readers
-from transport.reading.record_batch import Unreadable
+from transport.record_batch import Unreadable
 from transport.settings.kafka import ClientSettings, KafkaSettings
 
 CLEAN = {"missing": 0, "duplicated": 0, "out_of_order": 0, "inconsistent": 0}

@@ -26,7 +26,7 @@ from tests.harness.waiting import DEADLINE_S, eventually
 from transport import cluster_monitor, metadata
 from transport.cluster_monitor import monitor_cluster, poll_group
 from transport.errors import FatalError
-from transport.group_clients import open_group_consumer
+from transport.group.consumers import open_group_consumer
 from transport.reading import log_ends as ends
 from transport.reading.fetching import Fetcher
 

@@ -25,7 +25,7 @@ from tests.harness.topics import Broker
 from tests.harness.waiting import DEADLINE_S, eventually
 from transport import transactions
 from transport.clients import open_reader
-from transport.group_clients import open_group_consumer
+from transport.group.consumers import open_group_consumer
 from transport.settings.kafka import KafkaSettings
 from transport.shutdown import abort_connections, stop_within
 from transport.transactions import OutgoingRecord, PartitionProducer

@@ -14,8 +14,8 @@ from tests.harness.played_service import publish
 from tests.harness.topics import fresh_topics
 from tests.harness.waiting import DEADLINE_S
 from transport.admin.cluster import open_cluster
-from transport.group_clients import open_group_consumer
-from transport.membership import committed_offset
+from transport.group.consumers import open_group_consumer
+from transport.group.membership import committed_offset
 from transport.settings.kafka import KafkaSettings
 
 pytestmark = pytest.mark.slow  # three brokers start for it

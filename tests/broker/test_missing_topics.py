@@ -17,7 +17,7 @@ from tests.harness.service import fatal_end
 from tests.harness.topics import fresh_topics
 from tests.harness.waiting import eventually
 from transport.cluster_monitor import monitor_cluster
-from transport.group_clients import open_group_consumer
+from transport.group.consumers import open_group_consumer
 from transport.transactions import PartitionProducer
 
 

@@ -25,7 +25,7 @@ from tests.harness.service import Service, running_service
 from tests.harness.topics import Broker, fresh_topics
 from tests.harness.waiting import eventually
 from transport.errors import OwnershipLost
-from transport.group_clients import open_group_consumer
+from transport.group.consumers import open_group_consumer
 
 ANSWERED, WAITING = 5_000, 500
 LOOKS_BEFORE_WAITING = 2

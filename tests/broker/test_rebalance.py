@@ -23,7 +23,7 @@ from tests.harness.images import drawn_digits
 from tests.harness.topics import Broker, Position
 from tests.harness.waiting import eventually
 from transport.errors import OwnershipLost
-from transport.group_clients import open_group_consumer
+from transport.group.consumers import open_group_consumer
 from transport.transactions import OutgoingRecord, PartitionProducer
 
 DEAD_LETTER_BYTES = 1024 * 1024

@@ -32,7 +32,7 @@ from tests.harness.service import START_DEADLINE_S, Service, fatal_end, running_
 from tests.harness.shadowing_packages import make_shadowing_packages
 from tests.harness.topics import Broker, fresh_topics, position
 from tests.harness.waiting import DEADLINE_S, eventually
-from transport.group_clients import open_group_consumer
+from transport.group.consumers import open_group_consumer
 from transport.reading.fetching import Fetcher
 
 WAIT_S = 2

@@ -20,7 +20,7 @@ from consumer.settings import Settings
 from consumer.workers.protocol import Answer, Task
 from transport.rate_limiter import RateLimiter
 from transport.reading.log_ends import LogEnds
-from transport.reading.record_batch import Unreadable
+from transport.record_batch import Unreadable
 from transport.transactions import OutgoingRecord
 
 PARTITION = TopicPartition("requests", 0)

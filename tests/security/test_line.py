@@ -27,8 +27,8 @@ from tests.harness.processes import environment_of, workers_of
 from tests.harness.service import START_DEADLINE_S, running_service, starting_service
 from tests.harness.topics import Broker
 from tests.harness.waiting import eventually
-from transport.admin.reachability import AdvertisedAddressError, RefusedError, UnreachableError, probe_brokers
 from transport.errors import FatalError
+from transport.reachability import AdvertisedAddressError, RefusedError, UnreachableError, probe_brokers
 from transport.settings.connection import ConnectionSettings
 
 PREFIX = "DIGITS_KAFKA__"
@@ -267,7 +267,7 @@ async def test_a_broker_with_an_unreachable_advertised_address_is_reported(
     async def named(*_: object) -> list[tuple[str, int]]:
         return [("127.0.0.1", 1)]
 
-    monkeypatch.setattr("transport.admin.reachability._first_metadata", named)  # as a broker in a container often does
+    monkeypatch.setattr("transport.reachability._first_metadata", named)  # as a broker in a container often does
     with pytest.raises(AdvertisedAddressError, match=r"it advertises: 127\.0\.0\.1:1 \(advertised\.listeners\)"):
         await probe_brokers(ConnectionSettings(bootstrap_servers=place.plaintext.bootstrap_servers))
 

@@ -18,7 +18,7 @@ from tests.harness.service import running_service
 from tests.harness.token_issuer import SECRET, Issuer, running_issuer
 from tests.harness.topics import Broker
 from tests.harness.waiting import eventually
-from transport.admin.reachability import NoTokenError, RefusedError, UnreachableError, probe_brokers
+from transport.reachability import NoTokenError, RefusedError, UnreachableError, probe_brokers
 from transport.settings.connection import ConnectionSettings
 
 PREFIX: Final = "DIGITS_KAFKA__"

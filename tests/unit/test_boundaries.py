@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 from pathlib import Path
 from typing import Final
 
+import grimp
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
@@ -43,3 +45,23 @@ def test_a_folder_can_be_seen_at_one_look(folder: Path) -> None:
     assert len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) <= MOST_MODULES
     docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
     assert docstring.endswith("."), "a folder says in a sentence what it is"
+
+
+@pytest.mark.parametrize("package", ["consumer", "engine", "producer", "transport"])
+def test_no_cycle_leads_from_a_folder_through_others_back_to_it(package: str) -> None:
+    graph = grimp.build_graph(package)
+    parts = sorted(graph.find_children(package))
+    imported: dict[str, set[str]] = {part: set() for part in parts}
+    for importer in graph.modules - {package}:
+        for each in graph.find_modules_directly_imported_by(importer):
+            imported[_part(importer)].add(_part(each))
+    order = graphlib.TopologicalSorter({part: others - {part, package} for part, others in imported.items()})
+    try:
+        order.prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def _part(module: str) -> str:
+    """Return the sub-package, or the module, directly below the package."""
+    return ".".join(module.split(".")[:2])

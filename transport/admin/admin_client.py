@@ -11,9 +11,9 @@ import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from transport.admin.reachability import RefusedError, probe_brokers
 from transport.errors import FatalError, KafkaError, describe
 from transport.internals import client_of, connections, newest_version
+from transport.reachability import RefusedError, probe_brokers
 from transport.retry import retry
 from transport.settings.kafka import KafkaSettings
 

@@ -12,7 +12,6 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     KafkaError,
-    TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
     for_code,
 )
@@ -20,6 +19,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, TxnOffsetCommitRequest
 
 from transport.admin.admin_client import ask_any_broker
+from transport.denials import denial
 from transport.errors import FatalError, describe
 from transport.internals import send_as_admin
 from transport.settings.kafka import GroupSettings
@@ -83,27 +83,6 @@ async def results_read_denial(admin: AIOKafkaAdminClient, settings: GroupSetting
     return next(filter(None, denials), None)
 
 
-def denial(error: BaseException, *, topic_right: str = "Write") -> str | None:
-    """Name the right that is missing; None if the error is of another kind.
-
-    Parameters
-    ----------
-    error
-        The error that aiokafka has raised.
-    topic_right
-        The right that was used, if the error concerns a topic: Write or Read.
-    """
-    name = _resource(error.args[0]) if error.args else "?"
-    if isinstance(error, TopicAuthorizationFailedError):
-        done = "written to" if topic_right == "Write" else "read"
-        return f"topic {name} may not be {done} (ACL: {topic_right} on the topic)"
-    if isinstance(error, GroupAuthorizationFailedError):
-        return f"group {name} may not be joined (ACL: Read on the group)"
-    if isinstance(error, TransactionalIdAuthorizationFailed):
-        return f"transactional id {name} may not be used (ACL: Write on ids that begin with the group's name and a dot)"
-    return None
-
-
 async def _send(admin: AIOKafkaAdminClient, request: Any) -> Any:
     try:
         return await ask_any_broker(lambda: send_as_admin(admin, request))
@@ -115,7 +94,3 @@ def _raise_denials(found: Iterable[str | None]) -> None:
     missing = dict.fromkeys(sentence for sentence in found if sentence)  # several answers may name the same right
     if missing:
         raise FatalError("; ".join(missing))
-
-
-def _resource(named: str | Iterable[str]) -> str:
-    return named if isinstance(named, str) else ", ".join(sorted(named))

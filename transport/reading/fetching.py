@@ -1,6 +1,6 @@
 """Fetches the records of one partition from the client as they arrive.
 
-A record that cannot be parsed is returned as `Unreadable`, see `transport.reading.record_batch`; only a wrong checksum
+A record that cannot be parsed is returned as `Unreadable`, see `transport.record_batch`; only a wrong checksum
 stops the partition.
 """
 
@@ -17,10 +17,10 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from transport.admin.authorization import denial
+from transport.denials import denial
 from transport.errors import FatalError, OwnershipLost, describe
 from transport.internals import state_of
-from transport.reading.record_batch import Unreadable
+from transport.record_batch import Unreadable
 
 log = structlog.get_logger()
 

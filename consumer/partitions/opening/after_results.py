@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 from aiokafka import ConsumerRecord, TopicPartition
 
 from contract.records import Result, read_result, request_id
-from transport.reading.record_batch import Unreadable
+from transport.record_batch import Unreadable
 
 FIRST_STEP: Final = 256
 """Offsets read first: usually the newest result is among them."""

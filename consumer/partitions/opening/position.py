@@ -10,9 +10,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from consumer.partitions.state import OffsetLost
 from consumer.settings import OnLostOffset
-from transport.admin.authorization import denial
+from transport.denials import denial
 from transport.errors import FatalError, KafkaError, OwnershipLost, describe
-from transport.membership import committed_offset
+from transport.group.membership import committed_offset
 from transport.reading.log_ends import log_end
 
 log = structlog.get_logger()

@@ -21,9 +21,9 @@ from consumer.partitions.opening.results_log import (
 )
 from consumer.partitions.state import OffsetLost
 from consumer.settings import AutoOffsetReset, Settings
-from transport.admin.authorization import denial
+from transport.denials import denial
 from transport.errors import FatalError, KafkaError, OwnershipLost, describe
-from transport.group_clients import open_range_consumer
+from transport.group.consumers import open_range_consumer
 from transport.metadata import live_servers
 
 log = structlog.get_logger()

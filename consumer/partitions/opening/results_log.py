@@ -16,7 +16,7 @@ from consumer.partitions.opening.position import SECOND_LOOK_PAUSE_S, SECOND_LOO
 from consumer.partitions.state import OffsetLost
 from contract.topics import CLOCK_TOLERANCE_MS
 from transport.errors import OwnershipLost
-from transport.reading.record_batch import Unreadable
+from transport.record_batch import Unreadable
 
 log = structlog.get_logger()
 

@@ -13,7 +13,7 @@ from consumer.partitions.opening.position import repaired, start_offset
 from consumer.partitions.opening.reset import reset_offset
 from consumer.partitions.state import OffsetLost, PartitionState
 from consumer.settings import Settings
-from transport.membership import Membership
+from transport.group.membership import Membership
 from transport.metadata import live_servers
 from transport.reading.fetching import Fetcher
 from transport.reading.log_ends import LogEnds, known_ends

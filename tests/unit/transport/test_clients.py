@@ -17,9 +17,9 @@ from aiokafka.errors import (
 
 from producer.display import print_message
 from transport import clients
-from transport.admin.reachability import RefusedError, UnreachableError
 from transport.clients import request_deadline
 from transport.errors import KafkaRequestError
+from transport.reachability import RefusedError, UnreachableError
 from transport.settings.kafka import KafkaSettings
 
 

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.raw_batches import UNREADABLE, Raw, batch_bytes
-from transport.reading import record_batch as batches
-from transport.reading.record_batch import MAX_HEADERS, Unreadable
+from transport import record_batch as batches
+from transport.record_batch import MAX_HEADERS, Unreadable
 
 HERE = TopicPartition("requests", 3)
 FIRST = 100

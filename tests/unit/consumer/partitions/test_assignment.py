@@ -19,7 +19,7 @@ from consumer.partitions.state import OffsetLost, PartitionState
 from tests.harness.memory import PARTITION, MemoryLanes, MemoryPartitions, memory_lanes, record
 from tests.harness.waiting import eventually
 from transport.errors import OwnershipLost
-from transport.membership import Membership
+from transport.group.membership import Membership
 
 
 class Member:

@@ -18,7 +18,7 @@ from consumer.partitions.requests import (
 from consumer.settings import EchoSettings, PacingSettings
 from consumer.workers.protocol import WHOLE_RECORD
 from engine.limits import Limits
-from transport.reading.record_batch import Unreadable
+from transport.record_batch import Unreadable
 
 LIMITS = EchoSettings(key_bytes=16, header_bytes=8)
 NAME = Limits(name_characters=8)

@@ -13,7 +13,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from consumer.partitions.opening.after_results import LONGEST_STEP, Record, backwards, newest_result, start_after
 from contract.records import Result, result_id
 from contract.schema import EXAMPLES
-from transport.reading.record_batch import Unreadable
+from transport.record_batch import Unreadable
 
 SOURCE = TopicPartition("digits.requests", 9)
 RESULTS = TopicPartition("digits.predictions", 1)

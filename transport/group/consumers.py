@@ -13,7 +13,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from transport.errors import FatalError, KafkaError, describe
 from transport.internals import client_of
 from transport.metadata import MAX_AGE_MS, patch_client
-from transport.reading.record_batch import install_batch_parser
+from transport.record_batch import install_batch_parser
 from transport.settings.kafka import GroupSettings
 from transport.shutdown import LEAVE_TIMEOUT_S, abort_connections, stop_within
 

@@ -14,8 +14,8 @@ from aiokafka.errors import (
     NotCoordinatorForGroupError,
 )
 
-from transport import membership
-from transport.membership import committed_offset
+from transport.group import membership
+from transport.group.membership import committed_offset
 
 PARTITION = TopicPartition("requests", 3)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from transport.membership import Membership, boot_clock_s
+from transport.group.membership import Membership, boot_clock_s
 
 SESSION_S = 10.0
 

@@ -17,7 +17,8 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.transaction import AddPartitionsToTxnRequest
 
-from transport.admin.authorization import check_describe_rights, check_rights, denial, results_read_denial
+from transport.admin.authorization import check_describe_rights, check_rights, results_read_denial
+from transport.denials import denial
 from transport.errors import FatalError
 from transport.settings.kafka import GroupSettings
 
