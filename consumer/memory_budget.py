@@ -17,12 +17,12 @@ class MemoryBudget:
     """A number of bytes that all lanes share. Owner: the service; each lane's in-flight window acquires and releases.
 
     A lane holds half of the budget at most, so that a flood on one partition leaves room for the others. The lane that
-    holds least is served first; among equals, the one that came first. Nobody is overtaken by those who came later, so
+    holds least is served first; among equals, the one that came first. No lane overtakes one that came before it, so
     that a large record does not wait forever. A chunk that is larger than half of the budget is admitted when its lane
     holds nothing; one that is larger than the whole budget, when no lane holds anything.
 
     Output (answers that wait to be published) is counted apart, against the same number: where an archive has many
-    entries, answers are larger than requests. Output is counted when it is there, since nobody knows its size before.
+    entries, answers are larger than requests. Output is counted when it is there, since its size is not known before.
     While there is too much, `output_fits` is false, and workers begin no new batch.
     """
 

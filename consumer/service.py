@@ -4,7 +4,7 @@ health    first, so that the process can be asked from its first moment
 workers   load the model while the brokers are looked for
 checks    brokers, topics, settings
 group     join; from now on the group's callbacks start and end lanes
-drain     on SIGTERM or SIGINT: stop fetching, publish what is in hand, leave the group, end the workers
+drain     on SIGTERM or SIGINT: stop fetching, publish what is in flight, leave the group, end the workers
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ async def run(settings: Settings, model: PinnedModel) -> None:
     Parameters
     ----------
     settings
-        How.
+        Of the service.
     model
-        With which model, whatever becomes of its files from here on.
+        The model that the workers load; changes of its files have no effect any more.
 
     Raises
     ------
     FatalError
-        Nothing here can mend it; nothing was committed that is not whole.
+        The service cannot go on. No incomplete transaction was committed.
     """
     asyncio.get_running_loop().set_exception_handler(pass_over_leftovers)
     try:

@@ -25,7 +25,7 @@ GIB: Final = 1024 * MIB
 
 RENAMED: Final = {
     "DIGITS_DRAIN_S": "DIGITS_SHUTDOWN_TIMEOUT_S",
-    "DIGITS_PACING__BEHIND_INTERVAL_MS": "DIGITS_PACING__CATCH_UP_INTERVAL_MS",
+    "DIGITS_PACING__BEHIND_INTERVAL_MS": "DIGITS_PACING__CATCH_UP_INTERVAL_MS",  # codespell:ignore behind
 }
 """Settings whose old names are accepted for one more release."""
 

@@ -16,7 +16,7 @@ from typing import Final
 
 TIMEOUT_S: Final = 3.0
 EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nothing is bound here
-"""Addresses to listen on that nobody can ask at, and where to ask instead."""
+"""Addresses that stand for all of a machine: a server listens on them, and a client uses these instead."""
 
 
 def address(environment: Mapping[str, str]) -> tuple[str, int]:

@@ -44,16 +44,16 @@ def configure(settings: LogSettings) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    # The client reports every hiccup that it mends by itself; what it cannot mend reaches us as an error.
+    # The client logs every problem that it then solves by itself; one that it cannot solve reaches us as an error.
     logging.getLogger("aiokafka").setLevel(logging.DEBUG if level == logging.DEBUG else logging.CRITICAL)
-    # To whoever debugs it would log all that it sends, passwords too.
+    # At level debug it would log all that it sends, with passwords.
     logging.getLogger("aiokafka.conn").setLevel(logging.CRITICAL)
     logging.getLogger("botocore").setLevel(logging.WARNING)  # as above: what it signs, and with which signature
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
 
 def _escape(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Show what a request has brought along, such as its id, without doing to a terminal what it says."""
+    """Escape control characters in values that a request brings, such as its id: a terminal would obey them."""
     return {
         name: printable(value, keep="\n" if name == "exception" else "") if isinstance(value, str) else value
         for name, value in event.items()
@@ -61,20 +61,20 @@ def _escape(_logger: object, _method: str, event: structlog.typing.EventDict) ->
 
 
 def pass_over_leftovers(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Handle what nobody awaits any more; that of a Kafka client is only worth a line to who debugs.
+    """Handle errors that no task awaits any more; those of a Kafka client are logged at level debug only.
 
-    A lane that is lost throws its producer away in the middle of what it did. The producer's own futures then fail
-    unseen, and its book-keeping stumbles over batches that it had given up (a KeyError, in a callback or in a request
-    that is to be repeated): the lane has told of the failure already.
+    A lane that is lost closes its producer while requests are open. The producer's own futures then fail, and its
+    accounts miss batches that it has given up (a KeyError, in a callback or in a request that is repeated). The lane
+    has logged the failure already.
     """
     error = context.get("exception")
     if isinstance(error, KafkaError) or _raised_in(error, "aiokafka.producer"):
-        logging.getLogger("aiokafka").debug("left behind: %s", context["message"], exc_info=error)
+        logging.getLogger("aiokafka").debug("not awaited: %s", context["message"], exc_info=error)
     else:
         loop.default_exception_handler(context)
 
 
 def _raised_in(error: BaseException | None, package: str) -> bool:
-    """Tell whether the innermost frame that an error has come through is one of a package."""
+    """Return True if the innermost frame of an error's traceback is one of a package."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__ if error else None)]
     return bool(frames) and frames[-1].f_globals["__name__"].startswith(f"{package}.")

@@ -40,7 +40,7 @@ from transport.record_batch import Unreadable
 log = structlog.get_logger()
 
 CATCH_UP_CHUNKS: Final = 2
-"""A lane that has more than so many chunks still to fetch is catching up: large transactions go before fast ones."""
+"""A lane that has more than this many chunks still to fetch is catching up: large transactions go before fast ones."""
 
 
 class End(Enum):

@@ -38,7 +38,7 @@ class Request(NamedTuple):
     """Key and headers of every result."""
     fetched_s: float
     size_bytes: int
-    """What the request counts against the bytes in hand."""
+    """The bytes of the memory budget that the request takes."""
     trace: TraceParent | None = None
     """The sender's trace, if its header can be read."""
     headers_left_out: bool = False

@@ -44,7 +44,7 @@ work for each worker, and more on a busy machine."""
 LOOKS_PER_TIMEOUT: Final = 10
 """How often, within one item's timeout, the service looks whether the worker has moved."""
 NOT_FOR_WORKERS: Final = ("DIGITS_KAFKA", "OTEL_", "AWS_")
-"""Variables that begin so, in capitals or not, may hold secrets; workers read what strangers send."""
+"""Variables that begin with one of these, in capitals or not, may hold secrets, and workers read untrusted bytes."""
 ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
     {
         # One process a core: threads of a numeric library would only fight over it.

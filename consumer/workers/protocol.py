@@ -20,7 +20,7 @@ START_FRAME_BYTES: Final = 2 * MANIFEST_BYTES
 """The longest frame before both sides know the worker's memory: a manifest, and what stands around it."""
 
 SLICE_S: Final = 0.5
-"""Of processor time. A batch that takes longer comes back unfinished, between two items: others have their turn."""
+"""Of processor time. A batch that takes longer returns unfinished, between two items, and others are served."""
 WHOLE_RECORD: Final = -1
 """Among quarantined items: nothing of the record may be touched, and it is answered as one failed item."""
 

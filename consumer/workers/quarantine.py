@@ -5,8 +5,8 @@ worker alone; the rest goes on without it. An item that ends a worker a second t
 timeout, is quarantined: it is not read any more, and is answered as failed. Records that have ended a worker are
 isolated from then on: their items are read one at a time, so that none is blamed for what many together have done.
 
-When many items in a row have failed like this, a canary tells harmful items from a fault of the service: a known digit
-in every format. If the canary is read, the workers are well.
+When many items in a row have failed like this, a canary shows whether the items or the service are at fault. It is a
+known digit in every format. If it is read, the workers are well.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class Job:
             self.answers.set_result(self._done)
 
     def holds(self, suspect: Suspect | None) -> bool:
-        """Tell whether the item that a worker ended on is one of this job's."""
+        """Return True if the item on which a worker ended is one of this job's."""
         return suspect is not None and any(
             (task.partition, task.offset) == (suspect.partition, suspect.offset) for task in self._rest
         )

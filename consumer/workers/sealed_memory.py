@@ -29,7 +29,7 @@ def writable(name: str, size_bytes: int) -> BinaryIO:
 
 
 def sealed(name: str, content: bytes) -> BinaryIO:
-    """Return memory with this content, which nobody can change any more, to be closed by the caller.
+    """Return memory with this content, which no process can change; the caller closes it.
 
     Raises
     ------

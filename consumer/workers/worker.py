@@ -1,7 +1,7 @@
 """A worker process: payloads in, encoded results out.
 
-greet     die with the parent; load and warm the model, whose canaries must come out as recorded; close the
-          door behind (address space, files, core dumps, standard error), since what follows reads untrusted bytes
+greet     arrange to end with the parent; load and warm the model, whose canaries must be read as recorded; then limit
+          address space, files, core dumps and standard error, since from here on it reads untrusted bytes
 answer    read the payloads of a batch through the engine, for as long as a slice may take; encode one result per item
 
 The engine's errors become codes of the contract here, once. What an item does wrong fails that item
@@ -117,7 +117,7 @@ class Answerer:
         return Answers(answers, Timings(read_s - started_s, time.perf_counter() - read_s, spent_s), unfinished)
 
     def _is_overdue(self, task: Task) -> bool:
-        """Tell whether a record has had so much time that none of it is touched any more."""
+        """Return True if a record has used up its time, so that nothing more of it is read."""
         return task.resume_from.spent_s > self._record_timeout_s
 
     def _untouchable(self, task: Task) -> Collection[int]:
@@ -232,8 +232,8 @@ def main() -> None:
                 return
             reader = Reader(classifier, Limits(**start.limits))
             reader.warm_up()
-        _close_the_door(start.memory_bytes)
-        _close_the_mouth()
+        _limit_resources(start.memory_bytes)
+        _discard_standard_error()
         info = classifier.info
         model = {"name": info.name, "version": info.version, "sha256": info.sha256}
         answerer = Answerer(
@@ -272,7 +272,7 @@ def _die_with_parent() -> None:
     """End when the service ends, however it ends, even in the middle of an item.
 
     Standard input is a pipe that only the service holds open. The death signal covers a worker stuck in
-    C code that holds the interpreter; it fires when the *thread* that forked ends, hence both.
+    C code that holds the interpreter; it fires when the *thread* that forked ends, so both are needed.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -288,8 +288,8 @@ def _die_with_parent() -> None:
     threading.Thread(target=wait_for_the_end, name="parent watch", daemon=True).start()
 
 
-def _close_the_door(memory_bytes: int) -> None:
-    """Bound what untrusted bytes may make this process take: no core dumps, no files, bounded memory."""
+def _limit_resources(memory_bytes: int) -> None:
+    """Limit what untrusted bytes can do in this process: no core dumps, no files, bounded memory."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         size_bytes = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
@@ -299,16 +299,16 @@ def _close_the_door(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
-def _close_the_mouth() -> None:
-    """Send standard error nowhere: decoders written in C put there what they read, control characters and all.
+def _discard_standard_error() -> None:
+    """Discard standard error: decoders written in C print what they read there, with control characters.
 
-    A crash is still told, by the interpreter's own fault handler: that names functions and lines, and no data.
+    The interpreter's fault handler still reports a crash there: it names functions and lines, and no data.
     """
-    told = os.dup(sys.stderr.fileno())
+    reported = os.dup(sys.stderr.fileno())
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stderr.fileno())
     os.close(nowhere)
-    faulthandler.enable(told)
+    faulthandler.enable(reported)
 
 
 if __name__ == "__main__":

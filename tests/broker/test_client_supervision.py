@@ -1,4 +1,4 @@
-"""The service supervises the Kafka client in cases in which the client alone would wait for ever."""
+"""The service supervises the Kafka client in cases in which the client alone would wait without end."""
 
 from __future__ import annotations
 

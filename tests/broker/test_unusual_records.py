@@ -90,7 +90,7 @@ class Answers:
 
 @pytest.fixture(scope="module")
 async def answers(cluster: Cluster) -> AsyncIterator[Answers]:
-    """Everything is sent at once, each request to a partition of its turn, and answered by one service."""
+    """Everything is sent at once, the requests to all partitions in rotation, and answered by one service."""
     async with (
         fresh_topics(cluster) as broker,
         AIOKafkaProducer(bootstrap_servers=cluster.bootstrap_servers) as upstream,

@@ -104,15 +104,15 @@ class Reader:
 async def decided(client: AIOKafkaConsumer, results: TopicPartition, end: int, within_s: float) -> None:
     """Return when every transaction has ended that had begun below an offset.
 
-    Our own producer has fenced who was before it in this group. Somebody of another group, from before it was
-    renamed, say, may have sent results and not yet committed them: they are not to be seen, and may come.
+    Our own producer has fenced its predecessor in this group. An instance of another group, for example of this one
+    before it was renamed, may have sent results and not yet committed them. Such results cannot be read yet.
 
     Raises
     ------
     OwnershipLost
         One is still open.
     """
-    begun_s, told = time.monotonic(), False
+    begun_s, logged = time.monotonic(), False
     while True:
         async with asyncio.timeout(ANSWER_S):
             stable = (await client.end_offsets([results]))[results]
@@ -123,9 +123,9 @@ async def decided(client: AIOKafkaConsumer, results: TopicPartition, end: int, w
             raise OwnershipLost(
                 f"a transaction in {name} hides the results from offset {stable} on, for {within_s:g} s now"
             )
-        if not told:
+        if not logged:
             log.info("transaction is open", partition=name, offset=stable, action=f"waiting {within_s:g} s for its end")
-            told = True
+            logged = True
         await asyncio.sleep(UNDECIDED_PAUSE_S)
 
 

@@ -174,7 +174,7 @@ def test_every_setting_has_a_meaning() -> None:
 def test_the_reference_is_current() -> None:
     made = CliRunner().invoke(main, ["settings", "--markdown"]).stdout
     assert (ROOT / "docs/settings.md").read_text(encoding="utf-8") == made, (
-        "make it anew: .venv/bin/digit-consumer settings --markdown > docs/settings.md"
+        "make it again: .venv/bin/digit-consumer settings --markdown > docs/settings.md"
     )
 
 

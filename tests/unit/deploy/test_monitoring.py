@@ -1,4 +1,4 @@
-"""Dashboard and alerts as files: whole, and told of in the documentation."""
+"""Dashboard and alerts as files: complete, and explained in the documentation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_every_panel_has_a_title_a_meaning_and_a_query_of_the_chosen_source() ->
 
 
 def test_panels_and_units_are_such_as_grafana_has() -> None:
-    # It shows what it does not know as it stands: an empty panel, or a number with a word behind it.
+    # Grafana shows an unknown panel as an empty one, and an unknown unit as a word after the number.
     panels = promql.dashboard()["panels"]
     assert {panel["type"] for panel in panels} <= {"row", "stat", "table", "timeseries"}
     units = {panel["fieldConfig"]["defaults"]["unit"] for panel in panels if panel["type"] in {"stat", "timeseries"}}

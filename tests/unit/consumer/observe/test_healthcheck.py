@@ -61,10 +61,10 @@ def test_the_healthcheck_repeats_the_answer_of_the_service(
 def test_a_service_that_does_not_answer_is_not_ready(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (nobody,) = free_ports(1)
-    monkeypatch.setenv("DIGITS_HEALTH__PORT", str(nobody))
+    (port,) = free_ports(1)
+    monkeypatch.setenv("DIGITS_HEALTH__PORT", str(port))
     assert probe.main() == 1
-    assert capsys.readouterr().out.startswith(f"no answer at 127.0.0.1:{nobody}: ")
+    assert capsys.readouterr().out.startswith(f"no answer at 127.0.0.1:{port}: ")
 
 
 def test_it_asks_where_the_service_listens() -> None:

@@ -20,7 +20,7 @@ log = structlog.get_logger()  # as in all modules: before it is set up
 configure(LogSettings(format=sys.argv[1], level=sys.argv[2]))
 log.debug("detail")
 log.info("starting", partition="requests/0", offset=7)
-logging.getLogger("aiokafka.consumer").error("a hiccup that the client mends")
+logging.getLogger("aiokafka.consumer").error("a problem that the client solves")
 logging.getLogger("library").warning("%s is odd", "this")
 try:
     raise ValueError("first\\nsecond")
@@ -70,7 +70,10 @@ def test_what_a_sender_writes_into_an_id_is_shown_and_does_nothing(log_format: s
 @pytest.mark.parametrize(
     ("level", "expected"),
     [
-        ("debug", ["detail", "starting", "a hiccup that the client mends", "this is odd", "unforeseen", "quarantined"]),
+        (
+            "debug",
+            ["detail", "starting", "a problem that the client solves", "this is odd", "unforeseen", "quarantined"],
+        ),
         ("info", ["starting", "this is odd", "unforeseen", "quarantined"]),
         ("warning", ["this is odd", "unforeseen", "quarantined"]),
         ("error", ["unforeseen", "quarantined"]),

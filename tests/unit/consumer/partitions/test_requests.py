@@ -106,7 +106,7 @@ def test_a_header_that_does_not_come_back_may_have_any_size() -> None:
     assert verdict(from_record(record(headers=[("x-own", b"x" * 1_000)]), LIMITS, NAME)) is None
 
 
-def test_a_refused_record_counts_all_of_its_bytes_while_it_is_in_hand() -> None:
+def test_a_refused_record_counts_all_of_its_bytes_while_it_is_in_flight() -> None:
     request = from_record(record(b"v" * 5_000, key=b"k" * 100, headers=[("name", b"x" * 10)]), LIMITS, NAME)
     assert verdict(request) == "key-too-large"
     assert request.size_bytes == 5_000 + 100 + 4 + 10 + HEADER_OVERHEAD_BYTES + RECORD_OVERHEAD_BYTES

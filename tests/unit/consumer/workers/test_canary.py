@@ -1,4 +1,4 @@
-"""The known digit that tells poison from a fault of the service."""
+"""The known digit that shows whether an item or the service is at fault."""
 
 from __future__ import annotations
 

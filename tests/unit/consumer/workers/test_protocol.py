@@ -1,4 +1,4 @@
-"""Frames between service and workers come out as they went in; the note tells where a worker is."""
+"""Frames between service and workers come out as they went in; the note says where a worker is."""
 
 from __future__ import annotations
 

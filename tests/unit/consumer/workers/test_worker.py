@@ -276,8 +276,8 @@ def test_a_record_that_has_had_its_time_is_answered_without_touching_the_rest(
 
 def test_a_partly_read_record_continues_where_it_stopped_also_after_others(answerer: Answerer) -> None:
     archive = zipped((f"{place}.png", DIGIT) for place in range(5))
-    behind = [task(archive, offset=at, resume_from=begin) for at, begin in ((1, ResumeCursor(2, 5)), (2, BEGINNING))]
-    answers = answerer.answer([task(offset=0), *behind]).answers
+    others = [task(archive, offset=at, resume_from=begin) for at, begin in ((1, ResumeCursor(2, 5)), (2, BEGINNING))]
+    answers = answerer.answer([task(offset=0), *others]).answers
     items = [[read_result(result).item for result in answer.results] for answer in answers]
     assert [(item.index, item.count, item.name) for item in items[1]] == [(n, 5, f"{n}.png") for n in (2, 3, 4)]
     assert [item.index for item in items[2]] == [0, 1, 2, 3, 4]
@@ -312,7 +312,7 @@ def test_a_single_image_that_fails_has_the_name_of_its_request(answerer: Answere
 
 def test_a_workers_standard_error_shows_its_crash_and_no_decoder_output() -> None:
     script = (
-        "import ctypes, os, sys; from consumer.workers.worker import _close_the_mouth; _close_the_mouth();"
+        "import ctypes, os, sys; from consumer.workers.worker import _discard_standard_error as discard; discard();"
         "os.write(2, b'\\x1b[31m from a decoder'); print('from Python', file=sys.stderr); ctypes.string_at(0)"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=60)

@@ -44,7 +44,7 @@ def codes(payload: bytes, limits: Limits = LIMITS) -> list[str | None]:
 
 
 def patched(payload: bytes, magic: bytes, offset: int, layout: str, value: int, *, nth: int = 0) -> bytes:
-    """Overwrite a field at an offset behind the n-th occurrence of a magic number."""
+    """Overwrite a field at an offset after the n-th occurrence of a magic number."""
     at = -1
     for _ in range(nth + 1):
         at = payload.index(magic, at + 1)

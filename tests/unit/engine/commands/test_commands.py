@@ -39,11 +39,11 @@ def test_classify_prints_one_json_line_an_image_in_the_order_of_names() -> None:
 
 
 def test_classify_ends_with_zero_only_if_all_are_recognised() -> None:
-    sure = [
+    recognised = [
         line["name"] for line in lines(run("classify", DATA / "digits", "--json")) if line["status"] == "recognised"
     ]
-    assert run("classify", *sure).exit_code == 0
-    assert run("classify", *sure, DATA / "damaged.png").exit_code == 1
+    assert run("classify", *recognised).exit_code == 0
+    assert run("classify", *recognised, DATA / "damaged.png").exit_code == 1
 
 
 def test_classify_names_the_entries_of_a_zip() -> None:
