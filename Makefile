@@ -26,10 +26,11 @@ test-slow: .venv/.test  ## Run the tests marked slow: outages, deaths, the worst
 test-compose: .venv/.test  ## Build the image and test the compose file (needs Docker)
 	@$(PYTHON) -m pytest tests/compose $(ARGS)
 
-lint: .venv/.test  ## Check style, types, the direction of imports
+lint: .venv/.test  ## Check style, types, the direction of imports, and words
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+	@.venv/bin/codespell
 
 words: .venv/.test  ## List misspellings, and words that have a plainer one (ARGS="PATH …")
 	@.venv/bin/codespell $(ARGS)

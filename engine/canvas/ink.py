@@ -16,7 +16,7 @@ from engine.canvas.planes import Planes, plane_of
 from engine.compiled import ZERO, compiled
 
 _HEIGHTS = 512  # of the relief in grey levels: the paper may reach beyond black and white
-_TOP_PIXELS = 4  # of the highest pixels, so many are assumed to be ink
+_TOP_PIXELS = 4  # this many of the highest pixels are assumed to be ink
 _FULL_SHARE = 0.25  # of the pixels above half of that height reach the height of full ink
 _NOISY = 0.08  # of the contrast: noisier reliefs are smoothed
 _SMOOTHINGS = 3

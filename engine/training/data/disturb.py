@@ -58,7 +58,7 @@ def alpha_only(digit: Digit, _: np.random.Generator) -> bytes:
 
 
 def coloured(digit: Digit, rng: np.random.Generator) -> bytes:
-    """Write in one random colour on paper of another, both told apart by eye."""
+    """Write in one random colour on paper of another, which the eye can distinguish."""
     return encode_png(_round(_coloured(digit / 255, rng)))
 
 

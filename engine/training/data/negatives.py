@@ -2,7 +2,7 @@
 
 ========  ==========================================================================================================
 photos    random crops of scikit-image's own pictures
-letters   letters and signs that nobody takes for a digit; left out are those that some hand writes like one:
+letters   letters and signs that do not look like a digit; those that some people write like one are left out:
           B D G I J L O Q S Y Z, a b c g i j l o q s t y z
 scribbles strokes that mean nothing
 blank     paper, perhaps shaded, stained or noisy

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from engine.training.data.typefaces import Split
 
 _SIDE_PX = 112
-_FIXED_POINT = 4  # bits of a coordinate behind the point, for OpenCV
+_FIXED_POINT = 4  # bits of a coordinate after the point, for OpenCV
 
 Path = NDArray[np.float64]
 """(n, 2) points, px."""

@@ -53,7 +53,7 @@ PACKAGES: Final[Mapping[Split, Mapping[str, str]]] = MappingProxyType(
 )
 """Debian's package of each typeface, and where its files lie below /usr/share/fonts."""
 
-_DRAWN_PX: Final = 96  # large: whoever uses the drawing shrinks it
+_DRAWN_PX: Final = 96  # large, since the drawing is shrunk afterwards
 
 
 class TypefacesMissingError(Exception):
@@ -66,7 +66,7 @@ def missing_packages(split: Split) -> list[str]:
 
 
 def require(split: Split) -> None:
-    """Make sure that a split's typefaces are there, before hours are spent.
+    """Check that a split's typefaces are installed, before hours of training.
 
     Raises
     ------

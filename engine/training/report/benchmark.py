@@ -1,7 +1,7 @@
 """What reading costs, stage by stage, against the plain chain that one would write by hand.
 
 The plain chain is Pillow, `skimage.feature.hog` (9 orientations, 7 px cells, 2x2 blocks) and scikit-learn's
-`SVC(C=10, gamma="scale")` trained on all digits, one image a call. Both chains take turns in the same run, on one
+`SVC(C=10, gamma="scale")` trained on all digits, one image a call. Both chains alternate in the same run, on one
 thread, and are timed by that thread's processor time: what else the machine does meanwhile counts for neither.
 """
 

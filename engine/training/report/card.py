@@ -183,7 +183,7 @@ def _reject_rows(trial: Trial) -> list[list[str]]:
 
 
 def _speed_section(speed: dict[str, Any] | None) -> list[str]:
-    """Tell what reading costs, if it was measured."""
+    """Return the section about the cost of reading; nothing if it was not measured."""
     if speed is None:
         return []
     columns = list(next(iter(speed["us_per_image"].values())))

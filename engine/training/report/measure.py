@@ -123,7 +123,7 @@ def calibration_error(confidence: Floats, right: NDArray[np.bool_]) -> float:
     """
     if not len(confidence):
         return math.nan
-    return sum(share * abs(sure - correct) for share, sure, correct in reliability(confidence, right))
+    return sum(share * abs(stated - correct) for share, stated, correct in reliability(confidence, right))
 
 
 def reliability(confidence: Floats, right: NDArray[np.bool_]) -> list[tuple[float, float, float]]:

@@ -1,4 +1,4 @@
-"""Everything that the card tells about a model, measured on digits that it has not learned from."""
+"""Everything that the card states about a model, measured on digits that it has not learned from."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Trial:
         }
 
     def _auroc_interval(self, foreign: Floats) -> list[float] | None:
-        """Resample the pictures without a digit: of the digits there are so many more that they hardly matter."""
+        """Resample only the pictures without a digit: there are far more digits, so they hardly change the interval."""
         return resampled_interval(lambda drawn: auroc(self.digitness, foreign[drawn]), len(foreign))
 
 

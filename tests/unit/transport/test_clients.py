@@ -67,7 +67,7 @@ async def test_an_interruption_stays_one() -> None:
 async def test_a_broker_that_is_starting_is_waited_for_with_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answers = iter([UnreachableError("nobody"), UnreachableError("nobody"), None])
+    answers = iter([UnreachableError("no answer"), UnreachableError("no answer"), None])
 
     async def meeting(_: object) -> None:
         if (error := next(answers)) is not None:
@@ -85,7 +85,7 @@ async def test_a_broker_that_does_not_come_is_waited_for_no_longer_than_that(mon
 
     async def meeting(_: object) -> None:
         asked.append(time.monotonic())
-        raise UnreachableError("nobody")
+        raise UnreachableError("no answer")
 
     monkeypatch.setattr(clients, "probe_brokers", meeting)
     monkeypatch.setattr(clients, "RECONNECT_PAUSE_S", 0.05)

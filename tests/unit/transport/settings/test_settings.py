@@ -1,4 +1,4 @@
-"""A setting that cannot be used is named with what would be right, and no secret is told."""
+"""A setting that cannot be used is named with its allowed values, and no secret is shown."""
 
 from __future__ import annotations
 
