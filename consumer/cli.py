@@ -1,7 +1,7 @@
 """``digit-consumer``: runs the service.
 
-Exit codes: 0 ended as asked (SIGTERM, SIGINT), 1 fatal, 2 a wrong setting, 130 forced by a second signal. Of check: 0
-all fits, 1 something does not, 2 a wrong setting or model.
+Exit codes: 0 stopped by SIGTERM or SIGINT, 1 fatal error, 2 wrong setting, 130 forced by a second signal. Exit codes of
+check: 0 everything is right, 1 something is wrong, 2 wrong setting or model.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ main = typer.Typer(
 @main.callback()
 def common(*, version: Annotated[bool, version_option("digit-consumer")] = False) -> None:
     """Reads images from Kafka and publishes a prediction for each, exactly once."""
-    del version  # it has ended the program
+    del version  # the option itself has ended the program
 
 
 def run() -> None:
-    """Run the service until SIGTERM or SIGINT; it is set up by variables DIGITS_…."""
+    """Run the service until SIGTERM or SIGINT; its settings are the variables DIGITS_…."""
     settings, renamed = _settings()
     model = _model(settings)
     configure(settings.log)
@@ -55,15 +55,15 @@ def run() -> None:
         with contextlib.closing(model):
             uvloop.run(service.run(settings, model))
     except FatalError as fatal:
-        log.error("fatal", why=str(fatal), action="exiting")  # noqa: TRY400  # the sentence is the message
+        log.error("fatal", why=str(fatal), action="exiting")  # noqa: TRY400  # the message is enough, without a traceback
         sys.exit(EXIT_SETTINGS if isinstance(fatal, InvalidSettingError) else EXIT_FATAL)
 
 
 def check() -> None:
-    """Look at settings, model, brokers, topics and rights, line by line, without joining the group.
+    """Check settings, model, brokers, topics and rights, and print a line for each, without joining the group.
 
-    Ends with 0 if all fits, with 1 if the service would not start or would warn, with 2 if a setting or the model
-    cannot be used.
+    Exits with 0 if everything is right, with 1 if the service would not start or would log a warning, with 2 if a
+    setting or the model cannot be used.
     """
     settings, renamed = _settings()
     configure(settings.log)
@@ -75,7 +75,7 @@ def settings(
     *,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the defaults as docs/settings.md.")] = False,
 ) -> None:
-    """Print every setting with its value and its meaning, as a file that could be sourced."""
+    """Print every setting with its value and its meaning, as a file that a shell can source."""
     if markdown:
         lines = as_markdown()
     else:
@@ -87,7 +87,7 @@ def settings(
 
 
 def _settings() -> tuple[Settings, dict[str, str]]:
-    """Return the settings, and the old names under which some of them were given."""
+    """Return the settings, and the old names that were used for some of them."""
     try:
         renamed = take_old_names(RENAMED)
         return load(Settings, owns_prefix=True), renamed
@@ -97,7 +97,7 @@ def _settings() -> tuple[Settings, dict[str, str]]:
 
 def _report_renamed(renamed: dict[str, str]) -> None:
     for old, new in renamed.items():
-        typer.echo(f"{old} is called {new} now; the old name is accepted for one more release", err=True)
+        typer.echo(f"{old} is now called {new}; the old name is accepted for one more release", err=True)
 
 
 def _refuse(error: SettingsError) -> NoReturn:
@@ -106,7 +106,7 @@ def _refuse(error: SettingsError) -> NoReturn:
 
 
 def _model(settings: Settings) -> PinnedModel:
-    """Read the model before anything else is begun: a wrong path is known at once, and no broker is asked for it."""
+    """Read the model before anything else is started, so that a wrong path is reported at once and without a broker."""
     try:
         return PinnedModel.read(settings.model)
     except (ModelError, OSError) as error:

@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from consumer.memory_budget import MemoryBudget
 from consumer.observe.failures import FailureLog
 from consumer.observe.health import Health, Phase, ServiceStatus
-from consumer.observe.logs import pass_over_leftovers
+from consumer.observe.logs import log_unawaited_errors
 from consumer.observe.metrics import Metrics
 from consumer.observe.server import serving
 from consumer.partitions.assignment import Assignment
@@ -69,7 +69,7 @@ async def run(settings: Settings, model: PinnedModel) -> None:
     FatalError
         The service cannot go on. No incomplete transaction was committed.
     """
-    asyncio.get_running_loop().set_exception_handler(pass_over_leftovers)
+    asyncio.get_running_loop().set_exception_handler(log_unawaited_errors)
     try:
         await _serve(settings, model, _stop_signal())
     except ExceptionGroup as errors:

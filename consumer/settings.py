@@ -1,4 +1,4 @@
-"""Settings of the service: ``DIGITS_…``; docs/settings.md is made from this module."""
+"""Settings of the service, ``DIGITS_…``. docs/settings.md is generated from this module."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from transport.record_batch import MAX_HEADERS, OWN_HEADERS
 from transport.settings.kafka import GroupKafkaSettings, GroupSettings
 
 RECEIVED_SHARE: Final = 4
-"""A worker takes at once at most this part of its memory: while received, the bytes are there twice, and its images
-need memory, too."""
+"""A worker receives at most 1/4 of its memory at once. Two copies of the bytes exist while they are received, and
+decoding the images needs memory as well."""
 DAY_S: Final = 86_400
 MIB: Final = 1024 * 1024
 GIB: Final = 1024 * MIB
@@ -31,16 +31,16 @@ RENAMED: Final = {
 
 
 class OnLostOffset(StrEnum):
-    """What to do where the committed offset is no longer in the log."""
+    """What a lane does if the committed offset is no longer in the log."""
 
     PARK = "park"
     EARLIEST = "earliest"
     FAIL = "fail"
-    """Until 1.0 it ended the service. It is accepted for one more release, with a warning, as `PARK`."""
+    """Before 1.0 this ended the service. It is accepted as `PARK` for one more release, with a warning."""
 
 
 class AutoOffsetReset(StrEnum):
-    """Where a partition starts if the group has no offset in it."""
+    """Where a partition starts if the group has no committed offset in it."""
 
     AFTER_RESULTS = "after-results"
     EARLIEST = "earliest"
@@ -53,18 +53,19 @@ class ServiceKafkaSettings(GroupKafkaSettings):
 
     on_lost_offset: OnLostOffset = Field(
         default=OnLostOffset.PARK,
-        description="park: leave the partition alone and not ready until the group's offset is repaired, while all "
-        "others go on; earliest: go on at the start of the log.",
+        description="What a lane does if the committed offset is no longer in the log. park: process nothing of the "
+        "partition and report it as not ready until the group's offset is repaired; all other partitions continue. "
+        "earliest: continue at the start of the log.",
     )
     auto_offset_reset: AutoOffsetReset = Field(
         default=AutoOffsetReset.AFTER_RESULTS,
-        description="Where a partition starts if the group has no offset in it. after-results: after the last request "
-        "whose results are in the predictions topic, at the start of the log if there are none; earliest: at the start "
-        "of the log, so that all of it is answered again; latest: at its end, so that nothing of it is answered; none: "
-        "it is parked until the group has an offset.",
+        description="Where a partition starts if the group has no committed offset in it. after-results: after the "
+        "last request that has results in the predictions topic, or at the start of the log if there are no results. "
+        "earliest: at the start of the log; every request in it is answered again. latest: at the end of the log; no "
+        "request in it is answered. none: the partition is parked until the group has an offset.",
     )
     wait_s: float = Field(
-        default=60, gt=0, le=DAY_S, description="How long to keep trying to reach the brokers at the start."
+        default=60, gt=0, le=DAY_S, description="How long the service tries to reach the brokers when it starts."
     )
 
 
@@ -74,29 +75,31 @@ class HealthSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: str = Field(default="127.0.0.1", description="Address of the health server.")
-    port: int = Field(default=8080, ge=0, le=65535, description="Port of the health server; 0 takes a free one.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port of the health server; 0: any free port.")
 
 
 class LogFormat(StrEnum):
-    """How log lines look."""
+    """Format of the log lines."""
 
     CONSOLE = "console"
     JSON = "json"
 
 
 class LogSettings(BaseModel):
-    """``DIGITS_LOG__…``: one line an event."""
+    """``DIGITS_LOG__…``: format and level of the log lines."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: LogFormat = Field(default=LogFormat.CONSOLE, description="console for people, json for machines.")
+    format: LogFormat = Field(
+        default=LogFormat.CONSOLE, description="console: for people to read; json: for programs to parse."
+    )
     level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
-        default="info", description="debug, info, warning or error."
+        default="info", description="Lowest level that is logged: debug, info, warning or error."
     )
 
 
 class TracingSettings(BaseModel):
-    """``DIGITS_TRACING__…``: OpenTelemetry; where the traces go, the variables ``OTEL_…`` say."""
+    """``DIGITS_TRACING__…``: OpenTelemetry. The variables ``OTEL_…`` set where the traces are sent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -104,12 +107,12 @@ class TracingSettings(BaseModel):
         default=0,
         ge=0,
         le=1_000,
-        description="Records traced a second, at most, of those that their senders sampled; 0: tracing is off.",
+        description="Most records traced per second, among those that their senders sampled; 0: tracing is off.",
     )
 
 
 class PacingSettings(BaseModel):
-    """``DIGITS_PACING__…``: how records become transactions."""
+    """``DIGITS_PACING__…``: how records are grouped into chunks and transactions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -117,33 +120,33 @@ class PacingSettings(BaseModel):
         default=200,
         ge=1,
         le=10_000,
-        description="Ceiling for the whole instance; above it each lane's interval stretches.",
+        description="Most transactions per second of the whole instance. If the lanes need more, each lane waits "
+        "longer between two transactions.",
     )
     catch_up_interval_ms: float = Field(
         default=100,
         ge=0,
         le=10_000,
-        description="Pause between transactions of a lane that is catching up: larger ones, fewer.",
+        description="Time between two transactions of a lane that is catching up. A longer time makes fewer and larger "
+        "transactions.",
     )
     transaction_bytes: int = Field(
         default=4 * 1024 * 1024,
         ge=1024,
         le=GIB,
-        description="Bytes of requests and answers that one transaction holds; one record may be more.",
+        description="Most bytes of requests and answers in one transaction. A single record may be larger.",
     )
-    chunk_records: int = Field(
-        default=256, ge=1, le=10_000, description="Records that a worker takes at once, at most."
-    )
+    chunk_records: int = Field(default=256, ge=1, le=10_000, description="Most records that a worker receives at once.")
     chunk_bytes: int = Field(
         default=4 * 1024 * 1024,
         ge=1024,
         le=GIB,
-        description="Bytes that a worker takes at once; a larger record goes alone.",
+        description="Most bytes that a worker receives at once. A larger record is sent alone.",
     )
 
 
 class EchoSettings(BaseModel):
-    """``DIGITS_ECHO__…``: what of a request may come back, with each result and in all."""
+    """``DIGITS_ECHO__…``: limits for what is copied from a request, for each result and in total."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -164,15 +167,15 @@ class EchoSettings(BaseModel):
         default=16 * 1024 * 1024,
         ge=64 * 1024,
         le=GIB,
-        description="Bytes of all results of an archive, keys and headers included, each counted at its largest; "
-        "beyond, the archive is answered as one failed.",
+        description="Most bytes of all results of an archive, including keys and headers. Each result is counted with "
+        "the largest size that it can have. An archive above the limit is answered with one failed result.",
     )
     dead_letters_bytes: int = Field(
         default=32 * 1024 * 1024,
         ge=64 * 1024,
         le=GIB,
-        description="Bytes of all dead letters of a record; beyond, they have neither the item's bytes nor the "
-        "request's headers.",
+        description="Most bytes of all dead letters of a record. Dead letters above the limit contain neither the "
+        "item's bytes nor the request's headers.",
     )
 
 
@@ -190,47 +193,51 @@ class Settings(GroupSettings):
     limits: Limits = Limits()
     model: Path = Field(
         default_factory=default_model,
-        description="Directory of the model to serve; by default the one that is shipped.",
+        description="Directory of the model to serve; by default the shipped model.",
     )
-    workers: int = Field(default=2, ge=1, le=256, description="Worker processes; one a core is right.")
+    workers: int = Field(default=2, ge=1, le=256, description="Worker processes; one per core is recommended.")
     in_flight_bytes: int = Field(
         default=64 * 1024 * 1024,
         ge=1024,
         le=64 * GIB,
-        description="Bytes of records in flight: fetched and not yet answered.",
+        description="Most bytes of records in flight: fetched, and not yet committed.",
     )
     item_timeout_s: float = Field(
-        default=10, gt=0, le=3_600, description="A worker that is longer on one item is killed."
+        default=10, gt=0, le=3_600, description="A worker that spends more time on one item is killed."
     )
     record_timeout_s: float = Field(
         default=120,
         gt=0,
         le=DAY_S,
-        description="Of a worker's processor time: what an archive has not come to by then is answered as failed.",
+        description="Most processor time for one record. The items of an archive that are not read by then are "
+        "answered as failed.",
     )
     worker_memory_bytes: int = Field(
         default=280 * 1024 * 1024,
         ge=64 * 1024 * 1024,
         le=4 * GIB,
-        description="Address space that a worker may take beyond its size after warm-up; large images take 200 MB.",
+        description="Address space that a worker may use in addition to its size after warm-up. Large images use "
+        "200 MB.",
     )
     shutdown_timeout_s: float = Field(
         default=20,
         gt=0,
         le=3_600,
-        description="Time after SIGTERM to publish what is in flight; where brokers hang, the end takes 27 s longer.",
+        description="Time after SIGTERM to publish what is in flight. If brokers hang, the shutdown takes up to "
+        "27 s longer.",
     )
     service_faults: int = Field(
         default=10,
         ge=1,
         le=1_000,
-        description="Items in a row that crash or hang a worker before a known digit is tried: if that is not read "
-        "either, the service ends.",
+        description="After this number of consecutive items that crash or hang a worker, a known digit is tried. If "
+        "the known digit fails too, the service ends.",
     )
 
     @model_validator(mode="after")
     def _a_record_fits_into_a_worker(self) -> Settings:
-        # It is there twice while it is received. A worker that cannot even take a record could not say whose it was.
+        # Two copies of a record exist while it is received. A worker that runs out of memory while it receives a record
+        # cannot report which record it was.
         most_bytes = self.worker_memory_bytes // RECEIVED_SHARE
         at_once = {"limits.record_bytes": self.limits.record_bytes, "pacing.chunk_bytes": self.pacing.chunk_bytes}
         for name, size_bytes in at_once.items():

@@ -11,10 +11,10 @@ log = structlog.get_logger()
 
 
 class FailureLog(LaneObserver):
-    """One line a failed item. It has no state."""
+    """Logs one line per failed item. It has no state."""
 
     def committed(self, transaction: Transaction) -> None:
-        """Log the failed items that a transaction has answered."""
+        """Log the failed items of a committed transaction."""
         for request, answer in transaction.answered:
             task = request.task
             for item in answer.failed_items:

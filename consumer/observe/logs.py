@@ -1,4 +1,4 @@
-"""Structured logs: one line an event, for people or for machines."""
+"""Structured logs: one line per event, as text for people or as JSON for programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transport.errors import KafkaError
 
 
 def configure(settings: LogSettings) -> None:
-    """Send our own events and those of the libraries through one formatter to standard error."""
+    """Send the events of the service and of its libraries through one formatter to standard error."""
     level = getattr(logging, settings.level.upper())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -38,43 +38,44 @@ def configure(settings: LogSettings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            # `contract` logs by Python's own means, since producers do not configure structlog.
+            # `contract` uses the standard library's logging, since producers do not configure structlog.
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(allow=("why", "action", "files"))],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _escape, renderer],
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    # The client logs every problem that it then solves by itself; one that it cannot solve reaches us as an error.
+    # The client logs every problem that it solves by itself. A problem that it cannot solve raises an error here.
     logging.getLogger("aiokafka").setLevel(logging.DEBUG if level == logging.DEBUG else logging.CRITICAL)
-    # At level debug it would log all that it sends, with passwords.
+    # At level debug it logs everything that it sends, including passwords.
     logging.getLogger("aiokafka.conn").setLevel(logging.CRITICAL)
-    logging.getLogger("botocore").setLevel(logging.WARNING)  # as above: what it signs, and with which signature
+    # At level debug it logs requests with their signatures.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
 
 def _escape(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Escape control characters in values that a request brings, such as its id: a terminal would obey them."""
+    """Escape control characters in values that come from a request, such as its id, so that a terminal ignores them."""
     return {
         name: printable(value, keep="\n" if name == "exception" else "") if isinstance(value, str) else value
         for name, value in event.items()
     }
 
 
-def pass_over_leftovers(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Handle errors that no task awaits any more; those of a Kafka client are logged at level debug only.
+def log_unawaited_errors(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log errors of futures that no task awaits any more: those of a Kafka client at level debug, others as errors.
 
-    A lane that is lost closes its producer while requests are open. The producer's own futures then fail, and its
-    accounts miss batches that it has given up (a KeyError, in a callback or in a request that is repeated). The lane
-    has logged the failure already.
+    A lost lane drops its producer during a transaction. The futures of the producer then fail, and no task awaits them.
+    The client also raises a KeyError, in a callback or in a repeated request, for batches that it has dropped before.
+    The lane has already logged the failure itself.
     """
     error = context.get("exception")
     if isinstance(error, KafkaError) or _raised_in(error, "aiokafka.producer"):
-        logging.getLogger("aiokafka").debug("not awaited: %s", context["message"], exc_info=error)
+        logging.getLogger("aiokafka").debug("error not awaited: %s", context["message"], exc_info=error)
     else:
         loop.default_exception_handler(context)
 
 
 def _raised_in(error: BaseException | None, package: str) -> bool:
-    """Return True if the innermost frame of an error's traceback is one of a package."""
+    """Return whether the innermost frame of an error's traceback belongs to a package."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__ if error else None)]
     return bool(frames) and frames[-1].f_globals["__name__"].startswith(f"{package}.")

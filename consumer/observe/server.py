@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import structlog
 from aiohttp import web
 
-from consumer.ending import HEALTH_S
 from consumer.observe.gauges import StateCollector
 from consumer.observe.health import Health
 from consumer.observe.metrics import Metrics
 from consumer.observe.processes import WorkerProcesses
 from consumer.settings import HealthSettings
+from consumer.shutdown_timeouts import HEALTH_SERVER_TIMEOUT_S
 from transport.errors import FatalError
 
 log = structlog.get_logger()
@@ -39,7 +39,7 @@ async def serving(health: Health, metrics: Metrics, settings: HealthSettings) ->
     """
     metrics.registry.register(StateCollector(health))
     metrics.registry.register(WorkerProcesses(health.workers))
-    runner = web.AppRunner(application(health, metrics), access_log=None, shutdown_timeout=HEALTH_S)
+    runner = web.AppRunner(application(health, metrics), access_log=None, shutdown_timeout=HEALTH_SERVER_TIMEOUT_S)
     await runner.setup()
     host, port = settings.host, settings.port
     try:

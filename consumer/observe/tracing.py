@@ -2,15 +2,15 @@
 
     the sender's span
       process REQUESTS        from fetch to commit: the request's `traceparent` is its parent
-        wait                  for room in the in-flight window
-        classify              waiting for a worker, and the worker
+        wait                  the wait for room in the in-flight window
+        classify              the wait for a worker, and the work in the worker
         send PREDICTIONS      the transaction
 
-The spans of a record are made after its transaction has committed, from times that were taken on the way. A record that
-was repeated, or lost with a lane, leaves no span, and the way itself costs nothing. The sender decides what is sampled,
-as the conventions of OpenTelemetry say. But any sender may set the flag, and the spans of one record cost 0.2 ms of
-processor time, seven times as much as recognising a digit. So there is a limit. Where tracing is off, this module is
-not imported; it needs ``digitstream[otel]``.
+The spans of a record are created after its transaction has committed, from times that were measured before. So
+processing a record costs nothing more, and there are no spans of an attempt that did not commit. The sender decides
+which records are sampled, as the conventions of OpenTelemetry say. Since any sender may set the flag, and the spans of
+one record cost 0.2 ms of processor time, seven times as much as recognising a digit, there is a limit. This module
+needs ``digitstream[otel]``; it is not imported if tracing is off.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from consumer.ending import FLUSH_S
 from consumer.observe.metrics import Metrics
 from consumer.partitions.observers import LaneObserver, Transaction
 from consumer.partitions.requests import Request
 from consumer.settings import Settings
+from consumer.shutdown_timeouts import TRACE_FLUSH_TIMEOUT_S
 from consumer.workers.protocol import Answer
 from contract.records import request_id
 from contract.traceparent import TraceParent
@@ -51,7 +51,7 @@ log = structlog.get_logger()
 
 
 class Traces(LaneObserver):
-    """Records' spans. Owner: the service."""
+    """Creates the spans of sampled records. Owner: the service."""
 
     def __init__(self, tracer: Tracer, settings: Settings, metrics: Metrics) -> None:
         self._tracer = tracer
@@ -62,7 +62,7 @@ class Traces(LaneObserver):
         self._counter = metrics.traces
 
     def committed(self, transaction: Transaction) -> None:
-        """Record the spans of those requests of a transaction that their senders sampled."""
+        """Create spans for the sampled requests of a transaction, within the limit."""
         for chunk in transaction.chunks:
             for place, request in enumerate(chunk.requests):
                 if request.trace is None or not request.trace.sampled:
@@ -84,7 +84,7 @@ class Traces(LaneObserver):
     def _record(self, request: Request, parent: TraceParent, answer: Answer, times_s: list[float]) -> None:
         fetched, submitted, classified, begun, committed = _epoch_ns(times_s)
         task = request.task
-        # A record of its own has one sender, so that its span is the parent; a link is for batches.
+        # One record has one sender, so the sender's span is the parent. Links are for spans of batches.
         process = self._tracer.start_span(
             f"process {task.topic}",
             _context(parent),
@@ -128,9 +128,9 @@ class Traces(LaneObserver):
 
 @contextlib.asynccontextmanager
 async def traces(settings: Settings, metrics: Metrics) -> AsyncIterator[Traces]:
-    """Record traces for as long as the context lasts; the variables ``OTEL_EXPORTER_OTLP_…`` say where they go."""
-    provider = await asyncio.to_thread(_begin)  # it waits for threads of its own
-    log.info("tracing", records_per_s=settings.tracing.records_per_s)
+    """Record traces while the context is open. The variables ``OTEL_EXPORTER_OTLP_…`` set where they are sent."""
+    provider = await asyncio.to_thread(_begin)  # it blocks until its own threads run
+    log.info("tracing enabled", records_per_s=settings.tracing.records_per_s)
     try:
         yield Traces(provider.get_tracer("digitstream"), settings, metrics)
     finally:
@@ -145,21 +145,21 @@ def _begin() -> TracerProvider:
 
 
 async def _end(provider: TracerProvider) -> None:
-    """Send the last spans, within a deadline: the exporter waits for its collector for half a minute."""
+    """Send the last spans within a deadline, since the exporter itself waits half a minute for its collector."""
     loop, sent = asyncio.get_running_loop(), asyncio.Event()
 
     def flush() -> None:
         provider.shutdown()
-        with contextlib.suppress(RuntimeError):  # too late: the loop has ended, as the process is about to
+        with contextlib.suppress(RuntimeError):  # the deadline is over, and the loop has ended
             loop.call_soon_threadsafe(sent.set)
 
-    # A daemon, since an executor's threads are waited for when the process ends.
+    # A daemon thread: the process would wait for the thread of an executor when it exits.
     threading.Thread(target=flush, name="trace flush", daemon=True).start()
     try:
-        async with asyncio.timeout(FLUSH_S):
+        async with asyncio.timeout(TRACE_FLUSH_TIMEOUT_S):
             await sent.wait()
     except TimeoutError:
-        log.warning("last traces not sent", deadline_s=FLUSH_S, action="dropped")
+        log.warning("last traces not sent", deadline_s=TRACE_FLUSH_TIMEOUT_S, action="dropped")
 
 
 def _context(parent: TraceParent) -> Context:
@@ -169,6 +169,6 @@ def _context(parent: TraceParent) -> Context:
 
 
 def _epoch_ns(times_s: list[float]) -> list[int]:
-    """Turn times of the monotonic clock, in seconds, into ns since 1970, as spans have them."""
+    """Convert times of the monotonic clock, in seconds, to ns since 1970, the unit of spans."""
     monotonic_s, epoch_ns = time.monotonic(), time.time_ns()
     return [epoch_ns - int((monotonic_s - time_s) * 1e9) for time_s in times_s]

@@ -15,10 +15,10 @@ from typing import Final
 import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
-from consumer.ending import REVOKE_TIMEOUT_S
 from consumer.partitions.lane import End, Lane, OpenLane
 from consumer.partitions.observers import LaneObserver
 from consumer.partitions.state import PartitionState
+from consumer.shutdown_timeouts import REVOKE_TIMEOUT_S
 from transport.errors import FatalError
 from transport.group.membership import Membership
 

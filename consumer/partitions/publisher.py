@@ -12,7 +12,7 @@ from consumer.partitions import outgoing
 from consumer.partitions.endpoints import Sink
 from consumer.partitions.in_flight import Chunk
 from consumer.partitions.observers import LaneObserver, Transaction
-from consumer.partitions.outgoing import Room
+from consumer.partitions.outgoing import DeadLetterLimits
 from consumer.settings import Settings
 from transport.errors import OwnershipLost
 from transport.rate_limiter import RateLimiter
@@ -51,7 +51,7 @@ class Publisher:
         self._partition = partition
         self._topics = settings.topics
         self._catch_up_interval_s = settings.pacing.catch_up_interval_ms / 1000
-        self._room = Room(dead_letter_bytes, settings.echo.dead_letters_bytes)
+        self._limits = DeadLetterLimits(dead_letter_bytes, settings.echo.dead_letters_bytes)
         self._transactions = transactions
         self._observer = observer
         self._begun_s = self._committed_s = 0.0
@@ -96,7 +96,7 @@ class Publisher:
             for chunk in chunks
             for request, answer in zip(chunk.requests, chunk.answers.result().answers, strict=True)
         ]
-        published = outgoing.by_topic(answered, self._topics, self._room)
+        published = outgoing.records_by_topic(answered, self._topics, self._limits)
         by_target = {
             TopicPartition(topic, self._partition.partition % self._partition_counts[topic]): records
             for topic, records in published.items()

@@ -1,4 +1,4 @@
-"""From a record of the requests topic to a worker's task."""
+"""Turns a record of the requests topic into a task for a worker."""
 
 from __future__ import annotations
 
@@ -20,44 +20,45 @@ from transport.record_batch import Unreadable
 Headers = list[tuple[str, bytes]]
 
 RECORD_OVERHEAD_BYTES: Final = 512
-"""Accounted for each record beside its bytes: the objects around them."""
+"""Counted for each record in addition to its bytes: the Python objects around them."""
 HEADER_OVERHEAD_BYTES: Final = 128
 """The same for each header."""
 
 
 class Request(NamedTuple):
-    """A fetched record with all that its answer needs beside the worker's."""
+    """A fetched record: the worker's task, and the parts that are copied to results and dead letters."""
 
     task: Task
     key: bytes | None
     value: bytes | None
     headers: Headers
-    """Key, value and headers as received: they go on the dead letter."""
+    """Key, value and headers as received. They are copied to dead letters."""
     echo_key: bytes | None
     echo: Headers
-    """Key and headers of every result."""
+    """Key and headers that are copied to every result."""
     fetched_s: float
     size_bytes: int
-    """The bytes of the memory budget that the request takes."""
+    """What the request counts in the memory budget."""
     trace: TraceParent | None = None
-    """The sender's trace, if its header can be read."""
+    """The sender's trace; None if there is no valid `traceparent` header."""
     headers_left_out: bool = False
-    """True if there were too many of them to be repeated."""
+    """True if the record has too many headers, so that none is copied."""
 
 
 def chunks(
     records: list[ConsumerRecord | Unreadable], pacing: PacingSettings, echo: EchoSettings, limits: Limits
 ) -> Iterator[list[Request]]:
-    """Cut what was fetched into the portions that a worker takes at once, in order; none is empty.
+    """Cut fetched records into chunks, in order. No chunk is empty.
 
-    What is no single image goes alone: it may have ten thousand results, and a portion is published as one.
+    A record that is not a single image gets its own chunk: it may have ten thousand results, and all results of a chunk
+    are published in one transaction.
 
     Parameters
     ----------
     records
-        Of one partition, in order.
+        Records of one partition, in order.
     pacing
-        How many records and bytes a portion has at most.
+        The most records and bytes of a chunk.
     echo, limits
         As for `from_record`.
     """
@@ -77,31 +78,31 @@ def chunks(
 
 
 def from_record(record: ConsumerRecord, echoed: EchoSettings, limits: Limits) -> Request:
-    """Read a record's headers and see whether it may be echoed as it is, and given to a worker at all.
+    """Read a record's headers, and check what may be echoed and whether a worker may read the record.
 
     Parameters
     ----------
     record
-        As it was fetched.
+        The record as it was fetched.
     echoed
-        How many headers it may have, and bytes of what comes back with each result.
+        The most headers, and the most bytes of what is copied to each result.
     limits
-        How many bytes of value, and characters of file name.
+        The most bytes of the value, and the most characters of the file name.
 
     Returns
     -------
     Request
-        Where it is beyond a limit, its task has no payload and is quarantined with that limit's code.
+        If the record exceeds a limit, its task has no payload and is quarantined with the error code of that limit.
     """
-    left_out = len(record.headers) > echoed.headers + _of_replay(record.headers, echoed.headers)
+    left_out = len(record.headers) > echoed.headers + _extra_replay_headers(record.headers, echoed.headers)
     received = [] if left_out else list(record.headers)
     last = dict(received)
     echo = [(name, last[name]) for name in headers.ECHOED if last.get(name) is not None] if received else []
     filename = last.get(headers.FILENAME) or b""
-    code = ErrorCode.TOO_MANY_HEADERS if left_out else _refused(record, echo, filename, echoed, limits)
+    code = ErrorCode.TOO_MANY_HEADERS if left_out else _refusal_code(record, echo, filename, echoed, limits)
     echo_key, name = record.key, filename.decode("utf-8", "replace")
     if code in UNECHOED:
-        # Echoed to each of ten thousand results it would be an amplifier.
+        # Copied to each of ten thousand results, a large key or header would multiply what a sender can make us write.
         echo_key, echo, name = None, [], ""
     elif len(name) > limits.name_characters:
         code, name = code or ErrorCode.NAME_TOO_LONG, ""
@@ -127,7 +128,7 @@ def from_record(record: ConsumerRecord, echoed: EchoSettings, limits: Limits) ->
 
 
 def from_unreadable(unreadable: Unreadable) -> Request:
-    """Make a request of which nothing is known but its place."""
+    """Return the request of a record that cannot be read: only its topic, partition and offset are known."""
     now_ms = time.time_ns() // 1_000_000
     quarantined = {WHOLE_RECORD: str(ErrorCode.UNREADABLE_RECORD)}
     topic, partition = unreadable.partition
@@ -135,14 +136,14 @@ def from_unreadable(unreadable: Unreadable) -> Request:
     return Request(task, None, None, [], None, [], time.monotonic(), RECORD_OVERHEAD_BYTES)
 
 
-def _of_replay(received: Headers, most: int) -> int:
-    """Count the headers that a replay may have beyond its request's: what could be sent once can be sent again."""
-    if len(received) <= most or all(name != headers.REPLAY_OF for name, _ in received):
+def _extra_replay_headers(received: Headers, max_headers: int) -> int:
+    """Return how many more headers a replay may have, so that every accepted request can also be replayed."""
+    if len(received) <= max_headers or all(name != headers.REPLAY_OF for name, _ in received):
         return 0
-    return len(headers.SET_BY_REPLAY) + 1  # an archive's entry has a file name, too
+    return len(headers.SET_BY_REPLAY) + 1  # the entry of an archive also gets a file name
 
 
-def _refused(
+def _refusal_code(
     record: ConsumerRecord, echo: Headers, filename: bytes, echoed: EchoSettings, limits: Limits
 ) -> ErrorCode | None:
     if record.key is not None and len(record.key) > echoed.key_bytes:
@@ -152,7 +153,7 @@ def _refused(
     if not record.value:
         return ErrorCode.EMPTY_RECORD
     if len(record.value) > limits.record_bytes:
-        return ErrorCode.RECORD_TOO_LARGE  # the engine says so too, but a worker has held it twice by then
+        return ErrorCode.RECORD_TOO_LARGE  # the engine checks this too, but only after a worker has received it
     return None
 
 

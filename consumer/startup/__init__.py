@@ -1,1 +1,1 @@
-"""What is checked before the first record is fetched."""
+"""Checks that run before the first record is fetched."""

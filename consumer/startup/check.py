@@ -1,6 +1,6 @@
-"""``digit-consumer check``: looks at all that the service needs, line by line, and starts nothing of it.
+"""``digit-consumer check``: checks everything that the service needs to start, and prints a line for each.
 
-It does not join the group and writes no record, so it can run beside a service that works.
+It does not join the group and writes no record, so it can run while the service runs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 import typer
 
 from consumer.settings import Settings
-from consumer.startup.checks import OLD_BROKER, UNREAD_RESULTS, found_topics, unread_results
+from consumer.startup.checks import OLD_BROKER, RESULTS_NOT_READABLE, found_topics, results_denial
 from consumer.workers.pinned_model import PinnedModel
 from consumer.workers.process import WorkerNotStarted, WorkerProcess, WorkerSpec
 from consumer.workers.protocol import Compiling
@@ -26,30 +26,30 @@ from transport.internals import check_client
 from transport.settings.kafka import PREFIX
 
 FITS: Final = 0
-"""All is as it should be."""
+"""Everything is right."""
 MISFIT: Final = 1
-"""The service would not start, or would start with a warning."""
+"""The service would not start, or would log a warning at its start."""
 WRONG_SETTING: Final = 2
-"""A setting cannot be used; the model is one."""
+"""A setting cannot be used, or the model that is set cannot be used."""
 
 
 class Findings:
-    """What was found so far. Owner: the command."""
+    """Prints each finding, and keeps the exit code. Owner: the command."""
 
     def __init__(self) -> None:
         self.exit_code = FITS
 
     def fits(self, subject: str, what: str) -> None:
-        """Report something that is as it should be."""
+        """Print something that is right."""
         self._show("ok", subject, what)
 
     def misfit(self, subject: str, what: str, *, exit_code: int = MISFIT) -> None:
-        """Report something that is not."""
+        """Print something that is wrong, and remember its exit code."""
         self._show("WRONG", subject, what)
         self.exit_code = max(self.exit_code, exit_code)
 
     def skipped(self, subject: str, why: str) -> None:
-        """Report what could not be looked at, because of something that is reported itself."""
+        """Print what could not be checked, because of a misfit that is printed elsewhere."""
         self._show("-", subject, why)
 
     def _show(self, verdict: str, subject: str, what: str) -> None:
@@ -57,7 +57,7 @@ class Findings:
 
 
 async def check(settings: Settings) -> int:
-    """Check settings, model, client, brokers, topics and rights; print a line each, and return the exit code."""
+    """Check settings, model, client, brokers, topics and rights; print a line for each, and return the exit code."""
     findings = Findings()
     given = sorted(name.upper() for name in os.environ if name.upper().startswith(PREFIX))
     findings.fits("settings", f"set: {', '.join(given) or 'none'}; all others have their defaults")
@@ -68,7 +68,7 @@ async def check(settings: Settings) -> int:
         findings.misfit("client", str(error))
         _skip(findings, "brokers", "topics", "rights", why="the Kafka client is not the one that this release needs")
         return findings.exit_code
-    findings.fits("client", f"aiokafka {metadata.version('aiokafka')}: has the private parts that this release uses")
+    findings.fits("client", f"aiokafka {metadata.version('aiokafka')} has the private parts that this release uses")
     try:
         async with open_admin_client(settings.kafka) as (admin, listed):
             findings.fits("brokers", f"{settings.kafka.bootstrap_servers} ({settings.kafka.security_protocol})")
@@ -81,17 +81,17 @@ async def check(settings: Settings) -> int:
             await _check_rights(admin, settings, findings)
     except FatalError as error:
         findings.misfit("brokers", str(error))
-        _skip(findings, "topics", "rights", why="there is no broker to ask")
+        _skip(findings, "topics", "rights", why="no broker can be reached")
     return findings.exit_code
 
 
 def _skip(findings: Findings, *subjects: str, why: str) -> None:
     for subject in subjects:
-        findings.skipped(subject, f"not looked at: {why}")
+        findings.skipped(subject, f"not checked: {why}")
 
 
 async def _check_model(settings: Settings, findings: Findings) -> None:
-    """Have a worker load the model: it does with it what it does for the service, known digits included."""
+    """Start a worker that loads the model and reads its known digits, as each worker of the service does."""
     try:
         with contextlib.closing(PinnedModel.read(settings.model)) as model:
             async with WorkerProcess.started(WorkerSpec.of(settings, model), _say_compiling):
@@ -102,7 +102,7 @@ async def _check_model(settings: Settings, findings: Findings) -> None:
     except InvalidSettingError as error:
         findings.misfit("model", str(error), exit_code=WRONG_SETTING)
     except WorkerNotStarted as error:
-        findings.misfit("model", f"not looked at: {error}")
+        findings.misfit("model", f"not checked: {error}")
 
 
 def _say_compiling(compiling: Compiling) -> None:
@@ -115,7 +115,7 @@ async def _check_topics(
     found = await found_topics(admin, settings, listed)
     wrong = list(misfits(settings.topics, found, record_bytes=settings.limits.record_bytes))
     for name, topic in found.items():
-        unseen = "" if topic.config is not None else "; its settings may not be read (ACL: DescribeConfigs)"
+        unseen = "" if topic.config is not None else "; its settings cannot be read (missing ACL: DescribeConfigs)"
         if not any(misfit.topic == name for misfit in wrong):
             findings.fits("topics", f"{name}: {topic.partitions} partitions, {topic.replicas} replicas{unseen}")
     for misfit in wrong:
@@ -128,8 +128,8 @@ async def _check_rights(admin: AdminClient, settings: Settings, findings: Findin
     except FatalError as error:
         findings.misfit("rights", str(error))
         return
-    if why := await unread_results(admin, settings):
-        findings.misfit("rights", f"{why}: {UNREAD_RESULTS}")
+    if why := await results_denial(admin, settings):
+        findings.misfit("rights", f"{why}: {RESULTS_NOT_READABLE}")
         return
     ids = transactional_id(settings, 0).rpartition(".")[0]
     findings.fits("rights", f"topics, group {settings.kafka.group_id} and transactional ids {ids}.… may be used")

@@ -1,6 +1,7 @@
-"""Start-up checks: whether there is a broker, the topics exist, and their settings fit.
+"""Start-up checks: a broker answers, the topics exist, and their settings are right.
 
-What would lose records or cannot work stops the start in one line; what merely does not fit is a warning.
+A problem that would lose records, or with which the service cannot work, stops the start with one message. Any other
+problem is logged as a warning.
 """
 
 from __future__ import annotations
@@ -19,34 +20,35 @@ from transport.internals import check_client
 
 log = structlog.get_logger()
 
-UNREAD_RESULTS: Final = (
-    "a partition in which the group has no offset, but results, will not start (DIGITS_KAFKA__AUTO_OFFSET_RESET)"
+RESULTS_NOT_READABLE: Final = (
+    "a partition that has results, but no committed offset of the group, will not start "
+    "(DIGITS_KAFKA__AUTO_OFFSET_RESET)"
 )
-OLD_BROKER: Final = "exactly once is only tested with, and claimed for, 4.0 on"
+OLD_BROKER: Final = "exactly-once delivery is tested and promised with Kafka 4.0 or newer only"
 
 
 async def check_cluster(settings: Settings) -> int:
-    """Wait for the brokers and look at the topics.
+    """Wait for the brokers, then check topics and rights.
 
     Returns
     -------
     dead_letter_bytes
-        The largest record that the dead-letter topic takes.
+        The largest record that the dead-letter topic accepts.
 
     Raises
     ------
     FatalError
-        No broker answered in time, one refused us, or a topic or a right is missing.
+        No broker answered in time, a broker refused the connection, or a topic or a right is missing.
     """
     check_client()
     topics = settings.topics
     async with open_admin_client(settings.kafka) as (admin, listed):
         if has_old_broker(admin):
-            log.warning("broker is older than Kafka 4.0", action=OLD_BROKER)
+            log.warning("broker older than Kafka 4.0", why=OLD_BROKER, action="continuing")
         found = await found_topics(admin, settings, listed)
         await check_rights(admin, settings)
-        if why := await unread_results(admin, settings):
-            log.warning("results may not be read", why=why, action=UNREAD_RESULTS)
+        if why := await results_denial(admin, settings):
+            log.warning("results not readable", why=f"{why}: {RESULTS_NOT_READABLE}", action="continuing")
     for misfit in misfits(topics, found, record_bytes=settings.limits.record_bytes):
         log.warning(
             "topic does not fit",
@@ -54,7 +56,8 @@ async def check_cluster(settings: Settings) -> int:
             setting=misfit.setting,
             found=misfit.found,
             wanted=misfit.wanted,
-            action=misfit.consequence,
+            why=misfit.consequence,
+            action="continuing",
         )
     return int((found[topics.dead_letter].config or {}).get("max.message.bytes", BROKER_DEFAULTS["max.message.bytes"]))
 
@@ -62,33 +65,34 @@ async def check_cluster(settings: Settings) -> int:
 async def found_topics(
     admin: AdminClient, settings: Settings, listed: Mapping[str, list[dict[str, Any]]]
 ) -> dict[str, TopicFound]:
-    """Describe our three topics.
+    """Describe the three topics of the service.
 
     Parameters
     ----------
     admin, settings
-        Where, and which.
+        The client to ask, and the settings that name the topics.
     listed
-        The partitions of all topics that may be seen, by name.
+        The partitions of all visible topics, by topic name.
 
     Raises
     ------
     FatalError
-        One is missing, or may not be seen.
+        A topic is missing, or is not visible to this user.
     """
     names = list(settings.topics.by_role.values())
     missing = [name for name in names if name not in listed]
     if missing:
         await check_describe_rights(admin, settings, missing)
         raise FatalError(
-            f"no topic {', '.join(missing)} on {settings.kafka.bootstrap_servers}; topics are not created here"
+            f"no topic {', '.join(missing)} on {settings.kafka.bootstrap_servers}; "
+            "create it first: the service creates no topics"
         )
     configs = await topic_configs(admin, names)
     return {name: TopicFound(len(listed[name]), len(listed[name][0]["replicas"]), configs.get(name)) for name in names}
 
 
-async def unread_results(admin: AdminClient, settings: Settings) -> str | None:
-    """Say why results may not be read, None if they may, or need not be: only a group without offsets would need it."""
+async def results_denial(admin: AdminClient, settings: Settings) -> str | None:
+    """Return why the results cannot be read; None if they can, or if no partition needs them to find its start."""
     if settings.kafka.auto_offset_reset is not AutoOffsetReset.AFTER_RESULTS:
         return None
     return await results_read_denial(admin, settings)

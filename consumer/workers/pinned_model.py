@@ -1,4 +1,4 @@
-"""The model as it was when the service started: the same bytes for every worker, also for those that start later."""
+"""The model as it was when the service started: every worker loads the same bytes, even if it starts later."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from engine.model.files import ModelFiles, ModelInfo
 
 @dataclass(frozen=True, slots=True)
 class PinnedModel:
-    """A model in sealed memory. What happens to its files meanwhile changes nothing. Owner: the service.
+    """A model in sealed memory. Later changes of its files have no effect. Owner: the service.
 
     Attributes
     ----------
     folder
-        Where it was read: for messages alone.
+        The folder that it was read from; used only in messages.
     info
-        Its name, version and checksum: what ``/health`` names.
+        Its name, version and checksum, as ``/health`` shows them.
     manifest_json
-        Its manifest, for the frame that a worker is started with.
+        Its manifest, for the start frame of a worker.
     arrays
-        Its arrays: memory that each worker inherits.
+        Its arrays, in memory that each worker inherits.
     """
 
     folder: Path
@@ -33,18 +33,18 @@ class PinnedModel:
 
     @classmethod
     def read(cls, folder: Path) -> PinnedModel:
-        """Read a model's files, and check them; to be closed by the caller.
+        """Read and check a model's files. The caller closes the result.
 
         Raises
         ------
         ModelError
-            They cannot be read, are damaged, or are no model that this version knows.
+            The files cannot be read, are damaged, or have a format that this version does not know.
         OSError
-            There is no memory for them.
+            There is not enough memory for them.
         """
         files = ModelFiles.read(folder)
         return cls(folder, files.info, files.manifest_json, sealed("digitstream-model", files.arrays_npz))
 
     def close(self) -> None:
-        """Let go of the memory; workers that have loaded the model keep what they have read."""
+        """Release the memory. Workers that have loaded the model have their own copy."""
         self.arrays.close()

@@ -1,4 +1,4 @@
-"""One worker process, seen from the service: start, ask, and notice at once when it dies or hangs."""
+"""One worker process, seen from the service: starts it, sends batches, and detects when it dies or hangs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from consumer.ending import FAREWELL_S
 from consumer.settings import Settings
+from consumer.shutdown_timeouts import WORKER_EXIT_TIMEOUT_S
 from consumer.workers.pinned_model import PinnedModel
 from consumer.workers.protocol import (
     ANSWERS,
-    GREETING,
     LENGTH,
     START_FRAME_BYTES,
+    START_REPLY,
     Answers,
     Compiling,
     FrameTooLongError,
-    Note,
+    ProgressNote,
     Ready,
     Refusal,
     Start,
@@ -39,31 +39,32 @@ from contract.errors import ErrorCode
 from transport.errors import InvalidSettingError, leaf_exceptions
 
 START_TIMEOUT_S: Final = 300
-"""For imports, the model and its warm-up: about a second; but where nothing is compiled yet, half a minute of
-work for each worker, and more on a busy machine."""
-LOOKS_PER_TIMEOUT: Final = 10
-"""How often, within one item's timeout, the service looks whether the worker has moved."""
-NOT_FOR_WORKERS: Final = ("DIGITS_KAFKA", "OTEL_", "AWS_")
-"""Variables that begin with one of these, in capitals or not, may hold secrets, and workers read untrusted bytes."""
+"""For imports, the model and its warm-up: about a second. If nothing is compiled yet, compiling takes half a minute,
+and more on a busy machine."""
+CHECKS_PER_TIMEOUT: Final = 10
+"""How often, within the timeout of one item, the service checks whether the worker has made progress."""
+HIDDEN_PREFIXES: Final = ("DIGITS_KAFKA", "OTEL_", "AWS_")
+"""Prefixes of variables, in upper or lower case, that may contain secrets. Workers read data of untrusted senders, so
+they do not get these variables."""
 ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
     {
-        # One process a core: threads of a numeric library would only fight over it.
+        # There is one process per core, so the threads of a numeric library would only compete with each other.
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
-        # glibc otherwise keeps what large images have used, in pieces, and reserves more when memory is short: what
-        # is left for an image would depend on those before.
+        # By default, glibc keeps the memory of large images in fragments. The memory that is left for an image would
+        # then depend on the images before it.
         "MALLOC_ARENA_MAX": "1",
         "MALLOC_MMAP_THRESHOLD_": str(4 * 1024 * 1024),
         "MALLOC_TRIM_THRESHOLD_": str(32 * 1024 * 1024),
     }
 )
-"""Of every worker."""
+"""Variables that are set for every worker."""
 READ_BUFFER_BYTES: Final = 1024 * 1024
 
 
 class Suspect(NamedTuple):
-    """The item that a worker was on when it ended, as the worker itself had noted."""
+    """The item that a worker read when it ended, from its progress note."""
 
     partition: int
     offset: int
@@ -72,18 +73,18 @@ class Suspect(NamedTuple):
 
 
 class WorkerDied(Exception):  # noqa: N818  # it names what happened; the quarantine decides what follows
-    """A worker has ended, or was killed since it made no progress.
+    """A worker has ended by itself, or was killed because it made no progress.
 
     Attributes
     ----------
     code
-        Of the contract: worker-crashed or worker-timeout.
+        An error code of the contract: worker-crashed or worker-timeout.
     suspect
-        The item that it was on; None if it had not begun, or was on many items at once.
+        The item that it was reading; None if it had not begun, or was reading many items at once.
     is_bystander
         True for a job that shared the worker with the suspect's; then `suspect` is None.
     on_many_items
-        True if it was on many items at once, any of which may be the cause; then `suspect` is None.
+        True if it was reading many items at once, any of which may be the cause; then `suspect` is None.
     """
 
     def __init__(
@@ -101,18 +102,18 @@ class WorkerDied(Exception):  # noqa: N818  # it names what happened; the quaran
         self.is_bystander = is_bystander
         self.on_many_items = on_many_items
 
-    def seen_by_bystander(self) -> WorkerDied:
-        """Return the same death for a job that does not hold the suspect."""
+    def for_bystander(self) -> WorkerDied:
+        """Return the same error for a job that does not contain the suspect."""
         return WorkerDied(str(self), self.code, is_bystander=True)
 
 
 class WorkerNotStarted(Exception):  # noqa: N818  # as above
-    """A worker has ended before it was ready, or could not be started at all."""
+    """A worker ended before it was ready, or could not be started."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """What every worker is started with."""
+    """The parameters of every worker process."""
 
     model: PinnedModel
     limits: dict[str, int]
@@ -123,7 +124,7 @@ class WorkerSpec:
 
     @classmethod
     def of(cls, settings: Settings, model: PinnedModel) -> WorkerSpec:
-        """Take it from the settings of the service."""
+        """Build it from the settings of the service."""
         return cls(
             model=model,
             limits=asdict(settings.limits),
@@ -142,7 +143,7 @@ class WorkerProcess:
         process: asyncio.subprocess.Process,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        note: Note,
+        note: ProgressNote,
         spec: WorkerSpec,
     ) -> None:
         self._process = process
@@ -156,68 +157,68 @@ class WorkerProcess:
     async def started(
         cls, spec: WorkerSpec, on_compiling: Callable[[Compiling], None], may_load: asyncio.Event | None = None
     ) -> AsyncIterator[WorkerProcess]:
-        """Start a worker, greet it, and end it on the way out.
+        """Start a worker, wait until it is ready, and end it when the context closes.
 
         Parameters
         ----------
         spec
-            What it is started with.
+            The parameters of the worker.
         on_compiling
-            Called again and again before it is ready, if it has to compile the engine's loops.
+            Called repeatedly before the worker is ready, if it has to compile the engine's loops.
         may_load
-            The worker starts at once, but loads the model, and compiles, only when this is set.
+            The worker process starts at once, but loads the model, and compiles, only after this is set.
 
         Raises
         ------
         WorkerNotStarted
-            There was no process, memory or file descriptor left for it; or it ended, or said nothing, before it was
-            ready.
+            The machine has no process, memory or file descriptor left for it; or it ended, or did not reply in time,
+            before it was ready.
         InvalidSettingError
-            It refuses to serve: the model does not read as it did when it was saved.
+            It cannot use the model: the model's results differ from those recorded when it was saved.
         """
         async with contextlib.AsyncExitStack() as stack:
             try:
                 worker = await cls._start(spec, stack)
                 if may_load is not None:
                     await may_load.wait()
-                await worker.greet(on_compiling)
+                await worker.wait_until_ready(on_compiling)
             except OSError as error:
                 raise WorkerNotStarted(f"a worker cannot be started: {error}") from error
             yield worker
 
     @classmethod
     async def _start(cls, spec: WorkerSpec, stack: contextlib.AsyncExitStack) -> WorkerProcess:
-        """Start a worker; the stack undoes all that was done, also where this fails half-way."""
-        note_file = stack.enter_context(writable("digitstream-note", Note.SIZE_BYTES))
-        note = mmap.mmap(note_file.fileno(), Note.SIZE_BYTES)
+        """Start a worker. The stack releases everything that was acquired, even if this fails half-way."""
+        note_file = stack.enter_context(writable("digitstream-note", ProgressNote.SIZE_BYTES))
+        note = mmap.mmap(note_file.fileno(), ProgressNote.SIZE_BYTES)
         ours, theirs = socket.socketpair()
-        stack.callback(ours.close)  # nothing, once the writer has closed it
-        with theirs:  # the worker's end lives in the worker alone: its death is our end-of-file
+        stack.callback(ours.close)  # does nothing after the writer has closed the socket
+        with theirs:  # only the worker keeps its end open, so its death is an end-of-file here
             process = await _spawn(channel=theirs.fileno(), note=note_file.fileno(), model=spec.model.arrays.fileno())
         stack.push_async_callback(_end, process)
         reader, writer = await asyncio.open_connection(sock=ours, limit=READ_BUFFER_BYTES)
         stack.callback(writer.close)
-        return cls(process, reader, writer, Note(memoryview(note)), spec)
+        return cls(process, reader, writer, ProgressNote(memoryview(note)), spec)
 
     @property
     def pid(self) -> int:
-        """The process: for its figures in ``/proc``."""
+        """The process id, for its figures in ``/proc``."""
         return self._process.pid
 
     async def answer(self, tasks: list[Task], progressed: Callable[[], None]) -> Answers:
-        """Have a batch answered.
+        """Send a batch to the worker and return its answers.
 
         Parameters
         ----------
         tasks
             At least one.
         progressed
-            Called whenever the worker was seen to have moved on to another item.
+            Called whenever a check finds that the worker has begun another item.
 
         Raises
         ------
         WorkerDied
-            The process ended, did not move for the item timeout and was killed, or says what is no answer.
+            The process ended; or made no progress for the item timeout and was killed; or sent invalid answers.
         """
         self._note.clear()
         try:
@@ -238,32 +239,32 @@ class WorkerProcess:
             raise
         try:
             return ANSWERS.decode(body)
-        except msgspec.DecodeError as error:  # what it has read may have got the better of it
-            raise self._death(tasks, "sent no answers", ErrorCode.WORKER_CRASHED) from error
+        except msgspec.DecodeError as error:  # a manipulated image may have taken control of the worker
+            raise self._death(tasks, "sent invalid answers", ErrorCode.WORKER_CRASHED) from error
 
     async def ended_idle(self) -> None:
-        """Return when the worker ends while it has nothing to do; cancel this to use it again."""
+        """Return when the worker ends while it is idle. Cancel this before the worker is used again."""
         with contextlib.suppress(OSError):
             await self._reader.read(1)
 
     async def _watch(self, progressed: Callable[[], None]) -> None:
-        # Looks are counted, not seconds: a service that was itself stopped for a minute and goes on must
-        # not blame the worker, which was stopped with it.
-        last, looks = self._note.progress(), 0
-        while looks < LOOKS_PER_TIMEOUT:
-            await asyncio.sleep(self._spec.item_timeout_s / LOOKS_PER_TIMEOUT)
+        # Count checks, not seconds: if the whole service was stopped for a minute, its workers were stopped, too, and
+        # must not be killed for it.
+        last, checks = self._note.progress(), 0
+        while checks < CHECKS_PER_TIMEOUT:
+            await asyncio.sleep(self._spec.item_timeout_s / CHECKS_PER_TIMEOUT)
             progress = self._note.progress()
             if progress == last:
-                looks += 1
+                checks += 1
             else:
-                last, looks = progress, 0
+                last, checks = progress, 0
                 progressed()
         raise _HungError
 
     def _death(self, tasks: list[Task], how: str, code: ErrorCode) -> WorkerDied:
-        position, on_many_items = self._note.position(), self._note.is_together()
+        position, on_many_items = self._note.position(), self._note.is_on_many_items()
         suspect = None
-        if position is not None and position[0] < len(tasks):  # what untrusted bytes may have written is no place
+        if position is not None and position[0] < len(tasks):  # untrusted bytes may have overwritten the note
             task = tasks[position[0]]
             suspect = Suspect(task.partition, task.offset, position[1])
             where = f"on item {suspect.item} of the record at {task.topic}/{task.partition}/{task.offset}"
@@ -271,15 +272,15 @@ class WorkerProcess:
             where = "on many items of its batch at once" if on_many_items else "before its batch"
         return WorkerDied(f"worker {self._process.pid} {how} {where}", code, suspect, on_many_items=on_many_items)
 
-    async def greet(self, on_compiling: Callable[[Compiling], None]) -> None:
-        """Have the worker load the model, and wait until it is ready; `started` does this.
+    async def wait_until_ready(self, on_compiling: Callable[[Compiling], None]) -> None:
+        """Send the start frame and wait until the worker is ready. `started` calls this.
 
         Raises
         ------
         WorkerNotStarted
             It ended, or was not ready in time.
         InvalidSettingError
-            It refuses the model.
+            It cannot use the model.
         """
         spec = self._spec
         start = Start(
@@ -293,20 +294,20 @@ class WorkerProcess:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 self._writer.write(frame(start))
-                while isinstance(greeting := await self._greeting(), Compiling):
-                    on_compiling(greeting)
-        except TimeoutError as error:  # before OSError, of which it is a kind
+                while isinstance(reply := await self._receive_start_reply(), Compiling):
+                    on_compiling(reply)
+        except TimeoutError as error:  # must come before OSError, its base class
             raise WorkerNotStarted(f"worker {self._process.pid} was not ready in {START_TIMEOUT_S} s") from error
         except (asyncio.IncompleteReadError, OSError) as error:
             raise WorkerNotStarted(f"worker {self._process.pid} ended before it was ready") from error
         except (FrameTooLongError, msgspec.DecodeError) as error:
-            raise WorkerNotStarted(f"worker {self._process.pid} sent no greeting: {error}") from error
-        if isinstance(greeting, Refusal):
-            raise InvalidSettingError("DIGITS_MODEL", spec.model.folder, greeting.why)
+            raise WorkerNotStarted(f"worker {self._process.pid} sent no start reply: {error}") from error
+        if isinstance(reply, Refusal):
+            raise InvalidSettingError("DIGITS_MODEL", spec.model.folder, reply.why)
 
-    async def _greeting(self) -> Ready | Refusal | Compiling:
-        greeting: Ready | Refusal | Compiling = GREETING.decode(await self._receive(START_FRAME_BYTES))
-        return greeting
+    async def _receive_start_reply(self) -> Ready | Refusal | Compiling:
+        reply: Ready | Refusal | Compiling = START_REPLY.decode(await self._receive(START_FRAME_BYTES))
+        return reply
 
     async def _receive(self, most_bytes: int) -> bytes:
         header = await self._reader.readexactly(LENGTH.size)
@@ -320,21 +321,21 @@ class _HungError(Exception):
 async def _spawn(*, channel: int, note: int, model: int) -> asyncio.subprocess.Process:
     descriptors = {"--channel": channel, "--note": note, "--model": model}
     return await asyncio.create_subprocess_exec(
-        # -P: without it a folder `engine` in the current directory would be imported in the place of ours.
+        # Without -P, a folder `engine` in the current directory would be imported instead of ours.
         *(sys.executable, "-P", "-m", "consumer.workers.worker"),
         *(word for name, descriptor in descriptors.items() for word in (name, str(descriptor))),
-        stdin=asyncio.subprocess.PIPE,  # closes when we die: the worker's sign to end
+        stdin=asyncio.subprocess.PIPE,  # it closes when the service ends, and then the worker exits
         stdout=asyncio.subprocess.DEVNULL,
         pass_fds=tuple(descriptors.values()),
-        env={name: value for name, value in os.environ.items() if not name.upper().startswith(NOT_FOR_WORKERS)}
+        env={name: value for name, value in os.environ.items() if not name.upper().startswith(HIDDEN_PREFIXES)}
         | dict(ENVIRONMENT),
     )
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Let the worker see its closed channel and leave; kill it if it does not, or is stuck."""
+    """Wait until the worker exits after its channel was closed; kill it if it does not exit in time."""
     try:
-        async with asyncio.timeout(FAREWELL_S):
+        async with asyncio.timeout(WORKER_EXIT_TIMEOUT_S):
             await process.wait()
     except TimeoutError:
         _kill(process)

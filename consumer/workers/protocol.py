@@ -1,7 +1,7 @@
-"""What service and worker processes say to each other, and in which frames.
+"""The messages between the service and its worker processes, and their framing.
 
-A frame is a four-byte length and a MessagePack document of a known type. Workers decode untrusted
-pictures, so nothing that comes from them is unpickled.
+A frame is a four-byte length and a MessagePack document of a known type. Workers decode untrusted images, so the
+service never unpickles what a worker sends.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from engine.resume_cursor import BEGINNING, ResumeCursor
 LENGTH: Final = struct.Struct("!I")
 
 START_FRAME_BYTES: Final = 2 * MANIFEST_BYTES
-"""The longest frame before both sides know the worker's memory: a manifest, and what stands around it."""
+"""The longest frame before both sides know the worker's memory limit: a manifest and the fields around it."""
 
 SLICE_S: Final = 0.5
-"""Of processor time. A batch that takes longer returns unfinished, between two items, and others are served."""
+"""Processor time of a slice. A batch that takes longer is returned unfinished, between two items, so that batches of
+other lanes are not delayed."""
 WHOLE_RECORD: Final = -1
-"""Among quarantined items: nothing of the record may be touched, and it is answered as one failed item."""
+"""Used as an index of quarantined items: no part of the record is read, and it is answered as one failed item."""
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One request, as the worker needs it."""
+    """The part of a request that a worker needs."""
 
     payload: bytes
     topic: str
@@ -37,19 +38,19 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     request_id: str | None
     filename: str | None
     quarantined: dict[int, str] = {}
-    """Items, by index, that must not be touched since they ended a worker: their error codes."""
+    """Error codes of the items that must not be read, since they have ended a worker; by item index."""
     trace_id: str | None = None
-    """Of the sender's trace: for log lines about the record."""
+    """Id of the sender's trace, for log lines about the record."""
     echo_bytes: int = 0
-    """Key and headers that each result brings along."""
+    """Bytes of the key and headers that are copied to each result."""
     resume_from: ResumeCursor = BEGINNING
-    """How far the record was read in earlier slices."""
+    """Position up to which the record was read in earlier slices."""
     isolate: bool = False
-    """True if a worker has died while it had this record: the items of its batch are read one at a time."""
+    """True if a worker died while it had this record. Then all items of the batch are read one at a time."""
 
 
 class FailedItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An item without a prediction: what its dead letter needs beside the request."""
+    """An item without a prediction: the parts of its dead letter that are not in the request."""
 
     index: int
     count: int
@@ -57,14 +58,14 @@ class FailedItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
     code: str
     message: str
     whole: bool
-    """True if the item is the record itself; `data` is then None and the record's own value serves."""
+    """True if the item is the whole record. Then `data` is None, and the dead letter gets the record's value."""
     data: bytes | None
     left_out: str | None
-    """Why there are no bytes."""
+    """Why the dead letter has no bytes; None if it has."""
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """All that is to be published for one request."""
+    """Everything that is published for one request."""
 
     results: list[bytes]
     """Encoded result records, in item order; at least one."""
@@ -72,10 +73,10 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     recognised: int
     unsure: int
     size_bytes: int
-    """What of it lies in the service's memory until it is published."""
+    """Bytes that the answer takes in the service's memory until it is published."""
 
     def followed_by(self, rest: Answer) -> Answer:
-        """Join the answers of two slices of one record; this one is used up."""
+        """Join the answers of two slices of one record. Do not use this object afterwards: its lists are reused."""
         self.results.extend(rest.results)
         self.failed_items.extend(rest.failed_items)
         return Answer(
@@ -88,10 +89,10 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """The first frame to a worker. The arrays of the model are in memory that it inherits."""
+    """The first frame to a worker. The model's arrays are not in it: the worker inherits their memory."""
 
     model_folder: str
-    """Where the model was read: for messages alone."""
+    """The folder that the model was read from; used only in messages."""
     manifest_json: bytes
     limits: dict[str, int]
     results_bytes: int
@@ -100,20 +101,20 @@ class Start(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """A worker's first frame: the model is loaded, its canaries came out as recorded."""
+    """Sent by a worker when the model is loaded and its canaries are read as recorded."""
 
 
 class Compiling(msgspec.Struct, frozen=True, tag=True):
-    """Before `Ready`, while the engine's loops are compiled."""
+    """Sent before `Ready`, while the engine's loops are compiled."""
 
     done: int
     total: int
     not_kept: str | None = None
-    """Why the next process will have to compile again; None if it need not."""
+    """Why the compiled code cannot be stored, so that the next process compiles again; None if it is stored."""
 
 
 class Refusal(msgspec.Struct, frozen=True, tag=True):
-    """Instead of `Ready`: why this worker cannot serve, in one sentence."""
+    """Sent instead of `Ready`, with the reason why this worker cannot serve, in one sentence."""
 
     why: str
 
@@ -124,16 +125,16 @@ class Timings(msgspec.Struct, frozen=True, array_like=True):
     read_s: float
     encode_s: float
     cpu_s: float
-    """Of processor time: what the batch has cost, however busy the machine is."""
+    """Processor time of the batch; it does not depend on how busy the machine is."""
 
 
 class Answers(msgspec.Struct, frozen=True):
-    """The answers to a batch of tasks, in their order: at least one, and fewer than tasks where it took too long."""
+    """The answers to a batch of tasks, in their order: at least one, and fewer than tasks if the slice was over."""
 
     answers: list[Answer]
     timings: Timings
     unfinished: ResumeCursor | None = None
-    """How far the last record was read: its answer is not whole yet. None if it is."""
+    """Position up to which the last record was read, if its answer is incomplete; otherwise None."""
 
 
 TASKS: Final = msgspec.msgpack.Decoder(list[Task])
@@ -141,11 +142,11 @@ ANSWERS: Final = msgspec.msgpack.Decoder(Answers)
 START: Final = msgspec.msgpack.Decoder(Start)
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-GREETING: Final = msgspec.msgpack.Decoder(Ready | Refusal | Compiling)
+START_REPLY: Final = msgspec.msgpack.Decoder(Ready | Refusal | Compiling)
 
 
 def frame(message: object) -> bytearray:
-    """Encode a message with its length in front, without a copy of what may be many megabytes."""
+    """Encode a message after its length, without copying the message: it may have many megabytes."""
     framed = bytearray(LENGTH.size)
     _ENCODER.encode_into(message, framed, LENGTH.size)
     LENGTH.pack_into(framed, 0, len(framed) - LENGTH.size)
@@ -153,16 +154,16 @@ def frame(message: object) -> bytearray:
 
 
 class FrameTooLongError(Exception):
-    """A length that no frame can have: who sent it does not speak this protocol, or has lost its place."""
+    """A length that no frame can have: the sender does not follow this protocol."""
 
 
 def body_bytes(header: bytes | bytearray, most_bytes: int) -> int:
-    """Return the length of the frame that begins with this header, before anything is allocated for it.
+    """Return the length of the frame after this header. Call it before memory is allocated for the frame.
 
     Raises
     ------
     FrameTooLongError
-        It is longer than any frame can be.
+        The length is above `most_bytes`.
     """
     length: int = LENGTH.unpack(header)[0]
     if length > most_bytes:
@@ -170,44 +171,44 @@ def body_bytes(header: bytes | bytearray, most_bytes: int) -> int:
     return length
 
 
-class Note:
-    """Where a worker notes the item it is on, in memory that both sides map.
+class ProgressNote:
+    """The item that a worker is reading, in memory that worker and service share.
 
-    The service reads it when the worker dies or does not move, so the guilty item is known at once.
-    Written by the worker, read by the service; a torn read costs one needless repetition.
+    The worker writes it. The service reads it when the worker dies or makes no progress, so that it knows the item that
+    caused this. If the service reads during a write, the worst case is one unnecessary retry.
     """
 
     SIZE_BYTES: Final = 4096
     _layout: Final = struct.Struct("=QII")
     _NOTHING: Final = 0xFFFF_FFFF
-    _TOGETHER: Final = 0xFFFF_FFFE
+    _MANY_ITEMS: Final = 0xFFFF_FFFE
 
     def __init__(self, memory: memoryview) -> None:
         self._memory = memory
         self._progress = 0
 
     def write(self, task: int, item: int) -> None:
-        """Worker: item `item` of task `task` is about to be touched."""
+        """Worker: note that it will now read item `item` of task `task`."""
         self._progress += 1
         self._layout.pack_into(self._memory, 0, self._progress, task, item)
 
-    def write_together(self) -> None:
-        """Worker: many items of the batch are about to be touched at once."""
-        self.write(self._TOGETHER, 0)
+    def write_many_items(self) -> None:
+        """Worker: note that it will now read many items of the batch at once."""
+        self.write(self._MANY_ITEMS, 0)
 
     def clear(self) -> None:
-        """Service, before it hands over a batch: nothing of it has been touched."""
+        """Service: note, before it sends a batch, that no item of it was read."""
         self._layout.pack_into(self._memory, 0, 0, self._NOTHING, 0)
 
     def progress(self) -> int:
-        """Service: a number that changes with every note."""
+        """Service: return a number that changes with every note."""
         return int(self._layout.unpack_from(self._memory, 0)[0])
 
     def position(self) -> tuple[int, int] | None:
-        """Service: task and item last noted; None if nothing of the batch was touched, or many items at once."""
+        """Service: return task and item of the last note; None if no item, or many items at once, were read."""
         _, task, item = self._layout.unpack_from(self._memory, 0)
-        return None if task in (self._NOTHING, self._TOGETHER) else (task, item)
+        return None if task in (self._NOTHING, self._MANY_ITEMS) else (task, item)
 
-    def is_together(self) -> bool:
-        """Service: many items of the batch were touched at once."""
-        return bool(self._layout.unpack_from(self._memory, 0)[1] == self._TOGETHER)
+    def is_on_many_items(self) -> bool:
+        """Service: return whether many items of the batch were read at once."""
+        return bool(self._layout.unpack_from(self._memory, 0)[1] == self._MANY_ITEMS)

@@ -248,7 +248,7 @@ class FairScheduler:
         """
         for number, job in enumerate(batch.jobs):
             is_concerned = number == 0 if death.suspect is None else job.holds(death.suspect)
-            job.fail(death if is_concerned else death.seen_by_bystander())
+            job.fail(death if is_concerned else death.for_bystander())
 
     def _waiting(self) -> list[_Queue]:
         """List the queues that have jobs; the lane that has used least comes first."""

@@ -1,7 +1,7 @@
 """Memory that the service shares with its workers by a file descriptor.
 
-It has no name and lies in no file system: a full ``/tmp`` does not matter, and it is gone with its last holder. Where
-the platform has no such memory, an unnamed temporary file takes its place.
+It has no name and is in no file system: it works when ``/tmp`` is full, and is freed when the last process closes it.
+On a platform without such memory, an unnamed temporary file is used instead.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ _HAS_MEMFD: Final = hasattr(os, "memfd_create")
 
 
 def writable(name: str, size_bytes: int) -> BinaryIO:
-    """Return zeros that all who share them may write, to be closed by the caller.
+    """Return zeroed memory that every process that shares it may write. The caller closes it.
 
-    Their size is sealed: a worker that cut them off would otherwise end the service, by SIGBUS, at its next look.
+    The size is sealed. Otherwise a worker could shorten the memory, and the next read would end the service by SIGBUS.
 
     Raises
     ------
     OSError
-        No memory, or no file descriptor, is left. It is taken now: what is taken at its first use ends who uses it.
+        No memory, or no file descriptor, is left. The memory is allocated now: a process that runs out of memory at
+        the first use of a page is killed.
     """
     return _filled(name, bytes(size_bytes), is_writable=True)
 
 
 def sealed(name: str, content: bytes) -> BinaryIO:
-    """Return memory with this content, which no process can change; the caller closes it.
+    """Return memory with this content, which no process can change any more. The caller closes it.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def sealed(name: str, content: bytes) -> BinaryIO:
 
 
 def content_of(descriptor: int) -> bytes:
-    """Copy what shared memory holds. Not by `read`: all who share the memory share its file position."""
+    """Return a copy of shared memory. It is mapped, not read: all processes share the file position."""
     with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as mapped:
         return mapped[:]
 

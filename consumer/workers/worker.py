@@ -1,11 +1,11 @@
-"""A worker process: payloads in, encoded results out.
+"""A worker process: reads payloads with the engine, and encodes the results.
 
-greet     arrange to end with the parent; load and warm the model, whose canaries must be read as recorded; then limit
-          address space, files, core dumps and standard error, since from here on it reads untrusted bytes
-answer    read the payloads of a batch through the engine, for as long as a slice may take; encode one result per item
+start     exit when the parent exits; load and warm up the model, and check its canaries; then limit address space,
+          files, core dumps and standard error, since from now on the process reads untrusted bytes
+answer    read the payloads of a batch with the engine until the slice is over; encode one result per item
 
-The engine's errors become codes of the contract here, once. What an item does wrong fails that item
-alone; what kills this process is the business of `consumer.workers.quarantine`.
+Only this module turns the engine's errors into error codes of the contract. An error of an item fails that item only.
+`consumer.workers.quarantine` handles items that end the process.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from consumer.workers.protocol import (
     Compiling,
     FailedItem,
     FrameTooLongError,
-    Note,
+    ProgressNote,
     Ready,
     Refusal,
     Start,
@@ -62,17 +62,17 @@ from engine.model.files import ModelError, ModelFiles
 from engine.reader import Outcome, Reader
 
 PR_SET_PDEATHSIG: Final = 1
-RESULT_ROOM_BYTES: Final = 512
-"""Beside all that can be foreseen of a result: its error message and the record around it."""
-LETTER_BYTES: Final = 512
-"""What a dead letter takes in memory beside the bytes of its item."""
+RESULT_OVERHEAD_BYTES: Final = 512
+"""Added to the computed size of a result, for its error message and the record around it."""
+DEAD_LETTER_OVERHEAD_BYTES: Final = 512
+"""Memory of a dead letter in addition to the bytes of its item."""
 
 
-class Answerer:
-    """Turns tasks into answers. Owner: the worker's only loop."""
+class BatchProcessor:
+    """Turns a batch of tasks into answers. Owner: the main loop of the worker."""
 
     def __init__(
-        self, reader: Reader, model: dict[str, str], note: Note, *, results_bytes: int, record_timeout_s: float
+        self, reader: Reader, model: dict[str, str], note: ProgressNote, *, results_bytes: int, record_timeout_s: float
     ) -> None:
         self._reader = reader
         self._model = model
@@ -82,25 +82,25 @@ class Answerer:
         self._encode = msgspec.json.Encoder().encode
 
     def answer(self, tasks: list[Task]) -> Answers:
-        """Answer the tasks of a batch, in order, until the slice is over; each goes on where it was.
+        """Answer the tasks of a batch, in order, until the slice is over. Each task continues where it stopped.
 
-        Batches of several lanes are joined, so one that was read in part may stand anywhere.
+        Jobs of several lanes are joined to one batch, so a partly read task may be at any place.
         """
         started_s, cpu_s = time.perf_counter(), time.process_time()
         places = [place for place, task in enumerate(tasks) if WHOLE_RECORD not in task.quarantined]
 
         def judge(payload: int, opened: Payload) -> None:
-            self._refuse_too_much(tasks[places[payload]], opened)
+            self._check_results_size(tasks[places[payload]], opened)
 
         read, unfinished = self._reader.resume(
             [tasks[place].payload for place in places],
             resume_from=[tasks[place].resume_from for place in places],
             should_stop=lambda: time.process_time() - cpu_s > SLICE_S,
             on_item=lambda payload, item: self._note.write(places[payload], item),
-            on_shared=self._note.write_together,
+            on_shared=self._note.write_many_items,
             isolate=any(task.isolate for task in tasks),
             on_open=judge,
-            skip=[self._untouchable(tasks[place]) for place in places],
+            skip=[self._items_to_skip(tasks[place]) for place in places],
         )
         read_s = time.perf_counter()
         now_ms = time.time_ns() // 1_000_000
@@ -108,7 +108,7 @@ class Answerer:
         last = len(tasks) - 1 if len(read) == len(places) and unfinished is None else places[len(read) - 1]
         answers = []
         for place, task in enumerate(tasks[: last + 1]):
-            items = outcomes.get(place, [Outcome()])  # one that may not be touched is answered as a whole
+            items = outcomes.get(place, [Outcome()])  # a record that must not be read is one item
             count = unfinished.total if unfinished and place == last else task.resume_from.items + len(items)
             answers.append(self._encode_answer(task, items, count, now_ms))
         spent_s = time.process_time() - cpu_s
@@ -116,19 +116,20 @@ class Answerer:
             unfinished = unfinished._replace(spent_s=tasks[last].resume_from.spent_s + spent_s)
         return Answers(answers, Timings(read_s - started_s, time.perf_counter() - read_s, spent_s), unfinished)
 
-    def _is_overdue(self, task: Task) -> bool:
-        """Return True if a record has used up its time, so that nothing more of it is read."""
+    def _is_past_time_limit(self, task: Task) -> bool:
+        """Return whether a record has used its processor time, so that no more of it is read."""
         return task.resume_from.spent_s > self._record_timeout_s
 
-    def _untouchable(self, task: Task) -> Collection[int]:
-        return range(task.resume_from.items, sys.maxsize) if self._is_overdue(task) else task.quarantined
+    def _items_to_skip(self, task: Task) -> Collection[int]:
+        """Return the indices of the items that must not be read."""
+        return range(task.resume_from.items, sys.maxsize) if self._is_past_time_limit(task) else task.quarantined
 
-    def _refuse_too_much(self, task: Task, opened: Payload) -> None:
-        """Refuse an archive whose results could take more bytes than the limit, before anything of it is read."""
+    def _check_results_size(self, task: Task, opened: Payload) -> None:
+        """Raise `ResultsTooLarge` for an archive whose results could exceed the limit, before it reads an image."""
         if opened.is_image:
             return
-        longest = self._result(task, opened.count, opened.count, _LONGEST, None, now_ms=task.received_at_ms)
-        each_bytes = len(self._encode(longest)) + task.echo_bytes + RESULT_ROOM_BYTES
+        longest = self._result(task, opened.count, opened.count, _LARGEST_OUTCOME, None, now_ms=task.received_at_ms)
+        each_bytes = len(self._encode(longest)) + task.echo_bytes + RESULT_OVERHEAD_BYTES
         size_bytes = opened.count * each_bytes + sum(len(self._encode(name)) for name in opened.names())
         if size_bytes > self._results_bytes:
             raise ResultsTooLarge(
@@ -146,7 +147,7 @@ class Answerer:
             size_bytes += len(results[-1])
             if failure is not None:
                 failed_items.append(_failed_item(task, index, count, item, failure))
-                size_bytes += LETTER_BYTES + len(item.data or b"")
+                size_bytes += DEAD_LETTER_OVERHEAD_BYTES + len(item.data or b"")
             elif item.reading is not None and item.reading.status == "recognised":
                 recognised += 1
             else:
@@ -154,7 +155,7 @@ class Answerer:
         return Answer(results, failed_items, recognised, unsure, size_bytes)
 
     def _failure(self, task: Task, index: int, item: Outcome) -> _Failure:
-        """Say why an item has no reading: the engine's word, or the service's verdict on what it was not to touch."""
+        """Return why an item has no reading: the engine's error, or the error code for an item that was not read."""
         if item.error is not None:
             return _Failure(ErrorCode(item.error.code), str(item.error))
         verdict = task.quarantined.get(index) or task.quarantined.get(WHOLE_RECORD) or ErrorCode.RECORD_TIMEOUT
@@ -187,13 +188,13 @@ class Answerer:
 
 
 class ResultsTooLarge(EngineError):  # noqa: N818  # as the engine's own
-    """What would be published about the items of an archive takes more than `EchoSettings.results_bytes`."""
+    """The results of an archive could take more bytes than `EchoSettings.results_bytes`."""
 
     code = str(ErrorCode.RESULTS_TOO_LARGE)
 
 
-_LONGEST: Final = Outcome(reading=Reading("recognised", 9, 0.1234, [0.1234] * 10, "low-confidence"))
-"""Nothing takes more room in a result than a reading, save the name and an error's message."""
+_LARGEST_OUTCOME: Final = Outcome(reading=Reading("recognised", 9, 0.1234, [0.1234] * 10, "low-confidence"))
+"""The outcome whose result has the most bytes, apart from the name and the error message."""
 
 
 class _Failure(NamedTuple):
@@ -202,7 +203,7 @@ class _Failure(NamedTuple):
 
 
 def _name(task: Task, item: Outcome) -> str | None:
-    """Name an item: the entry by its archive, a single image by its request, a request that failed as a whole not."""
+    """Return the name of an item: of an entry from its archive, of a single image from its request, otherwise None."""
     return task.filename if item.of == "image" else item.name
 
 
@@ -215,13 +216,13 @@ def main() -> None:
     """Serve one channel until it closes."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--channel", type=int, required=True, help="file descriptor of a connected socket")
-    parser.add_argument("--note", type=int, required=True, help="file descriptor of the memory for notes")
+    parser.add_argument("--note", type=int, required=True, help="file descriptor of the memory of the progress note")
     parser.add_argument("--model", type=int, required=True, help="file descriptor of the model's arrays")
     arguments = parser.parse_args()
     _die_with_parent()
     channel = socket.socket(fileno=arguments.channel)
-    note = Note(memoryview(mmap.mmap(arguments.note, Note.SIZE_BYTES)))
-    # The service has ended, or does not speak as it should: so do we.
+    note = ProgressNote(memoryview(mmap.mmap(arguments.note, ProgressNote.SIZE_BYTES)))
+    # These errors mean that the service has ended, or does not follow the protocol. Then the worker ends, too.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError, FrameTooLongError):
         start = START.decode(_receive(channel, START_FRAME_BYTES))
         with compilation_reported(lambda done, total: channel.sendall(frame(Compiling(done, total, cache_problem())))):
@@ -233,19 +234,19 @@ def main() -> None:
             reader = Reader(classifier, Limits(**start.limits))
             reader.warm_up()
         _limit_resources(start.memory_bytes)
-        _discard_standard_error()
+        _silence_stderr()
         info = classifier.info
         model = {"name": info.name, "version": info.version, "sha256": info.sha256}
-        answerer = Answerer(
+        processor = BatchProcessor(
             reader, model, note, results_bytes=start.results_bytes, record_timeout_s=start.record_timeout_s
         )
         channel.sendall(frame(Ready()))
         while True:
-            channel.sendall(frame(answerer.answer(TASKS.decode(_receive(channel, start.memory_bytes)))))
+            channel.sendall(frame(processor.answer(TASKS.decode(_receive(channel, start.memory_bytes)))))
 
 
 def _model_files(start: Start, arrays: int) -> ModelFiles:
-    """Take the model from the service; its files may have changed since that read them."""
+    """Return the model that the service has read. Its files may have changed since then."""
     files = ModelFiles.checked(Path(start.model_folder), start.manifest_json, content_of(arrays))
     os.close(arrays)
     return files
@@ -269,27 +270,28 @@ def _receive_exactly(channel: socket.socket, size: int) -> bytearray:
 
 
 def _die_with_parent() -> None:
-    """End when the service ends, however it ends, even in the middle of an item.
+    """Exit when the service exits, however it does so, even in the middle of an item.
 
-    Standard input is a pipe that only the service holds open. The death signal covers a worker stuck in
-    C code that holds the interpreter; it fires when the *thread* that forked ends, so both are needed.
+    Standard input is a pipe that only the service keeps open; a thread waits for its end. The death signal is needed
+    for a worker that is stuck in C code and holds the interpreter lock. Since the signal is sent when the *thread* that
+    forked ends, it would not be enough alone.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is sent to all processes; the service stops its workers
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    def wait_for_the_end() -> None:
+    def exit_with_parent() -> None:
         with contextlib.suppress(OSError):
             while os.read(0, 1):
                 pass
         os._exit(1)
 
-    threading.Thread(target=wait_for_the_end, name="parent watch", daemon=True).start()
+    threading.Thread(target=exit_with_parent, name="parent watch", daemon=True).start()
 
 
 def _limit_resources(memory_bytes: int) -> None:
-    """Limit what untrusted bytes can do in this process: no core dumps, no files, bounded memory."""
+    """Limit what untrusted bytes can make this process use: no core dumps, no files, a limit of memory."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         size_bytes = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
@@ -299,16 +301,16 @@ def _limit_resources(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
-def _discard_standard_error() -> None:
-    """Discard standard error: decoders written in C print what they read there, with control characters.
+def _silence_stderr() -> None:
+    """Redirect standard error to /dev/null: decoders written in C print data of an image, with control characters.
 
-    The interpreter's fault handler still reports a crash there: it names functions and lines, and no data.
+    A crash is still reported by the fault handler of the interpreter, which prints functions and lines but no data.
     """
-    reported = os.dup(sys.stderr.fileno())
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stderr.fileno())
-    os.close(nowhere)
-    faulthandler.enable(reported)
+    original = os.dup(sys.stderr.fileno())
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stderr.fileno())
+    os.close(null)
+    faulthandler.enable(original)
 
 
 if __name__ == "__main__":

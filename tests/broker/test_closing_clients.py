@@ -19,7 +19,7 @@ from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.produce import ProduceRequest
 
 from broker.probe import HOST
-from consumer.observe.logs import pass_over_leftovers
+from consumer.observe.logs import log_unawaited_errors
 from consumer.settings import Settings
 from tests.harness.topics import Broker
 from tests.harness.waiting import DEADLINE_S, eventually
@@ -121,7 +121,7 @@ async def logged(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[dict[str
     logged: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(loop, "default_exception_handler", logged.append)
-    monkeypatch.setattr(loop, "_exception_handler", pass_over_leftovers)
+    monkeypatch.setattr(loop, "_exception_handler", log_unawaited_errors)
     yield logged
     gc.collect()
 

@@ -49,7 +49,7 @@ async def test_missing_topics_are_named_and_not_created(creating_cluster: Cluste
         missing = {"DIGITS_TOPICS__REQUESTS": "nowhere", "DIGITS_TOPICS__DEAD_LETTER": "nowhere-else"}
         why = await fatal_end(broker, missing)
         servers = creating_cluster.bootstrap_servers
-        assert why == f"no topic nowhere, nowhere-else on {servers}; topics are not created here"
+        assert why == f"no topic nowhere, nowhere-else on {servers}; create it first: the service creates no topics"
         topics = await broker.admin.list_topics()
         assert broker.topics.predictions in topics
         assert "nowhere" not in topics

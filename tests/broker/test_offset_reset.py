@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from broker import Cluster
 from consumer.partitions.opening import results_log
-from consumer.partitions.opening.after_results import Start
+from consumer.partitions.opening.after_results import StartOffset
 from consumer.partitions.opening.reset import reset_offset
 from consumer.partitions.state import OffsetLost
 from consumer.settings import Settings
@@ -73,7 +73,7 @@ async def test_a_renamed_group_answers_only_what_waits_and_the_audit_is_clean(sh
         found = await eventually(lambda: resets(after), lambda found: len(found) == 8)
         await shared.everything_answered()
         assert {(event["level"], event["log_start"], event["action"]) for event in found.values()} == {
-            ("warning", 0, f"going on at {each}")
+            ("warning", 0, f"starting at {each}")
         }
         # Where nothing waits, it is committed all the same: the next owner need not look again.
         await eventually(shared.committed_offsets, lambda at: at == {p: each + 100 * (p < 5) for p in range(8)})
@@ -98,7 +98,7 @@ async def results_of(broker: Broker, count: int, statuses: Iterable[str] = ("uns
     return [result for each in requests[:count] for result in answer(broker, each, list(statuses)).results]
 
 
-async def reset(broker: Broker, results: int = 0) -> tuple[Start, dict[str, Any]]:
+async def reset(broker: Broker, results: int = 0) -> tuple[StartOffset, dict[str, Any]]:
     """Decide where partition 0 starts; return this and what is logged."""
     source = TopicPartition(broker.topics.requests, 0)
     async with open_group_consumer(Settings()) as consumer:
@@ -118,8 +118,8 @@ async def test_it_continues_after_the_last_answered_archive(answered: Broker) ->
     await publish(answered, [*[elsewhere] * 600, strange])
     await publish(answered, await results_of(answered, 9), abort=True)
     start, event = await reset(answered)
-    assert start == Start(4, "request 3 was answered last", is_known=True)
-    assert (event["log_level"], event["log_start"], event["action"]) == ("warning", 0, "going on at 4")
+    assert start == StartOffset(4, "request 3 was answered last", is_known=True)
+    assert (event["log_level"], event["log_start"], event["action"]) == ("warning", 0, "starting at 4")
 
 
 async def test_without_results_it_starts_at_the_log_start(answered: Broker) -> None:
@@ -134,7 +134,7 @@ async def test_without_results_it_starts_at_the_log_start(answered: Broker) -> N
 async def test_results_of_a_deleted_requests_topic_are_ignored(
     answered: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(results_log, "SECOND_LOOK_PAUSE_S", 0)
+    monkeypatch.setattr(results_log, "REREAD_PAUSE_S", 0)
     ours = await results_of(answered, 1)
     ours[0].value["source"] |= {"offset": REQUESTS}
     await publish(answered, ours)
@@ -160,7 +160,9 @@ async def test_it_waits_for_results_in_an_open_transaction(answered: Broker, mon
     async with open_transaction(answered, await results_of(answered, 6)) as other:
         with monkeypatch.context() as patch:
             patch.setattr("consumer.partitions.opening.reset.ABORT_INTERVAL_S", -9.5)
-            with pytest.raises(OwnershipLost, match=r"a transaction in .* hides the results from offset 3 on"):
+            with pytest.raises(
+                OwnershipLost, match=r"an open transaction in .* has hidden the results from offset 3 on"
+            ):
                 await reset(answered)
         looks = 0
         end_offsets = AIOKafkaConsumer.end_offsets
@@ -188,7 +190,7 @@ async def test_earliest_and_latest_do_not_search_the_results(
     monkeypatch.setenv("DIGITS_KAFKA__AUTO_OFFSET_RESET", way)
     await publish(answered, await results_of(answered, 4))
     start, event = await reset(answered)
-    assert start == Start(goes_on_at, f"AUTO_OFFSET_RESET={way}", is_known=is_committed)
+    assert start == StartOffset(goes_on_at, f"AUTO_OFFSET_RESET={way}", is_known=is_committed)
     assert event["log_level"] == level
 
 
@@ -203,9 +205,9 @@ async def test_with_none_a_partition_without_an_offset_is_parked(
 async def test_a_search_that_takes_too_long_fails_with_one_sentence(
     answered: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consumer.partitions.opening.reset.SEARCH_S", -1)
+    monkeypatch.setattr("consumer.partitions.opening.reset.SEARCH_TIMEOUT_S", -1)
     await publish(answered, await results_of(answered, 4))
-    with pytest.raises(OffsetLost, match="AUTO_OFFSET_RESET=earliest answers everything again"):
+    with pytest.raises(OffsetLost, match="AUTO_OFFSET_RESET=earliest to answer every request"):
         await reset(answered)
 
 

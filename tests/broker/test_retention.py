@@ -102,7 +102,7 @@ async def test_a_group_whose_offsets_have_expired_continues_after_its_results(
         await broker.everything_answered()
         begun = [event for event in service.events if event["event"] == "no committed offset"]
     warned = [(event["log_start"], event["action"]) for event in begun if event["level"] == "warning"]
-    assert warned == [(0, f"going on at {IMAGES}")]
+    assert warned == [(0, f"starting at {IMAGES}")]
     assert len(begun) == broker.partitions
     assert [position(result) for result in await broker.results()] == [Position(0, each) for each in range(IMAGES + 2)]
     assert (await run(broker, "audit")).exit_code == Exit.OK

@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from broker import Cluster
 from broker.ports import free_ports
 from broker.probe import HOST
-from consumer.partitions.opening.position import repaired, start_offset
+from consumer.partitions.opening.position import start_offset, wait_for_repair
 from consumer.partitions.state import OffsetLost
 from consumer.settings import OnLostOffset, Settings
 from consumer.startup.checks import check_cluster
@@ -193,7 +193,7 @@ async def test_an_offset_lost_to_retention_parks_its_partition_by_default(broker
     async with running_service(broker, {"DIGITS_KAFKA__ON_LOST_OFFSET": "earliest"}) as service:
         await broker.everything_answered()
         (warning,) = logged(service, "committed offset lost")
-    assert (warning["committed"], warning["action"]) == (10, "going on at 15")
+    assert (warning["committed"], warning["action"]) == (10, "continuing at 15")
     found = [position(result) for result in await broker.results()]
     assert found == [(0, offset) for offset in range(15, 20)] + sent
 
@@ -206,20 +206,20 @@ async def test_an_offset_beyond_the_log_end_is_checked_again_and_then_lost(
     await broker.commit(5, partition=0)
     for name, value in broker.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("consumer.partitions.opening.position.SECOND_LOOK_PAUSE_S", 0)
-    monkeypatch.setattr("consumer.partitions.opening.position.PARKED_LOOK_S", 0.1)
+    monkeypatch.setattr("consumer.partitions.opening.position.REREAD_PAUSE_S", 0)
+    monkeypatch.setattr("consumer.partitions.opening.position.REPAIR_POLL_S", 0.1)
     async with open_group_consumer(Settings()) as consumer:
         with pytest.raises(
             OffsetLost, match=f"the committed offset 5 of {tp.topic}/0 is not in the log, which ends at 3;"
         ):
             await start_offset(consumer, tp, OnLostOffset.PARK)
         assert await start_offset(consumer, tp, OnLostOffset.EARLIEST) == 0
-        monkeypatch.setattr("consumer.partitions.opening.position.SECOND_LOOK_PAUSE_S", 0.2)
+        monkeypatch.setattr("consumer.partitions.opening.position.REREAD_PAUSE_S", 0.2)
         starting = asyncio.create_task(start_offset(consumer, tp, OnLostOffset.PARK))
         await broker.send(drawn_digits(3), partition=0)  # as if its new leader had only now heard of them
         assert await starting == 5
         # Once it is parked, requests that come do not repair it: the first of them would be passed over.
-        repairing = asyncio.create_task(repaired(consumer, tp, lost=5))
+        repairing = asyncio.create_task(wait_for_repair(consumer, tp, lost=5))
         looks = await asyncio.wait({repairing}, timeout=1)
         assert looks == (set(), {repairing})
         await broker.commit(3, partition=0)
@@ -234,7 +234,7 @@ async def test_an_offset_among_the_records_of_an_open_transaction_is_not_lost(
     await broker.send(drawn_digits(1), partition=0)
     for name, value in broker.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("consumer.partitions.opening.position.SECOND_LOOK_PAUSE_S", 0)
+    monkeypatch.setattr("consumer.partitions.opening.position.REREAD_PAUSE_S", 0)
     upstream = AIOKafkaProducer(**broker.cluster.client_options, transactional_id=f"upstream-{broker.group_id}")
     async with open_group_consumer(Settings()) as consumer, upstream:
         consumer.assign([tp])

@@ -14,8 +14,8 @@ import msgspec
 
 import engine
 from consumer.settings import EchoSettings, Settings
-from consumer.workers.protocol import Answer, Note, Task
-from consumer.workers.worker import Answerer
+from consumer.workers.protocol import Answer, ProgressNote, Task
+from consumer.workers.worker import BatchProcessor
 from contract.errors import ErrorCode
 from contract.records import read_result
 from engine.errors import RAISED_AT, EngineError
@@ -57,9 +57,9 @@ class Judge:
     def __init__(self) -> None:
         self._reader = _Remembering(Classifier.load(default_model()), Limits())
         self._reader.warm_up()
-        note = Note(memoryview(bytearray(Note.SIZE_BYTES)))
+        note = ProgressNote(memoryview(bytearray(ProgressNote.SIZE_BYTES)))
         model = {"name": "fuzzed", "version": "1", "sha256": "0" * 64}
-        self._answerer = Answerer(
+        self._processor = BatchProcessor(
             self._reader, model, note, results_bytes=EchoSettings().results_bytes, record_timeout_s=60
         )
 
@@ -99,7 +99,7 @@ class Judge:
         """Answer a task slice by slice: a worker puts one that takes long aside, between two items."""
         unfinished: ResumeCursor | None = task.resume_from
         while unfinished is not None:
-            answers = self._answerer.answer([msgspec.structs.replace(task, resume_from=unfinished)])
+            answers = self._processor.answer([msgspec.structs.replace(task, resume_from=unfinished)])
             unfinished = answers.unfinished
             yield answers.answers[0]
 

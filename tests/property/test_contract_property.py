@@ -8,11 +8,11 @@ from aiokafka import ConsumerRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.partitions.outgoing import Room, dead_letters
+from consumer.partitions.outgoing import DeadLetterLimits, dead_letters
 from consumer.partitions.requests import from_record
 from consumer.settings import EchoSettings
-from consumer.workers.protocol import Answer, FailedItem, Note
-from consumer.workers.worker import Answerer
+from consumer.workers.protocol import Answer, FailedItem, ProgressNote
+from consumer.workers.worker import BatchProcessor
 from contract import headers
 from contract.dead_letters import DeadLetter
 from contract.errors import ErrorCode
@@ -56,14 +56,14 @@ def test_a_result_and_a_dead_letter_are_read_back_unchanged(
     key: bytes | None, received: list[tuple[str, bytes | None]], timestamp_ms: int, name: str | None, message: str
 ) -> None:
     request = from_record(record(key, received, timestamp_ms), EchoSettings(), Limits())
-    answerer = Answerer(
-        Damaged(name, message),  # type: ignore[arg-type]  # all that an answerer asks of a reader
+    processor = BatchProcessor(
+        Damaged(name, message),  # type: ignore[arg-type]  # all that a processor asks of a reader
         {"name": "m", "version": "1", "sha256": "0" * 64},
-        Note(memoryview(bytearray(Note.SIZE_BYTES))),
+        ProgressNote(memoryview(bytearray(ProgressNote.SIZE_BYTES))),
         results_bytes=1_000_000,
         record_timeout_s=60,
     )
-    (answer,) = answerer.answer([request.task]).answers
+    (answer,) = processor.answer([request.task]).answers
     result = read_result(answer.results[0])
     last = dict(received)
     filename = (last.get(headers.FILENAME) or b"").decode("utf-8", "replace") or None
@@ -73,7 +73,7 @@ def test_a_result_and_a_dead_letter_are_read_back_unchanged(
     assert result.error is not None
     assert result.error.message.isprintable()
     assert json.loads(answer.results[0])["item"] == {"index": 0, "count": 1, "name": result.item.name}
-    (letter,) = dead_letters(request, answer, Room(1_000_000, 1_000_000))
+    (letter,) = dead_letters(request, answer, DeadLetterLimits(1_000_000, 1_000_000))
     read = DeadLetter.read(letter.headers)
     assert (letter.key, read.original_headers) == (key, tuple(received))
     assert (read.result_id, read.request_id) == (result.result_id, result.request_id)
@@ -89,7 +89,7 @@ def test_a_dead_letter_that_does_not_fit_leaves_out_key_and_headers(
 ) -> None:
     request = from_record(record(key, received, 0), EchoSettings(), Limits())
     failed = FailedItem(0, 1, None, ErrorCode.DAMAGED_IMAGE, "m", whole=True, data=None, left_out=None)
-    (letter,) = dead_letters(request, Answer([b""], [failed], 0, 0, 0), Room(1, 1))
+    (letter,) = dead_letters(request, Answer([b""], [failed], 0, 0, 0), DeadLetterLimits(1, 1))
     read = DeadLetter.read(letter.headers)
     assert (letter.key, letter.value, read.original_headers) == (None, None, ())
     assert read.value_left_out

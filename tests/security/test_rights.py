@@ -160,8 +160,8 @@ async def test_the_right_to_read_results_is_needed_only_without_an_offset(
             missing = f"topic {secure_broker.topics.predictions} may not be read (ACL: Read on the topic)"
             assert fatal(service).startswith(f"{missing}: it is read since the group has no offset in ")
             assert "DIGITS_KAFKA__AUTO_OFFSET_RESET=earliest" in fatal(service)
-        warned = [event["event"] for event in service.events if event["event"] == "results may not be read"]
-    assert warned == ([] if may_read else ["results may not be read"])
+        warned = [event["event"] for event in service.events if event["event"] == "results not readable"]
+    assert warned == ([] if may_read else ["results not readable"])
     answered = [position(result) for result in await secure_broker.results()]
     assert answered == [(0, offset) for offset in range(3 if may_read else 1)]
 

@@ -1,4 +1,4 @@
-"""Where a lane starts to read if the group has no offset: never committed, expired, or under another name."""
+"""Finds where a lane starts if the group has no offset: a new group, a renamed group, or an expired offset."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import time
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from consumer.partitions.opening.after_results import Start, newest_result, start_after
+from consumer.partitions.opening.after_results import StartOffset, newest_result, start_after
 from consumer.partitions.opening.position import DEADLINE_S
 from consumer.partitions.opening.results_log import (
     ABORT_INTERVAL_S,
-    ANSWER_S,
-    OTHERWISE,
-    SEARCH_S,
-    Reader,
-    decided,
-    looked_at_again,
+    ANSWER_TIMEOUT_S,
+    OTHER_POLICIES,
+    SEARCH_TIMEOUT_S,
+    SpanReader,
+    reread_log_end,
+    wait_for_open_transactions,
 )
 from consumer.partitions.state import OffsetLost
 from consumer.settings import AutoOffsetReset, Settings
@@ -31,44 +31,47 @@ log = structlog.get_logger()
 
 async def reset_offset(
     consumer: AIOKafkaConsumer, partition: TopicPartition, results: TopicPartition, settings: Settings
-) -> Start:
-    """Decide by ``AUTO_OFFSET_RESET``, and log it.
+) -> StartOffset:
+    """Return where a partition starts, as the setting ``AUTO_OFFSET_RESET`` says, and log it.
 
     Parameters
     ----------
     consumer
-        The service's.
+        The consumer of the service.
     partition, results
-        The partition of requests, and that of its results.
+        The partition of requests, and the partition of its results.
     settings
-        Which way to decide.
+        The settings with the policy.
 
     Raises
     ------
     OffsetLost
-        The setting leaves the decision to an operator, or no result was found in time.
+        The policy is `none`, so an operator has to decide; or no result was found in time.
     FatalError
-        The results may not be read.
+        The service has no right to read the results.
     OwnershipLost
         The brokers did not answer in time.
     """
     name = f"{partition.topic}/{partition.partition}"
-    way = settings.kafka.auto_offset_reset
+    policy = settings.kafka.auto_offset_reset
     requests = await _log_of(consumer, partition)
-    if way is AutoOffsetReset.NONE:
+    if policy is AutoOffsetReset.NONE:
         raise OffsetLost(
             f"group {settings.kafka.group_id} has no committed offset in {name}, whose log has the offsets "
             f"{requests.start} to {requests.stop}, and DIGITS_KAFKA__AUTO_OFFSET_RESET=none: stop all instances, "
             "then set the group's offset (kafka-consumer-groups.sh --reset-offsets) or another value",
             None,
         )
-    if way is AutoOffsetReset.LATEST:  # to be committed also where the log is empty: what comes next is to be answered
-        start = Start(requests.stop, f"AUTO_OFFSET_RESET={way}", is_known=True)
-    elif not requests or way is AutoOffsetReset.EARLIEST:
-        start = Start(requests.start, f"AUTO_OFFSET_RESET={way}" if requests else "the log is empty", is_known=False)
+    if policy is AutoOffsetReset.LATEST:
+        # It is committed even if the log is empty: requests that arrive later must be answered.
+        start = StartOffset(requests.stop, f"AUTO_OFFSET_RESET={policy}", is_known=True)
+    elif not requests or policy is AutoOffsetReset.EARLIEST:
+        start = StartOffset(
+            requests.start, f"AUTO_OFFSET_RESET={policy}" if requests else "the log is empty", is_known=False
+        )
     else:
         start = await _find_start(consumer, partition, requests, results, settings)
-    may_skip_or_repeat = bool(requests) and (start.is_known or way is not AutoOffsetReset.AFTER_RESULTS)
+    may_skip_or_repeat = bool(requests) and (start.is_known or policy is not AutoOffsetReset.AFTER_RESULTS)
     write = log.warning if may_skip_or_repeat else log.info
     write(
         "no committed offset",
@@ -76,59 +79,64 @@ async def reset_offset(
         log_start=requests.start,
         log_end=requests.stop,
         why=start.why,
-        action=f"going on at {start.offset}",
+        action=f"starting at {start.offset}",
     )
     return start
 
 
 async def _find_start(
     consumer: AIOKafkaConsumer, source: TopicPartition, requests: range, results: TopicPartition, settings: Settings
-) -> Start:
-    """Find the last request that has its results, and decide where to go on.
+) -> StartOffset:
+    """Find the last request that has results, and return where to start.
 
-    Call it after the fencing start of the partition's producer: what the group's previous owner had open is aborted.
+    Call it after the fencing start of the partition's producer, which aborts the transaction of the previous owner.
 
     Parameters
     ----------
     consumer
-        The service's; the clients that read connect to the brokers that it knows.
+        The consumer of the service. The clients that read results connect to the brokers that it knows.
     source, requests
-        The partition of requests and its offsets.
+        The partition of requests, and the offsets in its log.
     results
-        The partition that its results go to.
+        The partition that contains its results.
     settings
-        How to connect.
+        The settings for the connection.
 
     Raises
     ------
     OwnershipLost
-        The brokers did not answer in time, or somebody's transaction hides the end of the results.
+        The brokers did not answer in time, or an open transaction hides the newest results.
     OffsetLost
-        No result was found in time among those of others.
+        No result was found in time among the results of other partitions.
     FatalError
-        The results may not be read.
+        The service has no right to read the results.
     """
     name = f"{source.topic}/{source.partition}"
     servers = live_servers(consumer)
     try:
-        async with open_range_consumer(settings, servers, "read_uncommitted") as client, asyncio.timeout(ANSWER_S):
+        async with (
+            open_range_consumer(settings, servers, "read_uncommitted") as client,
+            asyncio.timeout(ANSWER_TIMEOUT_S),
+        ):
             begin = (await client.beginning_offsets([results]))[results]
             end = (await client.end_offsets([results]))[results]
         if begin == end:
             return start_after(None, requests, None)  # a new deployment needs no right to read results
         async with open_range_consumer(settings, servers, "read_committed") as client:
-            await decided(client, results, end, settings.kafka.transaction_timeout_ms / 1000 + ABORT_INTERVAL_S)
-            reader = Reader(client, time.monotonic() + SEARCH_S)
+            await wait_for_open_transactions(
+                client, results, end, settings.kafka.transaction_timeout_ms / 1000 + ABORT_INTERVAL_S
+            )
+            reader = SpanReader(client, time.monotonic() + SEARCH_TIMEOUT_S)
             begin = await reader.first_since(results, range(begin, end), await reader.first(source, requests))
             found = await newest_result(lambda step: reader.read(results, step), range(min(begin, end), end), source)
             if found is None:
                 return start_after(None, requests, None)
-            requests = await looked_at_again(client, source, requests, found.source.offset)
+            requests = await reread_log_end(client, source, requests, found.source.offset)
             asked = range(found.source.offset, requests.stop) if found.source.offset in requests else range(0)
             return start_after(found, requests, await reader.first(source, asked))
     except (KafkaError, TimeoutError) as error:
         if denied := denial(error, topic_right="Read"):
-            why = f"{denied}: it is read since the group has no offset in {name}; {OTHERWISE}"
+            why = f"{denied}: the results are read since the group has no offset in {name}; {OTHER_POLICIES}"
             raise FatalError(why) from error
         raise OwnershipLost(f"could not find the last answered request of {name}: {describe(error)}") from error
 
@@ -140,5 +148,5 @@ async def _log_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> rang
             end = (await consumer.end_offsets([partition]))[partition]
     except (KafkaError, TimeoutError) as error:
         name = f"{partition.topic}/{partition.partition}"
-        raise OwnershipLost(f"could not find where {name} begins and ends: {describe(error)}") from error
+        raise OwnershipLost(f"could not read the first and the last offset of {name}: {describe(error)}") from error
     return range(begin, end)

@@ -1,4 +1,4 @@
-"""Reads the end of a partition of results, and single requests, with clients of its own outside any group."""
+"""Reads the newest results of a partition, and single requests, with separate clients that are in no group."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from consumer.partitions.opening.after_results import Record
-from consumer.partitions.opening.position import SECOND_LOOK_PAUSE_S, SECOND_LOOKS
+from consumer.partitions.opening.position import MAX_REREADS, REREAD_PAUSE_S
 from consumer.partitions.state import OffsetLost
 from contract.topics import CLOCK_TOLERANCE_MS
 from transport.errors import OwnershipLost
@@ -20,30 +20,30 @@ from transport.record_batch import Unreadable
 
 log = structlog.get_logger()
 
-ANSWER_S: Final = 15.0
-"""How long to wait for the next answer of the brokers."""
-SEARCH_S: Final = 120.0
-"""How long to look for a result."""
+ANSWER_TIMEOUT_S: Final = 15.0
+"""How long to wait for each answer of the brokers."""
+SEARCH_TIMEOUT_S: Final = 120.0
+"""How long to search for a result."""
 POLL_MS: Final = 500
 POLL_RECORDS: Final = 500
-"""Parsed at once: some milliseconds, in which the event loop does nothing else."""
-UNDECIDED_PAUSE_S: Final = 0.25
+"""Records parsed at once. Parsing them blocks the event loop for some milliseconds."""
+OPEN_TRANSACTION_PAUSE_S: Final = 0.25
 ABORT_INTERVAL_S: Final = 10.0
-"""A broker looks so often for transactions that have timed out."""
-OTHERWISE: Final = (
-    "DIGITS_KAFKA__AUTO_OFFSET_RESET=earliest answers everything again that is in the log, latest skips it"
+"""Interval at which a broker aborts transactions that have timed out."""
+OTHER_POLICIES: Final = (
+    "set DIGITS_KAFKA__AUTO_OFFSET_RESET=earliest to answer every request in the log again, or latest to skip them"
 )
 
 
-class Reader:
-    """Reads spans of partitions. Owner: the task that looks for a result.
+class SpanReader:
+    """Reads spans of partitions. Owner: the task that searches for a result.
 
     Parameters
     ----------
     client
-        A started consumer outside any group that reads what is committed.
+        A started consumer that is in no group and reads committed records only.
     deadline_s
-        When to give up, of the monotonic clock.
+        When to stop searching, on the monotonic clock.
     """
 
     def __init__(self, client: AIOKafkaConsumer, deadline_s: float) -> None:
@@ -51,32 +51,32 @@ class Reader:
         self._deadline_s = deadline_s
 
     async def read(self, partition: TopicPartition, span: range) -> AsyncGenerator[Sequence[Record], None]:
-        """Give the committed records of a span in order, some at a time.
+        """Yield the committed records of a span, in order, up to `POLL_RECORDS` at a time.
 
         Raises
         ------
         OffsetLost
-            It takes too long.
+            The deadline of the search has passed.
         TimeoutError
-            Nothing comes.
+            The brokers sent nothing for `ANSWER_TIMEOUT_S`.
         """
-        self._client.assign([partition])  # no await until it is positioned: it never has to ask where to start
+        self._client.assign([partition])  # no await before `seek`: otherwise the client would look up a start offset
         self._client.seek(partition, span.start)
         moved_s, position = time.monotonic(), span.start
         while position < span.stop:
             self._check_deadline(partition)
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 fetched = await self._client.getmany(partition, timeout_ms=POLL_MS, max_records=POLL_RECORDS)
                 before, position = position, await self._client.position(partition)
             if records := [record for record in fetched.get(partition, []) if record.offset < span.stop]:
                 yield records
-            if position > before:  # also past markers and aborted records, of which nothing is given
+            if position > before:  # markers and aborted records also move the position, but are not returned
                 moved_s = time.monotonic()
-            elif time.monotonic() - moved_s > ANSWER_S:
+            elif time.monotonic() - moved_s > ANSWER_TIMEOUT_S:
                 raise TimeoutError(f"nothing can be read from offset {position} on")
 
     async def first(self, partition: TopicPartition, span: range) -> Record | None:
-        """Return the first committed record of a span, None if there is none."""
+        """Return the first committed record of a span; None if there is none."""
         if not span:
             return None
         async with contextlib.aclosing(self.read(partition, span)) as reading:
@@ -85,56 +85,63 @@ class Reader:
         return None
 
     async def first_since(self, results: TopicPartition, log: range, request: Record | None) -> int:
-        """Return where the results of a request and those after it can begin: none is older than its request."""
+        """Return the first offset at which results of a request, or of later requests, can be.
+
+        A result is never older than its request, apart from the difference of two clocks.
+        """
         if request is None or isinstance(request, Unreadable) or request.timestamp <= CLOCK_TOLERANCE_MS:
             return log.start
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
             found = await self._client.offsets_for_times({results: request.timestamp - CLOCK_TOLERANCE_MS})
         return log.stop if found[results] is None else max(log.start, found[results].offset)
 
     def _check_deadline(self, partition: TopicPartition) -> None:
         if time.monotonic() > self._deadline_s:
+            name = f"{partition.topic}/{partition.partition}"
             raise OffsetLost(
-                f"no result was found within {SEARCH_S:g} s in {partition.topic}/{partition.partition}, which holds "
-                f"many of others: stop all instances and set the group's offset; or {OTHERWISE}",
+                f"no result was found within {SEARCH_TIMEOUT_S:g} s in {name}, which has many results of other "
+                f"partitions: stop all instances and set the group's offset; or {OTHER_POLICIES}",
                 None,
             )
 
 
-async def decided(client: AIOKafkaConsumer, results: TopicPartition, end: int, within_s: float) -> None:
-    """Return when every transaction has ended that had begun below an offset.
+async def wait_for_open_transactions(
+    client: AIOKafkaConsumer, results: TopicPartition, end: int, timeout_s: float
+) -> None:
+    """Return when every transaction that began before an offset has ended.
 
-    Our own producer has fenced its predecessor in this group. An instance of another group, for example of this one
-    before it was renamed, may have sent results and not yet committed them. Such results cannot be read yet.
+    The lane's producer has already fenced the previous owner in this group. But an instance of another group, for
+    example under the name before a renaming, may have sent results that it has not committed yet. They cannot be read
+    now, and may be committed later.
 
     Raises
     ------
     OwnershipLost
-        One is still open.
+        After `timeout_s`, a transaction is still open.
     """
-    begun_s, logged = time.monotonic(), False
+    begun_s, is_logged = time.monotonic(), False
     while True:
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
             stable = (await client.end_offsets([results]))[results]
         if stable >= end:
             return
         name = f"{results.topic}/{results.partition}"
-        if time.monotonic() - begun_s > within_s:
+        if time.monotonic() - begun_s > timeout_s:
             raise OwnershipLost(
-                f"a transaction in {name} hides the results from offset {stable} on, for {within_s:g} s now"
+                f"an open transaction in {name} has hidden the results from offset {stable} on for {timeout_s:g} s"
             )
-        if not logged:
-            log.info("transaction is open", partition=name, offset=stable, action=f"waiting {within_s:g} s for its end")
-            logged = True
-        await asyncio.sleep(UNDECIDED_PAUSE_S)
+        if not is_logged:
+            log.info("transaction open", partition=name, offset=stable, timeout_s=timeout_s, action="waiting")
+            is_logged = True
+        await asyncio.sleep(OPEN_TRANSACTION_PAUSE_S)
 
 
-async def looked_at_again(client: AIOKafkaConsumer, source: TopicPartition, requests: range, offset: int) -> range:
-    """Return the offsets of a log once an offset is among them, or after some looks: see `SECOND_LOOK_PAUSE_S`."""
-    for _ in range(SECOND_LOOKS):
+async def reread_log_end(client: AIOKafkaConsumer, source: TopicPartition, requests: range, offset: int) -> range:
+    """Read the end of a log until it contains an offset, at most `MAX_REREADS` times, and return the log's offsets."""
+    for _ in range(MAX_REREADS):
         if offset < requests.stop:
             break
-        await asyncio.sleep(SECOND_LOOK_PAUSE_S)
-        async with asyncio.timeout(ANSWER_S):
+        await asyncio.sleep(REREAD_PAUSE_S)
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
             requests = range(requests.start, (await client.end_offsets([source]))[source])
     return requests

@@ -9,7 +9,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from consumer.partitions.endpoints import Endpoints
-from consumer.partitions.opening.position import repaired, start_offset
+from consumer.partitions.opening.position import start_offset, wait_for_repair
 from consumer.partitions.opening.reset import reset_offset
 from consumer.partitions.state import OffsetLost, PartitionState
 from consumer.settings import Settings
@@ -85,7 +85,7 @@ class KafkaPartitions:
         """
         while True:
             if state.parked is not None:
-                await repaired(self._consumer, partition, state.parked.committed)
+                await wait_for_repair(self._consumer, partition, state.parked.committed)
             try:
                 offset = await start_offset(self._consumer, partition, self._settings.kafka.on_lost_offset)
                 if offset is None:

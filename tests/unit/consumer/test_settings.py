@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from consumer import service
 from consumer.cli import main
-from consumer.ending import longest_end_s
 from consumer.settings import RENAMED, LogFormat, OnLostOffset, Settings
+from consumer.shutdown_timeouts import max_shutdown_s
 from engine.limits import Limits
 from transport.errors import InvalidSettingError
 from transport.settings.kafka import SettingsError, load, variables
@@ -96,7 +96,7 @@ def test_every_number_has_an_upper_bound(monkeypatch: pytest.MonkeyPatch, name: 
 
 def test_the_description_of_the_drain_names_the_longest_end() -> None:
     description = variables(Settings)["DIGITS_SHUTDOWN_TIMEOUT_S"].description
-    assert f" {longest_end_s(0):g} s longer" in str(description)
+    assert f" {max_shutdown_s(0):g} s longer" in str(description)
 
 
 def test_what_a_worker_takes_at_once_fits_into_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,11 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from consumer.ending import longest_end_s
 from consumer.observe.health import Health
 from consumer.observe.metrics import Metrics
 from consumer.observe.server import application
 from consumer.settings import Settings
+from consumer.shutdown_timeouts import max_shutdown_s
 from tests.harness import promql
 from transport.settings.kafka import load
 
@@ -102,7 +102,7 @@ def test_the_settings_of_the_manifests_are_settings_of_the_service(monkeypatch: 
 
 
 def test_the_grace_periods_are_longer_than_everything_that_an_orderly_end_waits_for() -> None:
-    end_s = longest_end_s(Settings().shutdown_timeout_s) + INTERPRETER_S
+    end_s = max_shutdown_s(Settings().shutdown_timeout_s) + INTERPRETER_S
     assert pod()["spec"]["terminationGracePeriodSeconds"] > end_s
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
     assert float(compose["services"]["consumer"]["stop_grace_period"].removesuffix("s")) > end_s

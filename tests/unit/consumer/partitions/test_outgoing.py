@@ -8,7 +8,7 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from consumer.partitions import outgoing
-from consumer.partitions.outgoing import Room
+from consumer.partitions.outgoing import DeadLetterLimits
 from consumer.partitions.requests import Request, from_record
 from consumer.settings import EchoSettings
 from consumer.workers.protocol import Answer, FailedItem
@@ -36,7 +36,9 @@ def letter(
 def published(
     of: Request, *letters: FailedItem, limit_bytes: int = LIMIT_BYTES, all_bytes: int = LIMIT_BYTES
 ) -> list[OutgoingRecord]:
-    return list(outgoing.dead_letters(of, Answer([b"{}"], list(letters), 0, 0, 0), Room(limit_bytes, all_bytes)))
+    return list(
+        outgoing.dead_letters(of, Answer([b"{}"], list(letters), 0, 0, 0), DeadLetterLimits(limit_bytes, all_bytes))
+    )
 
 
 def test_every_result_has_the_key_and_the_echoed_headers() -> None:

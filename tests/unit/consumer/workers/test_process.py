@@ -56,7 +56,7 @@ def test_a_length_that_no_frame_can_have_is_refused_before_anything_is_allocated
         body_bytes(LONG, 10)
 
 
-async def test_a_worker_that_does_not_greet_in_time_has_not_started(
+async def test_a_worker_that_is_not_ready_in_time_has_not_started(
     monkeypatch: pytest.MonkeyPatch, spec: WorkerSpec
 ) -> None:
     monkeypatch.setattr(process, "_spawn", speaking())
@@ -66,11 +66,11 @@ async def test_a_worker_that_does_not_greet_in_time_has_not_started(
             pytest.fail("it started")
 
 
-async def test_a_worker_whose_greeting_is_too_long_has_not_started(
+async def test_a_worker_whose_start_reply_is_too_long_has_not_started(
     monkeypatch: pytest.MonkeyPatch, spec: WorkerSpec
 ) -> None:
     monkeypatch.setattr(process, "_spawn", speaking(LONG))
-    with pytest.raises(WorkerNotStarted, match="sent no greeting: a frame of 4,294,967,295 bytes"):
+    with pytest.raises(WorkerNotStarted, match="sent no start reply: a frame of 4,294,967,295 bytes"):
         async with WorkerProcess.started(spec, lambda _: None):
             pytest.fail("it started")
 

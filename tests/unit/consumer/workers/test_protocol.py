@@ -9,15 +9,15 @@ import pytest
 
 from consumer.workers.protocol import (
     ANSWERS,
-    GREETING,
     LENGTH,
     START,
+    START_REPLY,
     TASKS,
     Answer,
     Answers,
     Compiling,
     FailedItem,
-    Note,
+    ProgressNote,
     Ready,
     Refusal,
     Start,
@@ -61,9 +61,9 @@ def test_answers_come_out_as_they_went_in() -> None:
     assert ANSWERS.decode(body(frame(answers))) == answers
 
 
-@pytest.mark.parametrize("greeting", [Ready(), Refusal("the model is damaged"), Compiling(3, 70)])
-def test_a_worker_greets_or_refuses(greeting: Ready | Refusal | Compiling) -> None:
-    assert GREETING.decode(body(frame(greeting))) == greeting
+@pytest.mark.parametrize("reply", [Ready(), Refusal("the model is damaged"), Compiling(3, 70)])
+def test_a_worker_reports_ready_compiling_or_a_refusal(reply: Ready | Refusal | Compiling) -> None:
+    assert START_REPLY.decode(body(frame(reply))) == reply
     start = Start("models/digits", b"{}", {"pixels": 1}, 2**24, 2**30, 60)
     assert START.decode(body(frame(start))) == start
 
@@ -75,26 +75,26 @@ def test_what_is_no_answer_is_refused() -> None:
 
 
 def test_a_cleared_note_names_no_item() -> None:
-    note = Note(memoryview(bytearray(Note.SIZE_BYTES)))
+    note = ProgressNote(memoryview(bytearray(ProgressNote.SIZE_BYTES)))
     note.clear()
     assert note.position() is None
 
 
 def test_service_and_worker_see_the_same_note() -> None:
-    memory = memoryview(bytearray(Note.SIZE_BYTES))
-    service, worker = Note(memory), Note(memory)
+    memory = memoryview(bytearray(ProgressNote.SIZE_BYTES))
+    service, worker = ProgressNote(memory), ProgressNote(memory)
     service.clear()
     worker.write(2, 499)
     assert service.position() == (2, 499)
-    worker.write_together()
-    assert (service.position(), service.is_together()) == (None, True)
+    worker.write_many_items()
+    assert (service.position(), service.is_on_many_items()) == (None, True)
     service.clear()
-    assert (service.position(), service.is_together()) == (None, False)
+    assert (service.position(), service.is_on_many_items()) == (None, False)
 
 
 def test_every_note_is_progress_also_on_the_same_item_and_after_it_was_cleared() -> None:
-    memory = memoryview(bytearray(Note.SIZE_BYTES))
-    service, worker = Note(memory), Note(memory)
+    memory = memoryview(bytearray(ProgressNote.SIZE_BYTES))
+    service, worker = ProgressNote(memory), ProgressNote(memory)
     seen = []
     for _ in range(2):
         service.clear()

@@ -17,8 +17,8 @@ import pytest
 
 from consumer.settings import EchoSettings
 from consumer.workers import worker
-from consumer.workers.protocol import WHOLE_RECORD, Answer, Note, Task
-from consumer.workers.worker import Answerer
+from consumer.workers.protocol import WHOLE_RECORD, Answer, ProgressNote, Task
+from consumer.workers.worker import BatchProcessor
 from contract.errors import ErrorCode
 from contract.records import read_result
 from engine import errors
@@ -41,15 +41,15 @@ def reader() -> Reader:
 
 
 @pytest.fixture
-def note() -> Note:
-    note = Note(memoryview(bytearray(Note.SIZE_BYTES)))
+def note() -> ProgressNote:
+    note = ProgressNote(memoryview(bytearray(ProgressNote.SIZE_BYTES)))
     note.clear()
     return note
 
 
 @pytest.fixture
-def answerer(reader: Reader, note: Note) -> Answerer:
-    return Answerer(reader, MODEL, note, results_bytes=EchoSettings().results_bytes, record_timeout_s=60)
+def processor(reader: Reader, note: ProgressNote) -> BatchProcessor:
+    return BatchProcessor(reader, MODEL, note, results_bytes=EchoSettings().results_bytes, record_timeout_s=60)
 
 
 def task(payload: bytes = DIGIT, *, offset: int = 0, quarantined: dict[int, str] | None = None, **more: Any) -> Task:
@@ -57,8 +57,8 @@ def task(payload: bytes = DIGIT, *, offset: int = 0, quarantined: dict[int, str]
     return Task(payload, "requests", 3, offset, 1_000, 2_000, quarantined=quarantined or {}, **named)
 
 
-def test_a_result_has_all_fields_of_the_contract(answerer: Answerer) -> None:
-    answer = answerer.answer([task(offset=7, request_id="order-7", filename="zero.png")]).answers[0]
+def test_a_result_has_all_fields_of_the_contract(processor: BatchProcessor) -> None:
+    answer = processor.answer([task(offset=7, request_id="order-7", filename="zero.png")]).answers[0]
     result = read_result(answer.results[0])
     assert result.result_id == "requests/3/7/0"
     assert result.request_id == "order-7"
@@ -70,14 +70,14 @@ def test_a_result_has_all_fields_of_the_contract(answerer: Answerer) -> None:
     assert (answer.recognised, answer.unsure) == ((1, 0) if result.status == "recognised" else (0, 1))
 
 
-def test_a_request_without_an_id_is_identified_by_its_position(answerer: Answerer) -> None:
-    answer = answerer.answer([task(offset=7)]).answers[0]
+def test_a_request_without_an_id_is_identified_by_its_position(processor: BatchProcessor) -> None:
+    answer = processor.answer([task(offset=7)]).answers[0]
     assert read_result(answer.results[0]).request_id == "requests/3/7"
 
 
-def test_one_bad_record_of_a_batch_fails_alone(answerer: Answerer) -> None:
+def test_one_bad_record_of_a_batch_fails_alone(processor: BatchProcessor) -> None:
     batch = [task(offset=0), task(b"no image", offset=1), task(offset=2)]
-    answers = answerer.answer(batch).answers
+    answers = processor.answer(batch).answers
     results = [read_result(answer.results[0]) for answer in answers]
     assert [result.digit is None for result in results] == [False, True, False]
     assert [result.source.offset for result in results] == [0, 1, 2]
@@ -86,7 +86,7 @@ def test_one_bad_record_of_a_batch_fails_alone(answerer: Answerer) -> None:
 
 
 def test_a_sound_image_that_opencv_has_no_memory_for_is_not_called_damaged(
-    answerer: Answerer, monkeypatch: pytest.MonkeyPatch
+    processor: BatchProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def imdecode(*_: object) -> None:
         error = cv2.error("Failed to allocate")
@@ -95,13 +95,13 @@ def test_a_sound_image_that_opencv_has_no_memory_for_is_not_called_damaged(
 
     monkeypatch.setattr(cv2, "imdecode", imdecode)
     coloured = cv2.imencode(".png", np.zeros((28, 28, 3), np.uint8))[1].tobytes()
-    (letter,) = answerer.answer([task(coloured)]).answers[0].failed_items
+    (letter,) = processor.answer([task(coloured)]).answers[0].failed_items
     assert letter.code == "out-of-memory"
 
 
-def test_entries_of_an_archive_are_answered_in_its_order_and_a_bad_one_alone_is_lost(answerer: Answerer) -> None:
+def test_entries_of_an_archive_are_answered_in_its_order_and_a_bad_one_alone_is_lost(processor: BatchProcessor) -> None:
     entries = [("b.png", DIGIT), ("a.txt", b"no image"), ("c.png", DIGIT)]
-    answer = answerer.answer([task(zipped(entries))]).answers[0]
+    answer = processor.answer([task(zipped(entries))]).answers[0]
     results = [read_result(result) for result in answer.results]
     assert [(each.item.index, each.item.count, each.item.name) for each in results] == [
         (0, 3, "b.png"),
@@ -113,10 +113,10 @@ def test_entries_of_an_archive_are_answered_in_its_order_and_a_bad_one_alone_is_
     assert (letter.index, letter.name, letter.data, letter.whole) == (1, "a.txt", b"no image", False)
 
 
-def test_what_may_not_be_touched_is_answered_with_its_verdict(answerer: Answerer) -> None:
+def test_what_may_not_be_touched_is_answered_with_its_verdict(processor: BatchProcessor) -> None:
     refused = task(offset=0, quarantined={WHOLE_RECORD: str(ErrorCode.KEY_TOO_LARGE)})
     crashing = task(offset=1, quarantined={0: str(ErrorCode.WORKER_CRASHED)})
-    answers = answerer.answer([refused, crashing, task(offset=2)]).answers
+    answers = processor.answer([refused, crashing, task(offset=2)]).answers
     found = [json.loads(answer.results[0])["error"] for answer in answers]
     assert found == [
         {"code": "key-too-large", "message": ErrorCode.KEY_TOO_LARGE.sentence},
@@ -126,19 +126,19 @@ def test_what_may_not_be_touched_is_answered_with_its_verdict(answerer: Answerer
     assert all(answer.failed_items[0].whole for answer in answers[:2])
 
 
-def test_an_entry_that_must_not_be_read_is_dead_lettered_with_its_bytes(answerer: Answerer) -> None:
+def test_an_entry_that_must_not_be_read_is_dead_lettered_with_its_bytes(processor: BatchProcessor) -> None:
     archive = zipped([("a.png", DIGIT), ("poison.png", b"bytes that crash"), ("c.png", DIGIT)])
-    answer = answerer.answer([task(archive, quarantined={1: str(ErrorCode.WORKER_TIMEOUT)})]).answers[0]
+    answer = processor.answer([task(archive, quarantined={1: str(ErrorCode.WORKER_TIMEOUT)})]).answers[0]
     assert [read_result(each).status == "failed" for each in answer.results] == [False, True, False]
     (letter,) = answer.failed_items
     assert (letter.code, letter.name, letter.data) == ("worker-timeout", "poison.png", b"bytes that crash")
 
 
-def test_an_archive_of_junk_does_not_come_out_many_times_its_size(answerer: Answerer) -> None:
+def test_an_archive_of_junk_does_not_come_out_many_times_its_size(processor: BatchProcessor) -> None:
     junk = b"".join(b"%06d" % number + b" " * 94 for number in range(5_000))
     archive = zipped([(f"{index}.txt", junk) for index in range(20)])
     assert 20 * len(junk) > 2 * len(archive) + 100_000
-    answer = answerer.answer([task(archive)]).answers[0]
+    answer = processor.answer([task(archive)]).answers[0]
     kept = [letter.data for letter in answer.failed_items if letter.data is not None]
     assert len(answer.failed_items) == 20
     assert 0 < sum(map(len, kept)) < 2 * len(archive) + 100_000
@@ -147,28 +147,30 @@ def test_an_archive_of_junk_does_not_come_out_many_times_its_size(answerer: Answ
     assert reasons == {"the failed entries of this archive take more than 2 times its own bytes"}
 
 
-def test_the_noted_place_counts_records_that_are_skipped(answerer: Answerer, note: Note) -> None:
+def test_the_noted_place_counts_records_that_are_skipped(processor: BatchProcessor, note: ProgressNote) -> None:
     refused = {WHOLE_RECORD: str(ErrorCode.EMPTY_RECORD)}
-    answerer.answer([task(b"", quarantined=refused), task(isolate=True), task(b"", quarantined=refused)])
+    processor.answer([task(b"", quarantined=refused), task(isolate=True), task(b"", quarantined=refused)])
     assert note.position() == (1, 0)
 
 
-def test_a_batch_of_refused_records_alone_is_answered_without_a_note(answerer: Answerer, note: Note) -> None:
-    answers = answerer.answer([task(b"", quarantined={WHOLE_RECORD: str(ErrorCode.EMPTY_RECORD)})])
+def test_a_batch_of_refused_records_alone_is_answered_without_a_note(
+    processor: BatchProcessor, note: ProgressNote
+) -> None:
+    answers = processor.answer([task(b"", quarantined={WHOLE_RECORD: str(ErrorCode.EMPTY_RECORD)})])
     assert len(answers.answers) == 1
     assert note.position() is None
 
 
-def test_the_note_marks_when_many_items_are_read_at_once(answerer: Answerer, note: Note) -> None:
-    answerer.answer([task(), task(b"no image")])
-    assert (note.position(), note.is_together()) == (None, True)
+def test_the_note_marks_when_many_items_are_read_at_once(processor: BatchProcessor, note: ProgressNote) -> None:
+    processor.answer([task(), task(b"no image")])
+    assert (note.position(), note.is_on_many_items()) == (None, True)
 
 
 def test_isolated_items_are_noted_by_name_and_have_the_same_results(
-    answerer: Answerer, note: Note, monkeypatch: pytest.MonkeyPatch
+    processor: BatchProcessor, note: ProgressNote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = [task(), task(zipped([(f"{index}.png", DIGIT) for index in range(5)]), offset=1), task(b"junk", offset=2)]
-    together = answerer.answer(batch).answers
+    together = processor.answer(batch).answers
     touched = []
     see = Classifier.prepare
 
@@ -177,7 +179,7 @@ def test_isolated_items_are_noted_by_name_and_have_the_same_results(
         return see(self, pictures)
 
     monkeypatch.setattr(Classifier, "prepare", noted)
-    apart = answerer.answer([batch[0], *(msgspec.structs.replace(each, isolate=True) for each in batch[1:])]).answers
+    apart = processor.answer([batch[0], *(msgspec.structs.replace(each, isolate=True) for each in batch[1:])]).answers
     assert touched == [((0, 0), 1), *(((1, index), 1) for index in range(5))]
     assert note.position() == (2, 0)
     assert [[as_ever(each) for each in answer.results] for answer in apart] == [
@@ -191,8 +193,8 @@ def test_every_code_of_the_engine_is_one_of_the_contract() -> None:
     assert set(codes) <= {str(code) for code in ErrorCode}
 
 
-def limited(reader: Reader, note: Note, results_bytes: int) -> Answerer:
-    return Answerer(reader, MODEL, note, results_bytes=results_bytes, record_timeout_s=60)
+def limited(reader: Reader, note: ProgressNote, results_bytes: int) -> BatchProcessor:
+    return BatchProcessor(reader, MODEL, note, results_bytes=results_bytes, record_timeout_s=60)
 
 
 ODD = "\x01\x02" * 100
@@ -202,7 +204,7 @@ ODD = "\x01\x02" * 100
 @pytest.mark.parametrize("names", [["a.png", "b.png"], [ODD, "ü" * 200], [str(n) for n in range(300)]])
 @pytest.mark.parametrize("request_id", [None, "\x01" * 1_000])
 def test_results_are_counted_at_their_largest_before_anything_is_read(
-    reader: Reader, note: Note, names: list[str], request_id: str | None
+    reader: Reader, note: ProgressNote, names: list[str], request_id: str | None
 ) -> None:
     entries = [(name, DIGIT if index % 2 else b"no image") for index, name in enumerate(names)]
     record = task(zipped(entries), request_id=request_id, echo_bytes=5_000)
@@ -221,26 +223,26 @@ def test_results_are_counted_at_their_largest_before_anything_is_read(
         assert sum(len(each) + 5_000 for each in answer.results) < counted
 
 
-def test_an_image_always_has_its_result(reader: Reader, note: Note) -> None:
+def test_an_image_always_has_its_result(reader: Reader, note: ProgressNote) -> None:
     (answer,) = limited(reader, note, 1).answer([task(echo_bytes=5_000)]).answers
     assert read_result(answer.results[0]).error is None
 
 
 def test_a_batch_that_takes_too_long_comes_back_unfinished_and_ends_as_it_would_have(
-    answerer: Answerer, monkeypatch: pytest.MonkeyPatch
+    processor: BatchProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = [
         task(),
         task(zipped([(f"{n}.png", DIGIT if n != 2 else b"junk") for n in range(5)]), offset=1),
         task(offset=2),
     ]
-    whole = answerer.answer(batch).answers
+    whole = processor.answer(batch).answers
     monkeypatch.setattr(worker, "SLICE_S", -1.0)
     got: list[Answer] = []
     begin = BEGINNING
     while len(got) < 3 or begin != BEGINNING:
         rest = batch[len(got) - (begin != BEGINNING) :]
-        part = answerer.answer([msgspec.structs.replace(rest[0], resume_from=begin), *rest[1:]])
+        part = processor.answer([msgspec.structs.replace(rest[0], resume_from=begin), *rest[1:]])
         (first,) = part.answers
         got = [*got[:-1], got[-1].followed_by(first)] if begin != BEGINNING else [*got, first]
         begin = part.unfinished or BEGINNING
@@ -254,10 +256,10 @@ def test_a_batch_that_takes_too_long_comes_back_unfinished_and_ends_as_it_would_
 
 
 def test_a_record_that_has_had_its_time_is_answered_without_touching_the_rest(
-    reader: Reader, note: Note, monkeypatch: pytest.MonkeyPatch
+    reader: Reader, note: ProgressNote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "SLICE_S", -1.0)
-    hurried = Answerer(reader, MODEL, note, results_bytes=EchoSettings().results_bytes, record_timeout_s=1e-9)
+    hurried = BatchProcessor(reader, MODEL, note, results_bytes=EchoSettings().results_bytes, record_timeout_s=1e-9)
     archive = zipped((f"{place}.png", DIGIT) for place in range(3))
     first = hurried.answer([task(archive)])
     assert (first.unfinished or BEGINNING).spent_s > 0
@@ -274,10 +276,10 @@ def test_a_record_that_has_had_its_time_is_answered_without_touching_the_rest(
     assert [letter.data for letter in answer.failed_items] == [DIGIT, DIGIT]
 
 
-def test_a_partly_read_record_continues_where_it_stopped_also_after_others(answerer: Answerer) -> None:
+def test_a_partly_read_record_continues_where_it_stopped_also_after_others(processor: BatchProcessor) -> None:
     archive = zipped((f"{place}.png", DIGIT) for place in range(5))
     others = [task(archive, offset=at, resume_from=begin) for at, begin in ((1, ResumeCursor(2, 5)), (2, BEGINNING))]
-    answers = answerer.answer([task(offset=0), *others]).answers
+    answers = processor.answer([task(offset=0), *others]).answers
     items = [[read_result(result).item for result in answer.results] for answer in answers]
     assert [(item.index, item.count, item.name) for item in items[1]] == [(n, 5, f"{n}.png") for n in (2, 3, 4)]
     assert [item.index for item in items[2]] == [0, 1, 2, 3, 4]
@@ -290,29 +292,29 @@ def as_ever(result: bytes) -> dict[str, Any]:
 
 
 def test_an_entry_without_a_usable_name_is_dead_lettered_with_its_own_bytes(
-    answerer: Answerer,
+    processor: BatchProcessor,
 ) -> None:
-    answer = answerer.answer([task(zipped([("x" * 256, DIGIT), ("b.png", DIGIT)]), filename="all.zip")]).answers[0]
+    answer = processor.answer([task(zipped([("x" * 256, DIGIT), ("b.png", DIGIT)]), filename="all.zip")]).answers[0]
     (letter,) = answer.failed_items
     assert (letter.code, letter.whole, letter.data, letter.name) == ("name-too-long", False, DIGIT, None)
     assert read_result(answer.results[0]).item.name is None
 
 
 @pytest.mark.parametrize("payload", [b"no image", zipped([]), zipped([("a.png", DIGIT)])[:-30]])
-def test_what_fails_as_a_whole_has_no_name(answerer: Answerer, payload: bytes) -> None:
-    answer = answerer.answer([task(payload, filename="all.zip")]).answers[0]
+def test_what_fails_as_a_whole_has_no_name(processor: BatchProcessor, payload: bytes) -> None:
+    answer = processor.answer([task(payload, filename="all.zip")]).answers[0]
     assert read_result(answer.results[0]).item.name is None
     assert answer.failed_items[0].name is None
 
 
-def test_a_single_image_that_fails_has_the_name_of_its_request(answerer: Answerer) -> None:
-    answer = answerer.answer([task(DIGIT[:-20], filename="zero.png")]).answers[0]
+def test_a_single_image_that_fails_has_the_name_of_its_request(processor: BatchProcessor) -> None:
+    answer = processor.answer([task(DIGIT[:-20], filename="zero.png")]).answers[0]
     assert read_result(answer.results[0]).item.name == answer.failed_items[0].name == "zero.png"
 
 
 def test_a_workers_standard_error_shows_its_crash_and_no_decoder_output() -> None:
     script = (
-        "import ctypes, os, sys; from consumer.workers.worker import _discard_standard_error as discard; discard();"
+        "import ctypes, os, sys; from consumer.workers.worker import _silence_stderr; _silence_stderr();"
         "os.write(2, b'\\x1b[31m from a decoder'); print('from Python', file=sys.stderr); ctypes.string_at(0)"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=60)

@@ -9,7 +9,7 @@ import pytest
 from aiokafka import TopicPartition
 from structlog.testing import capture_logs
 
-from consumer.partitions.opening.after_results import Start
+from consumer.partitions.opening.after_results import StartOffset
 from consumer.partitions.opening.reset import reset_offset
 from consumer.settings import AutoOffsetReset, Settings
 
@@ -44,5 +44,5 @@ async def test_latest_warns_of_what_it_skips(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("DIGITS_KAFKA__AUTO_OFFSET_RESET", "latest")
     with capture_logs() as said:
         start = await reset_offset(consumer(3, 7), SOURCE, RESULTS, Settings())
-    assert start == Start(7, "AUTO_OFFSET_RESET=latest", is_known=True)
+    assert start == StartOffset(7, "AUTO_OFFSET_RESET=latest", is_known=True)
     assert [event["log_level"] for event in said] == ["warning"]
