@@ -202,5 +202,5 @@ def test_a_command_reports_a_setting_that_has_its_old_name(monkeypatch: pytest.M
     ended = CliRunner().invoke(main, ["settings"], env={"DIGITS_DRAIN_S": "7"})
     assert "DIGITS_SHUTDOWN_TIMEOUT_S=7" in ended.stdout
     assert ended.stderr == (
-        "DIGITS_DRAIN_S is called DIGITS_SHUTDOWN_TIMEOUT_S now; the old name is accepted for one more release\n"
+        "DIGITS_DRAIN_S is now called DIGITS_SHUTDOWN_TIMEOUT_S; the old name is accepted for one more release\n"
     )
