@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -87,31 +86,3 @@ class _Listener(event.Listener):  # type: ignore[misc]  # numba has no types
 
     def on_end(self, event: Any) -> None:
         self.on_start(event)
-
-
-class _CollectorPause(event.Listener):  # type: ignore[misc]  # numba has no types
-    """Switches Python's cyclic garbage collector off while a function is compiled.
-
-    The compiler creates many objects that live until it has finished, and each collection visits all of them: that is
-    about a tenth of the compile time. numba calls the listeners while it holds its compiler lock, so that the counter
-    needs no lock. A function that another one calls is compiled within its compilation; the outermost one ends the
-    pause.
-    """
-
-    def __init__(self) -> None:
-        self._depth = 0
-        self._was_enabled = False
-
-    def on_start(self, _: Any) -> None:
-        if self._depth == 0:
-            self._was_enabled = gc.isenabled()
-            gc.disable()
-        self._depth += 1
-
-    def on_end(self, _: Any) -> None:
-        self._depth -= 1
-        if self._depth == 0 and self._was_enabled:
-            gc.enable()
-
-
-event.register("numba:compile", _CollectorPause())
