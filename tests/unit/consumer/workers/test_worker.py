@@ -99,7 +99,7 @@ def test_a_sound_image_that_opencv_has_no_memory_for_is_not_called_damaged(
     assert letter.code == "out-of-memory"
 
 
-def test_entries_of_an_archive_are_answered_in_its_order_and_a_bad_one_alone_is_lost(processor: BatchProcessor) -> None:
+def test_entries_are_answered_in_order_and_a_bad_one_fails_alone(processor: BatchProcessor) -> None:
     entries = [("b.png", DIGIT), ("a.txt", b"no image"), ("c.png", DIGIT)]
     answer = processor.answer([task(zipped(entries))]).answers[0]
     results = [read_result(result) for result in answer.results]
@@ -228,7 +228,7 @@ def test_an_image_always_has_its_result(reader: Reader, note: ProgressNote) -> N
     assert read_result(answer.results[0]).error is None
 
 
-def test_a_batch_that_takes_too_long_comes_back_unfinished_and_ends_as_it_would_have(
+def test_an_unfinished_batch_ends_as_it_would_have_in_one_slice(
     processor: BatchProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = [
