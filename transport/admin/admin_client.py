@@ -51,7 +51,9 @@ async def open_admin_client(kafka: KafkaSettings) -> AsyncIterator[tuple[AdminCl
     deadline_s = asyncio.get_running_loop().time() + kafka.wait_s
 
     def report(error: Exception) -> None:
-        log.warning("no broker answers", servers=servers, why=describe(error), action=f"trying for {kafka.wait_s:g} s")
+        log.warning(
+            "no broker answers", servers=servers, why=describe(error), timeout_s=kafka.wait_s, action="retrying"
+        )
 
     try:
         admin, topics = await retry(
