@@ -112,7 +112,7 @@ async def test_status_of_an_unknown_group_shows_that_no_service_runs(broker: Bro
     status = await run(broker, "status", "--interval-s", "0.2")
     assert status.exit_code == Exit.OK
     assert "(the brokers do not know it)" in status.out
-    assert status.out.endswith("the group has no members: no service runs\n")
+    assert status.out.endswith("the group has no members: digit-consumer does not run\n")
     (shown,) = (await run(broker, "status", "--json", "--interval-s", "0.2")).lines
     assert (shown["partitions"][0]["committed"], shown["partitions"][0]["lag"]) == (None, 2)
 

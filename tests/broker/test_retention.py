@@ -169,7 +169,7 @@ async def test_a_lost_offset_parks_its_partition_on_each_owner_until_repaired(tw
     await two.expire_requests(partition=1, before=7)
     waiting = await two.send(drawn_digits(2), partition=1)
     name = f"{two.topics.requests}/1"
-    why = f"the committed offset 3 of {name} is not in the log, which starts at 7: retention has deleted what was not"
+    why = f"the committed offset 3 of {name} is not in the log, which starts at 7: retention has deleted records"
 
     async def parked(services: list[Service]) -> list[str]:
         reports = [partition for service in services for partition in (await service.health())["partitions"]]

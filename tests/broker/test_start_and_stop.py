@@ -173,9 +173,9 @@ async def test_an_offset_lost_to_retention_parks_its_partition_by_default(broker
     await broker.delete_requests_before(15, partition=0)
     name = f"{broker.topics.requests}/0"
     why = (
-        f"the committed offset 10 of {name} is not in the log, which starts at 15: retention has deleted what was not "
-        "committed; stop all instances and set the group's offset, or set DIGITS_KAFKA__ON_LOST_OFFSET=earliest to go "
-        "on at the start of the log"
+        f"the committed offset 10 of {name} is not in the log, which starts at 15: retention has deleted records "
+        "that were not committed; stop all instances and set the group's offset, or set "
+        "DIGITS_KAFKA__ON_LOST_OFFSET=earliest to continue at the start of the log"
     )
     async with starting_service(broker, {"DIGITS_KAFKA__ON_LOST_OFFSET": "fail"}) as service:
         not_ready = (503, f"not ready: {name} is parked: {why}\n")

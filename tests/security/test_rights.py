@@ -158,7 +158,7 @@ async def test_the_right_to_read_results_is_needed_only_without_an_offset(
         else:
             assert await service.wait(deadline_s=START_DEADLINE_S) == 1
             missing = f"topic {secure_broker.topics.predictions} may not be read (ACL: Read on the topic)"
-            assert fatal(service).startswith(f"{missing}: it is read since the group has no offset in ")
+            assert fatal(service).startswith(f"{missing}: the results are read since the group has no offset in ")
             assert "DIGITS_KAFKA__AUTO_OFFSET_RESET=earliest" in fatal(service)
         warned = [event["event"] for event in service.events if event["event"] == "results not readable"]
     assert warned == ([] if may_read else ["results not readable"])
