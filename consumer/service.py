@@ -1,4 +1,4 @@
-"""The service: opens everything in order, waits, and closes in reverse. This is the map.
+"""The service: opens everything in order, waits, and closes in reverse. Read it first.
 
 health    first, so that the process can be asked from its first moment
 workers   load the model while the brokers are looked for

@@ -42,7 +42,7 @@ _OF_LANES: Final = (
     _LaneGauge("digits_lag_records", "Offsets between committed and log end.", lag),
     _LaneGauge(
         "digits_readable_records",
-        "Records fetched, unanswered, and offsets after them that may be read.",
+        "Records in flight, and offsets after them that may be read.",
         _readable,
     ),
     _LaneGauge(
@@ -89,7 +89,11 @@ class StateCollector(Collector):
             ("digits_stuck_lanes", "Lanes without progress: /livez fails.", len(health.stuck())),
             ("digits_workers", "Worker processes running.", health.workers.running),
             ("digits_assigned_partitions", "Partitions that the group has assigned to this instance.", len(lanes)),
-            ("digits_records_in_flight", "Records fetched, unanswered.", sum(lane.records_in_flight for lane in lanes)),
+            (
+                "digits_records_in_flight",
+                "Records fetched and not yet committed.",
+                sum(lane.records_in_flight for lane in lanes),
+            ),
             ("digits_in_flight_bytes", "Bytes of records in flight.", sum(lane.bytes_in_flight for lane in lanes)),
         ):
             yield GaugeMetricFamily(name, meaning, value)

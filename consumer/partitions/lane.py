@@ -1,13 +1,14 @@
 """A lane carries the records of one partition from fetch to commit.
 
 open      take the partition over: fence its previous owner, find where to start, see `consumer.partitions.opening`
-fetch     take what has arrived, within the memory budget, without waiting for more
+fetch     take what has arrived, without waiting for more; cut it into chunks
+admit     wait until the memory budget has room for a chunk
 classify  submit chunks to the workers; the next chunks go there while earlier ones commit
 publish   results, dead letters and the offset after their requests, in one transaction
 
-Where a sender's transactions end in markers, or were aborted, the position passes offsets that are no records. The lane
-commits that position too, when nothing else is in flight: otherwise retention deletes the marker at the committed
-offset, and the next owner takes the offset for lost.
+Markers and aborted records of senders' transactions have offsets, too; the position passes them. The lane commits that
+position when nothing else is in flight. Otherwise retention could delete the marker at the committed offset, and the
+next owner would believe that the offset is lost.
 
 A lane ends *revoked* (it finishes the transaction it has begun and drops the rest), *drained* (it publishes all that
 is in flight), *lost* (another owner may have fenced it: it drops all) or with a *fatal* error (the service stops). It
@@ -40,7 +41,7 @@ from transport.record_batch import Unreadable
 log = structlog.get_logger()
 
 CATCH_UP_CHUNKS: Final = 2
-"""A lane that has more than this many chunks still to fetch is catching up: large transactions go before fast ones."""
+"""A lane that has more than this many chunks still to fetch is catching up: its transactions are larger and fewer."""
 
 
 class End(Enum):
@@ -118,7 +119,7 @@ class Lane:
 
     @property
     def records_in_flight(self) -> int:
-        """Records fetched and not yet answered."""
+        """Records fetched and not yet committed."""
         return self._window.records
 
     @property
@@ -159,7 +160,7 @@ class Lane:
                 await self._carry(source, sink)
         except OwnershipLost as lost:
             log.warning("lane lost", partition=self.name, why=str(lost), action="asking the group")
-            return self._end or End.LOST  # if it was revoked meanwhile, there is nothing to ask
+            return self._end or End.LOST  # if it was revoked meanwhile, the group need not be asked
         finally:
             self._source = None
             self._window.drop()
@@ -180,7 +181,7 @@ class Lane:
     def _stop_fetching(self) -> None:
         if self._fetching is not None:
             self._fetching.cancel()
-            self._window.close()  # not by the task itself, which may not have begun to run
+            self._window.close()  # here, since the fetching task may never have run
 
     async def _carry(self, source: Source, sink: Sink) -> None:
         try:
@@ -205,7 +206,7 @@ class Lane:
                 taken = await source.fetch(most_records)
                 self._observer.fetched(sum(map(_received_bytes, taken)))
                 self._is_catching_up = source.lag_records() > most_records
-                # All chunks are cut at once: each request holds the time when it came, not when there was room for it.
+                # All chunks are cut at once, so that each request holds the time of its fetch, not of its admission.
                 chunks = list(self._cut(taken))
                 for chunk in chunks:
                     next_offset = source.offset if chunk is chunks[-1] else chunk[-1].task.offset + 1
@@ -213,7 +214,7 @@ class Lane:
                 if not chunks:
                     await self._commit_position(source.offset)
         finally:
-            self._window.close()  # the publisher ends after what is in flight
+            self._window.close()  # the publisher ends when the window is empty
 
     def _cut(self, taken: list[ConsumerRecord | Unreadable]) -> Iterator[list[Request]]:
         return requests.chunks(taken, self._settings.pacing, self._settings.echo, self._settings.limits)
@@ -229,10 +230,10 @@ class Lane:
         self._window.add(Chunk(chunk, answers, size_bytes, next_offset))
 
     async def _commit_position(self, offset: int) -> None:
-        """Have the position of an idle lane committed, if it has passed markers or aborted records.
+        """Commit the position of an idle lane, if it has passed markers or aborted records.
 
-        That happens at most once in `fetching.POLL_MS`, since no record has come for so long. All records before the
-        position were added to the window; as that is empty, they are committed.
+        A poll that returns no record lasts `fetching.POLL_MS`, so this happens at most once in that time. All records
+        before the position were added to the window; as it is empty, they are committed.
         """
         committed = self.state.committed_offset
         if self._window.is_empty and committed is not None and offset > committed:

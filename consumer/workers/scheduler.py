@@ -5,14 +5,19 @@ has used least is served first, also where its job has ended a worker and is ret
 unfinished after a slice, and waits in its queue again. While there are lanes with quick batches, one worker is kept
 free for them: otherwise they would find all workers in the middle of a slow batch.
 
-*Progress.* `progressed_at_s` says when a lane last made progress. While a worker has jobs of the lane, only what that
-worker does counts. While all of its jobs wait here, it counts that workers make progress for other lanes, since that is
-what they wait for; but only for a limited time. Until a lane is served again, every other lane may use as much time as
-this lane used when it was last served, and is served once or twice more. Serving ends with the first item after a
-slice, and an item ends after its timeout; if it takes so long, it counts as `DEATH_COST_S` at least. One worker may
-have to do all of that, since another one is kept free for quick lanes: that is `_longest_wait_s`. A lane that waits
-longer is stuck, however much the workers do for others. Where too many answers wait to be published, no new job is
-begun; that is a wait for the brokers, or another lane is stuck, and a restart would not help the lane that waits.
+*Progress.* `progressed_at_s` says when a lane last made progress:
+
+1. While a worker has jobs of the lane, only the progress of that worker counts.
+2. While all jobs of the lane wait here, progress for other lanes counts, too, since the jobs wait for just that; but
+   only for `_longest_wait_s`. A lane that waits longer is stuck, however much the workers do for others.
+3. While too many answers wait to be published, a lane that waits is not stuck: it waits for the brokers, or for
+   another lane that is stuck, and a restart would not help it.
+
+`_longest_wait_s` is how long a lane that has just been served may wait until it is served again. Before that, each
+other lane is served until it has used as much time as this lane: twice, or once more for each `DEATH_COST_S` that this lane's
+last batch took. A batch ends with the first item after a slice, so it lasts an item's timeout and a slice at most. One
+worker may have to do all of that, since another one is kept free for quick lanes. With an item timeout of 10 s, a slice
+of 0.5 s and three other lanes, a lane with quick batches may wait for 3 x 2 x 10.5 = 63 s.
 """
 
 from __future__ import annotations
@@ -117,7 +122,7 @@ class _Queue:
     used_s: float = 0.0
     """Processor time of workers that the lane has used; the least is served first."""
     batch_s: float = 0.0
-    """What its last batches cost; a quick one halves it."""
+    """Cost of the last batch, or half of the previous value if that is more."""
     served_at_s: float = float("-inf")
     begun_s: list[float] = field(default_factory=list)
     """When those batches began that workers have now: what they will cost is not known yet."""
@@ -145,7 +150,7 @@ class FairScheduler:
         self._any_progressed_at_s = self._output_fit_at_s = clock()
 
     def submit(self, job: Job) -> None:
-        """Add a new job at the end of its lane's queue; a retry goes before all jobs that are none."""
+        """Add a new job at the end of its lane's queue; a retry goes before all jobs that are not."""
         queue = self._queues.setdefault(job.lane, _Queue())
         if not queue.jobs:
             queue.used_s = max(queue.used_s, self._used_s)  # a lane cannot save up time while it has no jobs
@@ -244,7 +249,7 @@ class FairScheduler:
         """Report a worker's death to the callers of the jobs that it had.
 
         The job that holds the suspect gets the death as it is, the others as bystanders. Where no item is suspected,
-        one death is still one fault, however many jobs shared the worker: the first job stands for all.
+        one death is still one fault, however many jobs shared the worker: only the first job gets it as the cause.
         """
         for number, job in enumerate(batch.jobs):
             is_concerned = number == 0 if death.suspect is None else job.holds(death.suspect)

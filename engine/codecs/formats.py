@@ -1,6 +1,7 @@
 """The formats of payloads: how their files begin, their media types and file name extensions.
 
-This is the only list of them. A new image format is added here, and its decoder in `engine.codecs.decode`.
+The product has no other list of them. For a new image format, add it here and its decoder to `engine.codecs.decode`;
+docs/architecture.md names what follows.
 """
 
 from __future__ import annotations

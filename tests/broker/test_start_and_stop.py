@@ -114,7 +114,8 @@ def damaged(tmp_path: Path) -> Path:
 async def test_a_damaged_model_ends_the_start_with_one_sentence(broker: Broker, damaged: Path) -> None:
     async with starting_service(broker, {"DIGITS_MODEL": str(damaged.parent)}) as service:
         assert await service.wait() == 2
-        assert service.log.startswith(f"DIGITS_MODEL='{damaged.parent}': {damaged} is damaged or is another model's: ")
+        sentence = f"DIGITS_MODEL='{damaged.parent}': {damaged} is damaged or belongs to another model: "
+        assert service.log.startswith(sentence)
         assert service.log.count("\n") == 1
 
 
