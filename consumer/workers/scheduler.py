@@ -15,9 +15,9 @@ free for them: otherwise they would find all workers in the middle of a slow bat
 
 `_longest_wait_s` is how long a lane that has just been served may wait until it is served again. Before that, each
 other lane is served until it has used as much time as this lane: twice, or once more for each `DEATH_COST_S` that the
-last batch of this lane took. A batch ends with the first item after a slice, so it lasts an item's timeout and a slice at most. One
-worker may have to do all of that, since another one is kept free for quick lanes. With an item timeout of 10 s, a slice
-of 0.5 s and three other lanes, a lane with quick batches may wait for 3 x 2 x 10.5 = 63 s.
+last batch of this lane took. A batch ends with the first item after a slice, so it lasts an item's timeout and a slice
+at most. One worker may have to do all of that, since another one is kept free for quick lanes. With an item timeout of
+10 s, a slice of 0.5 s and three other lanes, a lane with quick batches may wait for 3 x 2 x 10.5 = 63 s.
 """
 
 from __future__ import annotations
