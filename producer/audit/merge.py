@@ -124,7 +124,7 @@ class Merger:
         source, index = result.source, result.item.index
         number = self._number_of(source.topic, source.partition)
         if number is None or self._scope.results_of(number) != partition:
-            self._report.add_inconsistency(f"{where}: result {result.result_id} does not belong into this partition")
+            self._report.add_inconsistency(f"{where}: result {result.result_id} does not belong to this partition")
             return
         if self._is_pending(number, source.offset):
             return
@@ -170,7 +170,7 @@ class Merger:
         number = self._number_of(dead_letter.origin_topic, dead_letter.origin_partition)
         if number is None or self._scope.dead_letters_of(number) != partition:
             self._report.add_inconsistency(
-                f"{where}: dead letter {dead_letter.result_id} does not belong into this partition"
+                f"{where}: dead letter {dead_letter.result_id} does not belong to this partition"
             )
         elif not self._is_pending(number, dead_letter.origin_offset):
             audited = AuditedDeadLetter(dead_letter, found.key, found.value is not None)

@@ -180,7 +180,7 @@ async def test_results_are_published_once_although_the_predictions_topic_grows(
         audit = await run(broker, "audit", "--json")
         assert audit.exit_code == Exit.NOT_ALL_WELL
         assert (audit.lines[0]["missing"], audit.lines[0]["inconsistent"]) == (4, 4)
-        assert audit.err.count("does not belong here") == 4
+        assert audit.err.count("does not belong to this partition") == 4
 
 
 async def grown(broker: Broker, topic: str) -> None:

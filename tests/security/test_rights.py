@@ -31,7 +31,7 @@ from transport.settings.kafka import ClientSettings
 
 SERVICE = documented("### The service")
 READ_RESULTS = documented("\nThe service reads its own results")
-SETTINGS = documented("\nOne more right is worth giving.")
+SETTINGS = documented("\nOne more right is recommended.")
 KEDA = documented("### KEDA")
 COMMANDS = {name: documented(f"\n`{name}`") for name in ("send", "watch", "dead-letters", "replay", "audit", "status")}
 CREATE_TOPICS = documented("\n`create-topics`")
