@@ -21,16 +21,18 @@ def denial(error: BaseException, *, topic_right: str = "Write") -> str | None:
     topic_right
         The right that was used, if the error concerns a topic: Write or Read.
     """
-    name = _resource(error.args[0]) if error.args else "?"
     if isinstance(error, TopicAuthorizationFailedError):
         done = "written to" if topic_right == "Write" else "read"
-        return f"topic {name} may not be {done} (ACL: {topic_right} on the topic)"
+        return f"topic {_resource(error)} may not be {done} (ACL: {topic_right} on the topic)"
     if isinstance(error, GroupAuthorizationFailedError):
-        return f"group {name} may not be joined (ACL: Read on the group)"
+        return f"group {_resource(error)} may not be joined (ACL: Read on the group)"
     if isinstance(error, TransactionalIdAuthorizationFailed):
-        return f"transactional id {name} may not be used (ACL: Write on ids that begin with the group's name and a dot)"
+        rule = "Write on ids that begin with the group's name and a dot"
+        return f"transactional id {_resource(error)} may not be used (ACL: {rule})"
     return None
 
 
-def _resource(named: str | Iterable[str]) -> str:
+def _resource(error: BaseException) -> str:
+    """Return what an error of these kinds is about; an error of another kind may carry anything."""
+    named: str | Iterable[str] = error.args[0] if error.args else "?"
     return named if isinstance(named, str) else ", ".join(sorted(named))

@@ -159,7 +159,7 @@ async def _end(provider: TracerProvider) -> None:
         async with asyncio.timeout(TRACE_FLUSH_TIMEOUT_S):
             await sent.wait()
     except TimeoutError:
-        log.warning("last traces not sent", deadline_s=TRACE_FLUSH_TIMEOUT_S, action="dropped")
+        log.warning("last traces not sent", timeout_s=TRACE_FLUSH_TIMEOUT_S, action="dropped")
 
 
 def _context(parent: TraceParent) -> Context:

@@ -108,7 +108,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
             self._tasks.pop(partition, None)
             lane = self.lanes.pop(partition, None)
             if lane is not None and lane.state.parked is not None:
-                self._parked[partition] = lane.state
+                self._parked[partition] = PartitionState(parked=lane.state.parked)
 
     async def _stop(self, partitions: list[TopicPartition], how: Callable[[Lane], None]) -> None:
         """Ask lanes to end, and wait until they have."""

@@ -162,7 +162,6 @@ class Lane:
             log.warning("lane lost", partition=self.name, why=str(lost), action="asking the group")
             return self._end or End.LOST  # if it was revoked meanwhile, the group need not be asked
         finally:
-            self._source = None
             self._window.drop()
         return self._end or End.REVOKED
 

@@ -16,6 +16,7 @@ from transport.internals import client_of, connections, newest_version
 from transport.reachability import RefusedError, probe_brokers
 from transport.retry import retry
 from transport.settings.kafka import KafkaSettings
+from transport.shutdown import STOP_TIMEOUT_S, stop_within
 
 log = structlog.get_logger()
 
@@ -71,7 +72,7 @@ async def open_admin_client(kafka: KafkaSettings) -> AsyncIterator[tuple[AdminCl
     try:
         yield admin, {topic["topic"]: topic["partitions"] for topic in topics}
     finally:
-        await admin.close()
+        await stop_within(admin.close, STOP_TIMEOUT_S)
 
 
 async def _connected(kafka: KafkaSettings, deadline_s: float) -> tuple[AdminClient, list[dict[str, Any]]]:
@@ -83,8 +84,8 @@ async def _connected(kafka: KafkaSettings, deadline_s: float) -> tuple[AdminClie
             await admin.start()
             # All topics are listed: a broker that creates topics by itself would create one asked for by its name.
             return admin, await admin.describe_topics()
-    except BaseException:
-        await admin.close()
+    except BaseException:  # cancellation, too: the connections must not stay open
+        await stop_within(admin.close, STOP_TIMEOUT_S)
         raise
 
 

@@ -156,6 +156,20 @@ async def test_a_lost_transaction_ends_the_lane_and_gives_all_bytes_back() -> No
     assert (lanes.budget.acquired_bytes, lanes.budget.output_bytes) == (0, 0)
 
 
+async def test_a_lost_lane_still_knows_what_could_be_read() -> None:
+    """It may wait long for the group; alerts judge by these figures."""
+
+    async def fenced() -> None:
+        raise OwnershipLost("another owner")
+
+    lanes = memory_lanes(on_commit=fenced)
+    lanes.partitions.source.append(record(0))
+    lane = lanes.lane()
+    assert await lane.run() is End.LOST
+    lanes.partitions.source.unread = 6_000
+    assert lane.readable_records == 6_000
+
+
 async def test_a_fatal_error_of_the_workers_ends_the_lane_and_commits_nothing() -> None:
     async def fail() -> None:
         raise FatalError("workers die on everything")
