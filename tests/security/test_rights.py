@@ -205,7 +205,7 @@ async def test_each_command_of_the_producer_works_with_its_rights_and_names_what
     outcome = await invoke(answered, user, command, *arguments)
     assert (outcome.exit_code, outcome.stderr.partition("digit-producer: ")[2]) in {
         (Exit.OK, ""),
-        (Exit.OK, f"following {answered.topics.predictions}, 2 partitions; Ctrl-C ends it\n"),
+        (Exit.OK, f"following {answered.topics.predictions}, 2 partitions; press Ctrl-C to end\n"),
     }
 
 
