@@ -21,6 +21,7 @@ from aiokafka.errors import (
     InvalidGroupIdError,
     InvalidSessionTimeoutError,
     KafkaError,
+    TopicAuthorizationFailedError,
 )
 
 from contract.topics import TopicSettings
@@ -46,6 +47,8 @@ UNASSIGNED: Final = TopicPartition("", 0)
 """A partition that is never assigned."""
 FATAL_GROUP_ERRORS: Final = (InconsistentGroupProtocolError, InvalidGroupIdError, InvalidSessionTimeoutError)
 """Errors by which a group refuses a member, and would refuse it again."""
+DENIALS_BEFORE_FATAL: Final = 2
+"""Refreshes in a row that must say that a topic may not be seen: one of them may be the answer of a starting broker."""
 FAILURES_BEFORE_BOOTSTRAP: Final = 5
 """Failed refreshes in a row after which the brokers of the settings are tried again."""
 
@@ -113,8 +116,14 @@ async def monitor_cluster(consumer: AIOKafkaConsumer, topics: TopicSettings, rep
         Those of the service.
     report
         Is called after each check with the problem that was found; with an empty string if there is none.
+
+    Raises
+    ------
+    FatalError
+        A topic may not be seen any more. Without this, a topic that the brokers hide before they refuse a fetch or a
+        transaction would count as missing, and the service would wait forever.
     """
-    failures = 0
+    failures = denials = 0
     while True:
         try:
             async with asyncio.timeout(MONITOR_TIMEOUT_S):
@@ -123,8 +132,11 @@ async def monitor_cluster(consumer: AIOKafkaConsumer, topics: TopicSettings, rep
         except (KafkaError, TimeoutError):
             answered = False
         if answered:
-            reason = _cluster_problem(cluster_metadata_of(consumer), topics)
-            failures = 0
+            cluster = cluster_metadata_of(consumer)
+            reason, denied = _cluster_problem(cluster, topics), _denied_topic(cluster, topics)
+            failures, denials = 0, denials + 1 if denied else 0
+            if denied and denials == DENIALS_BEFORE_FATAL:
+                raise FatalError(denied)
         else:
             reason = "no broker answers"
             failures += 1
@@ -143,6 +155,15 @@ def _cluster_problem(cluster: Any, topics: TopicSettings) -> str:
     every = [TopicPartition(name, each) for name in topics.names for each in sorted(partitions[name])]
     leaderless = [f"{tp.topic}/{tp.partition}" for tp in every if cluster.leader_for_partition(tp) == NO_LEADER]
     return f"no leader for {', '.join(leaderless)}" if leaderless else ""
+
+
+def _denied_topic(cluster: Any, topics: TopicSettings) -> str | None:
+    """Name the right that is missing for a topic that may not be seen; None if all may."""
+    for name in topics.names:
+        if name in cluster.unauthorized_topics:
+            topic_right = "Read" if name == topics.requests else "Write"
+            return denial(TopicAuthorizationFailedError(name), topic_right=topic_right)
+    return None
 
 
 async def _bootstrap_again(consumer: AIOKafkaConsumer) -> None:

@@ -32,6 +32,7 @@ class Client:
         self.cluster = SimpleNamespace(
             partitions_for_topic=lambda topic: {0} if topic in self.leaders else None,
             leader_for_partition=lambda partition: self.leaders[partition.topic],
+            unauthorized_topics=set(),
         )
 
     async def force_metadata_update(self) -> bool:
@@ -109,3 +110,42 @@ def member(error: KafkaError | None, *, lost: bool = False) -> Any:
 async def test_errors_that_will_not_pass_end_the_service(consumer: Any, message: str) -> None:
     with pytest.raises(FatalError, match=message):
         await poll_group(consumer)
+
+
+@pytest.mark.parametrize(
+    ("topic", "sentence"),
+    [
+        (TOPICS.requests, "topic digits.requests may not be read (ACL: Read on the topic)"),
+        (TOPICS.dead_letter, "topic digits.dead-letter may not be written to (ACL: Write on the topic)"),
+    ],
+)
+async def test_a_topic_that_may_not_be_seen_any_more_ends_the_service(
+    topic: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_monitor, "MONITOR_INTERVAL_S", 0)
+    client = Client()
+    del client.leaders[topic]
+    client.cluster.unauthorized_topics.add(topic)
+    given: list[str] = []
+    with pytest.raises(FatalError) as fatal:
+        await monitor_cluster(SimpleNamespace(_client=client), TOPICS, given.append)
+    assert str(fatal.value) == sentence
+    assert given == [f"topics are missing: {topic}"], "the first refresh alone does not end it"
+
+
+async def test_one_refresh_that_hides_a_topic_does_not_end_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client()
+    client.cluster.unauthorized_topics.add(TOPICS.requests)
+    refreshes = 0
+
+    async def refresh() -> bool:
+        nonlocal refreshes
+        refreshes += 1
+        if refreshes % 2:
+            client.cluster.unauthorized_topics.add(TOPICS.requests)
+        else:
+            client.cluster.unauthorized_topics.clear()
+        return True
+
+    monkeypatch.setattr(client, "force_metadata_update", refresh)
+    assert len(await reports(client, 6, monkeypatch)) == 6
