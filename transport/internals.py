@@ -46,6 +46,7 @@ USED_PARTS: Final = (
     PrivatePart(AIOKafkaClient, "send"),
     PrivatePart(AIOKafkaConnection, "_writer", "__init__"),
     PrivatePart(AIOKafkaConnection, "_versions", "__init__"),
+    PrivatePart(AIOKafkaConnection, "_request_timeout", "send"),
     PrivatePart(AIOKafkaAdminClient, "_client", "__init__"),
     PrivatePart(AIOKafkaAdminClient, "_send_request"),
     PrivatePart(AIOKafkaConsumer, "_client", "__init__"),
@@ -127,6 +128,17 @@ def abort_connection(connection: AIOKafkaConnection) -> None:
     """Close a connection at once; data that was not sent yet is lost."""
     if (writer := connection._writer) is not None:  # noqa: SLF001
         writer.transport.abort()
+
+
+def unsent_bytes(connection: AIOKafkaConnection) -> int:
+    """Return how many bytes of requests a connection has not given to the operating system yet."""
+    writer = connection._writer  # noqa: SLF001
+    return 0 if writer is None else writer.transport.get_write_buffer_size()
+
+
+def remove_time_limit(connection: AIOKafkaConnection) -> None:
+    """Let a connection wait for answers without a time limit; its user has one."""
+    connection._request_timeout = None  # noqa: SLF001
 
 
 def newest_version(connection: AIOKafkaConnection, api_key: int) -> int:

@@ -1,0 +1,1 @@
+"""Transactions: results of many partitions and the offsets after their requests, published together or not at all."""

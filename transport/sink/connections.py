@@ -1,0 +1,157 @@
+"""The connections of one transactional producer: requests to leaders and coordinators, with deadlines by progress.
+
+A request has no total deadline: a batch of 16 MiB takes as long as the line takes. A broker that neither takes bytes
+nor answers for the request timeout is given up, and its connection is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError, RequestTimedOutError
+
+from transport.internals import abort_connection, connection_to, remove_time_limit, unsent_bytes
+from transport.metadata import MAX_AGE_MS, patch_client
+from transport.settings.kafka import GroupSettings
+from transport.shutdown import STOP_TIMEOUT_S, abort_connections, stop_within
+from transport.sink.requests import Prepared
+
+NO_LEADER: Final = -1
+START_TIMEOUT_S: Final = 15.0
+
+
+class SinkConnections:
+    """Connections to all brokers, apart from those that fetch. Owner: one producer.
+
+    Parameters
+    ----------
+    client
+        A started client.
+    request_timeout_s
+        After this time without progress a broker is given up.
+    """
+
+    def __init__(self, client: AIOKafkaClient, request_timeout_s: float) -> None:
+        self._client = client
+        self._timeout_s = request_timeout_s
+        self._coordinators: dict[tuple[int, str], int] = {}
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def opened(cls, settings: GroupSettings, servers: Sequence[str] = ()) -> AsyncIterator[SinkConnections]:
+        """Connect to the cluster, and close all connections at the end.
+
+        Parameters
+        ----------
+        settings
+            The brokers, topics and time limits.
+        servers
+            Brokers that are known to be alive, ``host:port``; if empty, those of the settings.
+
+        Raises
+        ------
+        KafkaError
+            No broker can be reached.
+        """
+        options = settings.kafka.client_options()
+        client = AIOKafkaClient(
+            **options | {"bootstrap_servers": list(servers) or options["bootstrap_servers"]},
+            request_timeout_ms=settings.kafka.request_timeout_ms,
+            metadata_max_age_ms=MAX_AGE_MS,
+        )
+        patch_client(client, settings.kafka.request_timeout_ms, settings.topics.names)
+        timeout_s = settings.kafka.request_timeout_ms / 1000
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await client.bootstrap()
+                await client.set_topics(settings.topics.names)
+            yield cls(client, timeout_s)
+        finally:
+            if not await stop_within(client.close, STOP_TIMEOUT_S):
+                await abort_connections(client, STOP_TIMEOUT_S)
+
+    def leader(self, partition: TopicPartition) -> int | None:
+        """Return the broker that leads a partition; None if there is none, or no such partition."""
+        leader: int | None = self._client.cluster.leader_for_partition(partition)
+        return None if leader == NO_LEADER else leader
+
+    async def partition_count(self, topic: str) -> int:
+        """Return how many partitions a topic has.
+
+        Raises
+        ------
+        KafkaError
+            The brokers do not know it.
+        """
+        known = self._client.cluster.partitions_for_topic(topic)
+        if known is None:
+            await self.refresh()
+            known = self._client.cluster.partitions_for_topic(topic)
+        if known is None:
+            raise KafkaConnectionError(f"the brokers do not know topic {topic}")
+        return len(known)
+
+    async def refresh(self) -> None:
+        """Ask for the leaders of all partitions again, since a broker has refused a request."""
+        await self._client.force_metadata_update()
+
+    async def transaction_coordinator(self, transactional_id: str) -> int:
+        """Return the broker that coordinates the transactions of a producer."""
+        return await self._coordinator(CoordinationType.TRANSACTION, transactional_id)
+
+    async def group_coordinator(self, group_id: str) -> int:
+        """Return the broker that keeps the offsets of a group."""
+        return await self._coordinator(CoordinationType.GROUP, group_id)
+
+    def forget_coordinators(self) -> None:
+        """Ask for the coordinators again before the next request: they have moved, or do not answer."""
+        self._coordinators.clear()
+
+    async def _coordinator(self, kind: int, key: str) -> int:
+        if (kind, key) not in self._coordinators:
+            async with asyncio.timeout(self._timeout_s):
+                self._coordinators[kind, key] = await self._client.coordinator_lookup(kind, key)
+        return self._coordinators[kind, key]
+
+    async def send(self, node: int, request: Prepared) -> Any:
+        """Send a request to a broker and return its answer.
+
+        Raises
+        ------
+        KafkaError
+            The broker cannot be reached, or has made no progress for the request timeout. Unless it is
+            `NodeNotReadyError`, the broker may have done what was requested, or may still do it.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                connection = await connection_to(self._client, node)
+        except TimeoutError as error:
+            raise NodeNotReadyError(f"broker {node} does not accept connections") from error
+        if connection is None:
+            raise NodeNotReadyError(f"broker {node} cannot be reached")
+        remove_time_limit(connection)
+        answer = asyncio.ensure_future(connection.send(request))
+        try:
+            unsent = unsent_bytes(connection)
+            while True:
+                await asyncio.wait({answer}, timeout=self._timeout_s)
+                if answer.done():
+                    return answer.result()
+                before, unsent = unsent, unsent_bytes(connection)
+                if unsent >= before:
+                    raise RequestTimedOutError(f"broker {node} has made no progress for {self._timeout_s:g} s")
+        except BaseException:
+            # An answer that nobody waits for would be taken for that to the next request only if the connection
+            # stayed open; and bytes that were not sent yet must not reach the broker later.
+            abort_connection(connection)
+            raise
+        finally:
+            if not answer.done():
+                answer.cancel()
+                with contextlib.suppress(asyncio.CancelledError, KafkaError):
+                    await answer

@@ -1,0 +1,73 @@
+"""What may become of a transaction, and the broker errors by what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from aiokafka import TopicPartition
+from aiokafka.errors import BrokerResponseError, KafkaError, for_code
+
+LEADER_NOT_AVAILABLE: Final = 5
+GROUP_DENIED: Final = 30
+ID_DENIED: Final = 53
+CONCURRENT_TRANSACTIONS: Final = 51
+"""The coordinator still writes the markers of the last transaction."""
+UNSTABLE_OFFSET_COMMIT: Final = 88
+"""An open transaction may change the offset."""
+NOT_COORDINATOR: Final = frozenset({14, 16})
+"""The coordinator has moved, or still loads its log. It has refused the request."""
+STALE_MEMBER: Final = frozenset({22, 25, 27, 82})
+"""The group has removed the member, or is in a later generation."""
+PARTITION_UNAVAILABLE: Final = frozenset({3, 5, 6, 7, 19, 20, 56, 74, 75})
+"""The partition does not exist, has no leader, has another one, or too few replicas in sync. The others are not
+concerned."""
+FATAL: Final = frozenset({10, 17, 18, 29, 30, 31, 35, 43, 50, 53, 76})
+"""What a later attempt would not change: sizes, rights, and versions."""
+
+_NAMES: Final[Mapping[int, str]] = {
+    56: "KafkaStorageError",
+    74: "FencedLeaderEpochError",
+    75: "UnknownLeaderEpochError",
+    76: "UnsupportedCompressionTypeError",
+    82: "FencedInstanceIdError",
+    88: "UnstableOffsetCommitError",
+    90: "ProducerFencedError",
+    120: "TransactionAbortableError",
+}
+"""Errors that aiokafka 0.14 does not know."""
+
+
+class RefusedError(BrokerResponseError):  # type: ignore[misc]  # aiokafka ships no types
+    """A broker has refused a request with an error code that aiokafka does not know."""
+
+
+def error_for(code: int, *arguments: object) -> KafkaError:
+    """Return the error of a code, with what it is about."""
+    known = for_code(code)
+    if known.errno == code:
+        return known(*arguments)
+    name = _NAMES.get(code, f"error {code}")
+    return RefusedError(" ".join(map(str, (f"[{name}]", *arguments))))
+
+
+class NotCommitted(Exception):  # noqa: N818  # it names what became of the transaction
+    """The transaction is not committed, and never will be."""
+
+
+class OutcomeUnknown(Exception):  # noqa: N818  # as above
+    """The transaction may be committed: settle it, then compare the committed offsets."""
+
+
+class PartitionsUnavailable(NotCommitted):
+    """The transaction is not committed, because some of its partitions cannot be written to now.
+
+    Parameters
+    ----------
+    partitions
+        They, each with the error.
+    """
+
+    def __init__(self, partitions: Mapping[TopicPartition, KafkaError]) -> None:
+        super().__init__(", ".join(f"{topic}/{number}: {error}" for (topic, number), error in partitions.items()))
+        self.partitions = partitions

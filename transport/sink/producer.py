@@ -1,0 +1,370 @@
+"""A transactional producer: one transactional id, one transaction after the other.
+
+With transactions of version 2 (KIP-890), the end of each transaction gives the epoch of the next one, so that a request
+of an earlier transaction that arrives late is refused. With version 1 the epoch stays. Therefore no request whose
+outcome is unknown is ever sent again: the producer asks for a new epoch, which settles the transaction. A request that a
+broker has refused may be sent again, because it has had its effect: none.
+
+    version 2   Produce + TxnOffsetCommit, at once, then EndTxn
+    version 1   AddPartitionsToTxn + AddOffsetsToTxn first
+
+A coordinator refuses the offsets of a member that is not in the group any more, or of an earlier generation (KIP-447).
+So an instance that was stopped for a while cannot commit what another instance has answered meanwhile.
+Forced by test_an_owner_that_wakes_after_a_takeover_commits_nothing.
+
+References
+----------
+.. [1] KIP-98: Exactly Once Delivery and Transactional Messaging.
+.. [2] KIP-447: Producer scalability for exactly once semantics.
+.. [3] KIP-890: Transactions Server-Side Defense.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from transport.denials import denial
+from transport.errors import FatalError, OwnershipLost, describe
+from transport.settings.kafka import GroupSettings
+from transport.sink.batches import OutgoingBatch
+from transport.sink.connections import SinkConnections
+from transport.sink.errors import (
+    CONCURRENT_TRANSACTIONS,
+    FATAL,
+    GROUP_DENIED,
+    ID_DENIED,
+    LEADER_NOT_AVAILABLE,
+    NOT_COORDINATOR,
+    PARTITION_UNAVAILABLE,
+    STALE_MEMBER,
+    NotCommitted,
+    OutcomeUnknown,
+    PartitionsUnavailable,
+    error_for,
+)
+from transport.sink.requests import (
+    NO_PRODUCER,
+    VERSION_2,
+    Member,
+    Prepared,
+    Producer,
+    add_offsets,
+    add_partitions,
+    api_versions,
+    codes_of,
+    commit_offsets,
+    end_transaction,
+    init_producer_id,
+    produce,
+    transaction_version,
+)
+
+log = structlog.get_logger()
+
+CONCURRENT_PAUSES_S: Final = (0.002, 0.003, 0.005)
+"""The markers of a transaction are usually written within some milliseconds; the last pause repeats."""
+RETRY_PAUSES_S: Final = (0.1, 0.25, 0.5, 1.0)
+BLOCKED_S: Final = 1.0
+"""If the markers of a transaction cannot be written for so long, a partition of it has no leader or too few replicas.
+Other partitions must not wait for that: the producer takes another transactional id."""
+
+
+class TransactionalProducer:
+    """Commits transactions, one after the other. Owner: one slot of the publisher.
+
+    Parameters
+    ----------
+    connections
+        To the brokers, used by this producer alone.
+    prefix
+        Of its transactional ids.
+    settings
+        The group, and the time limits.
+    """
+
+    def __init__(self, connections: SinkConnections, prefix: str, settings: GroupSettings) -> None:
+        self._connections = connections
+        self._prefix = prefix
+        self._request_timeout_ms = settings.kafka.request_timeout_ms
+        self._transaction_timeout_ms = settings.kafka.transaction_timeout_ms
+        self._number = 0
+        self._epoch: tuple[int, int] | None = None
+        self._blocked_since_s: float | None = None
+        self._has_version_2 = True
+        self._sequences: defaultdict[TopicPartition, int] = defaultdict(int)
+
+    @property
+    def transactional_id(self) -> str:
+        """The present id."""
+        return f"{self._prefix}.{self._number}"
+
+    async def settle(self) -> None:
+        """Have an epoch in which no transaction is open; end the one that is. Waits as long as brokers need.
+
+        Afterwards the outcome of the last transaction is decided. Its markers may still be written.
+
+        Raises
+        ------
+        FatalError
+            A right is missing, or the brokers refuse the producer for good.
+        """
+        pauses = _pauses(RETRY_PAUSES_S)
+        while self._epoch is None:
+            try:
+                code = await self._begin_epoch()
+            except (KafkaError, TimeoutError) as error:
+                log.warning("no producer epoch", why=describe(error), action="retrying")
+                self._connections.forget_coordinators()
+                await asyncio.sleep(next(pauses))
+                continue
+            if code == CONCURRENT_TRANSACTIONS:
+                await self._wait_for_markers()
+            elif code in NOT_COORDINATOR:
+                self._connections.forget_coordinators()
+                await asyncio.sleep(next(pauses))
+            elif code:
+                self._raise_if_fatal(code, self.transactional_id)
+                log.warning("no producer epoch", why=describe(error_for(code)), action="retrying")
+                self._connections.forget_coordinators()
+                await asyncio.sleep(next(pauses))
+
+    async def _begin_epoch(self) -> int:
+        node = await self._connections.transaction_coordinator(self.transactional_id)
+        versions = await self._connections.send(node, api_versions())
+        answer = await self._connections.send(
+            node, init_producer_id(self.transactional_id, self._transaction_timeout_ms)
+        )
+        if not answer.error_code:
+            self._has_version_2 = transaction_version(versions) >= VERSION_2
+            self._epoch = answer.producer_id, answer.epoch
+            self._blocked_since_s = None
+            self._sequences.clear()
+        return int(answer.error_code)
+
+    async def _wait_for_markers(self) -> None:
+        """Pause, or take another id, if the markers of the last transaction have not been written for too long."""
+        now_s = asyncio.get_running_loop().time()
+        self._blocked_since_s = self._blocked_since_s or now_s
+        if now_s - self._blocked_since_s < BLOCKED_S:
+            await asyncio.sleep(CONCURRENT_PAUSES_S[-1])
+            return
+        log.warning("transaction markers not written", id=self.transactional_id, action="taking another id")
+        self._number += 1
+        self._blocked_since_s = None
+
+    async def commit(
+        self,
+        batches: Mapping[TopicPartition, Sequence[OutgoingBatch]],
+        offsets: Mapping[TopicPartition, int],
+        member: Member,
+        metadata: str = "",
+    ) -> None:
+        """Publish batches and commit offsets in one transaction.
+
+        Parameters
+        ----------
+        batches
+            Of each partition, in order.
+        offsets
+            The next offset of each partition of requests.
+        member
+            Who commits them.
+        metadata
+            Is committed with each offset.
+
+        Raises
+        ------
+        PartitionsUnavailable, NotCommitted
+            The transaction will not be committed. The next call settles it first.
+        OutcomeUnknown
+            It may be committed; after `settle` that is decided.
+        OwnershipLost
+            The group refuses the member. The transaction will not be committed.
+        FatalError
+            It would be refused again.
+        """
+        await self.settle()
+        by_leader = self._by_leader(batches)
+        producer = Producer(self.transactional_id, *(self._epoch or NO_PRODUCER))
+        self._epoch = None  # whatever happens now, this epoch is used up, unless the transaction ends in order
+        is_ending = False
+        try:
+            if not self._has_version_2:
+                await self._add(producer, list(batches), member)
+            await self._write(producer, by_leader, offsets, member, metadata)
+            is_ending = True
+            await self._end(producer)
+        except (KafkaError, TimeoutError) as error:
+            self._connections.forget_coordinators()
+            kind = OutcomeUnknown if is_ending else NotCommitted
+            raise kind(describe(error)) from error
+
+    def _by_leader(
+        self, batches: Mapping[TopicPartition, Sequence[OutgoingBatch]]
+    ) -> dict[int, dict[TopicPartition, Sequence[OutgoingBatch]]]:
+        by_leader: defaultdict[int, dict[TopicPartition, Sequence[OutgoingBatch]]] = defaultdict(dict)
+        unavailable: dict[TopicPartition, KafkaError] = {}
+        for partition, some in batches.items():
+            leader = self._connections.leader(partition)
+            if leader is None:
+                unavailable[partition] = error_for(LEADER_NOT_AVAILABLE)
+            else:
+                by_leader[leader][partition] = some
+        if unavailable:
+            raise PartitionsUnavailable(unavailable)
+        return by_leader
+
+    async def _add(self, producer: Producer, partitions: Sequence[TopicPartition], member: Member) -> None:
+        """Add partitions and group to a transaction of version 1."""
+        if partitions:
+            await self._ask_coordinator(
+                lambda: self._connections.transaction_coordinator(producer.transactional_id),
+                lambda: add_partitions(producer, partitions),
+                lambda answer: set(codes_of(answer).values()),
+            )
+        await self._ask_coordinator(
+            lambda: self._connections.transaction_coordinator(producer.transactional_id),
+            lambda: add_offsets(producer, member.group_id),
+            lambda answer: {answer.error_code},
+        )
+
+    async def _write(
+        self,
+        producer: Producer,
+        by_leader: Mapping[int, Mapping[TopicPartition, Sequence[OutgoingBatch]]],
+        offsets: Mapping[TopicPartition, int],
+        member: Member,
+        metadata: str,
+    ) -> None:
+        """Send the batches to their leaders, and the offsets to the coordinator of the group, all at once."""
+        # All are awaited also if one fails: a request that is cancelled would close a connection that others use.
+        ended = await asyncio.gather(
+            *(self._write_to(leader, producer, some) for leader, some in by_leader.items()),
+            self._write_offsets(producer, offsets, member, metadata),
+            return_exceptions=True,
+        )
+        errors = [error for error in ended if isinstance(error, BaseException)]
+        for kind in (FatalError, OwnershipLost, PartitionsUnavailable, BaseException):
+            for error in errors:
+                if isinstance(error, kind):
+                    raise error
+
+    async def _write_to(
+        self, leader: int, producer: Producer, batches: Mapping[TopicPartition, Sequence[OutgoingBatch]]
+    ) -> None:
+        """Send batches to one leader; a request has one batch of a partition at most."""
+        for turn in range(max(map(len, batches.values()))):
+            round_of = {partition: some[turn] for partition, some in batches.items() if turn < len(some)}
+            await self._write_round(leader, producer, round_of)
+            for partition, batch in round_of.items():
+                self._sequences[partition] += batch.records
+
+    async def _write_round(self, leader: int, producer: Producer, batches: Mapping[TopicPartition, OutgoingBatch]) -> None:
+        _, producer_id, epoch = producer
+        left, pauses = dict(batches), _pauses(CONCURRENT_PAUSES_S)
+        while left:
+            stamped = {
+                partition: batch.stamp(producer_id, epoch, self._sequences[partition])
+                for partition, batch in left.items()
+            }
+            request = produce(
+                producer.transactional_id, stamped, self._request_timeout_ms, version_2=self._has_version_2
+            )
+            codes = codes_of(await self._connections.send(leader, request))
+            unavailable = {}
+            for partition, code in codes.items():
+                self._raise_if_fatal(code, partition.topic)
+                if code in PARTITION_UNAVAILABLE:
+                    unavailable[partition] = error_for(code)
+                elif code and code != CONCURRENT_TRANSACTIONS:
+                    raise error_for(code, partition.topic)
+            if unavailable:
+                await self._connections.refresh()
+                raise PartitionsUnavailable(unavailable)
+            left = {partition: left[partition] for partition, code in codes.items() if code}
+            if left:
+                await self._pause_for_markers(next(pauses))
+
+    async def _write_offsets(
+        self, producer: Producer, offsets: Mapping[TopicPartition, int], member: Member, metadata: str
+    ) -> None:
+        def codes(answer: Any) -> set[int]:
+            by_partition = codes_of(answer)
+            for partition, code in by_partition.items():
+                # The client's sentence is about the right to read the requests, whose offsets these are.
+                self._raise_if_fatal(code, partition.topic, member.group_id, topic_right="Read")
+                if code in STALE_MEMBER:
+                    raise OwnershipLost(f"the group refuses the offsets: {describe(error_for(code))}")
+            return set(by_partition.values())
+
+        await self._ask_coordinator(
+            lambda: self._connections.group_coordinator(member.group_id),
+            lambda: commit_offsets(producer, member, offsets, metadata, version_2=self._has_version_2),
+            codes,
+        )
+
+    async def _end(self, producer: Producer) -> None:
+        answer = await self._ask_coordinator(
+            lambda: self._connections.transaction_coordinator(producer.transactional_id),
+            lambda: end_transaction(producer, commit=True, version_2=self._has_version_2),
+            lambda answer: {answer.error_code},
+        )
+        if self._has_version_2:
+            self._epoch = answer.producer_id, answer.epoch
+            self._sequences.clear()
+        else:
+            self._epoch = producer.producer_id, producer.epoch
+        self._blocked_since_s = None
+
+    async def _ask_coordinator(
+        self,
+        coordinator: Callable[[], Awaitable[int]],
+        request: Callable[[], Prepared],
+        codes: Callable[[Any], set[int]],
+    ) -> Any:
+        """Send a request until its coordinator does not refuse it for the moment; raise any other error."""
+        pauses = _pauses(CONCURRENT_PAUSES_S)
+        while True:
+            answer = await self._connections.send(await coordinator(), request())
+            refused = {code for code in codes(answer) if code}
+            if not refused:
+                return answer
+            if refused & NOT_COORDINATOR:
+                self._connections.forget_coordinators()
+            for code in refused - NOT_COORDINATOR - {CONCURRENT_TRANSACTIONS}:
+                self._raise_if_fatal(code, self.transactional_id)
+                raise error_for(code)
+            await self._pause_for_markers(next(pauses))
+
+    async def _pause_for_markers(self, pause_s: float) -> None:
+        """Wait for the markers of the last transaction.
+
+        Raises
+        ------
+        KafkaError
+            They have not been written for too long; then `settle` takes another id.
+        """
+        now_s = asyncio.get_running_loop().time()
+        self._blocked_since_s = self._blocked_since_s or now_s
+        if now_s - self._blocked_since_s > BLOCKED_S:
+            raise error_for(CONCURRENT_TRANSACTIONS)
+        await asyncio.sleep(pause_s)
+
+    def _raise_if_fatal(self, code: int, *about: str, topic_right: str = "Write") -> None:
+        if code not in FATAL:
+            return
+        group = code == GROUP_DENIED and len(about) > 1
+        error = error_for(code, self.transactional_id if code == ID_DENIED else about[1 if group else 0])
+        raise FatalError(f"cannot commit: {denial(error, topic_right=topic_right) or describe(error)}") from error
+
+
+def _pauses(seconds: Sequence[float]) -> Iterator[float]:
+    return itertools.chain(seconds, itertools.repeat(seconds[-1]))
