@@ -36,7 +36,6 @@ from tests.harness.waiting import eventually
 
 INSTANCE_BAR_S, WORKER_BAR_S, BROKER_BAR_S = 3.0, 2.0, 5.0
 STEADILY: Final = {
-    "DIGITS_PACING__TRANSACTIONS_PER_S": "40",
     "DIGITS_PACING__CHUNK_RECORDS": "4",
     "DIGITS_PACING__TRANSACTION_BYTES": "1024",
 }

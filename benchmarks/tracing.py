@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from consumer.observe.metrics import Metrics
 from consumer.observe.tracing import Traces
 from consumer.partitions.in_flight import Chunk, Classified
-from consumer.partitions.observers import Transaction
+from consumer.partitions.observers import Publication
 from consumer.partitions.requests import Request
 from consumer.settings import Settings, TracingSettings
 from consumer.workers.protocol import Answer, Task
@@ -60,10 +60,10 @@ async def _cost_us(records_per_s: float, trace: TraceParent | None) -> float:
     chunk = Chunk([request] * CHUNK, asyncio.create_task(answered()), 0, CHUNK)
     await chunk.answers
     partition = TopicPartition("digits.requests", 0)
-    transaction = Transaction(partition, [chunk], [], {}, now_s, now_s, 0)
+    publication = Publication(partition, [chunk], [], {}, now_s, now_s, 0)
     began_s = time.process_time()
     for _ in range(RECORDS // CHUNK):
-        traces.committed(transaction)
+        traces.committed(publication)
     provider.shutdown()
     return (time.process_time() - began_s) / RECORDS * 1e6
 

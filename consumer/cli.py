@@ -17,7 +17,7 @@ import uvloop
 from consumer import service
 from consumer.observe.logs import configure
 from consumer.reference import as_environment, as_markdown
-from consumer.settings import RENAMED, Settings
+from consumer.settings import REMOVED, RENAMED, Settings
 from consumer.startup import check as checks
 from consumer.workers.pinned_model import PinnedModel
 from engine.model.files import ModelError
@@ -25,7 +25,7 @@ from release.option import version_option
 from transport.errors import FatalError, InvalidSettingError
 from transport.settings.cli_options import with_kafka_options
 from transport.settings.kafka import SettingsError, load
-from transport.settings.old_names import take_old_names
+from transport.settings.old_names import drop_removed, take_old_names
 
 EXIT_FATAL: Final = 1
 EXIT_SETTINGS: Final = 2
@@ -46,11 +46,11 @@ def common(*, version: Annotated[bool, version_option("digit-consumer")] = False
 
 def run() -> None:
     """Run the service until SIGTERM or SIGINT; its settings are the variables DIGITS_…."""
-    settings, renamed = _settings()
+    settings, warnings = _settings()
     model = _model(settings)
     configure(settings.log)
-    for old, new in renamed.items():
-        log.warning("setting renamed", setting=old, action=f"taken as {new}")
+    for warning in warnings:
+        log.warning("old setting", why=warning)
     try:
         with contextlib.closing(model):
             uvloop.run(service.run(settings, model))
@@ -65,9 +65,9 @@ def check() -> None:
     Exits with 0 if everything is right, with 1 if the service would not start or would log a warning, with 2 if a
     setting or the model cannot be used.
     """
-    settings, renamed = _settings()
+    settings, warnings = _settings()
     configure(settings.log)
-    _report_renamed(renamed)
+    _print_warnings(warnings)
     sys.exit(uvloop.run(checks.check(settings)))
 
 
@@ -79,25 +79,31 @@ def settings(
     if markdown:
         lines = as_markdown()
     else:
-        values, renamed = _settings()
-        _report_renamed(renamed)
+        values, warnings = _settings()
+        _print_warnings(warnings)
         lines = as_environment(values)
     for line in lines:
         typer.echo(line)
 
 
-def _settings() -> tuple[Settings, dict[str, str]]:
-    """Return the settings, and the old names that were used for some of them."""
+def _settings() -> tuple[Settings, list[str]]:
+    """Return the settings, and a sentence for each old name that was used."""
     try:
-        renamed = take_old_names(RENAMED)
-        return load(Settings, owns_prefix=True), renamed
+        warnings = [
+            f"{old} is now called {new}; the old name is accepted for one more release"
+            for old, new in take_old_names(RENAMED).items()
+        ]
+        warnings += [
+            f"{name} has no effect any more; it is accepted for one more release" for name in drop_removed(REMOVED)
+        ]
+        return load(Settings, owns_prefix=True), warnings
     except SettingsError as error:
         _refuse(error)
 
 
-def _report_renamed(renamed: dict[str, str]) -> None:
-    for old, new in renamed.items():
-        typer.echo(f"{old} is now called {new}; the old name is accepted for one more release", err=True)
+def _print_warnings(warnings: list[str]) -> None:
+    for warning in warnings:
+        typer.echo(warning, err=True)
 
 
 def _refuse(error: SettingsError) -> NoReturn:

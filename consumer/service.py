@@ -31,7 +31,7 @@ from consumer.partitions.in_flight import InFlightWindow
 from consumer.partitions.lane import Lane
 from consumer.partitions.observers import LaneObserver, Observers
 from consumer.partitions.opening.takeover import KafkaPartitions
-from consumer.partitions.publisher import Publisher
+from consumer.partitions.publisher import Publisher, Slots
 from consumer.partitions.state import PartitionState
 from consumer.settings import OnLostOffset, Settings
 from consumer.startup.checks import check_cluster
@@ -45,7 +45,10 @@ from transport.cluster_monitor import monitored_cluster
 from transport.errors import FatalError, leaf_exceptions
 from transport.group.consumers import open_group_consumer
 from transport.group.membership import Membership
-from transport.rate_limiter import RateLimiter
+from transport.group.offsets import GroupOffsets
+from transport.metadata import live_servers
+from transport.sink.leftovers import LeftTransactions
+from transport.sink.producer import open_producers
 
 log = structlog.get_logger()
 
@@ -102,8 +105,9 @@ async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event
             with contextlib.suppress(_Stopped):  # within the task group, which would wrap it
                 dead_letter_bytes = await _unless(stopping, check_cluster(settings))
                 await _unless(stopping, workers.ready())
-                async with open_group_consumer(settings, lambda start: _unless(stopping, start)) as consumer:
-                    assignment = assigned_lanes(
+                async with (
+                    open_group_consumer(settings, lambda start: _unless(stopping, start)) as consumer,
+                    assigned_lanes(
                         settings,
                         consumer,
                         Quarantine(workers, CANARY.read_bytes(), service_faults=settings.service_faults),
@@ -111,7 +115,8 @@ async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event
                         group,
                         dead_letter_bytes=dead_letter_bytes,
                         observer=observer,
-                    )
+                    ) as assignment,
+                ):
                     status.assignment = assignment
                     async with monitored_cluster(consumer, settings.topics, status.report_cluster, group):
                         consumer.subscribe([settings.topics.requests], listener=assignment)
@@ -126,7 +131,8 @@ async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event
     log.info("ended")
 
 
-def assigned_lanes(
+@contextlib.asynccontextmanager
+async def assigned_lanes(
     settings: Settings,
     consumer: AIOKafkaConsumer,
     classifier: Classifier,
@@ -135,8 +141,8 @@ def assigned_lanes(
     *,
     dead_letter_bytes: int,
     observer: LaneObserver,
-) -> Assignment:
-    """Make the assignment of this instance: what lanes share is made here, and what each has of its own by `lane`.
+) -> AsyncIterator[Assignment]:
+    """Give the assignment of this instance: what lanes share is made here, and what each has of its own by `lane`.
 
     Parameters
     ----------
@@ -147,35 +153,42 @@ def assigned_lanes(
     classifier, budget
         Shared by all lanes.
     group
-        The lanes' tasks run in it.
+        The tasks of lanes and publisher run in it.
     dead_letter_bytes
         The largest record that the dead-letter topic takes.
     observer
         Receives the events.
     """
-    membership = Membership(consumer, settings.kafka.session_timeout_ms / 1000)
-    partitions = KafkaPartitions(consumer, membership, settings)
-    transactions = RateLimiter(settings.pacing.transactions_per_s)
-
-    def lane(partition: TopicPartition, state: PartitionState) -> Lane:
-        return Lane(
-            partition,
-            state,
-            partitions=partitions,
-            classifier=classifier,
-            window=InFlightWindow(budget),
-            publisher=Publisher(
-                partition,
-                settings,
-                dead_letter_bytes=dead_letter_bytes,
-                transactions=transactions,
-                observer=observer,
-            ),
-            settings=settings,
+    membership = Membership(consumer)
+    left = LeftTransactions(consumer, settings, group)
+    async with open_producers(settings, live_servers(consumer), len(Slots._fields)) as producers:
+        publisher = Publisher(
+            Slots(*producers),
+            GroupOffsets(consumer),
+            settings,
+            dead_letter_bytes=dead_letter_bytes,
             observer=observer,
         )
+        partitions = KafkaPartitions(consumer, membership, publisher, left, settings)
 
-    return Assignment(lane, membership, observer, group)
+        def lane(partition: TopicPartition, state: PartitionState) -> Lane:
+            return Lane(
+                partition,
+                state,
+                partitions=partitions,
+                classifier=classifier,
+                window=InFlightWindow(budget),
+                publisher=publisher,
+                settings=settings,
+                observer=observer,
+            )
+
+        publishing = group.create_task(publisher.run(), name="publisher")
+        try:
+            yield Assignment(lane, membership, observer, group)
+        finally:
+            publishing.cancel()  # the lanes have ended
+            await asyncio.wait({publishing})
 
 
 @contextlib.asynccontextmanager

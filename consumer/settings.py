@@ -23,11 +23,14 @@ MIB: Final = 1024 * 1024
 GIB: Final = 1024 * MIB
 
 
-RENAMED: Final = {
-    "DIGITS_DRAIN_S": "DIGITS_SHUTDOWN_TIMEOUT_S",
-    "DIGITS_PACING__BEHIND_INTERVAL_MS": "DIGITS_PACING__CATCH_UP_INTERVAL_MS",  # codespell:ignore behind
-}
+RENAMED: Final = {"DIGITS_DRAIN_S": "DIGITS_SHUTDOWN_TIMEOUT_S"}
 """Settings whose old names are accepted for one more release."""
+REMOVED: Final = (
+    "DIGITS_PACING__TRANSACTIONS_PER_S",
+    "DIGITS_PACING__CATCH_UP_INTERVAL_MS",
+    "DIGITS_PACING__BEHIND_INTERVAL_MS",  # codespell:ignore behind
+)
+"""Settings without effect since one transaction serves all partitions; they are accepted for one more release."""
 
 
 class OnLostOffset(StrEnum):
@@ -116,25 +119,12 @@ class PacingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    transactions_per_s: float = Field(
-        default=200,
-        ge=1,
-        le=10_000,
-        description="Most transactions per second of the whole instance. If the lanes need more, each lane waits "
-        "longer between two transactions.",
-    )
-    catch_up_interval_ms: float = Field(
-        default=100,
-        ge=0,
-        le=10_000,
-        description="Time between two transactions of a lane that is catching up. A longer time makes fewer and larger "
-        "transactions.",
-    )
     transaction_bytes: int = Field(
         default=4 * 1024 * 1024,
         ge=1024,
         le=GIB,
-        description="Most bytes of requests and answers in one transaction. A single record may be larger.",
+        description="Most bytes of requests and answers of a partition in one transaction. A single record may be "
+        "larger.",
     )
     chunk_records: int = Field(default=256, ge=1, le=10_000, description="Most records that a worker receives at once.")
     chunk_bytes: int = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from consumer.partitions.observers import LaneObserver, Transaction
+from consumer.partitions.observers import LaneObserver, Publication
 from contract.records import request_id
 
 log = structlog.get_logger()
@@ -13,9 +13,9 @@ log = structlog.get_logger()
 class FailureLog(LaneObserver):
     """Logs one line per failed item. It has no state."""
 
-    def committed(self, transaction: Transaction) -> None:
+    def committed(self, publication: Publication) -> None:
         """Log the failed items of a committed transaction."""
-        for request, answer in transaction.answered:
+        for request, answer in publication.answered:
             task = request.task
             for item in answer.failed_items:
                 log.debug(

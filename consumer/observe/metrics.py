@@ -8,7 +8,7 @@ from typing import Final
 from aiokafka import TopicPartition
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector, generate_latest
 
-from consumer.partitions.observers import LaneObserver, Transaction
+from consumer.partitions.observers import LaneObserver, Publication
 from consumer.workers.observers import NOT_STARTED, WorkerObserver
 from consumer.workers.protocol import Answer, Timings
 from contract.errors import ErrorCode
@@ -103,25 +103,28 @@ class Metrics(LaneObserver, WorkerObserver):
         """Observe how long the workers took, waiting for one included."""
         self.stage.labels("classify").observe(took_s)
 
-    def committed(self, transaction: Transaction) -> None:
-        """Count what a transaction has made public.
+    def committed(self, publication: Publication) -> None:
+        """Count what a lane has made public.
 
-        Latency and age are observed once a transaction, of its oldest record: an observation costs 3 to 6 µs, a record
+        Latency and age are observed once a publication, of its oldest record: an observation costs 3 to 6 µs, a record
         in all 52 µs.
         """
-        self.stage.labels("commit").observe(transaction.committed_s - transaction.begun_s)
-        self.transactions.labels("committed").inc()
-        if not transaction.answered:
+        if not publication.answered:
             return
-        self.records.inc(len(transaction.answered))
-        self.record_bytes.inc(sum(len(request.value or b"") for request, _ in transaction.answered))
-        self._count_items([answer for _, answer in transaction.answered])
-        oldest = transaction.answered[0][0]
-        self.latency.observe(transaction.committed_s - oldest.fetched_s)
-        self._observe_age(oldest.task.timestamp_ms, transaction.committed_at_ms)
+        self.records.inc(len(publication.answered))
+        self.record_bytes.inc(sum(len(request.value or b"") for request, _ in publication.answered))
+        self._count_items([answer for _, answer in publication.answered])
+        oldest = publication.answered[0][0]
+        self.latency.observe(publication.committed_s - oldest.fetched_s)
+        self._observe_age(oldest.task.timestamp_ms, publication.committed_at_ms)
         for label, topic in self._published_topics.items():
-            size_bytes = sum(record.size_bytes for record in transaction.published.get(topic, []))
+            size_bytes = sum(record.size_bytes for record in publication.published.get(topic, []))
             self.published_bytes.labels(label).inc(size_bytes)
+
+    def transaction_committed(self, took_s: float) -> None:
+        """Count a committed transaction, and observe how long it took."""
+        self.stage.labels("commit").observe(took_s)
+        self.transactions.labels("committed").inc()
 
     def transaction_lost(self) -> None:
         """Count a transaction that failed, or whose outcome is unknown."""

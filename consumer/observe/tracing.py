@@ -38,7 +38,7 @@ from opentelemetry.trace import (
 )
 
 from consumer.observe.metrics import Metrics
-from consumer.partitions.observers import LaneObserver, Transaction
+from consumer.partitions.observers import LaneObserver, Publication
 from consumer.partitions.requests import Request
 from consumer.settings import Settings
 from consumer.shutdown_timeouts import TRACE_FLUSH_TIMEOUT_S
@@ -61,9 +61,9 @@ class Traces(LaneObserver):
         self._limiter = RateLimiter(per_s, burst=max(1.0, per_s))
         self._counter = metrics.traces
 
-    def committed(self, transaction: Transaction) -> None:
+    def committed(self, publication: Publication) -> None:
         """Create spans for the sampled requests of a transaction, within the limit."""
-        for chunk in transaction.chunks:
+        for chunk in publication.chunks:
             for place, request in enumerate(chunk.requests):
                 if request.trace is None or not request.trace.sampled:
                     continue
@@ -76,8 +76,8 @@ class Traces(LaneObserver):
                     request.fetched_s,
                     chunk.submitted_s,
                     classified.at_s,
-                    transaction.begun_s,
-                    transaction.committed_s,
+                    publication.begun_s,
+                    publication.committed_s,
                 ]
                 self._record(request, request.trace, classified.answers[place], times_s)
 

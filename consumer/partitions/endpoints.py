@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
@@ -12,7 +12,7 @@ from consumer.partitions.state import PartitionState
 from consumer.workers.protocol import Answer, Task
 from transport.reading.log_ends import LogEnds
 from transport.record_batch import Unreadable
-from transport.transactions import OutgoingRecord
+from transport.sink.requests import Member
 
 
 class Source(Protocol):
@@ -28,31 +28,21 @@ class Source(Protocol):
         """Return how many offsets that may be read lie after the position."""
 
 
-class Sink(Protocol):
-    """Where results, dead letters and the committed offset of one partition go."""
-
-    async def confirm_ownership(self) -> None:
-        """Return once the group has confirmed recently enough that the partition is ours."""
-
-    async def partition_count(self, topic: str) -> int:
-        """Return how many partitions an output topic has."""
-
-    async def commit(self, outgoing: Mapping[TopicPartition, Iterable[OutgoingRecord]], next_offset: int) -> None:
-        """Publish records and commit an offset, in one transaction."""
-
-
-class Endpoints(NamedTuple):
-    """Both ends of an opened partition."""
+class Opened(NamedTuple):
+    """A partition that a lane has taken over."""
 
     source: Source
-    sink: Sink
+    member: Member
+    """In whose name its offsets are committed."""
+    targets: Mapping[str, TopicPartition]
+    """The partition of each output topic that gets its records."""
 
 
 class Partitions(Protocol):
     """All partitions of the requests topic."""
 
-    def open(self, partition: TopicPartition, state: PartitionState) -> AbstractAsyncContextManager[Endpoints]:
-        """Take a partition over and find where to start, write that into its state; close it on the way out."""
+    def open(self, partition: TopicPartition, state: PartitionState) -> AbstractAsyncContextManager[Opened]:
+        """Find where to start and write that into the state; close the partition on the way out."""
 
     def ends(self, partition: TopicPartition) -> LogEnds | None:
         """Return where the log of a partition ends, as last seen; None if it has just been revoked."""

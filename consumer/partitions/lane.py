@@ -1,17 +1,17 @@
 """A lane carries the records of one partition from fetch to commit.
 
-open      take the partition over: fence its previous owner, find where to start, see `consumer.partitions.opening`
+open      find where to start, see `consumer.partitions.opening`
 fetch     take what has arrived, without waiting for more; cut it into chunks
 admit     wait until the memory budget has room for a chunk
 classify  submit chunks to the workers; the next chunks go there while earlier ones commit
-publish   results, dead letters and the offset after their requests, in one transaction
+publish   have the publisher commit results, dead letters and the offset after their requests, in one transaction
 
 Markers and aborted records of senders' transactions have offsets, too; the position passes them. The lane commits that
 position when nothing else is in flight. Otherwise retention could delete the marker at the committed offset, and the
 next owner would believe that the offset is lost.
 
 A lane ends *revoked* (it finishes the transaction it has begun and drops the rest), *drained* (it publishes all that
-is in flight), *lost* (another owner may have fenced it: it drops all) or with a *fatal* error (the service stops). It
+is in flight), *lost* (there may be another owner: it drops all) or with a *fatal* error (the service stops). It
 never skips an offset.
 """
 
@@ -27,10 +27,10 @@ import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 
 from consumer.partitions import requests
-from consumer.partitions.endpoints import Classifier, Partitions, Sink, Source
+from consumer.partitions.endpoints import Classifier, Opened, Partitions, Source
 from consumer.partitions.in_flight import Chunk, Classified, InFlightWindow
 from consumer.partitions.observers import LaneObserver
-from consumer.partitions.publisher import Publisher
+from consumer.partitions.publisher import Offer, Publisher
 from consumer.partitions.requests import Request
 from consumer.partitions.state import OffsetLost, PartitionState
 from consumer.settings import Settings
@@ -40,8 +40,8 @@ from transport.record_batch import Unreadable
 
 log = structlog.get_logger()
 
-CATCH_UP_CHUNKS: Final = 2
-"""A lane that has more than this many chunks still to fetch is catching up: its transactions are larger and fewer."""
+FETCH_CHUNKS: Final = 2
+"""How many chunks one fetch takes at most."""
 
 
 class End(Enum):
@@ -55,7 +55,7 @@ class End(Enum):
 class Lane:
     """One assigned partition. Owner: the task ``lane TOPIC/PARTITION``.
 
-    It alone moves the source's position and uses the sink. `Assignment` calls `drain` and `revoke`; health reads the
+    It alone moves the source's position. `Assignment` calls `drain` and `revoke`; health reads the
     public attributes, nothing else.
 
     Parameters
@@ -63,13 +63,13 @@ class Lane:
     partition, state
         Which, and what earlier lanes of the partition in this process have left.
     partitions
-        Opens source and sink.
+        Opens the partition.
     classifier
         Answers the requests.
     window
         Its chunks in flight.
     publisher
-        Makes its transactions.
+        Makes the transactions of all lanes.
     settings
         How large chunks and transactions are, and what a request may have.
     observer
@@ -101,7 +101,7 @@ class Lane:
         self._fetching: asyncio.Task[None] | None = None
         self._publishing: asyncio.Task[None] | None = None
         self._end: End | None = None
-        self._is_catching_up = False
+        self._offer: Offer | None = None
         self.started = False
         self.progressed_at_s = time.monotonic()
         self.committed_at_ms: int | None = None
@@ -129,13 +129,13 @@ class Lane:
 
     @property
     def in_transaction(self) -> bool:
-        """True while a transaction is under way."""
-        return self._publisher.in_transaction
+        """True while a transaction with records of this lane is under way."""
+        return self._offer is not None and self._offer.is_taken
 
     @property
     def waits_for_brokers(self) -> bool:
-        """True while the publisher waits for brokers: a restart would not help."""
-        return self._publisher.waits_for_brokers
+        """True while answers wait for a transaction, or are in one: a restart would not help."""
+        return self._offer is not None
 
     @property
     def readable_records(self) -> int:
@@ -155,9 +155,9 @@ class Lane:
     async def run(self) -> End:
         """Carry records until the lane ends; raise only `FatalError`, since that ends all other lanes."""
         try:
-            async with self._partitions.open(self.partition, self.state) as (source, sink):
-                self._source = source
-                await self._carry(source, sink)
+            async with self._partitions.open(self.partition, self.state) as opened:
+                self._source = opened.source
+                await self._carry(opened)
         except OwnershipLost as lost:
             log.warning("lane lost", partition=self.name, why=str(lost), action="asking the group")
             return self._end or End.LOST  # if it was revoked meanwhile, the group need not be asked
@@ -174,7 +174,9 @@ class Lane:
         """Finish a transaction that has begun, drop the rest, end: the next owner repeats it."""
         self._end = End.REVOKED
         self._stop_fetching()
-        if self._publishing is not None and not self.in_transaction:
+        if self._offer is not None:
+            self._offer.withdraw()
+        elif self._publishing is not None:
             self._publishing.cancel()
 
     def _stop_fetching(self) -> None:
@@ -182,11 +184,11 @@ class Lane:
             self._fetching.cancel()
             self._window.close()  # here, since the fetching task may never have run
 
-    async def _carry(self, source: Source, sink: Sink) -> None:
+    async def _carry(self, opened: Opened) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                self._fetching = group.create_task(self._fetch(source, group), name=f"fetch {self.name}")
-                self._publishing = group.create_task(self._publish(sink), name=f"publish {self.name}")
+                self._fetching = group.create_task(self._fetch(opened.source, group), name=f"fetch {self.name}")
+                self._publishing = group.create_task(self._publish(opened), name=f"publish {self.name}")
                 self.started = True
                 if self._end is not None:  # revoked or drained while it started
                     self._stop_fetching()
@@ -199,12 +201,11 @@ class Lane:
             raise
 
     async def _fetch(self, source: Source, group: asyncio.TaskGroup) -> None:
-        most_records = self._settings.pacing.chunk_records * CATCH_UP_CHUNKS
+        most_records = self._settings.pacing.chunk_records * FETCH_CHUNKS
         try:
             while True:
                 taken = await source.fetch(most_records)
                 self._observer.fetched(sum(map(_received_bytes, taken)))
-                self._is_catching_up = source.lag_records() > most_records
                 # All chunks are cut at once, so that each request holds the time of its fetch, not of its admission.
                 chunks = list(self._cut(taken))
                 for chunk in chunks:
@@ -247,19 +248,22 @@ class Lane:
         self._observer.classified(self.progressed_at_s - submitted_s)
         return Classified(answers, self.progressed_at_s)
 
-    async def _publish(self, sink: Sink) -> None:
+    async def _publish(self, opened: Opened) -> None:
         try:
-            await self._publisher.prepare(sink)
             while (chunk := await self._window.first()) is not None:
                 await chunk.answers
-                await self._publisher.pause(is_catching_up=self._is_catching_up and self._end is None)
-                chunks = self._window.answered(self._settings.pacing.transaction_bytes)
-                transaction = await self._publisher.commit(sink, chunks)
-                self.state.committed_offset = chunks[-1].next_offset
-                self.committed_at_ms = transaction.committed_at_ms
-                self.progressed_at_s = transaction.committed_s
-                self._observer.committed(transaction)
-                self._window.release(len(chunks))
+                self._offer = Offer(
+                    self.partition, opened.member, opened.targets, self.state.committed_offset, self._window.answered
+                )
+                try:
+                    publication = await self._publisher.publish(self._offer)
+                finally:
+                    self._offer = None
+                self.state.committed_offset = publication.next_offset
+                self.committed_at_ms = publication.committed_at_ms
+                self.progressed_at_s = publication.committed_s
+                self._observer.committed(publication)
+                self._window.release(len(publication.chunks))
                 if self._end is End.REVOKED:
                     return
         finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,24 +12,34 @@ from aiokafka import TopicPartition
 from consumer.partitions.in_flight import Chunk
 from consumer.partitions.requests import Request
 from consumer.workers.protocol import Answer
-from transport.transactions import OutgoingRecord
+from transport.sink.batches import OutgoingRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Transaction:
-    """A committed transaction."""
+class Publication:
+    """What one lane has published in a transaction."""
 
     partition: TopicPartition
     chunks: list[Chunk]
     answered: list[tuple[Request, Answer]]
     """Its requests with their answers, in order; empty if it only moved the offset past markers."""
     published: dict[str, list[OutgoingRecord]]
-    """What it published, by topic."""
-    begun_s: float
-    committed_s: float
+    """The records, by topic."""
+    begun_s: float = 0.0
+    committed_s: float = 0.0
     """Both on the monotonic clock."""
-    committed_at_ms: int
+    committed_at_ms: int = 0
     """Since 1970."""
+
+    @property
+    def next_offset(self) -> int:
+        """The offset that is committed."""
+        return self.chunks[-1].next_offset
+
+    def committed(self, begun_s: float) -> Publication:
+        """Return the same with its times: it has just been committed."""
+        now_ms = time.time_ns() // 1_000_000
+        return dataclasses.replace(self, begun_s=begun_s, committed_s=time.monotonic(), committed_at_ms=now_ms)
 
 
 class LaneObserver:
@@ -48,8 +60,11 @@ class LaneObserver:
     def classified(self, took_s: float) -> None:
         """Handle a chunk whose answers came, `took_s` after it was submitted to the workers."""
 
-    def committed(self, transaction: Transaction) -> None:
-        """Handle a committed transaction."""
+    def committed(self, publication: Publication) -> None:
+        """Handle what a lane has published."""
+
+    def transaction_committed(self, took_s: float) -> None:
+        """Handle a transaction of one or more lanes that was committed `took_s` after its begin."""
 
     def transaction_lost(self) -> None:
         """Handle a transaction that failed, or whose outcome is unknown."""
@@ -84,10 +99,15 @@ class Observers(LaneObserver):
         for each in self._observers:
             each.classified(took_s)
 
-    def committed(self, transaction: Transaction) -> None:
+    def committed(self, publication: Publication) -> None:
         """Pass the event on."""
         for each in self._observers:
-            each.committed(transaction)
+            each.committed(publication)
+
+    def transaction_committed(self, took_s: float) -> None:
+        """Pass the event on."""
+        for each in self._observers:
+            each.transaction_committed(took_s)
 
     def transaction_lost(self) -> None:
         """Pass the event on."""

@@ -10,7 +10,7 @@ from consumer.partitions.requests import Headers, Request
 from consumer.workers.protocol import Answer, FailedItem
 from contract import headers, records
 from contract.topics import TopicSettings
-from transport.transactions import OutgoingRecord
+from transport.sink.batches import OutgoingRecord
 
 ATTEMPT: Final = re.compile(rb"[1-9][0-9]{0,8}")
 FIRST_ATTEMPT: Final = b"1"

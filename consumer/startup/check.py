@@ -20,7 +20,7 @@ from consumer.workers.protocol import Compiling
 from contract.topics import misfits
 from engine.model.files import ModelError
 from transport.admin.admin_client import AdminClient, has_old_broker, open_admin_client
-from transport.admin.authorization import check_rights, transactional_id
+from transport.admin.authorization import check_rights, id_prefix
 from transport.errors import FatalError, InvalidSettingError
 from transport.internals import check_client
 from transport.settings.kafka import PREFIX
@@ -131,5 +131,6 @@ async def _check_rights(admin: AdminClient, settings: Settings, findings: Findin
     if why := await results_denial(admin, settings):
         findings.misfit("rights", f"{why}: {RESULTS_NOT_READABLE}")
         return
-    ids = transactional_id(settings, 0).rpartition(".")[0]
-    findings.fits("rights", f"topics, group {settings.kafka.group_id} and transactional ids {ids}.… may be used")
+    findings.fits(
+        "rights", f"topics, group {settings.kafka.group_id} and transactional ids {id_prefix(settings)}… may be used"
+    )

@@ -15,7 +15,7 @@ from tests.harness.topics import fresh_topics
 from tests.harness.waiting import DEADLINE_S
 from transport.admin.cluster import open_cluster
 from transport.group.consumers import open_group_consumer
-from transport.group.membership import committed_offset
+from transport.group.offsets import committed_offset
 from transport.settings.kafka import KafkaSettings
 
 pytestmark = pytest.mark.slow  # three brokers start for it
@@ -40,7 +40,7 @@ async def test_the_service_finds_the_committed_offset_after_the_coordinator_move
             tp = TopicPartition(broker.topics.requests, 0)
             assert await consumer.committed(tp) is None, "the client reports the error now: use its own method again"
             assert coordinator.coordinator_id != right
-            assert await committed_offset(consumer, tp) == 1
+            assert (await committed_offset(consumer, tp)).offset == 1
             assert coordinator.coordinator_id == right
 
 

@@ -27,7 +27,6 @@ from tests.harness.waiting import eventually
 QUICK_SESSION = {"DIGITS_KAFKA__SESSION_TIMEOUT_MS": "6000", "DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": "6000"}
 """The least that brokers allow: takeovers after a kill wait for it."""
 SLOW = {
-    "DIGITS_PACING__TRANSACTIONS_PER_S": "16",
     "DIGITS_PACING__CHUNK_RECORDS": "12",
     "DIGITS_PACING__TRANSACTION_BYTES": "1024",
 }

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.record.default_records import DefaultRecordBatch
 
 from consumer.memory_budget import MemoryBudget
-from consumer.partitions.endpoints import Endpoints
+from consumer.partitions.endpoints import Opened
 from consumer.partitions.in_flight import InFlightWindow
 from consumer.partitions.lane import Lane
 from consumer.partitions.observers import LaneObserver
-from consumer.partitions.publisher import Publisher
+from consumer.partitions.publisher import Publisher, Slots
 from consumer.partitions.state import PartitionState
 from consumer.settings import Settings
 from consumer.workers.protocol import Answer, Task
-from transport.rate_limiter import RateLimiter
+from contract.topics import TopicSettings
 from transport.reading.log_ends import LogEnds
 from transport.record_batch import Unreadable
-from transport.transactions import OutgoingRecord
+from transport.sink.batches import OutgoingBatch
+from transport.sink.requests import Member
 
 PARTITION = TopicPartition("requests", 0)
 BUDGET_BYTES = 1024 * 1024
+MEMBER = Member("group", 1, "member")
 
 
 def record(offset: int, value: bytes = b"image") -> ConsumerRecord:
@@ -66,49 +69,66 @@ async def _at_once() -> None:
 
 
 @dataclass
-class MemorySink:
-    """Keeps what is committed; `on_confirm` and `on_commit` may wait, or raise."""
+class MemoryProducer:
+    """Keeps what is committed; `on_commit` may wait, or raise."""
 
-    on_confirm: Callable[[], Awaitable[object]] = _at_once
     on_commit: Callable[[], Awaitable[object]] = _at_once
+    transactional_id: str = "group.memory.0"
     published: list[int] = field(default_factory=list)
     """Offsets of the requests whose results were published."""
     commits: list[tuple[int, int]] = field(default_factory=list)
     """Each committed offset, and how many results were published with it and before."""
+    offsets: dict[TopicPartition, int] = field(default_factory=dict)
 
-    async def confirm_ownership(self) -> None:
-        """Ask the group."""
-        await self.on_confirm()
+    async def settle(self) -> None:
+        """Do nothing: no transaction is ever open."""
 
-    async def partition_count(self, _: str) -> int:
-        """Return 1."""
-        return 1
-
-    async def commit(self, outgoing: Mapping[TopicPartition, Iterable[OutgoingRecord]], next_offset: int) -> None:
-        """Keep the results and the offset."""
+    async def commit(
+        self,
+        batches: Mapping[TopicPartition, Sequence[OutgoingBatch]],
+        offsets: Mapping[TopicPartition, int],
+        member: Member,
+        metadata: str,
+    ) -> None:
+        """Keep the results and the offsets."""
+        del member, metadata
         await self.on_commit()
-        self.published += [int(each.value or b"") for records in outgoing.values() for each in records]
-        self.commits.append((next_offset, len(self.published)))
+        self.keep(batches, offsets)
+
+    def keep(
+        self, batches: Mapping[TopicPartition, Sequence[OutgoingBatch]], offsets: Mapping[TopicPartition, int]
+    ) -> None:
+        """Keep results and offsets."""
+        for some in batches.values():
+            for batch in some:
+                self.published += [int(each.value or b"") for each in DefaultRecordBatch(bytes(batch.data))]
+        self.offsets.update(offsets)
+        self.commits += [(offset, len(self.published)) for offset in offsets.values()]
+
+    async def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+        """Return the committed offsets."""
+        return {partition: self.offsets.get(partition) for partition in partitions}
 
 
 @dataclass
 class MemoryPartitions:
-    """Opens the same source and sink for each lane."""
+    """Opens the same source for each lane."""
 
     source: MemorySource
-    sink: MemorySink
+    producer: MemoryProducer
     on_open: Callable[[], Awaitable[object]] = _at_once
     start_offset: int = 0
 
     @contextlib.asynccontextmanager
-    async def open(self, partition: TopicPartition, state: PartitionState) -> AsyncIterator[Endpoints]:
+    async def open(self, partition: TopicPartition, state: PartitionState) -> AsyncIterator[Opened]:
         """Open the partition at its last committed offset."""
-        del partition
         await self.on_open()
         state.parked = None
-        state.committed_offset = self.sink.commits[-1][0] if self.sink.commits else self.start_offset
+        state.committed_offset = self.producer.offsets.get(partition, self.start_offset)
         self.source.offset = state.committed_offset
-        yield Endpoints(self.source, self.sink)
+        topics = TopicSettings()
+        targets = {topic: TopicPartition(topic, partition.partition) for topic in topics.names}
+        yield Opened(self.source, MEMBER, targets)
 
     def ends(self, partition: TopicPartition) -> LogEnds | None:
         """Return that the log ends where the source stands."""
@@ -130,37 +150,53 @@ class MemoryClassifier:
 
 @dataclass
 class MemoryLanes:
-    """Makes lanes of one partition, as the service does."""
+    """Makes lanes of one partition, as the service does. Run `publishing` beside them."""
 
     partitions: MemoryPartitions
     classifier: MemoryClassifier = field(default_factory=MemoryClassifier)
     budget: MemoryBudget = field(default_factory=lambda: MemoryBudget(BUDGET_BYTES))
     observer: LaneObserver = field(default_factory=LaneObserver)
     settings: Settings = field(default_factory=Settings)
+    _publisher: Publisher | None = None
+
+    @property
+    def publisher(self) -> Publisher:
+        """The publisher of all lanes."""
+        if self._publisher is None:
+            producer = self.partitions.producer
+            self._publisher = Publisher(
+                Slots(producer, producer, producer),
+                producer,
+                self.settings,
+                dead_letter_bytes=1024,
+                observer=self.observer,
+            )
+        return self._publisher
+
+    @contextlib.asynccontextmanager
+    async def publishing(self) -> AsyncIterator[None]:
+        """Run the publisher while the context lasts."""
+        task = asyncio.create_task(self.publisher.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
 
     def lane(self, partition: TopicPartition = PARTITION, state: PartitionState | None = None) -> Lane:
         """Make a lane that has not begun."""
-        publisher = Publisher(
-            partition,
-            self.settings,
-            dead_letter_bytes=1024,
-            transactions=RateLimiter(100_000, burst=1_000),
-            observer=self.observer,
-        )
         return Lane(
             partition,
             state or PartitionState(),
             partitions=self.partitions,
             classifier=self.classifier,
             window=InFlightWindow(self.budget),
-            publisher=publisher,
+            publisher=self.publisher,
             settings=self.settings,
             observer=self.observer,
         )
 
 
-def memory_lanes(
-    *, on_confirm: Callable[[], Awaitable[object]] = _at_once, on_commit: Callable[[], Awaitable[object]] = _at_once
-) -> MemoryLanes:
-    """Make lanes with an empty log, and a sink of which some steps wait, or raise."""
-    return MemoryLanes(MemoryPartitions(MemorySource(), MemorySink(on_confirm, on_commit)))
+def memory_lanes(*, on_commit: Callable[[], Awaitable[object]] = _at_once) -> MemoryLanes:
+    """Make lanes with an empty log, and a producer of which commits may wait, or raise."""
+    return MemoryLanes(MemoryPartitions(MemorySource(), MemoryProducer(on_commit)))

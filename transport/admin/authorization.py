@@ -28,9 +28,9 @@ NO_SUCH_PARTITION: Final = 2**31 - 1
 """A partition number that no topic has."""
 
 
-def transactional_id(settings: GroupSettings, partition: int) -> str:
-    """Return the producer id of a partition of requests. All instances use the same, so a new owner fences the old."""
-    return f"{settings.kafka.group_id}.{settings.topics.requests}.{partition}"
+def id_prefix(settings: GroupSettings) -> str:
+    """Return what the transactional ids of the group's instances begin with."""
+    return f"{settings.kafka.group_id}."
 
 
 async def check_describe_rights(admin: AIOKafkaAdminClient, settings: GroupSettings, missing: Iterable[str]) -> None:
@@ -60,7 +60,7 @@ async def check_rights(admin: AIOKafkaAdminClient, settings: GroupSettings) -> N
         The message names the missing rights. If the transactional id is denied, the broker reports no other right.
     """
     topics, unknown = settings.topics, (-1, -1)  # producer id and epoch, of a producer that does not exist either
-    by_id = transactional_id(settings, 0)
+    by_id = f"{id_prefix(settings)}check"
     targets = [(topics.predictions, [NO_SUCH_PARTITION]), (topics.dead_letter, [NO_SUCH_PARTITION])]
     sources = [(topics.requests, [(NO_SUCH_PARTITION, 0, "")])]
     writing = await _send(admin, AddPartitionsToTxnRequest(by_id, *unknown, targets))
@@ -77,7 +77,7 @@ async def check_rights(admin: AIOKafkaAdminClient, settings: GroupSettings) -> N
 async def results_read_denial(admin: AIOKafkaAdminClient, settings: GroupSettings) -> str | None:
     """Name the missing right to read results; None if we may read them."""
     topic, group = settings.topics.predictions, settings.kafka.group_id
-    step = TxnOffsetCommitRequest(transactional_id(settings, 0), group, -1, -1, [(topic, [(NO_SUCH_PARTITION, 0, "")])])
+    step = TxnOffsetCommitRequest(f"{id_prefix(settings)}check", group, -1, -1, [(topic, [(NO_SUCH_PARTITION, 0, "")])])
     answer = await _send(admin, step)
     denials = (denial(for_code(code)(topic), topic_right="Read") for _, [(_, code)] in answer.errors)
     return next(filter(None, denials), None)

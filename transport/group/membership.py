@@ -1,4 +1,4 @@
-"""What lanes request from the consumer group: a confirmation that we are a member, and committed offsets."""
+"""Whether the consumer group still counts us as a member."""
 
 from __future__ import annotations
 
@@ -7,20 +7,14 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import (
-    GroupCoordinatorNotAvailableError,
-    GroupLoadInProgressError,
-    KafkaError,
-    NotCoordinatorForGroupError,
-    for_code,
-)
-from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
 
-from transport.internals import coordinator_of, heartbeat_of, must_rejoin, replace_heartbeat, send_to_coordinator
-from transport.retry import retry
+from transport.errors import OwnershipLost
+from transport.internals import coordinator_of, heartbeat_of, must_rejoin, replace_heartbeat
+from transport.sink.requests import Member
 
 RETRY_PAUSE_S: Final = 0.25
 HEARTBEAT_TIMEOUT_S: Final = 5.0
@@ -44,11 +38,10 @@ class Membership:
     by its clock.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, session_s: float, clock: Callable[[], float] = boot_clock_s) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, clock: Callable[[], float] = boot_clock_s) -> None:
         self._consumer = consumer
         self._beat = heartbeat_of(consumer)
         replace_heartbeat(consumer, self._noted_beat)
-        self._session_s = session_s
         self._clock = clock
         self._confirmed_s = self._assigned_s = -math.inf
 
@@ -68,17 +61,25 @@ class Membership:
         """Seconds since the last confirmed heartbeat or assignment, for health."""
         return self._clock() - max(self._confirmed_s, self._assigned_s)
 
-    async def ensure_confirmed(self) -> None:
-        """Return at once if the last confirmed heartbeat is less than a session old; else `wait_for_heartbeat`."""
-        if self._clock() - self._confirmed_s >= self._session_s:
-            await self.wait_for_heartbeat()
+    def member(self) -> Member:
+        """Return who we are in the present generation of the group, for the offsets of a lane that now begins.
+
+        Raises
+        ------
+        OwnershipLost
+            The group has removed us; the client joins again. Without a generation the coordinator would take offsets
+            from anybody while the group is empty.
+        """
+        coordinator = coordinator_of(self._consumer)
+        if coordinator.generation < 0:
+            raise OwnershipLost("the group has removed this member")
+        return Member(coordinator.group_id, coordinator.generation, coordinator.member_id)
 
     async def wait_for_heartbeat(self) -> None:
         """Return once the group has confirmed the present assignment by a heartbeat sent after the call.
 
-        A lane that was fenced cannot know whether a new owner did it, or the broker, because a transaction timed
-        out. Starting a producer without a confirmation could take the partition away from its new owner. If we are not
-        a member any more, the client joins again, which revokes all partitions: the caller is then cancelled here.
+        A lane whose offsets were refused cannot know whether there is a new owner. If we are not a member any more,
+        the client joins again, which revokes all partitions: the caller is then cancelled here.
         """
         while True:
             try:
@@ -90,44 +91,3 @@ class Membership:
             if confirmed and not must_rejoin(self._consumer):
                 return
             await asyncio.sleep(RETRY_PAUSE_S)
-
-
-async def committed_offset(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
-    """Return the group's committed offset, None if there is none; the caller sets a deadline.
-
-    The client's own `committed` ignores the error code of the whole response. A broker that is not the coordinator any
-    more, or has not loaded the offsets yet, then seems to have no offset, and the partition would be processed again
-    from its beginning.
-    Forced by test_the_service_finds_the_committed_offset_after_the_coordinator_moved.
-
-    Raises
-    ------
-    KafkaError
-        The group refuses.
-    """
-    coordinator = coordinator_of(consumer)
-    request = OffsetFetchRequest(coordinator.group_id, [(partition.topic, [partition.partition])])
-
-    async def fetch() -> int | None:
-        await coordinator.ensure_coordinator_known()
-        try:
-            offset = _only_offset(await send_to_coordinator(consumer, request))
-        except (NotCoordinatorForGroupError, GroupCoordinatorNotAvailableError):
-            coordinator.coordinator_dead()
-            raise
-        return None if offset < 0 else offset
-
-    moving = (NotCoordinatorForGroupError, GroupCoordinatorNotAvailableError, GroupLoadInProgressError)
-    return await retry(fetch, on=moving, pause_s=RETRY_PAUSE_S)
-
-
-def _only_offset(response: Any) -> int:
-    """Return the one offset in a response, or raise the error that the response contains."""
-    if response.error_code:
-        raise for_code(response.error_code)
-    if not response.topics:
-        raise GroupLoadInProgressError("the answer does not name the partition")
-    _, offset, _, code = response.topics[0][1][0]
-    if code:
-        raise for_code(code)
-    return int(offset)

@@ -1,9 +1,9 @@
-"""Settings that were renamed: the old name is accepted for one release, with a warning."""
+"""Settings that were renamed or removed: the old name is accepted for one release, with a warning."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from transport.settings.kafka import SettingsError
 
@@ -33,4 +33,13 @@ def take_old_names(renamed: Mapping[str, str]) -> dict[str, str]:
         raise SettingsError("\n".join(both))
     for old, new in found.items():
         os.environ[new] = os.environ.pop(by_capitals[old])
+    return found
+
+
+def drop_removed(removed: Iterable[str]) -> list[str]:
+    """Take variables that are no settings any more out of this process's environment; return those that were set."""
+    by_capitals = {name.upper(): name for name in os.environ}
+    found = [name for name in removed if name in by_capitals]
+    for name in found:
+        del os.environ[by_capitals[name]]
     return found

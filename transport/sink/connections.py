@@ -144,7 +144,7 @@ class SinkConnections:
                     return answer.result()
                 before, unsent = unsent, unsent_bytes(connection)
                 if unsent >= before:
-                    raise RequestTimedOutError(f"broker {node} has made no progress for {self._timeout_s:g} s")
+                    raise RequestTimedOutError(f"broker {node} made no progress for {self._timeout_s:g} s")  # noqa: TRY301  # the handler closes the connection
         except BaseException:
             # An answer that nobody waits for would be taken for that to the next request only if the connection
             # stayed open; and bytes that were not sent yet must not reach the broker later.

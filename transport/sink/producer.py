@@ -1,9 +1,9 @@
 """A transactional producer: one transactional id, one transaction after the other.
 
-With transactions of version 2 (KIP-890), the end of each transaction gives the epoch of the next one, so that a request
-of an earlier transaction that arrives late is refused. With version 1 the epoch stays. Therefore no request whose
-outcome is unknown is ever sent again: the producer asks for a new epoch, which settles the transaction. A request that a
-broker has refused may be sent again, because it has had its effect: none.
+With transactions of version 2 (KIP-890), the end of each transaction gives the epoch of the next one, so that a late
+request of an earlier transaction is refused. With version 1 the epoch stays. Therefore no request whose outcome is
+unknown is ever sent again: the producer asks for a new epoch, which settles the transaction. A request that a broker
+has refused may be sent again, because it has had its effect: none.
 
     version 2   Produce + TxnOffsetCommit, at once, then EndTxn
     version 1   AddPartitionsToTxn + AddOffsetsToTxn first
@@ -22,15 +22,18 @@ References
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import uuid
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from transport.admin.authorization import id_prefix
 from transport.denials import denial
 from transport.errors import FatalError, OwnershipLost, describe
 from transport.settings.kafka import GroupSettings
@@ -69,12 +72,43 @@ from transport.sink.requests import (
 
 log = structlog.get_logger()
 
+ID_CHARACTERS: Final = 12
 CONCURRENT_PAUSES_S: Final = (0.002, 0.003, 0.005)
 """The markers of a transaction are usually written within some milliseconds; the last pause repeats."""
 RETRY_PAUSES_S: Final = (0.1, 0.25, 0.5, 1.0)
 BLOCKED_S: Final = 1.0
 """If the markers of a transaction cannot be written for so long, a partition of it has no leader or too few replicas.
 Other partitions must not wait for that: the producer takes another transactional id."""
+
+
+@contextlib.asynccontextmanager
+async def open_producers(
+    settings: GroupSettings, servers: Sequence[str], count: int
+) -> AsyncIterator[list[TransactionalProducer]]:
+    """Give the producers of an instance, whose transactional ids no other instance has.
+
+    Parameters
+    ----------
+    settings, servers
+        As for `SinkConnections.opened`.
+    count
+        How many.
+
+    Raises
+    ------
+    FatalError
+        No broker can be reached.
+    """
+    instance = uuid.uuid4().hex[:ID_CHARACTERS]
+    async with contextlib.AsyncExitStack() as stack:
+        producers = []
+        for slot in range(count):
+            try:
+                connections = await stack.enter_async_context(SinkConnections.opened(settings, servers))
+            except (KafkaError, TimeoutError) as error:
+                raise FatalError(f"the producer does not start: {describe(error)}") from error
+            producers.append(TransactionalProducer(connections, f"{id_prefix(settings)}{instance}.{slot}", settings))
+        yield producers
 
 
 class TransactionalProducer:
@@ -267,7 +301,9 @@ class TransactionalProducer:
             for partition, batch in round_of.items():
                 self._sequences[partition] += batch.records
 
-    async def _write_round(self, leader: int, producer: Producer, batches: Mapping[TopicPartition, OutgoingBatch]) -> None:
+    async def _write_round(
+        self, leader: int, producer: Producer, batches: Mapping[TopicPartition, OutgoingBatch]
+    ) -> None:
         _, producer_id, epoch = producer
         left, pauses = dict(batches), _pauses(CONCURRENT_PAUSES_S)
         while left:

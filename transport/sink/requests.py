@@ -106,9 +106,7 @@ class _InitProducerId(RequestStruct):  # type: ignore[misc]
     API_VERSION = 4
     FLEXIBLE_VERSION = True
     RESPONSE_TYPE = _InitProducerIdAnswer
-    SCHEMA = Schema(
-        ("transactional_id", _NAME), ("timeout_ms", Int32), ("producer_id", Int64), ("epoch", Int16), _TAGS
-    )
+    SCHEMA = Schema(("transactional_id", _NAME), ("timeout_ms", Int32), ("producer_id", Int64), ("epoch", Int16), _TAGS)
 
 
 def init_producer_id(transactional_id: str, timeout_ms: int) -> Prepared:
@@ -330,9 +328,7 @@ class _AddOffsets(RequestStruct):  # type: ignore[misc]
     API_VERSION = 3
     FLEXIBLE_VERSION = True
     RESPONSE_TYPE = _AddOffsetsAnswer
-    SCHEMA = Schema(
-        ("transactional_id", _NAME), ("producer_id", Int64), ("epoch", Int16), ("group_id", _NAME), _TAGS
-    )
+    SCHEMA = Schema(("transactional_id", _NAME), ("producer_id", Int64), ("epoch", Int16), ("group_id", _NAME), _TAGS)
 
 
 def add_offsets(producer: Producer, group_id: str) -> Prepared:

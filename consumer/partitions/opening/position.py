@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -12,7 +13,7 @@ from consumer.partitions.state import OffsetLost
 from consumer.settings import OnLostOffset
 from transport.denials import denial
 from transport.errors import FatalError, KafkaError, OwnershipLost, describe
-from transport.group.membership import committed_offset
+from transport.group.offsets import UNSTABLE_PAUSE_S, committed_offset
 from transport.reading.log_ends import log_end
 
 log = structlog.get_logger()
@@ -26,10 +27,24 @@ REPAIR_POLL_S: Final = 5.0
 REPAIR_TIMEOUT_S: Final = 15.0
 
 
-async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on_lost: OnLostOffset) -> int | None:
+async def start_offset(
+    consumer: AIOKafkaConsumer,
+    partition: TopicPartition,
+    on_lost: OnLostOffset,
+    end_left: Callable[[str], None] = lambda _: None,
+) -> int | None:
     """Return the offset at which the new owner of a partition starts to read; None if the group has committed none.
 
-    Call it after the fencing start of the partition's producer: from then on no other instance can commit an offset.
+    The offset is stable: no transaction that has begun can change it any more.
+
+    Parameters
+    ----------
+    consumer, partition
+        The group member, and the partition.
+    on_lost
+        What to do if the offset is not in the log.
+    end_left
+        Is called with the metadata of the last commit: who made it may have left a transaction open.
 
     Raises
     ------
@@ -45,7 +60,7 @@ async def start_offset(consumer: AIOKafkaConsumer, partition: TopicPartition, on
     try:
         async with asyncio.timeout(DEADLINE_S):
             while True:
-                committed, begin, end = await _read_offsets(consumer, partition)
+                committed, begin, end = await _read_offsets(consumer, partition, end_left)
                 if committed is None:
                     return None
                 if begin <= committed <= end:
@@ -90,7 +105,8 @@ async def wait_for_repair(consumer: AIOKafkaConsumer, partition: TopicPartition,
     try:
         while True:
             async with asyncio.timeout(REPAIR_TIMEOUT_S):
-                if await committed_offset(consumer, partition) != lost:
+                found = await committed_offset(consumer, partition)
+                if found.is_stable and found.offset != lost:
                     return
             await asyncio.sleep(REPAIR_POLL_S)
     except (KafkaError, TimeoutError) as error:
@@ -99,9 +115,11 @@ async def wait_for_repair(consumer: AIOKafkaConsumer, partition: TopicPartition,
         raise OwnershipLost(f"could not read the committed offset of {name}: {describe(error)}") from error
 
 
-async def _read_offsets(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int | None, int, int]:
+async def _read_offsets(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, end_left: Callable[[str], None]
+) -> tuple[int | None, int, int]:
     """Return the committed offset, and the first and the end offset of the log."""
-    committed = await committed_offset(consumer, partition)
+    committed = await _stable_offset(consumer, partition, end_left)
     begin = (await consumer.beginning_offsets([partition]))[partition]
     end = (await consumer.end_offsets([partition]))[partition]
     if committed is not None and committed > end:
@@ -109,3 +127,19 @@ async def _read_offsets(consumer: AIOKafkaConsumer, partition: TopicPartition) -
         # transaction: an operator who resets the group to the end of the log puts it there.
         end = max(end, await log_end(consumer, partition) or end)
     return committed, begin, end
+
+
+async def _stable_offset(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, end_left: Callable[[str], None]
+) -> int | None:
+    """Return the committed offset, once no open transaction can change it."""
+    found = await committed_offset(consumer, partition)
+    if not found.is_stable:
+        # What an instance has committed last names all its producers, and one of them has the transaction open.
+        end_left((await committed_offset(consumer, partition, stable=False)).metadata)
+        while not found.is_stable:
+            await asyncio.sleep(UNSTABLE_PAUSE_S)
+            found = await committed_offset(consumer, partition)
+    # It may also have died before it sent an offset: then only readers of the results would wait.
+    end_left(found.metadata)
+    return found.offset

@@ -1,23 +1,32 @@
-"""How a lane takes its partition over: it fences the previous owner, then finds where to start, or parks."""
+"""How a lane takes its partition over: it finds where to start, or parks.
+
+Nobody has to be fenced. The group's coordinator refuses the offsets of a former owner, because they carry the member
+and its generation, and so its whole transaction fails. A transaction that a former owner has begun to end before that
+is waited for: until then the offset is not stable.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from consumer.partitions.endpoints import Endpoints
+from consumer.partitions.endpoints import Opened
+from consumer.partitions.in_flight import Chunk
 from consumer.partitions.opening.position import start_offset, wait_for_repair
 from consumer.partitions.opening.reset import reset_offset
+from consumer.partitions.publisher import Offer, Publisher
 from consumer.partitions.state import OffsetLost, PartitionState
 from consumer.settings import Settings
+from transport.errors import OwnershipLost
 from transport.group.membership import Membership
-from transport.metadata import live_servers
+from transport.internals import cluster_metadata_of
 from transport.reading.fetching import Fetcher
 from transport.reading.log_ends import LogEnds, known_ends
-from transport.transactions import OutgoingRecord, PartitionProducer
+from transport.sink.leftovers import LeftTransactions
+from transport.sink.requests import Member
 
 log = structlog.get_logger()
 
@@ -31,13 +40,26 @@ class KafkaPartitions:
         The group member, whose position in the partition the lane moves.
     membership
         Whether the group counts us among its members.
+    publisher
+        Commits where a partition starts, if the group has no offset.
+    left
+        Ends transactions of instances that have died.
     settings
         How to connect, and where to start.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, membership: Membership, settings: Settings) -> None:
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        membership: Membership,
+        publisher: Publisher,
+        left: LeftTransactions,
+        settings: Settings,
+    ) -> None:
         self._consumer = consumer
         self._membership = membership
+        self._publisher = publisher
+        self._left = left
         self._settings = settings
 
     def ends(self, partition: TopicPartition) -> LogEnds | None:
@@ -45,8 +67,8 @@ class KafkaPartitions:
         return known_ends(self._consumer, partition)
 
     @contextlib.asynccontextmanager
-    async def open(self, partition: TopicPartition, state: PartitionState) -> AsyncIterator[Endpoints]:
-        """Fence the previous owner, find where to start, and give both ends of the partition.
+    async def open(self, partition: TopicPartition, state: PartitionState) -> AsyncIterator[Opened]:
+        """Find where to start, and give the lane what it needs.
 
         Raises
         ------
@@ -55,41 +77,47 @@ class KafkaPartitions:
         FatalError
             A right is missing.
         """
-        # Why the producer starts before the offset is read:
+        # Why the offset must be stable, and carries the member:
         #   1. The old owner, stalled, has sent results up to offset 512; committed is 256.
         #   2. The group gives us the partition. We read 256 and fetch from there.
         #   3. The old owner wakes and commits 512. We publish 256..511 a second time.
-        # Our producer's start fences the old owner and aborts what it had open: event 3 now ends in ProducerFenced,
-        # and the offset read below can no longer move.
+        # If the old owner has sent its offset before event 2, that offset is open, and 256 is not stable: we wait for
+        # the end of its transaction. If it sends it after event 2, the coordinator refuses it.
         # Forced by test_an_owner_that_wakes_after_a_takeover_commits_nothing.
-        #
-        # Why the group is asked before that, and before each commit, if it has not confirmed us for a session:
-        #   1. The partition is given to us, and this process is stopped for longer than its session.
-        #   2. The group gives the partition to another instance, which answers.
-        #   3. We go on, and fence the rightful owner, and commit before the next heartbeat is refused.
-        # Forced by test_an_owner_that_stops_past_its_session_asks_the_group_before_fencing.
-        await self._membership.ensure_confirmed()
-        servers = live_servers(self._consumer)
-        async with PartitionProducer.fencing(partition, self._settings, servers) as producer:
-            await self._membership.ensure_confirmed()
-            sink = _MemberSink(producer, self._membership)
-            offset = await self._start_offset(partition, state, sink)
-            yield Endpoints(Fetcher(self._consumer, partition, offset), sink)
+        member = self._membership.member()
+        targets = self._targets(partition)
+        offset = await self._start_offset(partition, state, member, targets)
+        yield Opened(Fetcher(self._consumer, partition, offset), member, targets)
 
-    async def _start_offset(self, partition: TopicPartition, state: PartitionState, sink: _MemberSink) -> int:
+    def _targets(self, partition: TopicPartition) -> Mapping[str, TopicPartition]:
+        """Return the partition of each output topic that gets the records of this one."""
+        cluster, topics = cluster_metadata_of(self._consumer), self._settings.topics
+        targets = {}
+        for topic in (topics.predictions, topics.dead_letter):
+            known = cluster.partitions_for_topic(topic)
+            if not known:
+                raise OwnershipLost(f"the brokers do not know topic {topic}")
+            targets[topic] = TopicPartition(topic, partition.partition % len(known))
+        return targets
+
+    async def _start_offset(
+        self, partition: TopicPartition, state: PartitionState, member: Member, targets: Mapping[str, TopicPartition]
+    ) -> int:
         """Find where to start; park while the committed offset is lost, or nothing says where to start.
 
-        A parked lane has not started, so that a revoke or a drain cancels it: it has begun nothing. It keeps the
-        partition fenced, and goes on when the group has another offset. That the log has grown past the lost offset
-        does not suffice: the records there would be others.
+        A parked lane has not started, so that a revoke or a drain cancels it: it has begun nothing. It goes on when the
+        group has another offset. That the log has grown past the lost offset does not suffice: the records there would
+        be others.
         """
         while True:
             if state.parked is not None:
                 await wait_for_repair(self._consumer, partition, state.parked.committed)
             try:
-                offset = await start_offset(self._consumer, partition, self._settings.kafka.on_lost_offset)
+                offset = await start_offset(
+                    self._consumer, partition, self._settings.kafka.on_lost_offset, self._left.end
+                )
                 if offset is None:
-                    offset = await self._reset_offset(partition, sink)
+                    offset = await self._reset_offset(partition, member, targets)
             except OffsetLost as lost:
                 name = f"{partition.topic}/{partition.partition}"
                 log.error("partition parked", partition=name, why=str(lost), action="others continue")  # noqa: TRY400  # the sentence is the message
@@ -98,28 +126,17 @@ class KafkaPartitions:
                 state.parked, state.committed_offset = None, offset
                 return offset
 
-    async def _reset_offset(self, partition: TopicPartition, sink: _MemberSink) -> int:
+    async def _reset_offset(
+        self, partition: TopicPartition, member: Member, targets: Mapping[str, TopicPartition]
+    ) -> int:
         """Decide where to start if the group has no offset, and commit that.
 
         A later owner could decide otherwise: the results from which it follows may be deleted by then, and a new end
         of the log would skip requests.
         """
-        predictions = self._settings.topics.predictions
-        results = TopicPartition(predictions, partition.partition % await sink.partition_count(predictions))
+        results = targets[self._settings.topics.predictions]
         start = await reset_offset(self._consumer, partition, results, self._settings)
         if start.is_known:
-            await sink.confirm_ownership()
-            await sink.commit({}, start.offset)
+            moved = [Chunk.without_records(start.offset)]
+            await self._publisher.publish(Offer(partition, member, targets, None, lambda _: moved))
         return start.offset
-
-
-class _MemberSink:
-    """The sink of one partition: its transactional producer, and the group that confirms the ownership."""
-
-    def __init__(self, producer: PartitionProducer, membership: Membership) -> None:
-        self._producer = producer
-        self.confirm_ownership = membership.ensure_confirmed
-        self.partition_count = producer.partition_count
-
-    async def commit(self, outgoing: Mapping[TopicPartition, Iterable[OutgoingRecord]], next_offset: int) -> None:
-        await self._producer.commit(outgoing, next_offset)

@@ -60,7 +60,7 @@ def test_every_group_is_set_by_its_nested_names(monkeypatch: pytest.MonkeyPatch)
         ("DIGITS_LOG__FORMAT", "xml"),
         ("DIGITS_KAFKA__ON_LOST_OFFSET", "latest"),
         ("DIGITS_KAFKA__WAIT_S", "0"),
-        ("DIGITS_PACING__TRANSACTIONS_PER_S", "0"),
+        ("DIGITS_PACING__CHUNK_RECORDS", "0"),
         ("DIGITS_LIMITS__PIXELS", "many"),
     ],
 )

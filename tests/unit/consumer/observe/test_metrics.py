@@ -14,12 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from consumer.observe.metrics import Metrics
 from consumer.observe.processes import WorkerProcesses
-from consumer.partitions.observers import Transaction
+from consumer.partitions.observers import Publication
 from consumer.partitions.requests import Request
 from consumer.settings import Settings
 from consumer.workers.protocol import Answer, FailedItem, Task, Timings
 from contract.errors import ErrorCode
-from transport.transactions import OutgoingRecord
+from transport.sink.batches import OutgoingRecord
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, str], float]:
@@ -41,7 +41,7 @@ def failed(code: str) -> FailedItem:
     return FailedItem(0, 1, None, code, "", True, None, None)
 
 
-def transaction(*answers: Answer, timestamp_ms: int = -1) -> Transaction:
+def publication(*answers: Answer, timestamp_ms: int = -1) -> Publication:
     """Make one that was begun at 10 s and committed at 12.5 s; its requests were fetched at 9 s."""
     requests = [
         Request(Task(b"", "requests", 0, offset, timestamp_ms, 0, None, None), None, b"image", [], None, [], 9.0, 5)
@@ -50,12 +50,12 @@ def transaction(*answers: Answer, timestamp_ms: int = -1) -> Transaction:
     topics = Settings().topics
     published = {topics.predictions: [OutgoingRecord(b"key", b"{}", [])], topics.dead_letter: []}
     answered = list(zip(requests, answers, strict=True))
-    return Transaction(TopicPartition("requests", 0), [], answered, published, 10.0, 12.5, 100_000)
+    return Publication(TopicPartition("requests", 0), [], answered, published, 10.0, 12.5, 100_000)
 
 
 def test_items_are_counted_by_status_and_failures_by_code(metrics: Metrics) -> None:
     failures = [failed("damaged-image"), failed("damaged-image"), failed("entry-too-large")]
-    metrics.committed(transaction(Answer([b"{}"], [], 1, 0, 2), Answer([b"{}"] * 6, failures, 2, 1, 12)))
+    metrics.committed(publication(Answer([b"{}"], [], 1, 0, 2), Answer([b"{}"] * 6, failures, 2, 1, 12)))
     found = samples(metrics)
     assert found["digits_items_total", "recognised"] == 3
     assert found["digits_items_total", "unsure"] == 1
@@ -64,9 +64,11 @@ def test_items_are_counted_by_status_and_failures_by_code(metrics: Metrics) -> N
     assert found["digits_failures_total", "entry-too-large"] == 1
 
 
-def test_a_transaction_is_counted_with_its_time_records_and_bytes(metrics: Metrics) -> None:
-    metrics.committed(transaction(Answer([b"{}"], [], 1, 0, 2), Answer([b"{}"], [], 1, 0, 2)))
-    metrics.committed(transaction())  # it only moves the offset past markers
+def test_transactions_are_counted_with_their_time_and_publications_with_their_records(metrics: Metrics) -> None:
+    metrics.committed(publication(Answer([b"{}"], [], 1, 0, 2), Answer([b"{}"], [], 1, 0, 2)))
+    metrics.committed(publication())  # it only moves the offset past markers
+    metrics.transaction_committed(2.5)
+    metrics.transaction_committed(2.5)
     metrics.transaction_lost()
     found = samples(metrics)
     assert (found["digits_transactions_total", "committed"], found["digits_transactions_total", "lost"]) == (2, 1)
@@ -95,7 +97,7 @@ def test_events_of_lanes_and_workers_are_counted(metrics: Metrics) -> None:
 
 def test_the_age_of_a_request_is_never_negative(metrics: Metrics) -> None:
     for timestamp_ms in (90_000, 100_500, -1):
-        metrics.committed(transaction(Answer([b"{}"], [], 1, 0, 2), timestamp_ms=timestamp_ms))
+        metrics.committed(publication(Answer([b"{}"], [], 1, 0, 2), timestamp_ms=timestamp_ms))
     found = samples(metrics)
     assert found["digits_request_age_seconds_count", ""] == 2, "a request without a timestamp has no age"
     assert found["digits_request_age_seconds_sum", ""] == 10

@@ -12,11 +12,11 @@ from aiokafka import TopicPartition
 
 from consumer.partitions import assignment
 from consumer.partitions.assignment import Assignment
-from consumer.partitions.endpoints import Endpoints
+from consumer.partitions.endpoints import Opened
 from consumer.partitions.lane import End, Lane
 from consumer.partitions.observers import LaneObserver
 from consumer.partitions.state import OffsetLost, PartitionState
-from tests.harness.memory import PARTITION, MemoryLanes, MemoryPartitions, memory_lanes, record
+from tests.harness.memory import MEMBER, PARTITION, MemoryLanes, MemoryPartitions, memory_lanes, record
 from tests.harness.waiting import eventually
 from transport.errors import OwnershipLost
 from transport.group.membership import Membership
@@ -36,7 +36,7 @@ class Member:
 
 @contextlib.asynccontextmanager
 async def assigned(lanes: MemoryLanes) -> AsyncIterator[Assignment]:
-    async with asyncio.TaskGroup() as group:
+    async with lanes.publishing(), asyncio.TaskGroup() as group:
         made = Assignment(lanes.lane, cast("Membership", Member()), lanes.observer, group)
         await made.on_partitions_assigned([PARTITION])
         yield made
@@ -86,7 +86,7 @@ async def test_a_lost_lane_starts_again_and_answers_each_record_once(monkeypatch
 
     lanes.partitions.on_open = repeat
     async with assigned(lanes):
-        await eventually(lambda: lanes.partitions.sink.commits == [(1, 1)])
+        await eventually(lambda: lanes.partitions.producer.commits == [(1, 1)])
     assert lost == ["lane"]
 
 
@@ -95,7 +95,7 @@ async def test_a_partition_that_comes_back_gets_its_lane_when_the_old_one_has_en
 
     class Counting(MemoryPartitions):
         @contextlib.asynccontextmanager
-        async def open(self, partition: TopicPartition, state: PartitionState) -> AsyncIterator[Endpoints]:
+        async def open(self, partition: TopicPartition, state: PartitionState) -> AsyncIterator[Opened]:
             nonlocal running, most
             async with super().open(partition, state) as both:
                 running += 1
@@ -106,7 +106,7 @@ async def test_a_partition_that_comes_back_gets_its_lane_when_the_old_one_has_en
                     running -= 1
 
     lanes = memory_lanes(on_commit=committing.wait)
-    lanes.partitions = Counting(lanes.partitions.source, lanes.partitions.sink)
+    lanes.partitions = Counting(lanes.partitions.source, lanes.partitions.producer)
     async with assigned(lanes) as made:
         for offset in range(5):
             committing.clear()
@@ -118,7 +118,7 @@ async def test_a_partition_that_comes_back_gets_its_lane_when_the_old_one_has_en
             await made.on_partitions_assigned([PARTITION])
         await eventually(lambda: PARTITION in made.lanes and made.lanes[PARTITION].started)
     assert most == 1
-    assert lanes.partitions.sink.published == [0, 1, 2, 3, 4]
+    assert lanes.partitions.producer.published == [0, 1, 2, 3, 4]
 
 
 async def test_a_partition_that_was_parked_when_it_was_revoked_is_still_known_as_parked() -> None:
@@ -126,16 +126,16 @@ async def test_a_partition_that_was_parked_when_it_was_revoked_is_still_known_as
 
     class Parked(MemoryPartitions):
         @contextlib.asynccontextmanager
-        async def open(self, partition: TopicPartition, state: PartitionState) -> AsyncIterator[Endpoints]:
+        async def open(self, partition: TopicPartition, state: PartitionState) -> AsyncIterator[Opened]:
             del partition
             found.append(state.parked)
             state.parked = lost
             await asyncio.Event().wait()
-            yield Endpoints(self.source, self.sink)  # never: it stays parked
+            yield Opened(self.source, MEMBER, {})  # never: it stays parked
 
     found: list[OffsetLost | None] = []
     lanes = memory_lanes()
-    lanes.partitions = Parked(lanes.partitions.source, lanes.partitions.sink)
+    lanes.partitions = Parked(lanes.partitions.source, lanes.partitions.producer)
     async with assigned(lanes) as made:
         await eventually(lambda: PARTITION in made.lanes and made.lanes[PARTITION].parked is lost)
         await made.on_partitions_revoked([PARTITION])

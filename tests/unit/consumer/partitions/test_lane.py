@@ -10,12 +10,12 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from consumer.partitions.lane import End, Lane
-from consumer.partitions.observers import LaneObserver, Transaction
+from consumer.partitions.observers import LaneObserver, Publication
 from tests.harness.memory import (
     MemoryClassifier,
     MemoryLanes,
     MemoryPartitions,
-    MemorySink,
+    MemoryProducer,
     MemorySource,
     memory_lanes,
     record,
@@ -24,11 +24,6 @@ from tests.harness.waiting import eventually
 from transport.errors import FatalError, OwnershipLost
 
 TAKES = 30
-
-
-@pytest.fixture(autouse=True)
-def _no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consumer.partitions.publisher.SETTLE_S", 0)
 
 
 class ChanceSource(MemorySource):
@@ -59,22 +54,23 @@ async def test_a_commit_never_passes_a_record_without_its_result(
     monkeypatch.setenv("DIGITS_PACING__CHUNK_RECORDS", "2")
     chance = random.Random(seed)  # noqa: S311  # not a secret
     source = ChanceSource(chance)
-    sink = MemorySink(on_commit=lambda: asyncio.sleep(chance.choice([0, 0.002])))
+    producer = MemoryProducer(on_commit=lambda: asyncio.sleep(chance.choice([0, 0.002])))
     classifier = MemoryClassifier(lambda: asyncio.sleep(chance.choice([0, 0.002, 0.01])))
-    lanes = MemoryLanes(MemoryPartitions(source, sink), classifier)
+    lanes = MemoryLanes(MemoryPartitions(source, producer), classifier)
     lane = lanes.lane()
-    running = asyncio.create_task(lane.run())
-    ends_after = chance.randrange(TAKES + 1)
-    await eventually(
-        lambda: source.takes >= ends_after and (source.takes < TAKES or lane.committed_offset == source.offset)
-    )
-    end(lane)
-    assert await running in (End.DRAINED, End.REVOKED)
-    assert sink.published == source.records[: len(sink.published)]
-    assert sink.commits == sorted(set(sink.commits))
-    for offset, results in sink.commits:
-        assert results == sum(each < offset for each in source.records)
-    assert (lanes.budget.acquired_bytes, lanes.budget.output_bytes) == (0, 0)
+    async with lanes.publishing():
+        running = asyncio.create_task(lane.run())
+        ends_after = chance.randrange(TAKES + 1)
+        await eventually(
+            lambda: source.takes >= ends_after and (source.takes < TAKES or lane.committed_offset == source.offset)
+        )
+        end(lane)
+        assert await running in (End.DRAINED, End.REVOKED)
+        assert producer.published == source.records[: len(producer.published)]
+        assert producer.commits == sorted(set(producer.commits))
+        for offset, results in producer.commits:
+            assert results == sum(each < offset for each in source.records)
+        assert (lanes.budget.acquired_bytes, lanes.budget.output_bytes) == (0, 0)
 
 
 async def test_a_drained_lane_publishes_all_that_is_in_flight() -> None:
@@ -83,25 +79,25 @@ async def test_a_drained_lane_publishes_all_that_is_in_flight() -> None:
     lanes.classifier.on_classify = classifying.wait
     lanes.partitions.source.append(record(0), record(1))
     lane = lanes.lane()
-    running = asyncio.create_task(lane.run())
-    await eventually(lambda: lane.records_in_flight == 2)
-    lane.drain()
-    classifying.set()
-    assert await running is End.DRAINED
-    assert lanes.partitions.sink.commits == [(2, 2)]
+    async with lanes.publishing():
+        running = asyncio.create_task(lane.run())
+        await eventually(lambda: lane.records_in_flight == 2)
+        lane.drain()
+        classifying.set()
+        assert await running is End.DRAINED
+        assert lanes.partitions.producer.commits == [(2, 2)]
 
 
 async def test_a_lane_that_is_revoked_before_its_transaction_begins_commits_nothing() -> None:
-    asking = asyncio.Event()
-    lanes = memory_lanes(on_confirm=asking.wait)
+    lanes = memory_lanes()
     lanes.partitions.source.append(record(0))
     lane = lanes.lane()
-    running = asyncio.create_task(lane.run())
+    running = asyncio.create_task(lane.run())  # and no publisher runs
     await eventually(lambda: lane.waits_for_brokers)
     assert not lane.in_transaction
     lane.revoke()
     assert await running is End.REVOKED
-    assert lanes.partitions.sink.commits == []
+    assert lanes.partitions.producer.commits == []
     assert (lanes.budget.acquired_bytes, lanes.budget.output_bytes) == (0, 0)
 
 
@@ -110,30 +106,16 @@ async def test_a_lane_that_is_revoked_in_a_transaction_finishes_it_and_begins_no
     lanes = memory_lanes(on_commit=committing.wait)
     lanes.partitions.source.append(record(0))
     lane = lanes.lane()
-    running = asyncio.create_task(lane.run())
-    await eventually(lambda: lane.in_transaction)
-    lanes.partitions.source.append(record(1))
-    await eventually(lambda: lane.records_in_flight == 2)
-    lane.revoke()
-    committing.set()
-    assert await running is End.REVOKED
-    assert lanes.partitions.sink.commits == [(1, 1)]
-    assert (lanes.budget.acquired_bytes, lanes.budget.output_bytes) == (0, 0)
-
-
-async def test_while_the_group_is_asked_before_a_commit_the_lane_waits_for_the_brokers() -> None:
-    answered = asyncio.Event()
-    lanes = memory_lanes(on_confirm=answered.wait)
-    lanes.partitions.source.append(record(0))
-    lane = lanes.lane()
-    running = asyncio.create_task(lane.run())
-    await eventually(lambda: lane.waits_for_brokers)
-    assert (lane.records_in_flight, lane.in_transaction) == (1, False)
-    answered.set()
-    await eventually(lambda: lane.committed_offset == 1)
-    assert not lane.waits_for_brokers
-    lane.drain()
-    assert await running is End.DRAINED
+    async with lanes.publishing():
+        running = asyncio.create_task(lane.run())
+        await eventually(lambda: lane.in_transaction)
+        lanes.partitions.source.append(record(1))
+        await eventually(lambda: lane.records_in_flight == 2)
+        lane.revoke()
+        committing.set()
+        assert await running is End.REVOKED
+        assert lanes.partitions.producer.commits == [(1, 1)]
+        assert (lanes.budget.acquired_bytes, lanes.budget.output_bytes) == (0, 0)
 
 
 async def test_a_lost_transaction_ends_the_lane_and_gives_all_bytes_back() -> None:
@@ -150,10 +132,11 @@ async def test_a_lost_transaction_ends_the_lane_and_gives_all_bytes_back() -> No
     lanes.observer = Observer()
     lanes.partitions.source.append(record(0))
     lane = lanes.lane()
-    assert await lane.run() is End.LOST
-    assert lost == ["transaction"]
-    assert lane.committed_offset == 0
-    assert (lanes.budget.acquired_bytes, lanes.budget.output_bytes) == (0, 0)
+    async with lanes.publishing():
+        assert await lane.run() is End.LOST
+        assert lost == ["transaction"]
+        assert lane.committed_offset == 0
+        assert (lanes.budget.acquired_bytes, lanes.budget.output_bytes) == (0, 0)
 
 
 async def test_a_lost_lane_still_knows_what_could_be_read() -> None:
@@ -165,9 +148,10 @@ async def test_a_lost_lane_still_knows_what_could_be_read() -> None:
     lanes = memory_lanes(on_commit=fenced)
     lanes.partitions.source.append(record(0))
     lane = lanes.lane()
-    assert await lane.run() is End.LOST
-    lanes.partitions.source.unread = 6_000
-    assert lane.readable_records == 6_000
+    async with lanes.publishing():
+        assert await lane.run() is End.LOST
+        lanes.partitions.source.unread = 6_000
+        assert lane.readable_records == 6_000
 
 
 async def test_a_fatal_error_of_the_workers_ends_the_lane_and_commits_nothing() -> None:
@@ -179,7 +163,7 @@ async def test_a_fatal_error_of_the_workers_ends_the_lane_and_commits_nothing() 
     lanes.partitions.source.append(record(0))
     with pytest.raises(FatalError, match="workers die"):
         await lanes.lane().run()
-    assert lanes.partitions.sink.commits == []
+    assert lanes.partitions.producer.commits == []
     assert lanes.budget.acquired_bytes == 0
 
 
@@ -187,14 +171,15 @@ async def test_an_idle_lane_commits_a_position_that_has_passed_markers_once() ->
     lanes = memory_lanes()
     lanes.partitions.source.append(record(0))
     lane = lanes.lane()
-    running = asyncio.create_task(lane.run())
-    await eventually(lambda: lane.committed_offset == 1)
-    for _ in range(3):
-        lanes.partitions.source.append(next_offset=2)
-        await eventually(lambda: lane.committed_offset == 2)
-    lane.drain()
-    await running
-    assert lanes.partitions.sink.commits == [(1, 1), (2, 1)]
+    async with lanes.publishing():
+        running = asyncio.create_task(lane.run())
+        await eventually(lambda: lane.committed_offset == 1)
+        for _ in range(3):
+            lanes.partitions.source.append(next_offset=2)
+            await eventually(lambda: lane.committed_offset == 2)
+        lane.drain()
+        await running
+        assert lanes.partitions.producer.commits == [(1, 1), (2, 1)]
 
 
 @pytest.mark.parametrize("end", [Lane.drain, Lane.revoke])
@@ -208,13 +193,14 @@ async def test_a_lane_that_must_end_while_it_starts_ends_at_once(end: Callable[[
 
     lanes.partitions.on_open = end_soon
     lanes.partitions.source.append(record(0))
-    assert await asyncio.wait_for(lane.run(), 10) in (End.DRAINED, End.REVOKED)
-    assert (lanes.budget.acquired_bytes, lanes.budget.output_bytes) == (0, 0)
+    async with lanes.publishing():
+        assert await asyncio.wait_for(lane.run(), 10) in (End.DRAINED, End.REVOKED)
+        assert (lanes.budget.acquired_bytes, lanes.budget.output_bytes) == (0, 0)
 
 
 async def test_observers_learn_of_each_step_of_a_record() -> None:
     seen: list[str] = []
-    transactions: list[Transaction] = []
+    publications: list[Publication] = []
 
     class Observer(LaneObserver):
         def fetched(self, size_bytes: int) -> None:
@@ -228,18 +214,21 @@ async def test_observers_learn_of_each_step_of_a_record() -> None:
             assert took_s >= 0
             seen.append("classified")
 
-        def committed(self, transaction: Transaction) -> None:
+        def committed(self, publication: Publication) -> None:
             seen.append("committed")
-            transactions.append(transaction)
+            publications.append(publication)
 
     lanes = memory_lanes()
     lanes.observer = Observer()
     lanes.partitions.source.append(record(7, b"image"))
     lane = lanes.lane()
-    running = asyncio.create_task(lane.run())
-    await eventually(lambda: lane.committed_offset == 8)
-    lane.drain()
-    await running
-    assert seen == ["fetched 5", "admitted", "classified", "committed"]
-    assert [request.task.offset for request, _ in transactions[0].answered] == [7]
-    assert {topic: len(records) for topic, records in transactions[0].published.items()} == {"digits.predictions": 1}
+    async with lanes.publishing():
+        running = asyncio.create_task(lane.run())
+        await eventually(lambda: lane.committed_offset == 8)
+        lane.drain()
+        await running
+        assert seen == ["fetched 5", "admitted", "classified", "committed"]
+        assert [request.task.offset for request, _ in publications[0].answered] == [7]
+        assert {topic: len(records) for topic, records in publications[0].published.items()} == {
+            "digits.predictions": 1
+        }

@@ -1,4 +1,4 @@
-"""A member that was silent for a session asks the group for a confirmation before it acts as a member."""
+"""When the group has last confirmed a member, and who the member is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from transport.errors import OwnershipLost
 from transport.group.membership import Membership, boot_clock_s
 
 SESSION_S = 10.0
@@ -22,6 +23,7 @@ class Group:
         self.beats = 0
         self.answers: list[bool] = []
         self.takes_s = 0.0
+        self.group_id, self.generation, self.member_id = "digits", 1, "member-1"
         self._coordinator = self
         self._subscription = SimpleNamespace(subscription=None)
 
@@ -36,7 +38,7 @@ class Group:
 
 def joined() -> tuple[Group, Membership]:
     group = Group()
-    return group, Membership(group, SESSION_S, clock=lambda: group.now_s)
+    return group, Membership(group, clock=lambda: group.now_s)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="others have no such clock")
@@ -45,41 +47,33 @@ def test_its_clock_goes_on_while_the_machine_is_suspended() -> None:
     assert before_s <= boot_clock_s() <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-async def test_it_asks_once_and_is_confirmed_until_a_session_has_passed() -> None:
-    group, membership = joined()
-    await membership.ensure_confirmed()
-    group.now_s += SESSION_S - 0.1
-    await membership.ensure_confirmed()
-    assert group.beats == 1
-    group.now_s += 0.2
-    await membership.ensure_confirmed()
-    assert group.beats == 2
-
-
 async def test_the_clients_own_heartbeats_count_from_when_they_were_sent() -> None:
     group, membership = joined()
     group.takes_s = 3.0
     assert await group._do_heartbeat()
-    group.now_s += SESSION_S - 3.1
-    await membership.ensure_confirmed()
-    assert group.beats == 1
-    group.now_s += 0.2
-    await membership.ensure_confirmed()
-    assert group.beats == 2
+    group.now_s += 4.0
+    assert membership.since_contact_s == 7.0
 
 
 async def test_a_heartbeat_that_is_refused_is_none() -> None:
     group, membership = joined()
     group.answers = [False, True]
-    await membership.ensure_confirmed()
+    await membership.wait_for_heartbeat()
     assert group.beats == 2
 
 
-async def test_an_assignment_counts_as_contact_but_not_as_a_confirmation() -> None:
+async def test_an_assignment_counts_as_contact() -> None:
     group, membership = joined()
     assert membership.since_contact_s > SESSION_S
     membership.note_assignment()
     group.now_s += 2.0
     assert membership.since_contact_s == 2.0
-    await membership.ensure_confirmed()
-    assert group.beats == 1
+
+
+async def test_a_member_has_the_present_generation_and_is_none_without_one() -> None:
+    group, membership = joined()
+    group.generation = 7
+    assert membership.member() == ("digits", 7, "member-1", None)
+    group.generation = -1
+    with pytest.raises(OwnershipLost, match="removed this member"):
+        membership.member()
