@@ -104,11 +104,6 @@ def test_what_a_worker_takes_at_once_fits_into_it(monkeypatch: pytest.MonkeyPatc
     assert "pacing.chunk_bytes must not be above 1/4 of worker_memory_bytes: 73,400,320" in complaint()
 
 
-def test_a_transaction_may_not_outlive_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS", "20000")
-    assert complaint() == "DIGITS_KAFKA__…: transaction_timeout_ms must not be above session_timeout_ms"
-
-
 def test_a_record_that_a_worker_could_not_even_take_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITS_LIMITS__RECORD_BYTES", "150000000")
     assert "limits.record_bytes must not be above 1/4 of worker_memory_bytes: 73,400,320" in complaint()
@@ -203,4 +198,12 @@ def test_a_command_reports_a_setting_that_has_its_old_name(monkeypatch: pytest.M
     assert "DIGITS_SHUTDOWN_TIMEOUT_S=7" in ended.stdout
     assert ended.stderr == (
         "DIGITS_DRAIN_S is now called DIGITS_SHUTDOWN_TIMEOUT_S; the old name is accepted for one more release\n"
+    )
+
+
+def test_a_command_reports_a_setting_that_has_no_effect_any_more() -> None:
+    ended = CliRunner().invoke(main, ["settings"], env={"DIGITS_PACING__TRANSACTIONS_PER_S": "16"})
+    assert ended.exit_code == 0
+    assert ended.stderr == (
+        "DIGITS_PACING__TRANSACTIONS_PER_S has no effect any more; it is accepted for one more release\n"
     )
