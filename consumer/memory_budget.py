@@ -32,7 +32,17 @@ class MemoryBudget:
         self._output_room = asyncio.Event()
         self._output_room.set()
         self.acquired_bytes = 0
+        self.fetched_bytes = 0
+        """Fetched, and waiting to be acquired; the lanes' in-flight windows count it."""
         self.output_bytes = 0
+
+    def has_room(self, held_bytes: int) -> bool:
+        """Return whether a lane that holds so many bytes may fetch more.
+
+        What arrives may be larger than the room: its lane then waits, and no other one fetches meanwhile.
+        """
+        is_within_half = held_bytes < self._limit_bytes // 2
+        return is_within_half and self.acquired_bytes + self.fetched_bytes < self._limit_bytes
 
     @property
     def output_fits(self) -> bool:

@@ -49,6 +49,7 @@ from transport.group.offsets import GroupOffsets
 from transport.metadata import live_servers
 from transport.sink.leftovers import LeftTransactions
 from transport.sink.producer import open_producers
+from transport.source.fetching import Fetching
 
 log = structlog.get_logger()
 
@@ -169,7 +170,10 @@ async def assigned_lanes(
             dead_letter_bytes=dead_letter_bytes,
             observer=observer,
         )
-        partitions = KafkaPartitions(consumer, membership, publisher, left, settings)
+        fetching = Fetching(consumer, settings.kafka.request_timeout_ms / 1000, group)
+        partitions = KafkaPartitions(
+            consumer, membership, fetching=fetching, publisher=publisher, left=left, settings=settings
+        )
 
         def lane(partition: TopicPartition, state: PartitionState) -> Lane:
             return Lane(
@@ -183,12 +187,16 @@ async def assigned_lanes(
                 observer=observer,
             )
 
-        publishing = group.create_task(publisher.run(), name="publisher")
+        shared = {
+            group.create_task(fetching.run(), name="fetching"),
+            group.create_task(publisher.run(), name="publisher"),
+        }
         try:
             yield Assignment(lane, membership, observer, group)
         finally:
-            publishing.cancel()  # the lanes have ended
-            await asyncio.wait({publishing})
+            for task in shared:  # the lanes have ended
+                task.cancel()
+            await asyncio.wait(shared)
 
 
 @contextlib.asynccontextmanager

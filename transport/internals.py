@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import aiokafka
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.client import AIOKafkaClient
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
@@ -24,6 +24,8 @@ from aiokafka.producer.sender import Sender
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
 from transport.errors import FatalError
+
+DEFAULT_USE: Final = ConnectionGroup.DEFAULT
 
 
 class PrivatePart(NamedTuple):
@@ -119,9 +121,9 @@ def connections(client: AIOKafkaClient) -> Iterator[tuple[int, AIOKafkaConnectio
         yield node, connection
 
 
-async def connection_to(client: AIOKafkaClient, node: int) -> AIOKafkaConnection | None:
-    """Return a connection to a broker; None if the broker cannot be reached."""
-    return await client._get_conn(node)  # noqa: SLF001
+async def connection_to(client: AIOKafkaClient, node: int, use: object = DEFAULT_USE) -> AIOKafkaConnection | None:
+    """Return a connection to a broker, one for each use; None if the broker cannot be reached."""
+    return await client._get_conn(node, group=use)  # noqa: SLF001
 
 
 def abort_connection(connection: AIOKafkaConnection) -> None:

@@ -71,7 +71,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         """
         partitions = sorted(assigned)
         log.info("assigned", partitions=[partition.partition for partition in partitions])
-        self._membership.note_assignment()
+        self._membership.note_assignment(partitions)
         self._observer.assigned(partitions)
         self.joined = True
         if self._draining:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
@@ -41,8 +41,13 @@ class Opened(NamedTuple):
 class Partitions(Protocol):
     """All partitions of the requests topic."""
 
-    def open(self, partition: TopicPartition, state: PartitionState) -> AbstractAsyncContextManager[Opened]:
-        """Find where to start and write that into the state; close the partition on the way out."""
+    def open(
+        self, partition: TopicPartition, state: PartitionState, has_room: Callable[[], bool]
+    ) -> AbstractAsyncContextManager[Opened]:
+        """Find where to start and write that into the state; close the partition on the way out.
+
+        Nothing is fetched while `has_room` returns false.
+        """
 
     def ends(self, partition: TopicPartition) -> LogEnds | None:
         """Return where the log of a partition ends, as last seen; None if it has just been revoked."""

@@ -75,6 +75,7 @@ class InFlightWindow:
         self._room = asyncio.Semaphore(MAX_CHUNKS)
         self._changed = asyncio.Event()
         self._closed = False
+        self._fetched_bytes = 0
         self.records = 0
         self.size_bytes = 0
 
@@ -88,10 +89,20 @@ class InFlightWindow:
         """True if all chunks that were added are committed or dropped."""
         return not self._chunks
 
+    def has_room(self) -> bool:
+        """Return whether anything may be fetched for the lane."""
+        return self._budget.has_room(self.size_bytes + self._fetched_bytes)
+
+    def note_fetched(self, size_bytes: int) -> None:
+        """Count what has been fetched and is to be acquired."""
+        self._fetched_bytes += size_bytes
+        self._budget.fetched_bytes += size_bytes
+
     async def acquire(self, size_bytes: int) -> None:
         """Wait until a chunk of this size may be added. Add it before anything else is awaited."""
         await self._room.acquire()
         await self._budget.acquire(size_bytes, lambda: self.size_bytes)
+        self.note_fetched(-size_bytes)
 
     def add(self, chunk: Chunk) -> None:
         """Add a chunk whose bytes were acquired."""
@@ -134,6 +145,7 @@ class InFlightWindow:
 
     def drop(self) -> None:
         """Remove all chunks: they are not committed, and the next owner of the partition repeats them."""
+        self.note_fetched(-self._fetched_bytes)
         while self._chunks:
             chunk = self._chunks.popleft()
             self._release(chunk)

@@ -155,7 +155,7 @@ class Lane:
     async def run(self) -> End:
         """Carry records until the lane ends; raise only `FatalError`, since that ends all other lanes."""
         try:
-            async with self._partitions.open(self.partition, self.state) as opened:
+            async with self._partitions.open(self.partition, self.state, self._window.has_room) as opened:
                 self._source = opened.source
                 await self._carry(opened)
         except OwnershipLost as lost:
@@ -208,6 +208,7 @@ class Lane:
                 self._observer.fetched(sum(map(_received_bytes, taken)))
                 # All chunks are cut at once, so that each request holds the time of its fetch, not of its admission.
                 chunks = list(self._cut(taken))
+                self._window.note_fetched(sum(request.size_bytes for chunk in chunks for request in chunk))
                 for chunk in chunks:
                     next_offset = source.offset if chunk is chunks[-1] else chunk[-1].task.offset + 1
                     await self._admit(chunk, next_offset, group)

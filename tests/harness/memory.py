@@ -120,8 +120,11 @@ class MemoryPartitions:
     start_offset: int = 0
 
     @contextlib.asynccontextmanager
-    async def open(self, partition: TopicPartition, state: PartitionState) -> AsyncIterator[Opened]:
+    async def open(
+        self, partition: TopicPartition, state: PartitionState, has_room: Callable[[], bool]
+    ) -> AsyncIterator[Opened]:
         """Open the partition at its last committed offset."""
+        del has_room
         await self.on_open()
         state.parked = None
         state.committed_offset = self.producer.offsets.get(partition, self.start_offset)

@@ -6,10 +6,10 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from transport.errors import OwnershipLost
@@ -52,9 +52,16 @@ class Membership:
             self._confirmed_s = sent_s
         return confirmed
 
-    def note_assignment(self) -> None:
-        """Record that the group has just assigned us partitions, or none."""
+    def note_assignment(self, partitions: Iterable[TopicPartition]) -> None:
+        """Record that the group has just assigned us these partitions, and keep the client from fetching them.
+
+        `transport.source` fetches them. The client would hold a fetch of each in memory. It would also look for a start
+        offset of its own; so it is given one.
+        """
         self._assigned_s = self._clock()
+        for partition in partitions:
+            self._consumer.pause(partition)
+            self._consumer.seek(partition, 0)
 
     @property
     def since_contact_s(self) -> float:

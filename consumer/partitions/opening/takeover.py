@@ -8,7 +8,7 @@ is waited for: until then the offset is not stable.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -27,6 +27,7 @@ from transport.reading.fetching import Fetcher
 from transport.reading.log_ends import LogEnds, known_ends
 from transport.sink.leftovers import LeftTransactions
 from transport.sink.requests import Member
+from transport.source.fetching import Fetching
 
 log = structlog.get_logger()
 
@@ -37,9 +38,11 @@ class KafkaPartitions:
     Parameters
     ----------
     consumer
-        The group member, whose position in the partition the lane moves.
+        The group member.
     membership
         Whether the group counts us among its members.
+    fetching
+        Opens the sources.
     publisher
         Commits where a partition starts, if the group has no offset.
     left
@@ -52,12 +55,15 @@ class KafkaPartitions:
         self,
         consumer: AIOKafkaConsumer,
         membership: Membership,
+        *,
+        fetching: Fetching,
         publisher: Publisher,
         left: LeftTransactions,
         settings: Settings,
     ) -> None:
         self._consumer = consumer
         self._membership = membership
+        self._fetching = fetching
         self._publisher = publisher
         self._left = left
         self._settings = settings
@@ -67,8 +73,10 @@ class KafkaPartitions:
         return known_ends(self._consumer, partition)
 
     @contextlib.asynccontextmanager
-    async def open(self, partition: TopicPartition, state: PartitionState) -> AsyncIterator[Opened]:
-        """Find where to start, and give the lane what it needs.
+    async def open(
+        self, partition: TopicPartition, state: PartitionState, has_room: Callable[[], bool]
+    ) -> AsyncIterator[Opened]:
+        """Find where to start, and give the lane what it needs. Nothing is fetched while `has_room` returns false.
 
         Raises
         ------
@@ -87,7 +95,11 @@ class KafkaPartitions:
         member = self._membership.member()
         targets = self._targets(partition)
         offset = await self._start_offset(partition, state, member, targets)
-        yield Opened(Fetcher(self._consumer, partition, offset), member, targets)
+        source = self._fetching.open(partition, offset, has_room)
+        try:
+            yield Opened(Fetcher(source), member, targets)
+        finally:
+            self._fetching.close(source)
 
     def _targets(self, partition: TopicPartition) -> Mapping[str, TopicPartition]:
         """Return the partition of each output topic that gets the records of this one."""

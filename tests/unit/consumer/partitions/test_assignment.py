@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 import pytest
@@ -95,9 +95,11 @@ async def test_a_partition_that_comes_back_gets_its_lane_when_the_old_one_has_en
 
     class Counting(MemoryPartitions):
         @contextlib.asynccontextmanager
-        async def open(self, partition: TopicPartition, state: PartitionState) -> AsyncIterator[Opened]:
+        async def open(
+            self, partition: TopicPartition, state: PartitionState, has_room: Callable[[], bool]
+        ) -> AsyncIterator[Opened]:
             nonlocal running, most
-            async with super().open(partition, state) as both:
+            async with super().open(partition, state, has_room) as both:
                 running += 1
                 most = max(most, running)
                 try:
@@ -126,8 +128,10 @@ async def test_a_partition_that_was_parked_when_it_was_revoked_is_still_known_as
 
     class Parked(MemoryPartitions):
         @contextlib.asynccontextmanager
-        async def open(self, partition: TopicPartition, state: PartitionState) -> AsyncIterator[Opened]:
-            del partition
+        async def open(
+            self, partition: TopicPartition, state: PartitionState, has_room: Callable[[], bool]
+        ) -> AsyncIterator[Opened]:
+            del partition, has_room
             found.append(state.parked)
             state.parked = lost
             await asyncio.Event().wait()

@@ -1,0 +1,190 @@
+"""Fetches from all brokers, for the lanes that have room: one task and one request under way for each broker.
+
+The client's own fetcher is not used: it holds a fetch of every partition in memory, whether its lane has room or not,
+and parses each record in the event loop. Its partitions are paused, see `transport.group.membership`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, NodeNotReadyError
+
+from transport.denials import denial
+from transport.errors import FatalError, OwnershipLost, describe
+from transport.internals import abort_connection, client_of, connection_to, state_of
+from transport.sink.errors import error_for
+from transport.source.partition import PartitionSource, Pauses
+from transport.source.sessions import MAX_WAIT_MS, FetchSession
+
+log = structlog.get_logger()
+
+CONNECTION: Final = "fetch"
+"""A connection of its own: a request that waits for data would hold up all others behind it."""
+OFFSET_OUT_OF_RANGE: Final = 1
+TOPIC_DENIED: Final = 29
+NO_LEADER: Final = -1
+JOIN_TURNS: Final = 20
+"""Turns of the event loop that a request waits for lanes that have just received data, so that they are in it."""
+ROOM_LOOK_S: Final = 0.02
+"""How often is looked whether a lane has room again, or the pause of a partition is over."""
+LEADER_LOOK_S: Final = 0.5
+"""How often partitions are looked at that had no leader."""
+
+
+class Fetching:
+    """The sources of all lanes. Owner: the service; one task for each broker that leads one of the partitions.
+
+    Parameters
+    ----------
+    consumer
+        Its connections and its metadata are used.
+    request_timeout_s
+        A broker that is silent for longer is given up.
+    group
+        The tasks run in it.
+    """
+
+    def __init__(self, consumer: AIOKafkaConsumer, request_timeout_s: float, group: asyncio.TaskGroup) -> None:
+        self._consumer = consumer
+        self._client = client_of(consumer)
+        self._timeout_s = request_timeout_s + MAX_WAIT_MS / 1000
+        self._group = group
+        self._sources: dict[TopicPartition, PartitionSource] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._wakers: dict[int, asyncio.Event] = {}
+
+    def open(self, partition: TopicPartition, offset: int, has_room: Callable[[], bool]) -> PartitionSource:
+        """Make the source of a partition. It replaces the one of an earlier lane.
+
+        Parameters
+        ----------
+        partition, offset
+            Where to begin.
+        has_room
+            Is called before each request; the partition is left out while it returns false.
+        """
+        source = PartitionSource(partition, offset, has_room, self._dispatch)
+        self._sources[partition] = source
+        return source
+
+    def close(self, source: PartitionSource) -> None:
+        """Fetch nothing more for a source."""
+        if self._sources.get(source.partition) is source:
+            del self._sources[source.partition]
+
+    async def run(self) -> None:
+        """Watch for new leaders of partitions, until cancelled; then end the tasks."""
+        try:
+            while True:
+                await asyncio.sleep(LEADER_LOOK_S)
+                for source in self._sources.values():
+                    if source.is_waiting:
+                        self._dispatch(source)
+        finally:
+            tasks = list(self._tasks.values())
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+
+    def _dispatch(self, source: PartitionSource) -> None:
+        """Wake the task of the broker that leads a partition; without a leader, `run` tries again."""
+        node = self._leader(source.partition)
+        if node is None:
+            return
+        if node not in self._tasks:
+            self._wakers[node] = asyncio.Event()
+            self._tasks[node] = self._group.create_task(self._fetch_from(node), name=f"fetch from broker {node}")
+        self._wakers[node].set()
+
+    def _leader(self, partition: TopicPartition) -> int | None:
+        leader: int | None = self._client.cluster.leader_for_partition(partition)
+        return None if leader == NO_LEADER else leader
+
+    async def _fetch_from(self, node: int) -> None:
+        session, waker, pauses = FetchSession(), self._wakers[node], Pauses()
+        while True:
+            waker.clear()
+            waiting = self._waiting_for(node)
+            due = [source for source in waiting if source.pauses.are_over and source.has_room()]
+            if not due:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(ROOM_LOOK_S if waiting else None):
+                        await waker.wait()
+                continue
+            try:
+                answer = await self._send(node, session, due)
+            except (KafkaError, TimeoutError) as error:
+                session.forget()
+                log.debug("no fetch", broker=node, why=describe(error), action="retrying")
+                self._client.force_metadata_update()
+                await asyncio.sleep(pauses.next_s())
+                continue
+            pauses.reset()
+            self._deliver(answer, {source.partition: source for source in due})
+            await self._wait_for_lanes(due)
+
+    def _waiting_for(self, node: int) -> list[PartitionSource]:
+        return [each for each in self._sources.values() if each.is_waiting and self._leader(each.partition) == node]
+
+    async def _send(self, node: int, session: FetchSession, waiting: Iterable[PartitionSource]) -> Any:
+        """Send a request and return its answer, in which each waiting source is served from its offset."""
+        async with asyncio.timeout(self._timeout_s):
+            connection = await connection_to(self._client, node, CONNECTION)
+            if connection is None:
+                raise NodeNotReadyError(f"broker {node} cannot be reached")
+            try:
+                answer = await connection.send(session.request({each.partition: each.offset for each in waiting}))
+            except BaseException:
+                # The answer may still come, and the session has gone on: neither must meet the next request.
+                abort_connection(connection)
+                raise
+        session.note_answer(answer)
+        return answer
+
+    def _deliver(self, answer: Any, waiting: Mapping[TopicPartition, PartitionSource]) -> None:
+        """Give each source its part of an answer. A source whose part is refused pauses; the others do not."""
+        for topic, partitions in answer.topics:
+            for number, code, end, stable, _, aborted, _, data in partitions:
+                source = waiting.get(TopicPartition(topic, number))
+                if source is None:
+                    continue
+                if code:
+                    self._refuse(source, code)
+                    continue
+                self._note_ends(source, end, stable)
+                source.receive(data, aborted)
+
+    def _refuse(self, source: PartitionSource, code: int) -> None:
+        """End a source that cannot go on; let any other try again after a pause."""
+        name = f"{source.partition.topic}/{source.partition.partition}"
+        error = error_for(code, source.partition.topic)
+        if code == TOPIC_DENIED:
+            source.fail(FatalError(f"cannot fetch from {name}: {denial(error, topic_right='Read')}"))
+        elif code == OFFSET_OUT_OF_RANGE:
+            source.fail(OwnershipLost(f"could not fetch from {name} at offset {source.offset}: {describe(error)}"))
+        else:
+            log.debug("fetch refused", partition=name, why=describe(error), action="retrying")
+            source.pauses.begin()
+            self._client.force_metadata_update()
+
+    def _note_ends(self, source: PartitionSource, end: int, stable: int) -> None:
+        """Store where the log ends, for the source and for `transport.reading.log_ends`."""
+        source.stable_offset = stable
+        if source.partition in self._consumer.assignment():
+            state = state_of(self._consumer, source.partition)
+            state.highwater, state.lso, state.timestamp = end, stable, time.monotonic() * 1000
+
+    async def _wait_for_lanes(self, served: Iterable[PartitionSource]) -> None:
+        """Wait a moment for lanes that have received data: most ask for more at once, and are in the next request."""
+        for _ in range(JOIN_TURNS):
+            if all(source.is_waiting for source in served):
+                return
+            await asyncio.sleep(0)
