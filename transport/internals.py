@@ -132,10 +132,10 @@ def abort_connection(connection: AIOKafkaConnection) -> None:
         writer.transport.abort()
 
 
-def unsent_bytes(connection: AIOKafkaConnection) -> int:
-    """Return how many bytes of requests a connection has not given to the operating system yet."""
+def file_descriptor(connection: AIOKafkaConnection) -> int:
+    """Return the number of a connection's socket; -1 if it is closed."""
     writer = connection._writer  # noqa: SLF001
-    return 0 if writer is None else writer.transport.get_write_buffer_size()
+    return -1 if writer is None else writer.get_extra_info("socket").fileno()
 
 
 def remove_time_limit(connection: AIOKafkaConnection) -> None:

@@ -39,7 +39,23 @@ _NAMES: Final[Mapping[int, str]] = {
 
 
 class RefusedError(BrokerResponseError):  # type: ignore[misc]  # aiokafka ships no types
-    """A broker has refused a request with an error code that aiokafka does not know."""
+    """A broker has refused a request with an error code that aiokafka does not know.
+
+    Parameters
+    ----------
+    code
+        The code.
+    arguments
+        What it is about.
+    """
+
+    def __init__(self, code: int, *arguments: object) -> None:
+        super().__init__(*arguments)
+        self.errno = code
+
+    def __str__(self) -> str:
+        name = f"[Error {self.errno}] {_NAMES.get(self.errno, 'unknown error')}"
+        return ": ".join([name, " ".join(map(str, self.args))] if self.args else [name])
 
 
 def error_for(code: int, *arguments: object) -> KafkaError:
@@ -47,8 +63,7 @@ def error_for(code: int, *arguments: object) -> KafkaError:
     known = for_code(code)
     if known.errno == code:
         return known(*arguments)
-    name = _NAMES.get(code, f"error {code}")
-    return RefusedError(" ".join(map(str, (f"[{name}]", *arguments))))
+    return RefusedError(code, *arguments)
 
 
 class NotCommitted(Exception):  # noqa: N818  # it names what became of the transaction

@@ -4,6 +4,7 @@ With transactions of version 2 (KIP-890), the end of each transaction gives the 
 request of an earlier transaction is refused. With version 1 the epoch stays. Therefore no request whose outcome is
 unknown is ever sent again: the producer asks for a new epoch, which settles the transaction. A request that a broker
 has refused may be sent again, because it has had its effect: none.
+Forced by test_requests_of_a_given_up_transaction_that_arrive_late_change_nothing.
 
     version 2   Produce + TxnOffsetCommit, at once, then EndTxn
     version 1   AddPartitionsToTxn + AddOffsetsToTxn first
@@ -31,7 +32,7 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import ConcurrentTransactions, IncompatibleBrokerVersion, KafkaError
 
 from transport.admin.authorization import id_prefix
 from transport.denials import denial
@@ -79,6 +80,11 @@ RETRY_PAUSES_S: Final = (0.1, 0.25, 0.5, 1.0)
 BLOCKED_S: Final = 1.0
 """If the markers of a transaction cannot be written for so long, a partition of it has no leader or too few replicas.
 Other partitions must not wait for that: the producer takes another transactional id."""
+REPLICAS_SHARE: Final = 0.5
+"""A leader waits for its replicas for this part of the request timeout. If it waited as long as the producer does, the
+producer would give the leader up in the moment in which the leader reports which partition lacks replicas."""
+SEQUENCES: Final = 2**31
+"""Sequences begin again at 0 after the largest 32-bit number."""
 
 
 @contextlib.asynccontextmanager
@@ -127,11 +133,12 @@ class TransactionalProducer:
     def __init__(self, connections: SinkConnections, prefix: str, settings: GroupSettings) -> None:
         self._connections = connections
         self._prefix = prefix
-        self._request_timeout_ms = settings.kafka.request_timeout_ms
+        self._replicas_timeout_ms = int(REPLICAS_SHARE * settings.kafka.request_timeout_ms)
         self._transaction_timeout_ms = settings.kafka.transaction_timeout_ms
         self._number = 0
         self._epoch: tuple[int, int] | None = None
-        self._blocked_since_s: float | None = None
+        self._was_blocked = False
+        """True if the last transaction has waited in vain for the markers of the one before."""
         self._has_version_2 = True
         self._sequences: defaultdict[TopicPartition, int] = defaultdict(int)
 
@@ -143,7 +150,8 @@ class TransactionalProducer:
     async def settle(self) -> None:
         """Have an epoch in which no transaction is open; end the one that is. Waits as long as brokers need.
 
-        Afterwards the outcome of the last transaction is decided. Its markers may still be written.
+        Afterwards the outcome of the last transaction is decided, or its offsets are unstable until it is. Its markers
+        may still be written. If they are blocked, `transactional_id` is another one afterwards.
 
         Raises
         ------
@@ -151,48 +159,41 @@ class TransactionalProducer:
             A right is missing, or the brokers refuse the producer for good.
         """
         pauses = _pauses(RETRY_PAUSES_S)
+        markers = _Refusals()
         while self._epoch is None:
             try:
-                code = await self._begin_epoch()
+                await self._begin_epoch()
+            except ConcurrentTransactions:
+                if self._was_blocked or markers.last_too_long():
+                    self._take_another_id()
+                    markers = _Refusals()
+                else:
+                    await asyncio.sleep(CONCURRENT_PAUSES_S[-1])
+            except IncompatibleBrokerVersion as error:
+                raise FatalError(f"cannot commit: {describe(error)}") from error
             except (KafkaError, TimeoutError) as error:
                 log.warning("no producer epoch", why=describe(error), action="retrying")
                 self._connections.forget_coordinators()
                 await asyncio.sleep(next(pauses))
-                continue
-            if code == CONCURRENT_TRANSACTIONS:
-                await self._wait_for_markers()
-            elif code in NOT_COORDINATOR:
-                self._connections.forget_coordinators()
-                await asyncio.sleep(next(pauses))
-            elif code:
-                self._raise_if_fatal(code, self.transactional_id)
-                log.warning("no producer epoch", why=describe(error_for(code)), action="retrying")
-                self._connections.forget_coordinators()
-                await asyncio.sleep(next(pauses))
 
-    async def _begin_epoch(self) -> int:
+    async def _begin_epoch(self) -> None:
         node = await self._connections.transaction_coordinator(self.transactional_id)
         versions = await self._connections.send(node, api_versions())
         answer = await self._connections.send(
             node, init_producer_id(self.transactional_id, self._transaction_timeout_ms)
         )
-        if not answer.error_code:
-            self._has_version_2 = transaction_version(versions) >= VERSION_2
-            self._epoch = answer.producer_id, answer.epoch
-            self._blocked_since_s = None
-            self._sequences.clear()
-        return int(answer.error_code)
+        if answer.error_code:
+            self._raise_if_fatal(answer.error_code, self.transactional_id)
+            raise error_for(answer.error_code)
+        self._has_version_2 = transaction_version(versions) >= VERSION_2
+        self._epoch = answer.producer_id, answer.epoch
+        self._was_blocked = False
+        self._sequences.clear()
 
-    async def _wait_for_markers(self) -> None:
-        """Pause, or take another id, if the markers of the last transaction have not been written for too long."""
-        now_s = asyncio.get_running_loop().time()
-        self._blocked_since_s = self._blocked_since_s or now_s
-        if now_s - self._blocked_since_s < BLOCKED_S:
-            await asyncio.sleep(CONCURRENT_PAUSES_S[-1])
-            return
+    def _take_another_id(self) -> None:
         log.warning("transaction markers not written", id=self.transactional_id, action="taking another id")
         self._number += 1
-        self._blocked_since_s = None
+        self._was_blocked = False
 
     async def commit(
         self,
@@ -212,7 +213,7 @@ class TransactionalProducer:
         member
             Who commits them.
         metadata
-            Is committed with each offset.
+            Is committed with each offset. If it holds the transactional id, call `settle` first, which may change it.
 
         Raises
         ------
@@ -231,13 +232,18 @@ class TransactionalProducer:
         self._epoch = None  # whatever happens now, this epoch is used up, unless the transaction ends in order
         is_ending = False
         try:
+            # The answer to this has a total deadline, which it would miss after batches over a slow line.
+            await self._connections.group_coordinator(member.group_id)
             if not self._has_version_2:
                 await self._add(producer, list(batches), member)
             await self._write(producer, by_leader, offsets, member, metadata)
             is_ending = True
             await self._end(producer)
+        except IncompatibleBrokerVersion as error:
+            raise FatalError(f"cannot commit: {describe(error)}") from error
         except (KafkaError, TimeoutError) as error:
             self._connections.forget_coordinators()
+            self._was_blocked = isinstance(error, ConcurrentTransactions)
             kind = OutcomeUnknown if is_ending else NotCommitted
             raise kind(describe(error)) from error
 
@@ -258,17 +264,22 @@ class TransactionalProducer:
 
     async def _add(self, producer: Producer, partitions: Sequence[TopicPartition], member: Member) -> None:
         """Add partitions and group to a transaction of version 1."""
+
+        def codes(answer: Any) -> set[int]:
+            by_partition = codes_of(answer)
+            self._raise_if_partitions_refused(by_partition)
+            return set(by_partition.values())
+
+        def code(answer: Any) -> set[int]:
+            self._raise_if_fatal(answer.error_code, self.transactional_id, member.group_id)
+            return {answer.error_code}
+
+        async def coordinator() -> int:
+            return await self._connections.transaction_coordinator(producer.transactional_id)
+
         if partitions:
-            await self._ask_coordinator(
-                lambda: self._connections.transaction_coordinator(producer.transactional_id),
-                lambda: add_partitions(producer, partitions),
-                lambda answer: set(codes_of(answer).values()),
-            )
-        await self._ask_coordinator(
-            lambda: self._connections.transaction_coordinator(producer.transactional_id),
-            lambda: add_offsets(producer, member.group_id),
-            lambda answer: {answer.error_code},
-        )
+            await self._ask_coordinator(coordinator, lambda: add_partitions(producer, partitions), codes)
+        await self._ask_coordinator(coordinator, lambda: add_offsets(producer, member.group_id), code)
 
     async def _write(
         self,
@@ -286,10 +297,16 @@ class TransactionalProducer:
             return_exceptions=True,
         )
         errors = [error for error in ended if isinstance(error, BaseException)]
-        for kind in (FatalError, OwnershipLost, PartitionsUnavailable, BaseException):
+        for kind in (FatalError, OwnershipLost):
             for error in errors:
                 if isinstance(error, kind):
                     raise error
+        unavailable = [error.partitions for error in errors if isinstance(error, PartitionsUnavailable)]
+        if unavailable:
+            await self._connections.refresh()
+            raise PartitionsUnavailable(dict(itertools.chain.from_iterable(each.items() for each in unavailable)))
+        for error in errors:
+            raise error
 
     async def _write_to(
         self, leader: int, producer: Producer, batches: Mapping[TopicPartition, Sequence[OutgoingBatch]]
@@ -299,35 +316,36 @@ class TransactionalProducer:
             round_of = {partition: some[turn] for partition, some in batches.items() if turn < len(some)}
             await self._write_round(leader, producer, round_of)
             for partition, batch in round_of.items():
-                self._sequences[partition] += batch.records
+                self._sequences[partition] = (self._sequences[partition] + batch.records) % SEQUENCES
 
     async def _write_round(
         self, leader: int, producer: Producer, batches: Mapping[TopicPartition, OutgoingBatch]
     ) -> None:
         _, producer_id, epoch = producer
-        left, pauses = dict(batches), _pauses(CONCURRENT_PAUSES_S)
+        left, refusals = dict(batches), _Refusals()
         while left:
             stamped = {
                 partition: batch.stamp(producer_id, epoch, self._sequences[partition])
                 for partition, batch in left.items()
             }
             request = produce(
-                producer.transactional_id, stamped, self._request_timeout_ms, version_2=self._has_version_2
+                producer.transactional_id, stamped, self._replicas_timeout_ms, version_2=self._has_version_2
             )
             codes = codes_of(await self._connections.send(leader, request))
-            unavailable = {}
+            self._raise_if_partitions_refused(codes)
             for partition, code in codes.items():
-                self._raise_if_fatal(code, partition.topic)
-                if code in PARTITION_UNAVAILABLE:
-                    unavailable[partition] = error_for(code)
-                elif code and code != CONCURRENT_TRANSACTIONS:
+                if code and code != CONCURRENT_TRANSACTIONS:
                     raise error_for(code, partition.topic)
-            if unavailable:
-                await self._connections.refresh()
-                raise PartitionsUnavailable(unavailable)
             left = {partition: left[partition] for partition, code in codes.items() if code}
             if left:
-                await self._pause_for_markers(next(pauses))
+                await refusals.pause(CONCURRENT_TRANSACTIONS)
+
+    def _raise_if_partitions_refused(self, codes: Mapping[TopicPartition, int]) -> None:
+        for partition, code in codes.items():
+            self._raise_if_fatal(code, partition.topic)
+        unavailable = {partition: error_for(code) for partition, code in codes.items() if code in PARTITION_UNAVAILABLE}
+        if unavailable:
+            raise PartitionsUnavailable(unavailable)
 
     async def _write_offsets(
         self, producer: Producer, offsets: Mapping[TopicPartition, int], member: Member, metadata: str
@@ -358,7 +376,6 @@ class TransactionalProducer:
             self._sequences.clear()
         else:
             self._epoch = producer.producer_id, producer.epoch
-        self._blocked_since_s = None
 
     async def _ask_coordinator(
         self,
@@ -367,32 +384,18 @@ class TransactionalProducer:
         codes: Callable[[Any], set[int]],
     ) -> Any:
         """Send a request until its coordinator does not refuse it for the moment; raise any other error."""
-        pauses = _pauses(CONCURRENT_PAUSES_S)
+        refusals = _Refusals()
         while True:
             answer = await self._connections.send(await coordinator(), request())
             refused = {code for code in codes(answer) if code}
             if not refused:
                 return answer
-            if refused & NOT_COORDINATOR:
-                self._connections.forget_coordinators()
             for code in refused - NOT_COORDINATOR - {CONCURRENT_TRANSACTIONS}:
                 self._raise_if_fatal(code, self.transactional_id)
                 raise error_for(code)
-            await self._pause_for_markers(next(pauses))
-
-    async def _pause_for_markers(self, pause_s: float) -> None:
-        """Wait for the markers of the last transaction.
-
-        Raises
-        ------
-        KafkaError
-            They have not been written for too long; then `settle` takes another id.
-        """
-        now_s = asyncio.get_running_loop().time()
-        self._blocked_since_s = self._blocked_since_s or now_s
-        if now_s - self._blocked_since_s > BLOCKED_S:
-            raise error_for(CONCURRENT_TRANSACTIONS)
-        await asyncio.sleep(pause_s)
+            if refused & NOT_COORDINATOR:
+                self._connections.forget_coordinators()
+            await refusals.pause(min(refused))  # a coordinator that has moved says nothing of markers
 
     def _raise_if_fatal(self, code: int, *about: str, topic_right: str = "Write") -> None:
         if code not in FATAL:
@@ -400,6 +403,32 @@ class TransactionalProducer:
         group = code == GROUP_DENIED and len(about) > 1
         error = error_for(code, self.transactional_id if code == ID_DENIED else about[1 if group else 0])
         raise FatalError(f"cannot commit: {denial(error, topic_right=topic_right) or describe(error)}") from error
+
+
+class _Refusals:
+    """The refusals of one request in a row, for a reason that ends by itself: how long to pause, when to give up."""
+
+    def __init__(self) -> None:
+        self._pauses = _pauses(CONCURRENT_PAUSES_S)
+        self._since_s: float | None = None
+
+    def last_too_long(self) -> bool:
+        """Return whether the request has been refused for `BLOCKED_S`; the first call is at the first refusal."""
+        now_s = asyncio.get_running_loop().time()
+        self._since_s = now_s if self._since_s is None else self._since_s
+        return now_s - self._since_s >= BLOCKED_S
+
+    async def pause(self, code: int) -> None:
+        """Pause before the request is repeated.
+
+        Raises
+        ------
+        KafkaError
+            It has been refused for too long; the error is that of the last refusal.
+        """
+        if self.last_too_long():
+            raise error_for(code)
+        await asyncio.sleep(next(self._pauses))
 
 
 def _pauses(seconds: Sequence[float]) -> Iterator[float]:

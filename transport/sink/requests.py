@@ -164,13 +164,15 @@ class _Produce(RequestStruct):  # type: ignore[misc]
     )
 
 
-class _ProduceV11Answer(_ProduceAnswer):
-    API_VERSION = 11
+class _ProduceV9Answer(_ProduceAnswer):
+    API_VERSION = 9
 
 
-class _ProduceV11(_Produce):
-    API_VERSION = 11
-    RESPONSE_TYPE = _ProduceV11Answer
+class _ProduceV9(_Produce):
+    """The first flexible version: brokers without transactions of version 2 may not have a newer one."""
+
+    API_VERSION = 9
+    RESPONSE_TYPE = _ProduceV9Answer
 
 
 def produce(
@@ -180,7 +182,7 @@ def produce(
 
     With transactions of version 2 it also adds the partitions to the transaction.
     """
-    kind = _Produce if version_2 else _ProduceV11
+    kind = _Produce if version_2 else _ProduceV9
     topics = [
         (topic, [(number, batch, NO_TAGS) for number, batch in by_number], NO_TAGS)
         for topic, by_number in _by_topic(batches.items()).items()
