@@ -33,7 +33,6 @@ from tests.harness.shadowing_packages import make_shadowing_packages
 from tests.harness.topics import Broker, fresh_topics, position
 from tests.harness.waiting import DEADLINE_S, eventually
 from transport.group.consumers import open_group_consumer
-from transport.reading.fetching import Fetcher
 
 WAIT_S = 2
 REQUEST_TIMEOUT_S = 120
@@ -245,10 +244,10 @@ async def test_an_offset_among_the_records_of_an_open_transaction_is_not_lost(
             await broker.commit(2, partition=0)  # as an operator's reset to the end of the log does
             offset = await start_offset(consumer, tp, OnLostOffset.PARK)
             assert offset == 2
-            fetcher = Fetcher(consumer, tp, offset)
-            assert (await fetcher.fetch(10), fetcher.offset) == ([], 2)
-        (record,) = await eventually(lambda: fetcher.fetch(10))
-        assert (record.offset, record.value) == (2, b"not yet")
+            consumer.seek(tp, offset)
+            assert await consumer.getmany(tp, timeout_ms=1_000) == {}
+        fetched = await eventually(lambda: consumer.getmany(tp, timeout_ms=1_000))
+        assert [(record.offset, record.value) for record in fetched[tp]] == [(2, b"not yet")]
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])

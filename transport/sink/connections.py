@@ -57,7 +57,7 @@ class SinkConnections:
         settings
             The brokers, topics and time limits.
         servers
-            Brokers that are known to be alive, ``host:port``; if empty, those of the settings.
+            Brokers that are known to be alive, ``host:port``; they are tried before those of the settings.
 
         Raises
         ------
@@ -65,8 +65,9 @@ class SinkConnections:
             No broker can be reached in `START_TIMEOUT_S`.
         """
         options = settings.kafka.client_options()
+        known = [*servers, *options["bootstrap_servers"]]
         client = AIOKafkaClient(
-            **options | {"bootstrap_servers": list(servers) or options["bootstrap_servers"]},
+            **options | {"bootstrap_servers": known},
             request_timeout_ms=settings.kafka.request_timeout_ms,
             metadata_max_age_ms=MAX_AGE_MS,
         )
@@ -108,6 +109,19 @@ class SinkConnections:
     async def refresh(self) -> None:
         """Ask for the leaders of all partitions again, since a broker has refused a request."""
         await self._client.force_metadata_update()
+
+    async def find_brokers(self) -> None:
+        """Ask for leaders and coordinators again after a failure; if no broker answers, those of the settings.
+
+        All brokers that are known may be gone.
+        Forced by test_brokers_at_new_addresses_are_found_by_the_settings.
+        """
+        self.forget_coordinators()
+        with contextlib.suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(START_TIMEOUT_S):
+                if not await self._client.force_metadata_update():
+                    await self._client.bootstrap()
+                    await self._client.force_metadata_update()  # a bootstrap finds brokers, not topics
 
     async def transaction_coordinator(self, transactional_id: str) -> int:
         """Return the broker that coordinates the transactions of a producer."""

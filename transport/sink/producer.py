@@ -77,6 +77,8 @@ ID_CHARACTERS: Final = 12
 CONCURRENT_PAUSES_S: Final = (0.002, 0.003, 0.005)
 """The markers of a transaction are usually written within some milliseconds; the last pause repeats."""
 RETRY_PAUSES_S: Final = (0.1, 0.25, 0.5, 1.0)
+WARNED_FAILURE: Final = 5
+"""A coordinator that has just started refuses the first requests."""
 BLOCKED_S: Final = 1.0
 """If the markers of a transaction cannot be written for so long, a partition of it has no leader or too few replicas.
 Other partitions must not wait for that: the producer takes another transactional id."""
@@ -158,7 +160,7 @@ class TransactionalProducer:
         FatalError
             A right is missing, or the brokers refuse the producer for good.
         """
-        pauses = _pauses(RETRY_PAUSES_S)
+        failures, pauses = itertools.count(1), _pauses(RETRY_PAUSES_S)
         markers = _Refusals()
         while self._epoch is None:
             try:
@@ -172,8 +174,9 @@ class TransactionalProducer:
             except IncompatibleBrokerVersion as error:
                 raise FatalError(f"cannot commit: {describe(error)}") from error
             except (KafkaError, TimeoutError) as error:
-                log.warning("no producer epoch", why=describe(error), action="retrying")
-                self._connections.forget_coordinators()
+                write = log.warning if next(failures) == WARNED_FAILURE else log.debug
+                write("no producer epoch", why=describe(error), action="retrying")
+                await self._connections.find_brokers()
                 await asyncio.sleep(next(pauses))
 
     async def _begin_epoch(self) -> None:

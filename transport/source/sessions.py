@@ -43,16 +43,9 @@ class FetchSession:
         changed = {tp: offset for tp, offset in offsets.items() if self._known.get(tp) != offset}
         forgotten = self._known.keys() - offsets.keys()
         self._known = dict(offsets)
-        topics = [
-            (
-                topic,
-                [
-                    (number, UNKNOWN, changed[TopicPartition(topic, number)], UNKNOWN, PARTITION_BYTES)
-                    for number in numbers
-                ],
-            )
-            for topic, numbers in _by_topic(changed).items()
-        ]
+        topics: dict[str, list[tuple[int, ...]]] = {}
+        for (topic, number), offset in changed.items():
+            topics.setdefault(topic, []).append((number, UNKNOWN, offset, UNKNOWN, PARTITION_BYTES))
         return Prepared(
             FetchRequest_v11(
                 CONSUMER,

@@ -27,7 +27,7 @@ class Member:
 
     since_contact_s = 0.0
 
-    def note_assignment(self) -> None:
+    def note_assignment(self, _: object) -> None:
         pass
 
     async def wait_for_heartbeat(self) -> None:

@@ -8,11 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 
 from transport.errors import OwnershipLost
 from transport.group.membership import Membership, boot_clock_s
 
 SESSION_S = 10.0
+PARTITION = TopicPartition("requests", 0)
 
 
 class Group:
@@ -21,6 +23,7 @@ class Group:
     def __init__(self) -> None:
         self.now_s = 1_000.0
         self.beats = 0
+        self.done: list[tuple[str, TopicPartition]] = []
         self.answers: list[bool] = []
         self.takes_s = 0.0
         self.group_id, self.generation, self.member_id = "digits", 1, "member-1"
@@ -31,6 +34,12 @@ class Group:
         self.beats += 1
         self.now_s += self.takes_s
         return self.answers.pop(0) if self.answers else True
+
+    def pause(self, partition: TopicPartition) -> None:
+        self.done.append(("pause", partition))
+
+    def seek(self, partition: TopicPartition, _: int) -> None:
+        self.done.append(("seek", partition))
 
     def need_rejoin(self, _: Any) -> bool:
         return False
@@ -65,8 +74,9 @@ async def test_a_heartbeat_that_is_refused_is_none() -> None:
 async def test_an_assignment_counts_as_contact() -> None:
     group, membership = joined()
     assert membership.since_contact_s > SESSION_S
-    membership.note_assignment()
+    membership.note_assignment([PARTITION])
     group.now_s += 2.0
+    assert group.done == [("pause", PARTITION), ("seek", PARTITION)], "the client fetches nothing by itself"
     assert membership.since_contact_s == 2.0
 
 
