@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from tests.harness.raw_batches import UNREADABLE, Raw, batch_bytes
 from transport import record_batch as batches
-from transport.record_batch import MAX_HEADERS, Unreadable
+from transport.batches.layout import MAX_HEADERS
+from transport.record_batch import Unreadable
 
 HERE = TopicPartition("requests", 3)
 FIRST = 100
