@@ -75,7 +75,7 @@ class Block(NamedTuple):
 
     def rows(self) -> list[Row]:
         """Return the table as Python's numbers, which are faster to work with one by one."""
-        return [Row(*row) for row in self.table.tolist()]
+        return list(map(Row._make, self.table.tolist()))
 
     def key(self, row: Row) -> bytes | None:
         """Return a copy of a record's key."""
@@ -87,15 +87,18 @@ class Block(NamedTuple):
 
     def headers(self, row: Row) -> tuple[tuple[str, bytes | None], ...]:
         """Return the headers of a record, at most `MAX_HEADERS`."""
-        data, at = self.data, row.headers_start
-        headers = []
+        data, at = bytes(self.data[row.headers_start : row.headers_end]), 0  # slices of bytes are faster than of a view
+        headers: list[tuple[str, bytes | None]] = []
         for _ in range(row.header_count):
             length_bytes, at = _number(data, at)
             end = at + length_bytes
-            name = str(data[at:end], "utf-8")
+            name = data[at:end].decode()
             length_bytes, at = _number(data, end)
-            end = at + max(0, length_bytes)
-            headers.append((name, None if length_bytes < 0 else bytes(data[at:end])))
+            if length_bytes < 0:
+                headers.append((name, None))
+                continue
+            end = at + length_bytes
+            headers.append((name, data[at:end]))
             at = end
         return tuple(headers)
 
@@ -122,7 +125,7 @@ def _decoding_error(name: memoryview) -> str:
     raise AssertionError("the scan has refused a name that is UTF-8")
 
 
-def _number(data: memoryview, at: int) -> tuple[int, int]:
+def _number(data: bytes, at: int) -> tuple[int, int]:
     """Read a number of 32 bits that the scan has read before; return it and where it ends."""
     byte = data[at]
     at += 1

@@ -15,6 +15,7 @@ import pytest
 from aiokafka import codec as client
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 
+from consumer.workers.batches import inflating
 from consumer.workers.batches.inflating import FIRST_ROOM_BYTES, InflateError, inflate
 from transport.batches.layout import GZIP, LZ4, NO_CODEC, SNAPPY, ZSTD
 
@@ -110,3 +111,12 @@ def test_a_bomb_takes_no_more_memory_than_the_limit() -> None:
         inflated(bomb, ZSTD, 1_000_000)
     assert tracemalloc.get_traced_memory()[1] < 2_000_000
     tracemalloc.stop()
+
+
+def test_a_lack_of_memory_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: memoryview, __: int) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setitem(inflating._INFLATERS, ZSTD, fail)
+    with pytest.raises(MemoryError):
+        inflated(b"a", ZSTD, 9)
