@@ -12,7 +12,8 @@ from pydantic_settings import SettingsConfigDict
 from contract.headers import ECHOED_BYTES
 from engine.limits import Limits
 from models import default_model
-from transport.record_batch import MAX_HEADERS, OWN_HEADERS
+from transport.batches.layout import MAX_HEADERS
+from transport.record_batch import OWN_HEADERS
 from transport.settings.kafka import GroupKafkaSettings, GroupSettings
 
 RECEIVED_SHARE: Final = 4

@@ -23,8 +23,8 @@ from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
-MAX_HEADERS: Final = 1_024
-"""The headers of a record that are parsed; the rest is left out. Two bytes of a header become an object of 100."""
+from transport.batches.layout import MAX_HEADERS
+
 OWN_HEADERS: Final = 24
 """Enough for the headers that dead letters and replays add to a request: all of them must be parsed again."""
 _MORE: Final = 0x80

@@ -16,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.raw_batches import UNREADABLE, Raw, batch_bytes
+from tests.harness.scanned import scanned
 from transport import record_batch as batches
-from transport.record_batch import MAX_HEADERS, Unreadable
+from transport.batches.layout import MAX_HEADERS
+from transport.record_batch import Unreadable
 
 HERE = TopicPartition("requests", 3)
 FIRST = 100
@@ -27,8 +29,15 @@ CRC_AT, CRC_FROM = 17, 21
 
 
 def parsed(data: bytes, *, fetched_from: int = FIRST) -> list[ConsumerRecord | Unreadable]:
-    """Parse as the client does with what it has fetched."""
-    return list(batches._PartitionRecords(HERE, batches._Batches(data), [], fetched_from, *AS_THE_CLIENT))
+    """Parse as the client does with what it has fetched; the worker's scan must find the same."""
+    try:
+        found = list(batches._PartitionRecords(HERE, batches._Batches(data), [], fetched_from, *AS_THE_CLIENT))
+    except CorruptRecordException:
+        with pytest.raises(CorruptRecordException):
+            scanned(HERE, data, fetched_from=fetched_from)
+        raise
+    assert scanned(HERE, data, fetched_from=fetched_from) == found
+    return found
 
 
 def parsed_by_the_client(data: bytes, *, fetched_from: int) -> list[ConsumerRecord]:

@@ -14,7 +14,7 @@ from consumer.settings import EchoSettings
 from consumer.workers.protocol import Answer, FailedItem
 from contract import dead_letters
 from engine.limits import Limits
-from transport.record_batch import MAX_HEADERS
+from transport.batches.layout import MAX_HEADERS
 from transport.sink.batches import OutgoingRecord
 
 LIMIT_BYTES = 1024 * 1024
