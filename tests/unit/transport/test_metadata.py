@@ -59,7 +59,8 @@ class Cluster:
 
 
 def client(connections: dict[int, Connection | None]) -> Any:
-    async def get_connection(node: int) -> Connection | None:
+    async def get_connection(node: int, *, group: object) -> Connection | None:
+        del group
         return connections[node]
 
     return SimpleNamespace(

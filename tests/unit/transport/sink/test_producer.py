@@ -92,6 +92,9 @@ class Brokers:
     def forget_coordinators(self) -> None:
         self.forgotten += 1
 
+    async def find_brokers(self) -> None:
+        self.forgotten += 1
+
     async def refresh(self) -> None:
         self.refreshed += 1
 
