@@ -5,7 +5,7 @@ that transactions grow with the load by themselves. There are several slots, eac
 connections of its own:
 
 ordinary   takes what all lanes have ready
-large      takes one lane with many bytes at a time, so that nobody waits for a slow line
+large      takes one lane with many bytes at a time, so that the others do not wait for a slow line
 retry      takes one lane at a time whose partition of results cannot be written to: the others go on without it
 
 A lane is in one slot at a time, so its results are published in order. If it is not known whether a transaction was
@@ -275,7 +275,7 @@ class Publisher:
         """Commit shares in one transaction, and see to those for which that fails; return the pauses after failures."""
         if not shares:
             return pauses
-        begun_s = time.monotonic()
+        begun_s, pause_s = time.monotonic(), 0.0
         try:
             await producer.commit(*_joined(shares), shares[0].offer.member, name_producers(self._slots))
         except PartitionsUnavailable as error:
@@ -283,14 +283,10 @@ class Publisher:
         except NotCommitted as error:
             log.warning("transaction not committed", why=str(error), action="retrying")
             self._offer_again([share.offer for share in shares], queue)
-            await asyncio.sleep(next(pauses))
-            self._observer.transaction_lost()
-            return pauses
+            pause_s = next(pauses)
         except OutcomeUnknown as error:
             log.warning("transaction's outcome unknown", why=str(error), action="settling it")
             await self._resolve(producer, shares, queue, begun_s)
-            self._observer.transaction_lost()
-            return pauses
         except (OwnershipLost, FatalError) as error:
             for share in shares:
                 _fail(share.offer, error)
@@ -299,6 +295,11 @@ class Publisher:
             _finish(shares, begun_s)
             return _pauses()
         self._observer.transaction_lost()
+        # At once, since there may be no next commit here. Until the transaction ends, readers see nothing after its
+        # results, and another owner does not know where to start.
+        # Forced by test_a_failed_transaction_is_ended_without_another_commit.
+        await producer.settle()
+        await asyncio.sleep(pause_s)
         return pauses
 
     def _set_aside(self, shares: Sequence[_Share], error: PartitionsUnavailable, queue: _Queue) -> None:
