@@ -332,7 +332,7 @@ class Publisher:
             offset = found.get(share.offer.partition)
             if offset == share.publication.next_offset:
                 _finish([share], begun_s)
-            elif offset == share.offer.committed_offset:
+            elif offset in (None, share.offer.committed_offset):  # None: a lane of a new group has begun somewhere
                 self._offer_again([share.offer], queue)
             else:
                 where = f"{share.offer.partition.topic}/{share.offer.partition.partition}"

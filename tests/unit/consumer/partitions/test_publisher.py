@@ -281,10 +281,12 @@ async def test_a_failed_transaction_is_repeated_with_all_its_lanes() -> None:
         assert played.lost == ["transaction"]
 
 
-async def test_lanes_of_an_unknown_outcome_that_are_not_committed_are_published_again() -> None:
+@pytest.mark.parametrize("committed", [0, None])
+async def test_lanes_of_an_unknown_outcome_that_are_not_committed_are_published_again(committed: int | None) -> None:
     async with publishing() as played:
         played.ordinary.failures = [OutcomeUnknown("no answer")]
-        played.ordinary.offsets.update({requests(0): 0, requests(1): 0})
+        if committed is not None:
+            played.ordinary.offsets.update({requests(0): committed, requests(1): committed})
         published = await asyncio.gather(*(played.publish(offer(number)) for number in (0, 1)))
         assert [each.next_offset for each in published] == [1, 1]
         assert played.ordinary.transactions == [{requests(0): 1, requests(1): 1}] * 2
