@@ -213,6 +213,8 @@ class Publisher:
         self._limits = DeadLetterLimits(dead_letter_bytes, settings.echo.dead_letters_bytes)
         self._observer = observer
         self._ordinary, self._large, self._retry = _Queue(), _Queue(), _Queue()
+        self._under_way: set[Offer] = set()
+        self._has_ended = asyncio.Event()
 
     async def run(self) -> None:
         """Commit what lanes publish, until cancelled."""
@@ -233,6 +235,15 @@ class Publisher:
         """
         (self._large if offer.size_bytes > self._large_bytes else self._ordinary).append(offer)
         return await offer.done
+
+    async def partition_free(self, partition: TopicPartition) -> None:
+        """Return when no transaction with a partition is under way, also none of a lane that has ended meanwhile.
+
+        Until then its committed offset may change, although it seems to be stable.
+        """
+        while any(offer.partition == partition for offer in self._under_way):
+            self._has_ended.clear()
+            await self._has_ended.wait()
 
     async def _serve_ordinary(self) -> None:
         pauses = _pauses()
@@ -275,6 +286,17 @@ class Publisher:
         """Commit shares in one transaction, and see to those for which that fails; return the pauses after failures."""
         if not shares:
             return pauses
+        offers = {share.offer for share in shares}
+        self._under_way |= offers
+        try:
+            return await self._commit_or_repair(producer, shares, queue, pauses)
+        finally:
+            self._under_way -= offers
+            self._has_ended.set()
+
+    async def _commit_or_repair(
+        self, producer: Producer, shares: Sequence[_Share], queue: _Queue, pauses: Iterator[float]
+    ) -> Iterator[float]:
         begun_s, pause_s = time.monotonic(), 0.0
         try:
             await producer.commit(*_joined(shares), shares[0].offer.member, name_producers(self._slots))

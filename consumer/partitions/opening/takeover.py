@@ -92,6 +92,10 @@ class KafkaPartitions:
         # If the old owner has sent its offset before event 2, that offset is open, and 256 is not stable: we wait for
         # the end of its transaction. If it sends it after event 2, the coordinator refuses it.
         # Forced by test_an_owner_that_wakes_after_a_takeover_commits_nothing.
+        # The old owner may also be a lane of this very instance, in the same generation: one that could not fetch any
+        # more while its transaction was under way. The coordinator would take its offset, so we wait for its end.
+        # Forced by test_a_partition_is_free_once_the_transaction_of_its_last_lane_has_ended.
+        await self._publisher.partition_free(partition)
         member = self._membership.member()
         targets = self._targets(partition)
         offset = await self._start_offset(partition, state, member, targets)

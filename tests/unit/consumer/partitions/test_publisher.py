@@ -343,6 +343,23 @@ async def test_a_failed_transaction_is_ended_without_another_commit(failure: Exc
         await eventually(lambda: played.ordinary.settled)
 
 
+async def test_a_partition_is_free_once_the_transaction_of_its_last_lane_has_ended() -> None:
+    async with publishing() as played:
+        going_on = asyncio.Event()
+        played.ordinary.on_commit = going_on.wait
+        left = played.publish(offer(0))
+        await played.ordinary.tried.wait()
+        left.cancel()  # as the lane does that cannot fetch any more
+        await asyncio.wait({left})
+        await played.publisher.partition_free(requests(1))
+        freed = asyncio.create_task(played.publisher.partition_free(requests(0)))
+        await asyncio.sleep(0)
+        assert not freed.done(), "the next lane would read an offset that this transaction changes"
+        going_on.set()
+        await freed
+        assert played.ordinary.offsets == {requests(0): 1}
+
+
 async def test_the_budget_is_free_after_lanes_were_committed_refused_and_revoked() -> None:
     lanes = memory_lanes()
     outcomes: list[Exception | None] = [None, NotCommitted("refused"), OwnershipLost("refused")]
