@@ -33,6 +33,15 @@ async def describe_transaction(broker: Broker, transactional_id: str) -> Transac
     return Transaction(state, frozenset(topic for topic, *_ in topics))
 
 
+async def transactional_ids(broker: Broker, prefix: str) -> list[str]:
+    """Return the ids that begin with a prefix and that the broker knows."""
+    client = broker.admin._client
+    (node,) = {each.nodeId for each in client.cluster.brokers()}
+    answer = await client.send(node, _ListTransactions())
+    assert answer.error_code == 0
+    return sorted(each for each, *_ in answer.transactions if each.startswith(prefix))
+
+
 class _Answer(Response):  # type: ignore[misc]  # aiokafka ships no types
     API_KEY = 65
     API_VERSION = 0
@@ -79,3 +88,42 @@ class _DescribeTransactions(Request[_Question]):  # type: ignore[misc]  # as abo
 
     def build(self, kind: type[_Question]) -> Any:
         return kind([self._transactional_id], {})
+
+
+class _ListAnswer(Response):  # type: ignore[misc]  # as above
+    API_KEY = 66
+    API_VERSION = 0
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("error_code", Int16),
+        ("unknown_state_filters", CompactArray(CompactString("utf-8"))),
+        (
+            "transactions",
+            CompactArray(
+                ("transactional_id", CompactString("utf-8")),
+                ("producer_id", Int64),
+                ("state", CompactString("utf-8")),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _ListQuestion(RequestStruct):  # type: ignore[misc]  # as above
+    API_KEY = 66
+    API_VERSION = 0
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _ListAnswer
+    SCHEMA = Schema(
+        ("state_filters", CompactArray(CompactString("utf-8"))),
+        ("producer_id_filters", CompactArray(Int64)),
+        ("tags", TaggedFields),
+    )
+
+
+class _ListTransactions(Request[_ListQuestion]):  # type: ignore[misc]  # as above
+    API_KEY = 66
+
+    def build(self, kind: type[_ListQuestion]) -> Any:
+        return kind([], [], {})
