@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from aiokafka import TopicPartition
 
 from broker import Cluster, running_broker
 from consumer.observe.health import ServiceStatus
@@ -18,7 +17,7 @@ from tests.harness.topics import fresh_topics
 from tests.harness.waiting import eventually
 from transport.cluster_monitor import monitor_cluster
 from transport.group.consumers import open_group_consumer
-from transport.transactions import PartitionProducer
+from transport.sink.connections import SinkConnections
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +65,11 @@ async def test_deleted_topics_are_not_created_again_by_a_metadata_request(
         for name, value in broker.environment.items():
             monkeypatch.setenv(name, value)
         settings, status = Settings(), ServiceStatus()
-        tp = TopicPartition(broker.topics.requests, 0)
         async with (
             open_group_consumer(settings) as consumer,
-            PartitionProducer.fencing(tp, settings) as producer,
+            SinkConnections.opened(settings) as producing,
         ):
-            clients = [consumer._client, producer._producer.client]
+            clients = [consumer._client, producing._client]
             for client in clients:
                 assert await client.force_metadata_update()
                 assert client.cluster.topics() == set(broker.topics.names), "all topics were asked for"

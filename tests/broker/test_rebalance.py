@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from consumer import service
 from consumer.memory_budget import MemoryBudget
 from consumer.observe.metrics import Metrics
 from consumer.partitions.assignment import Assignment
-from consumer.partitions.lane import Lane
 from consumer.partitions.opening.position import start_offset
 from consumer.settings import Settings
 from consumer.workers.pinned_model import PinnedModel
@@ -24,7 +24,12 @@ from tests.harness.topics import Broker, Position
 from tests.harness.waiting import eventually
 from transport.errors import OwnershipLost
 from transport.group.consumers import open_group_consumer
-from transport.transactions import OutgoingRecord, PartitionProducer
+from transport.group.membership import Membership
+from transport.sink.batches import OutgoingBatch, OutgoingRecord, build_batches
+from transport.sink.errors import OutcomeUnknown
+from transport.sink.leftovers import LeftTransactions
+from transport.sink.producer import TransactionalProducer, open_producers
+from transport.sink.requests import Member
 
 DEAD_LETTER_BYTES = 1024 * 1024
 
@@ -37,7 +42,7 @@ def settings(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 @dataclass
-class Member:
+class Instance:
     """A group member with its assignment, in this process."""
 
     consumer: AIOKafkaConsumer
@@ -54,7 +59,7 @@ class Member:
 
 
 @pytest.fixture
-async def member(settings: Settings, broker: Broker) -> AsyncIterator[Member]:
+async def member(settings: Settings, broker: Broker) -> AsyncIterator[Instance]:
     budget, model, observer = MemoryBudget(2**26), PinnedModel.read(settings.model), Metrics(settings.topics)
     async with asyncio.TaskGroup() as group:
         workers = service.worker_pool(settings, model, budget, observer)
@@ -62,14 +67,14 @@ async def member(settings: Settings, broker: Broker) -> AsyncIterator[Member]:
         await workers.ready()
         async with open_group_consumer(settings) as consumer:
             quarantine = Quarantine(workers, CANARY.read_bytes(), service_faults=10)
-            assignment = service.assigned_lanes(
+            async with service.assigned_lanes(
                 settings, consumer, quarantine, budget, group, dead_letter_bytes=DEAD_LETTER_BYTES, observer=observer
-            )
-            consumer.subscribe([broker.topics.requests], listener=assignment)
-            member = Member(consumer, assignment)
-            await eventually(member.all_started)
-            yield member
-            await assignment.drain()
+            ) as assignment:
+                consumer.subscribe([broker.topics.requests], listener=assignment)
+                member = Instance(consumer, assignment)
+                await eventually(member.all_started)
+                yield member
+                await assignment.drain()
         working.cancel()
     model.close()
 
@@ -79,7 +84,7 @@ async def published_once_and_in_order(broker: Broker, sent: list[Position]) -> N
     assert [result.result_id for result in await broker.results()] == expected
 
 
-async def test_a_partition_returned_while_its_lane_fetches_is_read_by_one_lane(broker: Broker, member: Member) -> None:
+async def test_a_partition_returned_while_its_lane_fetches_is_read_by_one_lane(broker: Broker, member: Instance) -> None:
     sent = await broker.send(drawn_digits(80))
     await broker.everything_answered()
     for _ in range(3):  # each time all lanes wait for records: everything is answered
@@ -90,16 +95,16 @@ async def test_a_partition_returned_while_its_lane_fetches_is_read_by_one_lane(b
 
 
 async def test_a_partition_returned_while_its_lane_commits_is_answered_once(
-    broker: Broker, member: Member, monkeypatch: pytest.MonkeyPatch
+    broker: Broker, member: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     committing = asyncio.Event()
-    commit = PartitionProducer.commit
+    commit = TransactionalProducer.commit
 
-    async def announced(*arguments: object) -> None:
+    async def announced(*arguments: Any) -> None:
         committing.set()
-        await commit(*arguments)  # type: ignore[arg-type]  # passed on as they came
+        await commit(*arguments)
 
-    monkeypatch.setattr(PartitionProducer, "commit", announced)
+    monkeypatch.setattr(TransactionalProducer, "commit", announced)
     sent: list[Position] = []
     for _ in range(5):
         committing.clear()
@@ -112,44 +117,103 @@ async def test_a_partition_returned_while_its_lane_commits_is_answered_once(
     await published_once_and_in_order(broker, sent)
 
 
-async def test_an_owner_that_wakes_after_a_takeover_commits_nothing(broker: Broker, settings: Settings) -> None:
+async def test_an_owner_that_wakes_after_a_takeover_commits_nothing(
+    broker: Broker, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await broker.send(drawn_digits(4), partition=0)
     tp = TopicPartition(broker.topics.requests, 0)
-    target = TopicPartition(broker.topics.predictions, 0)
 
-    def claim(owner: bytes) -> dict[TopicPartition, list[OutgoingRecord]]:
-        return {target: [OutgoingRecord(None, owner, [])]}
+    def claim(owner: bytes) -> dict[TopicPartition, list[OutgoingBatch]]:
+        target = TopicPartition(broker.topics.predictions, 0)
+        return {target: list(build_batches([OutgoingRecord(None, owner, [])]))}
 
     async with (
+        asyncio.TaskGroup() as group,
         open_group_consumer(settings) as consumer,
-        PartitionProducer.fencing(tp, settings) as old,
+        open_producers(settings, [], 2) as (old, new),
     ):
-        await old.commit(claim(b"old owner, offset 2"), 2)
-        # 1. The old owner has sent results up to offset 4 and stalls before its commit.
-        await old._producer.begin_transaction()
-        await old._send(target, claim(b"old owner, offset 4")[target])
-        await old._send_offset(4)
-        # 2. The new owner fences, reads the committed offset, and starts after it.
-        async with PartitionProducer.fencing(tp, settings) as new:
-            assert await start_offset(consumer, tp, settings.kafka.on_lost_offset) == 2
-            # 3. The old owner wakes and commits: refused.
-            with pytest.raises(Exception, match=r"(?i)fenced|producer"):
-                await old._producer.commit_transaction()
-            with pytest.raises(OwnershipLost):
-                await old.commit(claim(b"old owner, again"), 4)
-            await new.commit(claim(b"new owner, offset 4"), 4)
+        membership = Membership(consumer)
+        consumer.subscribe([broker.topics.requests])
+        await eventually(consumer.assignment)
+        stale = membership.member()
+        await old.commit(claim(b"old owner, offset 2"), {tp: 2}, stale, old.transactional_id)
+        # 1. The old owner has sent results and the offset up to 4 and stalls before its commit.
+        stalled, going_on, end = asyncio.Event(), asyncio.Event(), old._end
+
+        async def stall(*arguments: Any) -> None:
+            stalled.set()
+            await going_on.wait()
+            await end(*arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(old, "_end", stall)
+            late = asyncio.create_task(old.commit(claim(b"old owner, offset 4"), {tp: 4}, stale))
+            await stalled.wait()
+        # 2. The group gives the partition to a member of its next generation.
+        consumer._coordinator.request_rejoin()
+        await eventually(lambda: consumer._coordinator.generation > stale.generation and consumer.assignment())
+        # 3. The new owner ends the open transaction, reads the stable offset, and starts after it.
+        left = LeftTransactions(consumer, settings, group)
+        assert await start_offset(consumer, tp, settings.kafka.on_lost_offset, left.end) == 2
+        # 4. The old owner wakes and commits: refused, and so is all that it sends afterwards.
+        going_on.set()
+        with pytest.raises(OutcomeUnknown):
+            await late
+        with pytest.raises(OwnershipLost, match="the group refuses the offsets"):
+            await old.commit(claim(b"old owner, again"), {tp: 4}, stale)
+        await new.commit(claim(b"new owner, offset 4"), {tp: 4}, membership.member())
+        await old.settle()  # readers need not wait for what it has left
     values = [record.value for record in await broker.read(broker.topics.predictions)]
     assert values == [b"old owner, offset 2", b"new owner, offset 4"]
     assert (await broker.committed_offsets())[0] == 4
 
 
-async def test_a_fenced_lane_whose_partition_is_still_assigned_starts_again(
-    broker: Broker, member: Member, settings: Settings
+async def test_a_refused_lane_whose_partition_is_still_assigned_starts_again(
+    broker: Broker, member: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The others go on: lanes of different generations are never in one transaction."""
+    real, given = Membership.member, 0
+
+    def of_another_generation_at_first(membership: Membership) -> Member:
+        nonlocal given
+        given += 1
+        present = real(membership)
+        return present._replace(generation=present.generation + 7) if given == 1 else present
+
+    monkeypatch.setattr(Membership, "member", of_another_generation_at_first)
+    await member.rebalance()
+    before = dict(member.assignment.lanes)
+    sent = await broker.send(drawn_digits(80))
+    await broker.everything_answered()
+    after = member.assignment.lanes
+    assert sum(after[partition] is not lane for partition, lane in before.items()) == 1
+    await published_once_and_in_order(broker, sent)
+
+
+async def test_a_lane_does_not_start_before_the_transaction_of_the_last_one_has_ended(
+    broker: Broker, member: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The coordinator takes its offset, since the member and its generation are the same."""
+    write, stalled, going_on = TransactionalProducer._write, asyncio.Event(), asyncio.Event()
+
+    async def stall(*arguments: Any) -> None:
+        stalled.set()
+        await going_on.wait()
+        await write(*arguments)
+
     tp = TopicPartition(broker.topics.requests, 0)
-    fenced: Lane = member.assignment.lanes[tp]
-    async with PartitionProducer.fencing(tp, settings):
-        sent = await broker.send(drawn_digits(50), partition=0)
-        await eventually(lambda: member.assignment.lanes[tp] is not fenced)
+    with monkeypatch.context() as patched:
+        patched.setattr(TransactionalProducer, "_write", stall)
+        sent = await broker.send(drawn_digits(10), partition=0)
+        await stalled.wait()
+    lost = member.assignment.lanes[tp]
+
+    async def fail(_: int) -> list[ConsumerRecord]:
+        raise OwnershipLost("as if the offset were out of range")
+
+    monkeypatch.setattr(lost._source, "fetch", fail)
+    sent += await broker.send(drawn_digits(10), partition=0)
+    await eventually(lambda: member.assignment.lanes[tp] is not lost)
+    going_on.set()
     await broker.everything_answered()
     await published_once_and_in_order(broker, sent)

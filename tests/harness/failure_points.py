@@ -25,10 +25,11 @@ from aiokafka import AIOKafkaConsumer
 
 from consumer.partitions.lane import Lane
 from tests.harness.service import Service
-from transport.internals import connection_to, unsent_bytes
+from transport.internals import connection_to
 from transport.sink.connections import SinkConnections
 from transport.sink.producer import TransactionalProducer
 from transport.sink.requests import Prepared
+from transport.source.fetching import Fetching
 
 _FOLDER: Final = str(Path(__file__).with_name("hooks") / "failure_points")
 _POINT, _SIGNAL, _AFTER_COMMITS = "FAILURE_POINT", "FAILURE_SIGNAL", "FAILURE_AFTER_COMMITS"
@@ -178,7 +179,7 @@ def _when_asked(key: int, *others: int) -> Callable[[_Reach], None]:
                 return await send()
             connection = await connection_to(connections._client, node)
             sending = asyncio.ensure_future(send())
-            while not connection._requests or unsent_bytes(connection):  # noqa: ASYNC110  # there is no event for it
+            while not connection._requests or connection._writer.transport.get_write_buffer_size():  # noqa: ASYNC110  # there is no event for it
                 await asyncio.sleep(0)
             reach()
             gone_on.set()
@@ -250,7 +251,7 @@ _WRAPPERS: Final[Mapping[Point, Callable[[_Reach], None]]] = MappingProxyType(
     {
         Point.JOINING: lambda reach: _before(AIOKafkaConsumer, "subscribe", reach),
         Point.ASSIGNED: lambda reach: _before(Lane, "run", reach),
-        Point.POSITIONED: lambda reach: _before(AIOKafkaConsumer, "seek", reach),
+        Point.POSITIONED: lambda reach: _before(Fetching, "open", reach),
         Point.CLASSIFIED: lambda reach: _before(TransactionalProducer, "commit", reach),
         Point.EPOCH: _when_answered(INIT_PRODUCER_ID),
         Point.RESULTS_ASKED: _when_asked(PRODUCE, TXN_OFFSET_COMMIT),
