@@ -10,25 +10,28 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import CoordinatorNotAvailableError, ProducerClosed
 from aiokafka.producer.message_accumulator import MessageAccumulator
-from aiokafka.protocol.coordination import FindCoordinatorRequest
-from aiokafka.protocol.produce import ProduceRequest
 
 from broker.probe import HOST
 from consumer.observe.logs import log_unawaited_errors
 from consumer.settings import Settings
 from tests.harness.topics import Broker
 from tests.harness.waiting import DEADLINE_S, eventually
-from transport import transactions
 from transport.clients import open_reader
 from transport.group.consumers import open_group_consumer
 from transport.settings.kafka import KafkaSettings
 from transport.shutdown import abort_connections, stop_within
-from transport.transactions import OutgoingRecord, PartitionProducer
+from transport.sink.batches import OutgoingRecord, build_batches
+from transport.sink.connections import SinkConnections
+from transport.sink.errors import NotCommitted
+from transport.sink.producer import TransactionalProducer
+from transport.sink.requests import Member, Prepared
+
+PRODUCE, INIT_PRODUCER_ID = 0, 22
 
 
 def leave_a_fetch_waiting(consumer: AIOKafkaConsumer) -> None:
@@ -85,26 +88,37 @@ async def test_a_connection_whose_peer_reads_nothing_is_aborted(monkeypatch: pyt
 async def test_a_producer_that_is_not_waited_for_leaves_no_task_or_connection(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=broker.cluster.bootstrap_servers)
-    await producer.start()
-    sending = producer._sender.sender_task
-    stopping = asyncio.Event()
+    for name, value in broker.environment.items():
+        monkeypatch.setenv(name, value)
+    opened, stopping = asyncio.Event(), asyncio.Event()
+    clients: list[AIOKafkaClient] = []
+    close = AIOKafkaClient.close
 
-    async def hang() -> None:
-        producer._closed = True  # as the real one begins, so that it cannot be tried again
-        stopping.set()
-        await asyncio.Event().wait()
+    async def own() -> None:
+        async with SinkConnections.opened(Settings()) as connections:
+            clients.append(connections._client)
+            opened.set()
+            await asyncio.Event().wait()
 
+    async def hang_at_first(client: AIOKafkaClient) -> None:
+        if not stopping.is_set():
+            stopping.set()
+            await asyncio.Event().wait()
+        await close(client)
+
+    owner = asyncio.create_task(own())
+    await opened.wait()
+    (client,) = clients
+    connections = list(client._conns.values())
     with monkeypatch.context() as patched:
-        patched.setattr(producer, "stop", hang)
-        owner = asyncio.create_task(transactions._stop(producer))
-        await stopping.wait()
+        patched.setattr(AIOKafkaClient, "close", hang_at_first)
         owner.cancel()
+        await stopping.wait()
+        owner.cancel()  # its time is over
         with pytest.raises(asyncio.CancelledError):
             await owner
-    await asyncio.wait({sending}, timeout=DEADLINE_S)
-    assert sending.done()
-    assert producer.client._sync_task is None, "nothing asks for metadata any more"
+    assert client._sync_task is None, "nothing asks for metadata any more"
+    assert not [each for each in connections if each.connected()]
 
 
 async def test_an_exception_while_stopping_is_logged() -> None:
@@ -132,37 +146,33 @@ async def test_a_producer_with_waiting_retries_leaves_no_task_or_connection(
     for name, value in broker.environment.items():
         monkeypatch.setenv(name, value)
     requests, results = (TopicPartition(topic, 0) for topic in (broker.topics.requests, broker.topics.predictions))
-    refused: set[type] = set()
-    loop = asyncio.get_running_loop()
-    opened: asyncio.Future[AIOKafkaProducer] = loop.create_future()
+    refused: set[int] = set()
+    send = SinkConnections.send
+
+    async def refuse(connections: SinkConnections, node: int, request: Prepared) -> Any:
+        key = request.struct.API_KEY
+        if key != PRODUCE and not (key == INIT_PRODUCER_ID and refused):  # the first epoch is given
+            return await send(connections, node, request)
+        refused.add(key)
+        raise CoordinatorNotAvailableError
+
+    monkeypatch.setattr(SinkConnections, "send", refuse)
 
     async def own() -> None:
-        async with PartitionProducer.fencing(requests, Settings()) as producer:
-            await producer.partition_count(results.topic)  # as a lane does: so the batch goes before the offset
-            client = producer._producer.client
-            send = client.send
-
-            async def refuse(node: int, request: Any, **options: Any) -> Any:
-                if not isinstance(request, ProduceRequest | FindCoordinatorRequest):
-                    return await send(node, request, **options)
-                refused.add(type(request))
-                raise CoordinatorNotAvailableError
-
-            monkeypatch.setattr(client, "send", refuse)
-            opened.set_result(producer._producer)
-            await producer.commit({results: [OutgoingRecord(None, b"a", [])]}, 1)
+        async with SinkConnections.opened(Settings()) as connections:
+            producer = TransactionalProducer(connections, f"{broker.group_id}.test", Settings())
+            batches = {results: list(build_batches([OutgoingRecord(None, b"a", [])]))}
+            while True:
+                with contextlib.suppress(NotCommitted):
+                    await producer.commit(batches, {requests: 1}, Member(broker.group_id, -1, ""))
 
     before = asyncio.all_tasks()
     owner = asyncio.create_task(own())
-    await eventually(lambda: (refused, owner), lambda seen: len(seen[0]) == 2)
-    owner.cancel()
-    await eventually(lambda: opened.result()._closed)  # it stops, and waits for what is repeated
+    await eventually(lambda: (refused, owner), lambda seen: {PRODUCE, INIT_PRODUCER_ID} <= seen[0])
     owner.cancel()
     await asyncio.wait({owner})
     assert owner.cancelled()
-    of_clients = {task.get_coro().__qualname__ for task in asyncio.all_tasks() - before}  # type: ignore[union-attr]
-    assert not [name for name in of_clients if name.startswith("Sender.")]
-    opened = loop.create_future()
+    assert not asyncio.all_tasks() - before
     gc.collect()
     assert logged == []
 

@@ -73,6 +73,7 @@ class SinkConnections:
         )
         patch_client(client, settings.kafka.request_timeout_ms, settings.topics.names)
         timeout_s = settings.kafka.request_timeout_ms / 1000
+        in_order = False
         try:
             try:
                 async with asyncio.timeout(START_TIMEOUT_S):
@@ -82,8 +83,11 @@ class SinkConnections:
                 raise RequestTimedOutError(f"no broker has answered for {START_TIMEOUT_S:g} s") from error
             yield cls(client, timeout_s)
         finally:
-            if not await stop_within(client.close, STOP_TIMEOUT_S):
-                await abort_connections(client, STOP_TIMEOUT_S)
+            try:
+                in_order = await stop_within(client.close, STOP_TIMEOUT_S)
+            finally:  # also when this task is cancelled while it waits
+                if not in_order:
+                    await abort_connections(client, STOP_TIMEOUT_S)
 
     def leader(self, partition: TopicPartition) -> int | None:
         """Return the broker that leads a partition; None if there is none, or no such partition."""
