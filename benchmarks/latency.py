@@ -46,7 +46,7 @@ async def measure(
     Returns
     -------
     dict
-        By rate: how many, and the milliseconds within which half, 99 % and all had their result.
+        By rate: what `at_rate` returns.
     """
     measured = {}
     async with fresh_topics(cluster) as broker, running_service(broker, workers=None):
@@ -58,9 +58,19 @@ async def measure(
 
 
 async def at_rate(broker: Broker, images: list[bytes], *, rate: int, seconds: float) -> dict[str, float]:
-    """Send at a rate to a running service, after a warm-up at the same rate; return what `summary` does."""
+    """Send at a rate to a running service, after a warm-up at the same rate.
+
+    Returns
+    -------
+    dict
+        As `summary`, and ``own_cpu_percent``: what sender and reader, which are one process, take of a core. Near 100
+        the latencies are theirs, not those of the service.
+    """
     await _latencies_ms(broker, images, rate=rate, seconds=WARM_UP_S)
-    return summary(await _latencies_ms(broker, images, rate=rate, seconds=seconds))
+    began_s, used_s = time.monotonic(), time.process_time()
+    taken_ms = await _latencies_ms(broker, images, rate=rate, seconds=seconds)
+    share = (time.process_time() - used_s) / (time.monotonic() - began_s)
+    return summary(taken_ms) | {"own_cpu_percent": share * 100}
 
 
 def summary(taken_ms: list[float]) -> dict[str, float]:

@@ -49,7 +49,7 @@ async def measure(
     dict
         ``start_s``: from the start of the process to ready, for a group without offsets; ``restart_s``: the same for
         a group with offsets; ``idle``: % of a core of the service process (``loop``), its ``workers`` and the
-        ``broker``; ``latency``: by rate, as `benchmarks.latency.summary`; ``pss_peak_mb`` and ``rss_peak_mb`` of the
+        ``broker``; ``latency``: by rate, as `benchmarks.latency.at_rate`; ``pss_peak_mb`` and ``rss_peak_mb`` of the
         service process.
     """
     async with fresh_topics(cluster) as broker, running_service(broker, workers=None):
@@ -72,7 +72,9 @@ async def measure(
         f"{partitions} partitions: ready after {start_s:.1f} s, restarted after {restart_s:.1f} s; idle: "
         + ", ".join(f"{part} {percent:.1f} %" for part, percent in idle.items())
         + "".join(
-            ", at {rate}/s p50 {p50_ms:.0f} ms, p99 {p99_ms:.0f} ms".format(rate=rate, **times)
+            ", at {rate}/s p50 {p50_ms:.0f} ms, p99 {p99_ms:.0f} ms (sending took {own_cpu_percent:.0f} %)".format(
+                rate=rate, **times
+            )
             for rate, times in at_rates.items()
         )
         + ", peak {pss_peak_mb:.0f} MB (PSS)".format(**memory)
