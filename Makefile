@@ -4,7 +4,7 @@ SHOWN := python3 requirements/shown.py
 INSTALL = $(SHOWN) 'pip installs $(or $(1),$<)' $(PYTHON) -m pip install --quiet --disable-pip-version-check
 COMPOSE = REVISION=$$(git describe --always --dirty) docker compose
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-compose lint words docs image up down bench fuzz chaos train card audit-dependencies pins clean
+.PHONY: help demo test test-slow test-compose lint words docs image up down bench profile fuzz chaos train card audit-dependencies pins clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -50,6 +50,9 @@ down:  ## Stop what `up` has started; the records stay (ARGS=--volumes deletes t
 
 bench: .venv/.bench  ## Measure the claims of the README (needs MNIST=DIR); ARGS="--help" lists the options
 	@$(PYTHON) -m benchmarks $(if $(MNIST),--mnist $(MNIST)) $(ARGS)
+
+profile: .venv/.bench .venv/.profile  ## Draw flame graphs of the service and a worker under load, in .digitstream/profile
+	@$(PYTHON) -m benchmarks.flame_graphs $(if $(MNIST),--mnist $(MNIST)) $(ARGS)
 
 chaos: .venv/.test  ## Kill, freeze and cut off everything while images are answered, then audit; ARGS="--help" lists the options
 	@$(PYTHON) -m tests.chaos $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -12,7 +13,18 @@ import typer
 import uvloop
 from rich.console import Console
 
-from benchmarks import baseline_svc, compilation, drain, flood, idle, latency, recovery, report
+from benchmarks import (
+    baseline_svc,
+    compilation,
+    drain,
+    flood,
+    idle,
+    large_records,
+    latency,
+    partitions,
+    recovery,
+    report,
+)
 from benchmarks.digits import as_png, read_pixels
 from broker import running_broker
 from tests.harness.images import drawn_digits
@@ -32,12 +44,14 @@ class What(StrEnum):
     COMPILE = "compile"
     IDLE = "idle"
     LATENCY = "latency"
+    PARTITIONS = "partitions"
+    MEMORY = "memory"
     DRAIN = "drain"
     FLOOD = "flood"
     RECOVERY = "recovery"
 
 
-WITHOUT_MNIST = {What.COMPILE, What.FLOOD, What.RECOVERY}
+WITHOUT_MNIST = {What.COMPILE, What.PARTITIONS, What.MEMORY, What.FLOOD, What.RECOVERY}
 ON_ONE_BROKER = {What.IDLE, What.LATENCY, What.DRAIN, What.FLOOD}
 
 
@@ -49,16 +63,29 @@ def run(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
     images: Annotated[int, typer.Option(min=1_000, help="drain, flood: images of a round.")] = 100_000,
     rounds: Annotated[int, typer.Option(min=1, help="drain, flood, recovery: rounds, of which the median counts.")] = 5,
-    seconds: Annotated[float, typer.Option(min=1, help="latency, idle: how long each is measured.")] = 30,
+    seconds: Annotated[float, typer.Option(min=1, help="latency, idle, partitions: how long each is measured.")] = 30,
+    partition_counts: Annotated[
+        list[int] | None, typer.Option("--partitions", min=1, help="partitions: numbers of partitions [8, 64, 256].")
+    ] = None,
+    partition_rounds: Annotated[
+        int, typer.Option(min=1, help="partitions: rounds of all numbers, of which the median counts.")
+    ] = 1,
+    large_partitions: Annotated[
+        int, typer.Option(min=1, help="memory: partitions with records of 16 MiB.")
+    ] = large_records.PARTITIONS,
+    large: Annotated[int, typer.Option("--large-records", min=1, help="memory: records of each partition.")] = 2,
 ) -> None:
     """Measure the running service on a real Kafka, both on this machine, with the default settings.
 
     compile: processor time that compiling takes at the engine's first start, without Kafka. idle: processor and
-    memory while there is nothing to do. latency: from producing an image to a read_committed reader. drain: images
-    per second through a backlog, against the loop one would write by hand. flood: what the worst records on one
-    partition leave to the traffic of another. recovery: from a kill to the first results. compile, flood and
-    recovery need no MNIST. flood and recovery have bars: the exit code is 1 if one is missed.
+    memory while there is nothing to do. latency: from producing an image to a read_committed reader. partitions: start,
+    idle processor time, latency and memory with 8, 64 and 256 partitions. memory: the peak while every partition has
+    records of 16 MiB. drain: images per second through a backlog, against the loop one would write by hand, and the
+    processor time of an image, against the engine alone. flood: what the worst records on one partition leave to the
+    traffic of another. recovery: from a kill to the first results. Only idle, latency and drain need MNIST. flood and
+    recovery have bars: the exit code is 1 if one is missed.
     """
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it logs each attempt until new topics have leaders
     wanted = what or list(What)
     files, machine = drawn_digits(200), None
     if mnist is not None:
@@ -73,6 +100,14 @@ def run(
     if ON_ONE_BROKER.intersection(wanted):
         backlog = [files[number % len(files)] for number in range(images)]
         measured |= _on_one_broker(wanted, files, backlog, machine=machine, rounds=rounds, seconds=seconds)
+    if What.PARTITIONS in wanted:
+        counts = partition_counts or list(partitions.COUNTS)
+        measured["partitions"] = _by_partitions(files, counts, rounds=partition_rounds, seconds=seconds)
+    if What.MEMORY in wanted:
+        with running_broker() as one:
+            measured["memory"] = uvloop.run(
+                large_records.measure(one, partitions=large_partitions, records=large, console=console)
+            )
     if What.RECOVERY in wanted:
         with running_broker(nodes=3) as three:
             measured["recovery"] = uvloop.run(recovery.measure(three, rounds=rounds, console=console))
@@ -83,6 +118,19 @@ def run(
     for each in missed:
         console.print(f"missed: {each}", style="red")
     raise typer.Exit(EXIT_MISSED if missed else 0)
+
+
+def _by_partitions(files: list[bytes], counts: list[int], *, rounds: int, seconds: float) -> dict[str, Any]:
+    """Measure all numbers of partitions in each round, and return the medians of the rounds by number."""
+    taken: dict[str, list[dict[str, Any]]] = {str(count): [] for count in counts}
+    for _ in range(rounds):
+        for count in dict.fromkeys(counts):
+            with running_broker() as fresh:
+                figures = partitions.measure(
+                    fresh, files[:2_000], partitions=count, rates=RATES, seconds=seconds, console=console
+                )
+                taken[str(count)].append(uvloop.run(figures))
+    return {count: report.medians(each) | {"rounds": each} for count, each in taken.items()}
 
 
 def _on_one_broker(

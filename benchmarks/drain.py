@@ -1,8 +1,9 @@
 """How fast a backlog is answered, end to end, against the loop one would write by hand.
 
-Each round loads fresh topics with the same images. First the rival answers a part of them, then the
-service all, each with the machine to itself. The service's rate is taken from the timestamps that the
-broker gives its results, from the first batch to the last, so neither its start nor a reader counts.
+Each round loads fresh topics with the same images. First the rival answers a part of them, then the engine alone
+reads all, then the service answers all, each with the machine to itself. The service's rate is taken from the
+timestamps that the broker gives its results, from the first batch to the last, so neither its start nor a reader
+counts. Its processor time, without the broker's, is compared with that of the engine alone.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import asyncio
 import json
 import statistics
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Final
 
 from aiokafka import ConsumerRecord
 from rich.console import Console
 
-from benchmarks import processes
+from benchmarks import engine_alone, processes
 from broker import Cluster
 from tests.harness.service import Service, running_service
 from tests.harness.topics import Broker, fresh_topics
@@ -29,7 +31,7 @@ _LOOK_PAUSE_S: Final = 0.2
 
 
 async def measure(cluster: Cluster, images: list[bytes], *, svc: Path, rounds: int, console: Console) -> dict[str, Any]:
-    """Answer a backlog in several rounds, the rival and the service alternately.
+    """Answer a backlog in several rounds, the rival, the engine alone and the service alternately.
 
     Parameters
     ----------
@@ -47,25 +49,61 @@ async def measure(cluster: Cluster, images: list[bytes], *, svc: Path, rounds: i
     Returns
     -------
     dict
-        Rates in images per second, ``times_by_hand`` (the median of the rounds' ratios), and where the
-        service's time goes, in microseconds of processor time an image.
+        Rates in images per second; where the service's time goes, and what the engine alone takes, in µs of processor
+        time an image; and the medians of the rounds' ratios: ``times_by_hand`` of the rates, ``times_engine`` of the
+        processor time of event loop and workers to that of the engine alone.
     """
     async with fresh_topics(cluster) as broker:  # a Java broker is slow at first
         await broker.send(images[:WARM_UP_IMAGES])
         await _drain_by_service(broker, cluster)
     taken = []
-    for number in range(1, rounds + 1):
-        async with fresh_topics(cluster) as broker:
-            await broker.send(images)
-            by_hand = await _drain_by_hand(broker, svc)
-            ours = await _drain_by_service(broker, cluster)
-        taken.append({"by_hand_images_per_s": by_hand, **ours, "times_by_hand": ours["images_per_s"] / by_hand})
-        console.print(
-            f"drain, round {number}: by hand {by_hand:,.0f}/s, the service {ours['images_per_s']:,.0f}/s, "
-            f"{taken[-1]['times_by_hand']:.1f} times"
-        )
+    with tempfile.TemporaryDirectory(prefix="digitstream-bench-") as folder:
+        kept = Path(folder) / "images"
+        engine_alone.keep(images, kept)
+        for number in range(1, rounds + 1):
+            async with fresh_topics(cluster) as broker:
+                await broker.send(images)
+                by_hand = await _drain_by_hand(broker, svc)
+                engine_us = await engine_alone.measure(kept)
+                ours = await _drain_by_service(broker, cluster)
+            taken.append(compared(by_hand, engine_us, ours))
+            console.print(
+                "drain, round {number}: by hand {by_hand_images_per_s:,.0f}/s, the service {images_per_s:,.0f}/s, "
+                "{times_by_hand:.1f} times; {times_engine:.2f} times the processor time of the engine alone".format(
+                    number=number, **taken[-1]
+                )
+            )
     medians = {name: statistics.median(each[name] for each in taken) for name in taken[0]}
     return {"images": len(images), "rounds": taken, **medians}
+
+
+async def wait_until_answered(broker: Broker, ends: dict[int, int], *, deadline_s: float = DEADLINE_S) -> None:
+    """Return once the group has committed these offsets; raise `TimeoutError` at the deadline."""
+    async with asyncio.timeout(deadline_s):
+        while await broker.committed_offsets() != ends:  # noqa: ASYNC110  # offsets of a group send no event
+            await asyncio.sleep(_LOOK_PAUSE_S)
+
+
+def compared(by_hand_images_per_s: float, engine_us: float, ours: dict[str, float]) -> dict[str, float]:
+    """Put the figures of a round together, with the ratios to the rival and to the engine alone.
+
+    Parameters
+    ----------
+    by_hand_images_per_s
+        The rival's rate.
+    engine_us
+        Processor time of the engine alone, µs an image.
+    ours
+        The figures of the service.
+    """
+    loop_and_workers_us = ours["loop_cpu_us_per_image"] + ours["workers_cpu_us_per_image"]
+    return {
+        "by_hand_images_per_s": by_hand_images_per_s,
+        "engine_cpu_us_per_image": engine_us,
+        **ours,
+        "times_by_hand": ours["images_per_s"] / by_hand_images_per_s,
+        "times_engine": loop_and_workers_us / engine_us,
+    }
 
 
 async def _drain_by_hand(broker: Broker, svc: Path) -> float:
@@ -85,9 +123,7 @@ async def _drain_by_service(broker: Broker, cluster: Cluster) -> dict[str, float
     ends = await broker.end_offsets(broker.topics.requests)
     async with running_service(broker, workers=None) as service:
         before, answered_before = _cpu_s(cluster, service), await _answered(broker)
-        async with asyncio.timeout(DEADLINE_S):
-            while await broker.committed_offsets() != ends:  # noqa: ASYNC110  # offsets of a group send no event
-                await asyncio.sleep(_LOOK_PAUSE_S)
+        await wait_until_answered(broker, ends)
         after, images = _cpu_s(cluster, service), sum(ends.values()) - answered_before
         memory = processes.memory_bytes("Pss", *processes.of_session(service.process.pid))
     rate = _rate(await broker.read(broker.topics.predictions), sum(ends.values()))
@@ -100,10 +136,7 @@ async def _answered(broker: Broker) -> int:
 
 
 def _cpu_s(cluster: Cluster, service: Service) -> dict[str, float]:
-    loop = service.process.pid
-    workers = [process for process in processes.of_session(loop) if process != loop]
-    parts = {"loop": [loop], "workers": workers, "broker": [node.pid for node in cluster.nodes]}
-    return {part: processes.cpu_s(*pids) for part, pids in parts.items()}
+    return {part: processes.cpu_s(*pids) for part, pids in processes.parts_of(cluster, service).items()}
 
 
 def _rate(results: list[ConsumerRecord], count: int) -> float:

@@ -46,17 +46,37 @@ async def measure(
     Returns
     -------
     dict
-        By rate: how many, and the milliseconds within which half, 99 % and all had their result.
+        By rate: what `at_rate` returns.
     """
     measured = {}
     async with fresh_topics(cluster) as broker, running_service(broker, workers=None):
         for rate in rates:
-            await _latencies_ms(broker, images, rate=rate, seconds=WARM_UP_S)
-            taken_ms = await _latencies_ms(broker, images, rate=rate, seconds=seconds)
-            p50, p99, worst = (float(np.percentile(taken_ms, q)) for q in (50, 99, 100))
-            measured[str(rate)] = {"images": len(taken_ms), "p50_ms": p50, "p99_ms": p99, "max_ms": worst}
-            console.print(f"latency at {rate:,}/s: p50 {p50:.0f} ms, p99 {p99:.0f} ms, worst {worst:.0f} ms")
+            measured[str(rate)] = await at_rate(broker, images, rate=rate, seconds=seconds)
+            times = "p50 {p50_ms:.0f} ms, p99 {p99_ms:.0f} ms, worst {max_ms:.0f} ms".format(**measured[str(rate)])
+            console.print(f"latency at {rate:,}/s: {times}")
     return measured
+
+
+async def at_rate(broker: Broker, images: list[bytes], *, rate: int, seconds: float) -> dict[str, float]:
+    """Send at a rate to a running service, after a warm-up at the same rate.
+
+    Returns
+    -------
+    dict
+        As `summary`, and ``own_cpu_percent``: what sender and reader, which are one process, take of a core. Near 100
+        the latencies are theirs, not those of the service.
+    """
+    await _latencies_ms(broker, images, rate=rate, seconds=WARM_UP_S)
+    began_s, used_s = time.monotonic(), time.process_time()
+    taken_ms = await _latencies_ms(broker, images, rate=rate, seconds=seconds)
+    share = (time.process_time() - used_s) / (time.monotonic() - began_s)
+    return summary(taken_ms) | {"own_cpu_percent": share * 100}
+
+
+def summary(taken_ms: list[float]) -> dict[str, float]:
+    """Return how many latencies there are, and the ms within which half, 99 % and all of the images had a result."""
+    p50, p99, worst = (float(np.percentile(taken_ms, q)) for q in (50, 99, 100))
+    return {"images": len(taken_ms), "p50_ms": p50, "p99_ms": p99, "max_ms": worst}
 
 
 async def _latencies_ms(broker: Broker, images: list[bytes], *, rate: int, seconds: float) -> list[float]:

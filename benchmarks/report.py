@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,16 @@ from rich.table import Table
 def machine() -> dict[str, Any]:
     """Describe the machine, without which no figure means anything."""
     return {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
+
+
+def medians(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the median of each figure over rounds of the same form, however deep it lies."""
+    return {
+        name: medians([each[name] for each in rounds])
+        if isinstance(first, dict)
+        else statistics.median(each[name] for each in rounds)
+        for name, first in rounds[0].items()
+    }
 
 
 def table(measured: dict[str, Any]) -> Table:
@@ -28,6 +39,11 @@ def table(measured: dict[str, Any]) -> Table:
     for rate, times in measured.get("latency", {}).items():
         figure = "{p50_ms:.0f} ms / {p99_ms:.0f} ms / {max_ms:.0f} ms".format(**times)
         shown.add_row("latency", f"at {int(rate):,} images/s: p50 / p99 / worst", figure)
+    for count, figures in measured.get("partitions", {}).items():
+        for what, figure in _partitions(count, figures):
+            shown.add_row("partitions", what, figure)
+    for what, figure in _memory(measured.get("memory")):
+        shown.add_row("memory", what, figure)
     for what, figure in _drain(measured.get("drain")):
         shown.add_row("drain", what, figure)
     if "flood" in measured:
@@ -58,6 +74,34 @@ def _idle(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
         )
 
 
+def _partitions(count: str, figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield f"{count}: start to ready / restart", "{start_s:.1f} s / {restart_s:.1f} s".format(**figures)
+    yield (
+        f"{count}: idle, % of a core: service process / workers / broker",
+        "{loop:.1f} % / {workers:.1f} % / {broker:.1f} %".format(**figures["idle"]),
+    )
+    for rate, times in figures["latency"].items():
+        figure = "{p50_ms:.0f} ms / {p99_ms:.0f} ms / {max_ms:.0f} ms".format(**times)
+        yield f"{count}: at {int(rate):,} images/s: p50 / p99 / worst", figure
+    yield (
+        f"{count}: peak memory of the service process: PSS / RSS",
+        "{pss_peak_mb:.0f} MB / {rss_peak_mb:.0f} MB".format(**figures),
+    )
+
+
+def _memory(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    if figures:
+        yield (
+            "{partitions} partitions with {records} records of {record_mib:.0f} MiB".format(**figures),
+            "answered in {seconds:.0f} s".format(**figures),
+        )
+        yield (
+            "peak memory of the service process: PSS / RSS",
+            "{pss_peak_mb:.0f} MB / {rss_peak_mb:.0f} MB".format(**figures),
+        )
+        yield "memory of the workers at the end: RSS", "{workers_rss_mb:.0f} MB".format(**figures)
+
+
 def _drain(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
     if figures:
         rates = [each["images_per_s"] for each in figures["rounds"]]
@@ -65,6 +109,8 @@ def _drain(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
         yield "the service, {images:,} images".format(**figures), "{images_per_s:,.0f}/s".format(**figures) + spread
         yield "the loop written by hand", "{by_hand_images_per_s:,.0f}/s".format(**figures)
         yield "times faster, median of the rounds", "{times_by_hand:.1f}".format(**figures)
-        for part in ("loop", "workers", "broker"):
-            yield f"processor time an image: {part}", "{:.1f} µs".format(figures[f"{part}_cpu_us_per_image"])
+        for part in ("loop", "workers", "broker", "engine"):
+            name = "the engine alone" if part == "engine" else part
+            yield f"processor time an image: {name}", "{:.1f} µs".format(figures[f"{part}_cpu_us_per_image"])
+        yield "(loop + workers) / the engine alone, median of the rounds", "{times_engine:.2f}".format(**figures)
         yield "memory at the end: PSS", "{memory_pss_mb:.0f} MB".format(**figures)
