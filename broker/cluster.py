@@ -48,6 +48,9 @@ class Cluster:
         nodes themselves get the usual ones.
     secure
         True for TLS, users and ACLs; see `broker.security`. Clients then connect to `Node.port` by mutual TLS.
+    features
+        Versions of Kafka's features that are not the newest, when a folder is formatted: ``transaction.version`` 1,
+        for example.
 
     Attributes
     ----------
@@ -64,6 +67,7 @@ class Cluster:
         properties: Mapping[str, str] | None = None,
         relays: Sequence[int] = (),
         secure: bool = False,
+        features: Mapping[str, int] | None = None,
     ) -> None:
         self.folder = folder
         self.nodes = [Node(folder / f"node-{number}", port or 0) for number in range(1, nodes + 1)]
@@ -71,6 +75,7 @@ class Cluster:
         self._extra = dict(properties or {})
         self._relays = relays
         self.security = Security(folder) if secure else None
+        self._features = dict(features or {})
         self._id = ""
         self._held = contextlib.ExitStack()
 
@@ -184,7 +189,8 @@ class Cluster:
                 )
                 node.jvm_options = self.security.jvm_options()
             node.configure(properties | self._extra)
-        options = self.security.format_options() if self.security else []
+        options = [f"--feature={name}={version}" for name, version in self._features.items()]
+        options += self.security.format_options() if self.security else []
         with ThreadPoolExecutor(len(self.nodes)) as pool:
             list(pool.map(lambda node: node.format(self._id, options), self.nodes))
         for node in self.nodes:
@@ -206,12 +212,13 @@ def running_broker(
     properties: Mapping[str, str] | None = None,
     relays: Sequence[int] = (),
     secure: bool = False,
+    features: Mapping[str, int] | None = None,
 ) -> Iterator[Cluster]:
     """Run brokers for the length of a ``with`` block; they also end when this process does, however it ends.
 
     Parameters
     ----------
-    nodes, port, properties, relays, secure
+    nodes, port, properties, relays, secure, features
         As for `Cluster`.
     data_dir
         Kept if given; otherwise a temporary folder, removed at the end (not if this process is killed).
@@ -227,7 +234,15 @@ def running_broker(
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
         else:
             folder = data_dir.resolve()
-        cluster = Cluster(folder, nodes=nodes, port=port, properties=properties, relays=relays, secure=secure)
+        cluster = Cluster(
+            folder,
+            nodes=nodes,
+            port=port,
+            properties=properties,
+            relays=relays,
+            secure=secure,
+            features=features,
+        )
         cluster.start()
         stack.callback(cluster.stop)
         yield cluster

@@ -72,6 +72,14 @@ def three_nodes(cluster: Cluster) -> Iterator[Cluster]:
         yield cluster_of_three
 
 
+@pytest.fixture(scope="session")
+def first_version(cluster: Cluster) -> Iterator[Cluster]:
+    """One running broker with transactions of version 1, as all had before Kafka 4.0."""
+    del cluster  # as above
+    with running_broker(features={"transaction.version": 1}) as of_first_version:
+        yield of_first_version
+
+
 @pytest.fixture
 async def broker(cluster: Cluster) -> AsyncIterator[Broker]:
     """A test's own three topics with 8 partitions each, and its own group."""

@@ -82,6 +82,8 @@ WARNED_FAILURE: Final = 5
 BLOCKED_S: Final = 1.0
 """If the markers of a transaction cannot be written for so long, a partition of it has no leader or too few replicas.
 Other partitions must not wait for that: the producer takes another transactional id."""
+END_AT_ONCE_S: Final = 1.0
+"""The time limit for the end of a transaction that is refused, before its error is raised."""
 REPLICAS_SHARE: Final = 0.5
 """A leader waits for its replicas for this part of the request timeout. If it waited as long as the producer does, the
 producer would give the leader up in the moment in which the leader reports which partition lacks replicas."""
@@ -242,6 +244,9 @@ class TransactionalProducer:
             await self._write(producer, by_leader, offsets, member, metadata)
             is_ending = True
             await self._end(producer)
+        except (PartitionsUnavailable, OwnershipLost, FatalError):
+            await self._end_at_once()
+            raise
         except IncompatibleBrokerVersion as error:
             raise FatalError(f"cannot commit: {describe(error)}") from error
         except (KafkaError, TimeoutError) as error:
@@ -249,6 +254,16 @@ class TransactionalProducer:
             self._was_blocked = isinstance(error, ConcurrentTransactions)
             kind = OutcomeUnknown if is_ending else NotCommitted
             raise kind(describe(error)) from error
+
+    async def _end_at_once(self) -> None:
+        """Try once to end a transaction that is refused; if that fails, `settle` ends it.
+
+        The caller may have nothing else to commit for a while, and readers of the partitions would wait for its end.
+        Forced by test_a_refused_transaction_does_not_block_readers.
+        """
+        with contextlib.suppress(KafkaError, TimeoutError, FatalError):
+            async with asyncio.timeout(END_AT_ONCE_S):
+                await self._begin_epoch()
 
     def _by_leader(
         self, batches: Mapping[TopicPartition, Sequence[OutgoingBatch]]

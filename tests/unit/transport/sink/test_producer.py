@@ -166,7 +166,9 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    clocked = SimpleNamespace(gather=asyncio.gather, sleep=clock.sleep, get_running_loop=lambda: clock)
+    clocked = SimpleNamespace(
+        gather=asyncio.gather, timeout=asyncio.timeout, sleep=clock.sleep, get_running_loop=lambda: clock
+    )
     monkeypatch.setattr(module, "asyncio", clocked)
     return clock
 
@@ -254,6 +256,23 @@ async def test_transactions_of_version_2_are_used_where_the_cluster_has_them(ver
 
 
 # What each refusal means.
+
+
+@pytest.mark.parametrize(("name", "code"), [("offsets", 22), ("produce", 19), ("produce", 10)])
+async def test_a_refused_transaction_is_ended_before_its_error_is_raised(
+    brokers: Brokers, name: str, code: int
+) -> None:
+    brokers.answers |= {name: [code], "epoch": [0, 51]}
+    producer = producer_of(brokers)
+    with pytest.raises((OwnershipLost, PartitionsUnavailable, FatalError)):
+        await commit(producer, P0)
+    assert brokers.names[-2:] == BEGIN
+    await commit(producer, P0)
+    assert brokers.names.count("epoch") == 3
+    brokers.answers |= {name: [code], "epoch": [TimeoutError()]}
+    with pytest.raises((OwnershipLost, PartitionsUnavailable, FatalError)):
+        await commit(producer, P0)
+
 
 BROKEN = [KafkaConnectionError("closed"), RequestTimedOutError("silent"), NodeNotReadyError("away"), TimeoutError()]
 
