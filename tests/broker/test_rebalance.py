@@ -84,7 +84,9 @@ async def published_once_and_in_order(broker: Broker, sent: list[Position]) -> N
     assert [result.result_id for result in await broker.results()] == expected
 
 
-async def test_a_partition_returned_while_its_lane_fetches_is_read_by_one_lane(broker: Broker, member: Instance) -> None:
+async def test_a_partition_returned_while_its_lane_fetches_is_read_by_one_lane(
+    broker: Broker, member: Instance
+) -> None:
     sent = await broker.send(drawn_digits(80))
     await broker.everything_answered()
     for _ in range(3):  # each time all lanes wait for records: everything is answered

@@ -67,7 +67,9 @@ class Moment:
 NO_PRODUCER = Moment(None, committed=ANSWERED)
 NOTHING_BEGUN = Moment("CompleteCommit")
 EVERYTHING_SENT = Moment("Ongoing", frozenset({RESULTS, LETTERS, OFFSETS}))
-EVERYTHING_COMMITTED = Moment("CompleteCommit", committed=len(FIRST) + len(SECOND))
+EVERYTHING_COMMITTED = Moment(
+    "CompleteCommit", committed=len(FIRST) + len(SECOND) + 1
+)  # after the marker of the sender
 
 AT_DEATH = {
     Point.ASSIGNED: NO_PRODUCER,

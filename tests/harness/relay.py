@@ -1,6 +1,7 @@
 """A relay in front of a broker: passes connections on, and can leave them hanging as a bad network does.
 
-A stalled connection stays open and silent on both sides; what was sent meanwhile arrives when it goes on.
+A stalled connection stays open and silent on both sides; what was sent meanwhile arrives when it goes on. An answer is
+lost if its connection is closed after the broker has answered.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
 from broker.probe import HOST
 
 CHUNK_BYTES: Final = 64 * 1024
+API_KEY: Final = slice(4, 6)
+"""Where a request says what it is, after its length."""
 
 
 class Relay:
@@ -24,6 +27,8 @@ class Relay:
         self._all_flow = asyncio.Event()
         self._all_flow.set()
         self._flows: dict[asyncio.Task[Any], asyncio.Event] = {}
+        self._lost_key: int | None = None
+        self._lost: list[int] = []
 
     @property
     def connections(self) -> list[asyncio.Task[Any]]:
@@ -50,6 +55,15 @@ class Relay:
         finally:
             flow.set()
 
+    @contextlib.contextmanager
+    def answers_lost(self, api_key: int) -> Iterator[list[int]]:
+        """Lose the answer to one request with a key: the first that begins what a client sends; list it then."""
+        self._lost_key, self._lost = api_key, []
+        try:
+            yield self._lost
+        finally:
+            self._lost_key = None
+
     def accept(self, group: asyncio.TaskGroup, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take a connection; a task of the group carries it until either side ends it."""
         flow = asyncio.Event()
@@ -66,7 +80,12 @@ class Relay:
             self._flows = {task: each for task, each in self._flows.items() if each is not flow}
 
     async def _both_ways(self, *ways: tuple[asyncio.StreamReader, asyncio.StreamWriter], flow: asyncio.Event) -> None:
-        tasks = [asyncio.create_task(self._one_way(*way, flow), name="relay, one way") for way in ways]
+        losing = asyncio.Event()
+        onwards, back = ways
+        tasks = [
+            asyncio.create_task(self._one_way(*onwards, flow, self._watching(losing)), name="relay, to the broker"),
+            asyncio.create_task(self._one_way(*back, flow, lambda _: losing.is_set()), name="relay, from the broker"),
+        ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -74,8 +93,26 @@ class Relay:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)  # a reset connection is an end like any other
 
-    async def _one_way(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flow: asyncio.Event) -> None:
+    def _watching(self, losing: asyncio.Event) -> Callable[[bytes], bool]:
+        def watch(data: bytes) -> bool:
+            if self._lost_key is not None and int.from_bytes(data[API_KEY]) == self._lost_key:
+                self._lost.append(self._lost_key)
+                self._lost_key = None
+                losing.set()
+            return False
+
+        return watch
+
+    async def _one_way(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        flow: asyncio.Event,
+        loses: Callable[[bytes], bool],
+    ) -> None:
         while data := await reader.read(CHUNK_BYTES):
+            if loses(data):
+                return
             await self._all_flow.wait()
             await flow.wait()
             writer.write(data)
