@@ -37,7 +37,7 @@ class MemoryBudget:
         self.output_bytes = 0
 
     def has_room(self, held_bytes: int) -> bool:
-        """Return whether a lane that holds so many bytes may fetch more.
+        """Return whether a lane that holds this many bytes may fetch more.
 
         What arrives may be larger than the room: its lane then waits, and no other one fetches meanwhile.
         """

@@ -1,4 +1,4 @@
-"""Ends transactions that an instance has left open when it died, so that nobody waits for the broker's time limit.
+"""Ends transactions that an instance has left open when it died, so that no reader waits for the broker's time limit.
 
 Until such a transaction ends, readers of committed records see nothing after its results, and the next owner of its
 partitions cannot know where to start. A request for a new epoch of a transactional id ends its transaction (KIP-98).

@@ -26,7 +26,7 @@ from transport.source.sessions import MAX_WAIT_MS, FetchSession
 log = structlog.get_logger()
 
 CONNECTION: Final = "fetch"
-"""A connection of its own: a request that waits for data would hold up all others behind it."""
+"""A connection of its own: a request that waits for data would hold up all others after it."""
 OFFSET_OUT_OF_RANGE: Final = 1
 TOPIC_DENIED: Final = 29
 NO_LEADER: Final = -1

@@ -1,1 +1,1 @@
-"""How a lane opens its partition: it fences the previous owner and finds the offset to start at."""
+"""How a lane opens its partition: it finds the offset to start at, which no other instance can change any more."""

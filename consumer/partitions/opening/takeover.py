@@ -1,6 +1,6 @@
 """How a lane takes its partition over: it finds where to start, or parks.
 
-Nobody has to be fenced. The group's coordinator refuses the offsets of a former owner, because they carry the member
+No producer has to be fenced. The group's coordinator refuses the offsets of a former owner, because they carry the member
 and its generation, and so its whole transaction fails. A transaction that a former owner has begun to end before that
 is waited for: until then the offset is not stable.
 """

@@ -42,7 +42,7 @@ async def test_nothing_comes_back_after_a_while_without_data(monkeypatch: pytest
     lane.receive(b"", None)
     assert await fetching == ([], 5, 5)
     lane.receive(batch(5, b"a"), None)
-    assert lane.offset == 5, "what comes when nobody waits is fetched again"
+    assert lane.offset == 5, "what comes while no fetch waits is fetched again"
 
 
 async def test_a_checksum_that_stays_wrong_ends_the_service_with_the_offset() -> None:
@@ -78,7 +78,7 @@ async def test_an_error_ends_the_fetch() -> None:
         await fetching
 
 
-def test_the_lag_is_known_once_a_broker_has_told_the_stable_offset() -> None:
+def test_the_lag_is_known_once_a_broker_has_sent_the_stable_offset() -> None:
     lane = source()
     assert lane.lag_records() == 0
     lane.stable_offset = 12
