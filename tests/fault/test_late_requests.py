@@ -154,11 +154,21 @@ def settings_of(broker: Broker, port: int) -> GroupSettings:
     return GroupSettings(kafka=kafka, topics=topics)
 
 
+async def held_of(committing: asyncio.Task[None], queue: asyncio.Queue[Held]) -> Held:
+    """Return the request of a commit that the relay holds; raise what the commit raises before."""
+    getting = asyncio.create_task(queue.get())
+    await asyncio.wait({getting, committing}, return_when=asyncio.FIRST_COMPLETED)
+    if not getting.done():
+        getting.cancel()
+        await committing
+    return await getting
+
+
 async def commit_with_one_held(scene_: Scene, kind: Kind, answer: str) -> Held:
     """Commit, and return the request that the relay has held; raise what the commit raises only if it is unexpected."""
     committing = asyncio.create_task(scene_.commit(answer))
     with scene_.relay.holding(kind) as held:
-        late = await held.get()
+        late = await held_of(committing, held)
     await asyncio.wait({committing})
     if isinstance(scene_.producer._connections, RepeatingConnections):
         await committing
@@ -191,7 +201,7 @@ async def test_requests_of_a_given_up_transaction_that_arrive_late_change_nothin
         await scene_.commit("b")
         committing = asyncio.create_task(scene_.commit("c"))
         with scene_.relay.holding(NEXT_HELD[kind]) as held:
-            waiting = await held.get()
+            waiting = await held_of(committing, held)
         refusals = await deliver(late, kind, relayed.version)
         assert 0 not in refusals, "the broker has accepted it"
         assert await scene_.visible() == {"a", "b"}
@@ -243,7 +253,7 @@ async def test_a_producer_that_repeats_requests_in_one_epoch_would_do_harm(relay
         await scene_.committed_as("ab")
         committing = asyncio.create_task(scene_.commit("c"))
         with scene_.relay.holding(NEXT_HELD[kind]) as held:
-            waiting = await held.get()
+            waiting = await held_of(committing, held)
         assert await deliver(late, kind, relayed.version) == {0}
         visible = await scene_.visible()
         waiting.pass_on()

@@ -26,8 +26,8 @@ HASTY = {
     "DIGITS_KAFKA__SESSION_TIMEOUT_MS": "30000",
     "DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": "900000",
 }
-"""No transaction times out while the broker is frozen, however slow the machine is: a broker that is alone then aborts it
-when it wakes, before it knows the leaders, and may never write the markers. See "A single broker" in docs/delivery.md.
+"""No transaction times out while the broker is frozen, however slow the machine is. A broker that is alone would abort it
+when it wakes, before it knows the leaders, and may never write the markers: see "A single broker" in docs/delivery.md.
 """
 ENDS_S = 25.0
 """By when the service must have ended although no broker answers: its drain has 3 s, leaving the group 5."""
