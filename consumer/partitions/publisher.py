@@ -299,6 +299,7 @@ class Publisher:
     ) -> Iterator[float]:
         begun_s, pause_s = time.monotonic(), 0.0
         try:
+            await producer.settle()  # first, since it may take another id, and the metadata names the ids
             await producer.commit(*_joined(shares), shares[0].offer.member, name_producers(self._slots))
         except PartitionsUnavailable as error:
             self._set_aside(shares, error, queue)

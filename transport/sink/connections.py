@@ -16,16 +16,18 @@ from typing import Any, Final
 
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient, CoordinationType
-from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError, RequestTimedOutError
+from aiokafka.errors import KafkaError, NodeNotReadyError, RequestTimedOutError
 
-from transport.internals import abort_connection, connection_to, file_descriptor, remove_time_limit
-from transport.metadata import MAX_AGE_MS, patch_client
+from transport.internals import DEFAULT_USE, abort_connection, connection_to, file_descriptor, remove_time_limit
+from transport.metadata import patch_client
 from transport.settings.kafka import GroupSettings
 from transport.shutdown import STOP_TIMEOUT_S, abort_connections, stop_within
 from transport.sink.requests import Prepared
 
 NO_LEADER: Final = -1
 START_TIMEOUT_S: Final = 15.0
+METADATA_AGE_MS: Final = 60_000
+"""A leader that has moved is noticed when the former one refuses a request, so there is no hurry."""
 _MOVED: Final = struct.Struct("QQ")
 _MOVED_AT: Final = 120
 """Bytes that the other side has acknowledged, and bytes received, in Linux's ``struct tcp_info`` (since 4.1)."""
@@ -40,11 +42,14 @@ class SinkConnections:
         A started client.
     request_timeout_s
         After this time without progress a broker is given up.
+    use
+        Tells the connections of this producer from others of the same client.
     """
 
-    def __init__(self, client: AIOKafkaClient, request_timeout_s: float) -> None:
+    def __init__(self, client: AIOKafkaClient, request_timeout_s: float, use: object = DEFAULT_USE) -> None:
         self._client = client
         self._timeout_s = request_timeout_s
+        self._use = use
         self._coordinators: dict[tuple[int, str], int] = {}
 
     @classmethod
@@ -69,7 +74,7 @@ class SinkConnections:
         client = AIOKafkaClient(
             **options | {"bootstrap_servers": known},
             request_timeout_ms=settings.kafka.request_timeout_ms,
-            metadata_max_age_ms=MAX_AGE_MS,
+            metadata_max_age_ms=METADATA_AGE_MS,
         )
         patch_client(client, settings.kafka.request_timeout_ms, settings.topics.names)
         timeout_s = settings.kafka.request_timeout_ms / 1000
@@ -89,26 +94,14 @@ class SinkConnections:
                 if not in_order:
                     await abort_connections(client, STOP_TIMEOUT_S)
 
+    def apart(self, use: object) -> SinkConnections:
+        """Return connections for another producer, which knows the same brokers."""
+        return SinkConnections(self._client, self._timeout_s, use)
+
     def leader(self, partition: TopicPartition) -> int | None:
         """Return the broker that leads a partition; None if there is none, or no such partition."""
         leader: int | None = self._client.cluster.leader_for_partition(partition)
         return None if leader == NO_LEADER else leader
-
-    async def partition_count(self, topic: str) -> int:
-        """Return how many partitions a topic has.
-
-        Raises
-        ------
-        KafkaError
-            The brokers do not know it.
-        """
-        known = self._client.cluster.partitions_for_topic(topic)
-        if known is None:
-            await self.refresh()
-            known = self._client.cluster.partitions_for_topic(topic)
-        if known is None:
-            raise KafkaConnectionError(f"the brokers do not know topic {topic}")
-        return len(known)
 
     async def refresh(self) -> None:
         """Ask for the leaders of all partitions again, since a broker has refused a request."""
@@ -156,7 +149,7 @@ class SinkConnections:
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                connection = await connection_to(self._client, node)
+                connection = await connection_to(self._client, node, self._use)
         except TimeoutError as error:
             raise NodeNotReadyError(f"broker {node} does not accept connections") from error
         if connection is None:
@@ -191,7 +184,7 @@ def _moved_bytes(connection: Any) -> int:
     with several requests on one connection it grows and shrinks at the same time.
     """
     number = file_descriptor(connection)
-    if number < 0:
-        return 0
+    if number < 0 or not hasattr(socket, "TCP_INFO"):
+        return 0  # other systems do not count: there a request has the request timeout in all
     with socket.socket(fileno=os.dup(number)) as same:
         return sum(_MOVED.unpack_from(same.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256), _MOVED_AT))

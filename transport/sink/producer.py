@@ -111,14 +111,12 @@ async def open_producers(
     """
     instance = uuid.uuid4().hex[:ID_CHARACTERS]
     async with contextlib.AsyncExitStack() as stack:
-        producers = []
-        for slot in range(count):
-            try:
-                connections = await stack.enter_async_context(SinkConnections.opened(settings, servers))
-            except (KafkaError, TimeoutError) as error:
-                raise FatalError(f"the producer does not start: {describe(error)}") from error
-            producers.append(TransactionalProducer(connections, f"{id_prefix(settings)}{instance}.{slot}", settings))
-        yield producers
+        try:
+            shared = await stack.enter_async_context(SinkConnections.opened(settings, servers))
+        except (KafkaError, TimeoutError) as error:
+            raise FatalError(f"the producer does not start: {describe(error)}") from error
+        prefix = f"{id_prefix(settings)}{instance}"
+        yield [TransactionalProducer(shared.apart(slot), f"{prefix}.{slot}", settings) for slot in range(count)]
 
 
 class TransactionalProducer:

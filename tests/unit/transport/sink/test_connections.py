@@ -177,14 +177,14 @@ async def test_a_connection_that_closes_before_the_answer_leaves_the_outcome_ope
 async def test_a_broker_that_cannot_be_reached_has_done_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     async with connected(monkeypatch, silent) as connections:
 
-        async def unreachable(_: Any, node: int) -> None:
+        async def unreachable(_: Any, node: int, __: object) -> None:
             assert node == NODE
 
         monkeypatch.setattr(module, "connection_to", unreachable)
         with pytest.raises(NodeNotReadyError, match="broker 1 cannot be reached"):
             await connections.send(NODE, END)
 
-        async def hanging(_: Any, node: int) -> None:
+        async def hanging(_: Any, node: int, __: object) -> None:
             assert node == NODE
             await asyncio.Event().wait()
 
