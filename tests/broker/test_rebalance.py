@@ -14,7 +14,6 @@ from consumer import service
 from consumer.memory_budget import MemoryBudget
 from consumer.observe.metrics import Metrics
 from consumer.partitions.assignment import Assignment
-from consumer.partitions.opening import takeover
 from consumer.partitions.opening.position import start_offset
 from consumer.partitions.publisher import Publisher
 from consumer.settings import Settings
@@ -216,7 +215,7 @@ async def test_a_lane_does_not_start_before_the_transaction_of_the_last_one_has_
         raise OwnershipLost("as if the offset were out of range")
 
     order: list[str] = []
-    free, find = Publisher.partition_free, takeover.start_offset
+    free = Publisher.partition_free
 
     async def waiting(publisher: Publisher, partition: TopicPartition) -> None:
         going_on.set()
@@ -224,14 +223,14 @@ async def test_a_lane_does_not_start_before_the_transaction_of_the_last_one_has_
         order.append("free")
 
     async def found(*arguments: Any) -> int | None:
-        offset = await find(*arguments)
+        offset = await start_offset(*arguments)
         order.append(f"found {offset}")
         going_on.set()  # too late, if nothing has waited
         return offset
 
     monkeypatch.setattr(lost._source, "fetch", fail)
     monkeypatch.setattr(Publisher, "partition_free", waiting)
-    monkeypatch.setattr(takeover, "start_offset", found)
+    monkeypatch.setattr("consumer.partitions.opening.takeover.start_offset", found)
     sent += await broker.send(drawn_digits(10), partition=0)
     await eventually(lambda: member.assignment.lanes[tp] is not lost and member.all_started())
     assert order == ["free", "found 10"]

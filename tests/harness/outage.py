@@ -94,7 +94,7 @@ async def _well_since(broker: Broker, servers: list[str]) -> float:
             answer = await admin._send_request(OffsetFetchRequest(broker.group_id, None), coordinator)
             if answer.error_code:
                 return 0.0
-            for each in range(COORDINATORS):  # ids are new in each process: so many find every coordinator
+            for each in range(COORDINATORS):  # ids are new in each process: enough to find every coordinator
                 await admin._client.coordinator_lookup(CoordinationType.TRANSACTION, f"{broker.group_id}.{each}")
     except (KafkaError, TimeoutError, OSError):
         return 0.0
