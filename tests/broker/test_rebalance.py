@@ -15,6 +15,7 @@ from consumer.memory_budget import MemoryBudget
 from consumer.observe.metrics import Metrics
 from consumer.partitions.assignment import Assignment
 from consumer.partitions.opening.position import start_offset
+from consumer.partitions.publisher import Publisher
 from consumer.settings import Settings
 from consumer.workers.pinned_model import PinnedModel
 from consumer.workers.quarantine import CANARY, Quarantine
@@ -213,9 +214,25 @@ async def test_a_lane_does_not_start_before_the_transaction_of_the_last_one_has_
     async def fail(_: int) -> list[ConsumerRecord]:
         raise OwnershipLost("as if the offset were out of range")
 
+    order: list[str] = []
+    free = Publisher.partition_free
+
+    async def waiting(publisher: Publisher, partition: TopicPartition) -> None:
+        going_on.set()
+        await free(publisher, partition)
+        order.append("free")
+
+    async def found(*arguments: Any) -> int | None:
+        offset = await start_offset(*arguments)
+        order.append(f"found {offset}")
+        going_on.set()  # too late, if nothing has waited
+        return offset
+
     monkeypatch.setattr(lost._source, "fetch", fail)
+    monkeypatch.setattr(Publisher, "partition_free", waiting)
+    monkeypatch.setattr("consumer.partitions.opening.takeover.start_offset", found)
     sent += await broker.send(drawn_digits(10), partition=0)
-    await eventually(lambda: member.assignment.lanes[tp] is not lost)
-    going_on.set()
+    await eventually(lambda: member.assignment.lanes[tp] is not lost and member.all_started())
+    assert order == ["free", "found 10"]
     await broker.everything_answered()
     await published_once_and_in_order(broker, sent)

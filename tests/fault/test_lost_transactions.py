@@ -16,7 +16,7 @@ from tests.harness.producer_command import audited
 from tests.harness.relay import relaying
 from tests.harness.service import Service, running_service
 from tests.harness.topics import Broker, fresh_topics
-from tests.harness.transaction_state import describe_transaction, transactional_ids
+from tests.harness.transaction_state import open_transactions, transactional_ids
 from tests.harness.waiting import eventually
 
 END_TXN = 26
@@ -26,9 +26,9 @@ HASTY = {
     "DIGITS_KAFKA__SESSION_TIMEOUT_MS": "30000",
     "DIGITS_KAFKA__TRANSACTION_TIMEOUT_MS": "900000",
 }
-"""No transaction times out while the broker is frozen, however slow the machine is. A broker that is alone would abort it
-when it wakes, before it knows the leaders, and may never write the markers: see "A single broker" in docs/delivery.md.
-"""
+"""No transaction times out while the broker is frozen, however slow the machine is. A broker that is alone would abort
+it when it wakes, before it knows the leaders, and may never write the markers: see "A single broker" in
+docs/delivery.md."""
 ENDS_S = 25.0
 """By when the service must have ended although no broker answers: its drain has 3 s, leaving the group 5."""
 FAILED = {"transaction not committed", "transaction's outcome unknown"}
@@ -54,22 +54,15 @@ def forgetful(cluster: Cluster) -> Iterator[Cluster]:
         yield own
 
 
-async def open_transactions(broker: Broker) -> list[str]:
-    """Return the ids of the service's producers with a transaction that has begun and not ended."""
-    ids = await transactional_ids(broker, f"{broker.group_id}.")
-    states = [(await describe_transaction(broker, each)).state for each in ids]
-    return [each for each, state in zip(ids, states, strict=True) if state == "Ongoing"]
-
-
 async def test_a_transaction_that_times_out_while_its_service_is_frozen_is_repeated_once(broker: Broker) -> None:
     async with running_service(broker, SHORT | {"DIGITS_PACING__CHUNK_RECORDS": "4"}) as service, watched(service):
         for _ in range(50):
             await broker.send(drawn_digits(400))
             service.freeze()
-            if await open_transactions(broker):
+            if await open_transactions(broker, broker.group_id):
                 break
             service.thaw()
-        await eventually(lambda: open_transactions(broker), lambda there: not there)  # the broker has aborted them
+        await eventually(lambda: open_transactions(broker, broker.group_id), lambda there: not there)  # aborted
         service.thaw()
         await eventually(lambda: failures(service))
         await broker.everything_answered(deadline_s=60)

@@ -27,7 +27,7 @@ from tests.harness.played_service import answer, open_transaction, publish
 from tests.harness.producer_command import audited
 from tests.harness.service import START_DEADLINE_S, Service, running_service, starting_service
 from tests.harness.topics import Broker, Position, fresh_topics
-from tests.harness.transaction_state import OFFSETS_TOPIC, describe_transaction, transactional_ids
+from tests.harness.transaction_state import OFFSETS_TOPIC, describe_transaction, open_transactions, transactional_ids
 from tests.harness.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -233,6 +233,7 @@ async def test_an_owner_that_wakes_after_a_takeover_adds_nothing_and_rejoins(clu
         await scene_.pass_on()
         await scene_.broker.everything_answered()
         assert starts(scene_.heir) == [at_stop.committed]
+        await eventually(lambda: open_transactions(scene_.broker, scene_.broker.group_id), lambda there: not there)
         ends = await scene_.ends()
         zombie.thaw()
         await eventually(lambda: named("assigned", zombie), lambda joins: len(joins) == 2)

@@ -109,7 +109,7 @@ def _environment(point: Point, sign: signal.Signals, after_commits: int) -> dict
 _Send = Callable[[], Awaitable[Any]]
 
 
-def _before(owner: Any, name: str, reach: _Reach) -> None:
+def _before(owner: Any, name: str, reach: Callable[[], None]) -> None:
     step = getattr(owner, name)
 
     def wrapped(*arguments: Any, **options: Any) -> Any:
@@ -140,7 +140,7 @@ def _around(wrappers: Mapping[int, Callable[[SinkConnections, int, _Send], Await
             return await send(connections, node, request)
         return await wrapper(connections, node, lambda: send(connections, node, request))
 
-    SinkConnections.send = wrapped  # type: ignore[method-assign]  # the wrapper
+    SinkConnections.send = wrapped  # type: ignore[method-assign,assignment]  # the wrapper
 
 
 def _before_request(key: int) -> Callable[[_Reach], None]:
@@ -177,7 +177,7 @@ def _when_asked(key: int, *others: int) -> Callable[[_Reach], None]:
         async def wrapper(connections: SinkConnections, node: int, send: _Send) -> Any:
             if not reach.is_armed:
                 return await send()
-            connection = await connection_to(connections._client, node)
+            connection: Any = await connection_to(connections._client, node)
             sending = asyncio.ensure_future(send())
             while not connection._requests or connection._writer.transport.get_write_buffer_size():  # noqa: ASYNC110  # there is no event for it
                 await asyncio.sleep(0)
@@ -242,7 +242,7 @@ def _revoked(reach: _Reach) -> None:
 
     AIOKafkaConsumer.subscribe = noted
     _around({END_TXN: in_a_rebalance})
-    Lane.revoke = wrapped  # type: ignore[method-assign]  # the wrapper
+    Lane.revoke = wrapped  # type: ignore[method-assign,assignment]  # the wrapper
 
 
 PRODUCE, END_TXN, TXN_OFFSET_COMMIT, INIT_PRODUCER_ID = 0, 26, 28, 22

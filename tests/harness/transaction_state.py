@@ -13,6 +13,7 @@ from tests.harness.topics import Broker
 
 OFFSETS_TOPIC = "__consumer_offsets"
 NO_COORDINATOR = (14, 15)
+ENDED = ("Empty", "CompleteCommit", "CompleteAbort")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,13 @@ async def transactional_ids(broker: Broker, prefix: str) -> list[str]:
         return []  # the topic for transactions is yet to be made
     assert answer.error_code == 0, f"the broker answers with error {answer.error_code}"
     return sorted(each for each, *_ in answer.transactions if each.startswith(prefix))
+
+
+async def open_transactions(broker: Broker, prefix: str) -> list[str]:
+    """Return the ids that begin with a prefix and have a transaction that has begun and not ended, markers included."""
+    ids = await transactional_ids(broker, prefix)
+    states = [(await describe_transaction(broker, each)).state for each in ids]
+    return [each for each, state in zip(ids, states, strict=True) if state not in ENDED]
 
 
 class _Answer(Response):  # type: ignore[misc]  # aiokafka ships no types

@@ -1,0 +1,143 @@
+"""One partition of the predictions cannot be written to, for want of a leader or of replicas: the others go on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+
+from broker import Cluster
+from tests.harness.images import drawn_digits
+from tests.harness.producer_command import audited
+from tests.harness.service import Service, running_service
+from tests.harness.topics import Broker, fresh_topics
+from tests.harness.waiting import eventually
+
+pytestmark = pytest.mark.slow
+
+PARTITIONS = 4
+UNWRITABLE = 0
+ROUNDS, IMAGES = 5, 40
+LACKS = {"leader": [3], "replicas": [1, 3]}
+"""Where the partition's replicas are. Broker 3 dies; two replicas must be in sync, where there are two."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A cluster whose topics have their replicas on brokers 1 and 2, but for one partition of the predictions."""
+
+    cluster: Cluster
+    replicas: list[int]
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return self.cluster.bootstrap_servers
+
+    @property
+    def client_options(self) -> dict[str, Any]:
+        return self.cluster.client_options
+
+    async def create_topics(self, configs: Mapping[str, Mapping[str, str]], *, partitions: int = PARTITIONS) -> None:
+        admin = AIOKafkaAdminClient(**self.client_options)
+        await admin.start()
+        try:
+            for name, config in configs.items():
+                placed = {each: [1, 2][: len(self.replicas)] for each in range(partitions)}
+                least = {"min.insync.replicas": "1"}
+                if name.startswith("predictions"):
+                    placed[UNWRITABLE] = self.replicas
+                    least = {"min.insync.replicas": str(len(self.replicas))}
+                topic = NewTopic(name, -1, -1, replica_assignments=placed, topic_configs=dict(config) | least)
+                answer = await admin.create_topics([topic])
+                assert [code for _, code, _ in answer.topic_errors] == [0]
+            await eventually(admin.list_topics, lambda names: set(configs) <= set(names))
+        finally:
+            await admin.close()
+
+
+@pytest.fixture
+async def nodes(three_nodes: Cluster) -> AsyncIterator[Cluster]:
+    """The three brokers that all tests share; after each test all of them run again."""
+    yield three_nodes
+    for node in three_nodes.nodes:
+        if not node.is_running:
+            node.start()
+    await asyncio.to_thread(three_nodes.wait_until_ready)
+
+
+@dataclass
+class Scene:
+    """The topics, the service, and how many requests each partition has."""
+
+    broker: Broker
+    service: Service
+    sent: int = 0
+
+    async def lags(self) -> dict[int, int]:
+        """Ask the service what is left to do: our own client might ask the broker that has died."""
+        lanes = (await self.service.health())["partitions"]
+        return {lane["partition"]: self.sent - (lane["committed_offset"] or 0) for lane in lanes}
+
+    async def others_answered(self) -> float:
+        """Send to all partitions, and return how many seconds it takes until all but one are answered."""
+        begun_s = time.monotonic()
+        for partition in range(PARTITIONS):
+            await self.broker.send(drawn_digits(IMAGES), partition=partition)
+        self.sent += IMAGES
+        await eventually(
+            self.lags,
+            lambda lags: len(lags) == PARTITIONS and all(lags[each] == 0 for each in lags if each != UNWRITABLE),
+            deadline_s=120,
+        )
+        return time.monotonic() - begun_s
+
+
+async def without_broker_3(broker: Broker, replicas: list[int]) -> None:
+    """Wait until the brokers know that the partition has lost its replica on broker 3."""
+
+    async def in_sync() -> list[int]:
+        try:
+            topics = await broker.admin.describe_topics()
+        except KafkaError as error:  # it has asked the broker that has died
+            raise AssertionError(str(error)) from error
+        (topic,) = [each for each in topics if each["topic"] == broker.topics.predictions]
+        (found,) = [each for each in topic["partitions"] if each["partition"] == UNWRITABLE]
+        return [found["leader"], *sorted(found["isr"])]
+
+    left = [each for each in replicas if each != 3]
+    await eventually(in_sync, lambda seen: seen == [left[0], *left] if left else seen[0] == -1)
+
+
+def unwritable(service: Service) -> list[str]:
+    return [event["lane"] for event in service.events if event["event"] == "partition not writable"]
+
+
+@pytest.mark.timeout(600)  # brokers start, one dies and comes back
+@pytest.mark.parametrize("lack", LACKS)
+async def test_a_partition_that_cannot_be_written_to_holds_up_no_other(nodes: Cluster, lack: str) -> None:
+    async with fresh_topics(Placed(nodes, LACKS[lack]), partitions=PARTITIONS) as broker:
+        async with running_service(broker) as service:
+            scene = Scene(broker, service)
+            before_s = sorted([await scene.others_answered() for _ in range(ROUNDS)])
+            await eventually(scene.lags, lambda lags: not any(lags.values()))
+            nodes.nodes[2].kill()
+            await without_broker_3(broker, LACKS[lack])
+            await scene.others_answered()  # with it, coordinators and leaders have moved
+            lost = await service.metric("digits_lanes_lost_total")
+            meanwhile_s = sorted([await scene.others_answered() for _ in range(ROUNDS)])
+            print(f"no {lack}: a round takes {meanwhile_s[ROUNDS // 2]:.2f} s, before {before_s[ROUNDS // 2]:.2f} s")  # noqa: T201  # the figure that the test is for
+            assert (await scene.lags())[UNWRITABLE] == (ROUNDS + 1) * IMAGES
+            assert f"{broker.topics.requests}/{UNWRITABLE}" in unwritable(service)
+            assert await service.metric("digits_lanes_lost_total") == lost
+            assert (await service.get("/livez"))[0] == 200
+            nodes.nodes[2].start()
+            await asyncio.to_thread(nodes.wait_until_ready)
+            await eventually(scene.lags, lambda lags: not any(lags.values()))
+            assert await service.metric("digits_lanes_lost_total") == lost, "its lane has waited, with its answers"
+        await audited(broker, PARTITIONS * scene.sent)
