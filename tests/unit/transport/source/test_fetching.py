@@ -144,7 +144,9 @@ async def test_a_refused_partition_pauses_while_others_of_the_broker_go_on() -> 
         (29, FatalError, r"requests/0: topic requests may not be read \(ACL: Read on the topic\)"),
     ],
 )
-async def test_an_error_that_repetition_does_not_repair_ends_the_lane(code: int, kind: type[Exception], why: str) -> None:
+async def test_an_error_that_repetition_does_not_repair_ends_the_lane(
+    code: int, kind: type[Exception], why: str
+) -> None:
     brokers = Brokers()
     brokers.leaders, brokers.codes = {0: 1}, {0: code}
     async with running(brokers) as fetching:
