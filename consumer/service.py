@@ -91,7 +91,7 @@ async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event
     log.info("service starting", version=version(), revision=revision())
     if settings.kafka.on_lost_offset is OnLostOffset.FAIL:
         log.warning("old value of a setting", setting="DIGITS_KAFKA__ON_LOST_OFFSET=fail", action="taken as park")
-    metrics, status = Metrics(settings.topics), ServiceStatus()
+    metrics, status = Metrics(), ServiceStatus()
     budget = MemoryBudget(settings.in_flight_bytes)
     workers = worker_pool(settings, model, budget, metrics)
     health = Health(settings, model.info, workers, status)
@@ -167,7 +167,6 @@ async def assigned_lanes(
             Slots(*producers),
             GroupOffsets(consumer),
             settings,
-            dead_letter_bytes=dead_letter_bytes,
             observer=observer,
         )
         fetching = Fetching(consumer, settings.kafka.request_timeout_ms / 1000, group)
@@ -184,6 +183,7 @@ async def assigned_lanes(
                 window=InFlightWindow(budget),
                 publisher=publisher,
                 settings=settings,
+                dead_letter_bytes=dead_letter_bytes,
                 observer=observer,
             )
 

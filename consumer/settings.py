@@ -124,15 +124,20 @@ class PacingSettings(BaseModel):
         default=4 * 1024 * 1024,
         ge=1024,
         le=GIB,
-        description="Most bytes of requests and answers of a partition in one transaction. A single record may be "
-        "larger.",
+        description="Most bytes of results and dead letters of a partition in one transaction. A single record may "
+        "have more.",
     )
-    chunk_records: int = Field(default=256, ge=1, le=10_000, description="Most records that a worker receives at once.")
+    chunk_records: int = Field(
+        default=256,
+        ge=1,
+        le=10_000,
+        description="Most records that a worker receives at once. A batch with more records is sent alone.",
+    )
     chunk_bytes: int = Field(
         default=4 * 1024 * 1024,
         ge=1024,
         le=GIB,
-        description="Most bytes that a worker receives at once. A larger record is sent alone.",
+        description="Most bytes that a worker receives at once. A larger batch is sent alone.",
     )
 
 

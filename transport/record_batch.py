@@ -57,11 +57,6 @@ def batch_bytes(key: bytes | None, value: bytes | None, headers: Sequence[tuple[
     return size_bytes
 
 
-def parse_batch(data: memoryview, partition: TopicPartition) -> Iterator[ConsumerRecord | Unreadable]:
-    """Yield the records of a batch whose checksum was compared."""
-    yield from _Batch(data, partition)
-
-
 class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka ships no types
     """The fetched records of one partition. The client's own code leaves out aborted transactions."""
 

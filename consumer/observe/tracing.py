@@ -38,13 +38,11 @@ from opentelemetry.trace import (
 )
 
 from consumer.observe.metrics import Metrics
+from consumer.partitions.in_flight import ReadyPart
 from consumer.partitions.observers import LaneObserver, Publication
-from consumer.partitions.requests import Request
 from consumer.settings import Settings
 from consumer.shutdown_timeouts import TRACE_FLUSH_TIMEOUT_S
-from consumer.workers.protocol import Answer
-from contract.records import request_id
-from contract.traceparent import TraceParent
+from consumer.workers.tasks import SampledRecord
 from transport.rate_limiter import RateLimiter
 
 log = structlog.get_logger()
@@ -63,50 +61,45 @@ class Traces(LaneObserver):
 
     def committed(self, publication: Publication) -> None:
         """Create spans for the sampled requests of a transaction, within the limit."""
-        for chunk in publication.chunks:
-            for place, request in enumerate(chunk.requests):
-                if request.trace is None or not request.trace.sampled:
-                    continue
-                if not self._limiter.try_acquire():
-                    self._counter.labels("over-limit").inc()
-                    continue
-                self._counter.labels("recorded").inc()
-                classified = chunk.answers.result()
-                times_s = [
-                    request.fetched_s,
-                    chunk.submitted_s,
-                    classified.at_s,
-                    publication.begun_s,
-                    publication.committed_s,
-                ]
-                self._record(request, request.trace, classified.answers[place], times_s)
+        for ready in publication.parts:
+            if not ready.part.sampled_records:
+                continue
+            recorded = 0
+            for sampled in ready.part.sampled:
+                if self._limiter.try_acquire():
+                    recorded += 1
+                    self._record(publication, ready, sampled)
+            self._counter.labels("recorded").inc(recorded)
+            self._counter.labels("over-limit").inc(max(0, ready.part.sampled_records - recorded))
 
-    def _record(self, request: Request, parent: TraceParent, answer: Answer, times_s: list[float]) -> None:
-        fetched, submitted, classified, begun, committed = _epoch_ns(times_s)
-        task = request.task
+    def _record(self, publication: Publication, ready: ReadyPart, sampled: SampledRecord) -> None:
+        fetched, submitted, classified, begun, committed = _epoch_ns(
+            [ready.fetched_s, ready.submitted_s, ready.classified_s, publication.begun_s, publication.committed_s]
+        )
+        topic, partition = publication.partition
         # One record has one sender, so the sender's span is the parent. Links are for spans of batches.
         process = self._tracer.start_span(
-            f"process {task.topic}",
-            _context(parent),
+            f"process {topic}",
+            _context(sampled),
             SpanKind.CONSUMER,
             {
                 "messaging.system": "kafka",
                 "messaging.operation.name": "process",
                 "messaging.operation.type": "process",
                 "messaging.consumer.group.name": self._group_id,
-                "messaging.destination.name": task.topic,
-                "messaging.destination.partition.id": str(task.partition),
-                "messaging.kafka.offset": task.offset,
-                "messaging.message.body.size": len(request.value or b""),
-                "digits.request_id": task.request_id or request_id(task.topic, task.partition, task.offset),
-                "digits.items": len(answer.results),
-                "digits.failed": len(answer.failed_items),
+                "messaging.destination.name": topic,
+                "messaging.destination.partition.id": str(partition),
+                "messaging.kafka.offset": sampled.offset,
+                "messaging.message.body.size": sampled.record_bytes,
+                "digits.request_id": sampled.request_id,
+                "digits.items": sampled.items,
+                "digits.failed": sampled.failed,
             },
             start_time=fetched,
         )
-        if answer.failed_items:
-            process.set_attribute("error.type", answer.failed_items[0].code)
-            process.set_status(StatusCode.ERROR, answer.failed_items[0].message)
+        if sampled.failed:
+            process.set_attribute("error.type", sampled.code)
+            process.set_status(StatusCode.ERROR, sampled.message)
         within = set_span_in_context(process)
         self._tracer.start_span("wait", within, start_time=fetched).end(submitted)
         self._tracer.start_span("classify", within, start_time=submitted).end(classified)
@@ -119,7 +112,7 @@ class Traces(LaneObserver):
                 "messaging.operation.name": "send",
                 "messaging.operation.type": "send",
                 "messaging.destination.name": self._predictions,
-                "messaging.batch.message_count": len(answer.results),
+                "messaging.batch.message_count": sampled.items,
             },
             start_time=begun,
         ).end(committed)
@@ -162,7 +155,7 @@ async def _end(provider: TracerProvider) -> None:
         log.warning("last traces not sent", timeout_s=TRACE_FLUSH_TIMEOUT_S, action="dropped")
 
 
-def _context(parent: TraceParent) -> Context:
+def _context(parent: SampledRecord) -> Context:
     flags = TraceFlags(TraceFlags.SAMPLED)
     span = SpanContext(int(parent.trace_id, 16), int(parent.span_id, 16), is_remote=True, trace_flags=flags)
     return set_span_in_context(NonRecordingSpan(span), Context())

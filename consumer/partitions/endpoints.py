@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 
 from consumer.partitions.state import PartitionState
-from consumer.workers.protocol import Answer, Task
+from consumer.workers.tasks import Part, Task
 from transport.reading.log_ends import LogEnds
-from transport.record_batch import Unreadable
 from transport.sink.requests import Member
+from transport.source.partition import Fetched
 
 
 class Source(Protocol):
@@ -21,8 +21,8 @@ class Source(Protocol):
     offset: int
     """The position: what lies before it was returned, or is no record."""
 
-    async def fetch(self, most_records: int) -> list[ConsumerRecord | Unreadable]:
-        """Wait for records and return what has arrived, in order; nothing if nothing has for a while."""
+    async def fetch(self) -> Fetched:
+        """Wait for batches and return what has arrived, in order; nothing if nothing has for a while."""
 
     def lag_records(self) -> int:
         """Return how many offsets that may be read lie after the position."""
@@ -56,5 +56,5 @@ class Partitions(Protocol):
 class Classifier(Protocol):
     """Has records classified."""
 
-    async def classify(self, tasks: Sequence[Task]) -> list[Answer]:
-        """Return an answer for each task, in order."""
+    def classify(self, task: Task) -> AsyncGenerator[Part, None]:
+        """Yield what is published for a task, in order, up to its end."""

@@ -5,60 +5,71 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from aiokafka import TopicPartition
+
 from consumer.memory_budget import MemoryBudget
-from consumer.partitions.requests import Request
-from consumer.workers.protocol import Answer
+from consumer.partitions.chunks import Cut
+from consumer.workers.tasks import Part, Task
 
 MAX_CHUNKS: Final = 32
 """In the window of one lane: enough for all workers to serve one busy partition while its transaction commits."""
+PARTS_BYTES: Final = 8 * 1024 * 1024
+"""Of one chunk, about the most bytes of parts that wait to be published, before more of it is classified."""
 
 
-class Classified(NamedTuple):
-    """The answers to a chunk, and when they came."""
+class ReadyPart(NamedTuple):
+    """A part that may be published, and when its records were fetched, given to the workers, and classified."""
 
-    answers: list[Answer]
-    at_s: float
+    part: Part
+    fetched_s: float
+    submitted_s: float
+    classified_s: float
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that it takes in the service's memory."""
+        return self.part.size_bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Chunk:
-    """Consecutive records that were submitted to the workers together, and their answers to come.
+    """A task that was given to the workers, and its parts that are not committed yet. Owner: its window.
 
     A chunk without records only moves the committed offset, see `without_records`.
     """
 
-    requests: list[Request]
-    answers: asyncio.Future[Classified]
+    task: Task
+    records: int
+    """In the parts that are not committed yet, and those to come."""
     size_bytes: int
-    next_offset: int
-    """What is committed with the answers: the offset after the last record and after markers fetched with it."""
+    oldest_at_ms: int | None
+    fetched_s: float
     submitted_s: float = field(default_factory=time.monotonic)
+    parts: deque[ReadyPart] = field(default_factory=deque)
+    is_answered: bool = False
+    """True if no part will come any more."""
+    classifying: asyncio.Task[None] | None = None
 
     @classmethod
-    def without_records(cls, next_offset: int) -> Chunk:
-        """Make a chunk that is answered already: up to its offset the log has only markers and aborted records."""
-        answers: asyncio.Future[Classified] = asyncio.get_running_loop().create_future()
-        answers.set_result(Classified([], time.monotonic()))
-        return cls([], answers, 0, next_offset)
+    def of(cls, cut: Cut) -> Chunk:
+        """Make a chunk that is given to the workers now."""
+        return cls(cut.task, cut.records, cut.size_bytes, cut.oldest_at_ms, cut.fetched_s)
 
-    @property
-    def is_answered(self) -> bool:
-        """True once all answers are there."""
-        return self.answers.done() and not self.answers.cancelled() and self.answers.exception() is None
+    @classmethod
+    def without_records(cls, partition: TopicPartition, next_offset: int) -> Chunk:
+        """Make a chunk that is answered already: up to its offset the log has only markers and aborted records."""
+        now_s = time.monotonic()
+        task = Task(partition.topic, partition.partition, [], next_offset - 1, next_offset, 0, 0)
+        ready = ReadyPart(Part(next_offset, []), now_s, now_s, now_s)
+        return cls(task, 0, 0, None, now_s, parts=deque([ready]), is_answered=True)
 
     @property
     def output_bytes(self) -> int:
-        """Bytes of the answers; 0 until they are there."""
-        return output_bytes(self.answers.result().answers) if self.is_answered else 0
-
-
-def output_bytes(answers: Sequence[Answer]) -> int:
-    """Return how many bytes answers take in the service's memory until they are published."""
-    return sum(answer.size_bytes for answer in answers)
+        """Bytes of the parts that wait to be published."""
+        return sum(ready.size_bytes for ready in self.parts)
 
 
 class InFlightWindow:
@@ -74,6 +85,7 @@ class InFlightWindow:
         self._chunks: deque[Chunk] = deque()
         self._room = asyncio.Semaphore(MAX_CHUNKS)
         self._changed = asyncio.Event()
+        self._published = asyncio.Event()
         self._closed = False
         self._fetched_bytes = 0
         self.records = 0
@@ -82,7 +94,7 @@ class InFlightWindow:
     @property
     def oldest_at_ms(self) -> int | None:
         """Timestamp of the oldest record in flight, in ms since 1970; None if there is none."""
-        return next((chunk.requests[0].task.timestamp_ms for chunk in self._chunks if chunk.requests), None)
+        return next((chunk.oldest_at_ms for chunk in self._chunks if chunk.oldest_at_ms is not None), None)
 
     @property
     def is_empty(self) -> bool:
@@ -107,41 +119,66 @@ class InFlightWindow:
     def add(self, chunk: Chunk) -> None:
         """Add a chunk whose bytes were acquired."""
         self._chunks.append(chunk)
-        self.records += len(chunk.requests)
+        self.records += chunk.records
         self.size_bytes += chunk.size_bytes
         self._changed.set()
 
-    def reserve_output(self, answers: Sequence[Answer]) -> None:
-        """Count the answers to one chunk; the task whose result they are calls this, and awaits nothing afterwards."""
-        self._budget.reserve_output(output_bytes(answers))
+    def deliver(self, chunk: Chunk, part: Part) -> ReadyPart:
+        """Add a part of a chunk in the window, in order."""
+        ready = ReadyPart(part, chunk.fetched_s, chunk.submitted_s, time.monotonic())
+        chunk.parts.append(ready)
+        chunk.is_answered = part.next_offset == chunk.task.next_offset
+        self._budget.reserve_output(ready.size_bytes)
+        self._changed.set()
+        return ready
+
+    async def room_in(self, chunk: Chunk) -> None:
+        """Wait until enough of a chunk is published, so that more of it may be classified.
+
+        A batch of a few megabytes may have a million records, whose results must not be in memory all at once.
+        """
+        while chunk.output_bytes > PARTS_BYTES:
+            self._published.clear()
+            await self._published.wait()
 
     def close(self) -> None:
         """Note that no chunk will be added any more."""
         self._closed = True
         self._changed.set()
 
-    async def first(self) -> Chunk | None:
-        """Wait for the chunk in front; None if the window is closed and empty."""
-        while not self._chunks and not self._closed:
+    async def first(self) -> ReadyPart | None:
+        """Wait for the part in front; None if the window is closed and empty."""
+        while not (self._chunks[0].parts if self._chunks else self._closed):
             self._changed.clear()
             await self._changed.wait()
-        return self._chunks[0] if self._chunks else None
+        return self._chunks[0].parts[0] if self._chunks else None
 
-    def answered(self, limit_bytes: int) -> list[Chunk]:
-        """Return the answered chunks in front: at least one if there is one, and as many as fit."""
-        chunks: list[Chunk] = []
+    def ready(self, limit_bytes: int) -> list[ReadyPart]:
+        """Return the parts in front: at least one if there is one, and as many as fit."""
+        found: list[ReadyPart] = []
         size_bytes = 0
         for chunk in self._chunks:
-            size_bytes += chunk.size_bytes + chunk.output_bytes
-            if not chunk.answers.done() or (chunks and size_bytes > limit_bytes):
+            for ready in chunk.parts:
+                size_bytes += ready.size_bytes
+                if found and size_bytes > limit_bytes:
+                    return found
+                found.append(ready)
+            if not chunk.is_answered:
                 break
-            chunks.append(chunk)
-        return chunks
+        return found
 
     def release(self, count: int) -> None:
-        """Remove the first `count` chunks: they are committed."""
+        """Remove the first `count` parts: they are committed."""
         for _ in range(count):
-            self._release(self._chunks.popleft())
+            chunk = self._chunks[0]
+            ready = chunk.parts.popleft()
+            self._budget.release_output(ready.size_bytes)
+            records = min(ready.part.records, chunk.records)
+            chunk.records -= records
+            self.records -= records
+            if chunk.is_answered and not chunk.parts:
+                self._release(self._chunks.popleft())
+        self._published.set()
 
     def drop(self) -> None:
         """Remove all chunks: they are not committed, and the next owner of the partition repeats them."""
@@ -149,11 +186,13 @@ class InFlightWindow:
         while self._chunks:
             chunk = self._chunks.popleft()
             self._release(chunk)
-            chunk.answers.cancel()
+            if chunk.classifying is not None:
+                chunk.classifying.cancel()
 
     def _release(self, chunk: Chunk) -> None:
         self._room.release()
-        self.records -= len(chunk.requests)
+        self.records -= chunk.records
         self.size_bytes -= chunk.size_bytes
         self._budget.release(chunk.size_bytes)
         self._budget.release_output(chunk.output_bytes)
+        chunk.parts.clear()

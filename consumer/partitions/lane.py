@@ -1,10 +1,10 @@
 """A lane carries the records of one partition from fetch to commit.
 
 open      find where to start, see `consumer.partitions.opening`
-fetch     take what has arrived, without waiting for more; cut it into chunks
+fetch     take the batches that have arrived, without waiting for more; cut them into chunks; no record is parsed
 admit     wait until the memory budget has room for a chunk
 classify  submit chunks to the workers; the next chunks go there while earlier ones commit
-publish   have the publisher commit results, dead letters and the offset after their requests, in one transaction
+publish   have the publisher commit parts of chunks, and the offset after their records, in one transaction
 
 Markers and aborted records of senders' transactions have offsets, too; the position passes them. The lane commits that
 position when nothing else is in flight. Otherwise retention could delete the marker at the committed offset, and the
@@ -18,30 +18,25 @@ never skips an offset.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum, auto
-from typing import Final
 
 import structlog
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 
-from consumer.partitions import requests
+from consumer.partitions.chunks import Cut, cut
 from consumer.partitions.endpoints import Classifier, Opened, Partitions, Source
-from consumer.partitions.in_flight import Chunk, Classified, InFlightWindow
+from consumer.partitions.in_flight import Chunk, InFlightWindow
 from consumer.partitions.observers import LaneObserver
 from consumer.partitions.publisher import Offer, Publisher
-from consumer.partitions.requests import Request
 from consumer.partitions.state import OffsetLost, PartitionState
 from consumer.settings import Settings
 from transport.errors import FatalError, OwnershipLost, leaf_exceptions
 from transport.reading.log_ends import LogEnds
-from transport.record_batch import Unreadable
 
 log = structlog.get_logger()
-
-FETCH_CHUNKS: Final = 2
-"""How many chunks one fetch takes at most."""
 
 
 class End(Enum):
@@ -71,7 +66,9 @@ class Lane:
     publisher
         Makes the transactions of all lanes.
     settings
-        How large chunks and transactions are, and what a request may have.
+        How large chunks are.
+    dead_letter_bytes
+        The largest record that the dead-letter topic takes.
     observer
         Receives the events.
     """
@@ -86,6 +83,7 @@ class Lane:
         window: InFlightWindow,
         publisher: Publisher,
         settings: Settings,
+        dead_letter_bytes: int,
         observer: LaneObserver,
     ) -> None:
         self.partition = partition
@@ -96,6 +94,7 @@ class Lane:
         self._window = window
         self._publisher = publisher
         self._settings = settings
+        self._dead_letter_bytes = dead_letter_bytes
         self._observer = observer
         self._source: Source | None = None
         self._fetching: asyncio.Task[None] | None = None
@@ -201,60 +200,53 @@ class Lane:
             raise
 
     async def _fetch(self, source: Source, group: asyncio.TaskGroup) -> None:
-        most_records = self._settings.pacing.chunk_records * FETCH_CHUNKS
         try:
             while True:
-                taken = await source.fetch(most_records)
-                self._observer.fetched(sum(map(_received_bytes, taken)))
-                # All chunks are cut at once, so that each request holds the time of its fetch, not of its admission.
-                chunks = list(self._cut(taken))
-                self._window.note_fetched(sum(request.size_bytes for chunk in chunks for request in chunk))
-                for chunk in chunks:
-                    next_offset = source.offset if chunk is chunks[-1] else chunk[-1].task.offset + 1
-                    await self._admit(chunk, next_offset, group)
-                if not chunks:
+                fetched = await source.fetch()
+                self._observer.fetched(sum(len(batch.data) for batch in fetched.batches))
+                # All chunks are cut at once, so that each holds the time of its fetch, not of its admission.
+                cuts = list(cut(self.partition, fetched, self._settings, self._dead_letter_bytes))
+                self._window.note_fetched(sum(each.size_bytes for each in cuts))
+                for each in cuts:
+                    await self._admit(each, group)
+                if not cuts:
                     await self._commit_position(source.offset)
         finally:
             self._window.close()  # the publisher ends when the window is empty
 
-    def _cut(self, taken: list[ConsumerRecord | Unreadable]) -> Iterator[list[Request]]:
-        return requests.chunks(taken, self._settings.pacing, self._settings.echo, self._settings.limits)
-
-    async def _admit(self, chunk: list[Request], next_offset: int, group: asyncio.TaskGroup) -> None:
-        """Wait until the chunk has room in the window, and submit it to the workers."""
-        size_bytes = sum(request.size_bytes for request in chunk)
-        await self._window.acquire(size_bytes)
-        self._observer.admitted(time.monotonic() - chunk[0].fetched_s)
+    async def _admit(self, each: Cut, group: asyncio.TaskGroup) -> None:
+        """Wait until a chunk has room in the window, and submit it to the workers."""
+        await self._window.acquire(each.size_bytes)
+        self._observer.admitted(time.monotonic() - each.fetched_s)
         if self._window.records == 0:
             self._note_progress()
-        answers = group.create_task(self._classify(chunk), name=f"classify {self.name}")
-        self._window.add(Chunk(chunk, answers, size_bytes, next_offset))
+        chunk = Chunk.of(each)
+        chunk.classifying = group.create_task(self._classify(chunk), name=f"classify {self.name}")
+        self._window.add(chunk)
 
     async def _commit_position(self, offset: int) -> None:
         """Commit the position of an idle lane, if it has passed markers or aborted records.
 
-        A poll that returns no record lasts `fetching.POLL_MS`, so this happens at most once in that time. All records
-        before the position were added to the window; as it is empty, they are committed.
+        A fetch that finds nothing lasts `IDLE_S` of `transport.source.partition`, so this happens at most once in that
+        time. All records before the position were added to the window; as it is empty, they are committed.
         """
         committed = self.state.committed_offset
         if self._window.is_empty and committed is not None and offset > committed:
             await self._window.acquire(0)
-            self._window.add(Chunk.without_records(offset))
+            self._window.add(Chunk.without_records(self.partition, offset))
 
-    async def _classify(self, chunk: list[Request]) -> Classified:
-        submitted_s = time.monotonic()
-        answers = await self._classifier.classify([request.task for request in chunk])
-        self._window.reserve_output(answers)
-        self._note_progress()
-        self._observer.classified(self.progressed_at_s - submitted_s)
-        return Classified(answers, self.progressed_at_s)
+    async def _classify(self, chunk: Chunk) -> None:
+        async with contextlib.aclosing(self._classifier.classify(chunk.task)) as parts:
+            async for part in parts:
+                self.progressed_at_s = self._window.deliver(chunk, part).classified_s
+                await self._window.room_in(chunk)
+        self._observer.classified(self.progressed_at_s - chunk.submitted_s)
 
     async def _publish(self, opened: Opened) -> None:
         try:
-            while (chunk := await self._window.first()) is not None:
-                await chunk.answers
+            while await self._window.first() is not None:
                 self._offer = Offer(
-                    self.partition, opened.member, opened.targets, self.state.committed_offset, self._window.answered
+                    self.partition, opened.member, opened.targets, self.state.committed_offset, self._window.ready
                 )
                 try:
                     publication = await self._publisher.publish(self._offer)
@@ -264,7 +256,7 @@ class Lane:
                 self.committed_at_ms = publication.committed_at_ms
                 self.progressed_at_s = publication.committed_s
                 self._observer.committed(publication)
-                self._window.release(len(publication.chunks))
+                self._window.release(len(publication.parts))
                 if self._end is End.REVOKED:
                     return
         finally:
@@ -276,8 +268,3 @@ class Lane:
 
 OpenLane = Callable[[TopicPartition, PartitionState], Lane]
 """Makes a lane that has not begun."""
-
-
-def _received_bytes(record: ConsumerRecord | Unreadable) -> int:
-    """Return the bytes of key and value; 0 for a record that cannot be read."""
-    return 0 if isinstance(record, Unreadable) else len(record.key or b"") + len(record.value or b"")

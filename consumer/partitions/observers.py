@@ -9,10 +9,7 @@ from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
-from consumer.partitions.in_flight import Chunk
-from consumer.partitions.requests import Request
-from consumer.workers.protocol import Answer
-from transport.sink.batches import OutgoingRecord
+from consumer.partitions.in_flight import ReadyPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +17,8 @@ class Publication:
     """What one lane has published in a transaction."""
 
     partition: TopicPartition
-    chunks: list[Chunk]
-    answered: list[tuple[Request, Answer]]
-    """Its requests with their answers, in order; empty if it only moved the offset past markers."""
-    published: dict[str, list[OutgoingRecord]]
-    """The records, by topic."""
+    parts: list[ReadyPart]
+    """In order. One without records only moved the offset past markers."""
     begun_s: float = 0.0
     committed_s: float = 0.0
     """Both on the monotonic clock."""
@@ -34,7 +28,7 @@ class Publication:
     @property
     def next_offset(self) -> int:
         """The offset that is committed."""
-        return self.chunks[-1].next_offset
+        return self.parts[-1].part.next_offset
 
     def committed(self, begun_s: float) -> Publication:
         """Return the same with its times: it has just been committed."""
@@ -52,13 +46,13 @@ class LaneObserver:
         """Handle an assignment from the group: these are all partitions of this instance."""
 
     def fetched(self, size_bytes: int) -> None:
-        """Handle fetched records; `size_bytes` are those of their keys and values."""
+        """Handle fetched batches; `size_bytes` are all of their bytes."""
 
     def admitted(self, waited_s: float) -> None:
         """Handle a chunk that was added to the in-flight window after waiting for room."""
 
     def classified(self, took_s: float) -> None:
-        """Handle a chunk whose answers came, `took_s` after it was submitted to the workers."""
+        """Handle a chunk whose last part came, `took_s` after it was submitted to the workers."""
 
     def committed(self, publication: Publication) -> None:
         """Handle what a lane has published."""

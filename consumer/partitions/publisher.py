@@ -27,13 +27,12 @@ from typing import Final, NamedTuple, Protocol
 import structlog
 from aiokafka import TopicPartition
 
-from consumer.partitions import outgoing
-from consumer.partitions.in_flight import Chunk
+from consumer.partitions.in_flight import ReadyPart
 from consumer.partitions.observers import LaneObserver, Publication
-from consumer.partitions.outgoing import DeadLetterLimits
 from consumer.settings import Settings
+from transport.batches.layout import BatchHeader
 from transport.errors import FatalError, OwnershipLost
-from transport.sink.batches import OutgoingBatch, build_batches
+from transport.sink.batches import OutgoingBatch
 from transport.sink.errors import NotCommitted, OutcomeUnknown, PartitionsUnavailable
 from transport.sink.leftovers import name_producers
 from transport.sink.requests import Member
@@ -41,7 +40,7 @@ from transport.sink.requests import Member
 log = structlog.get_logger()
 
 LARGE_BYTES: Final = 1024 * 1024
-"""A chunk with more bytes of requests and answers goes to the slot for large ones."""
+"""A part with more bytes goes to the slot for large ones."""
 ORDINARY_BYTES: Final = 8 * 1024 * 1024
 """About how many bytes of all lanes the ordinary slot takes at once."""
 RETRY_PAUSES_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
@@ -101,8 +100,8 @@ class Offer:
     """The partition of each output topic that gets its records."""
     committed_offset: int | None
     """The offset that the group has before this."""
-    answered: Callable[[int], list[Chunk]]
-    """Returns the answered chunks, in order: at least one, and as many as fit into a number of bytes."""
+    ready: Callable[[int], list[ReadyPart]]
+    """Returns the parts that may be published, in order: at least one, and as many as fit into a number of bytes."""
     is_taken: bool = False
     """True while a transaction with it is under way."""
     is_withdrawn: bool = False
@@ -119,8 +118,8 @@ class Offer:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the first chunk and its answers."""
-        return sum(chunk.size_bytes + chunk.output_bytes for chunk in self.answered(0))
+        """Bytes of the first part."""
+        return self.ready(0)[0].size_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +189,6 @@ class Publisher:
         Reads committed offsets, after a transaction whose outcome is unknown.
     settings
         The topics, and how large transactions may be.
-    dead_letter_bytes
-        The largest record that the dead-letter topic takes.
     observer
         Receives the events.
     """
@@ -202,7 +199,6 @@ class Publisher:
         offsets: Offsets,
         settings: Settings,
         *,
-        dead_letter_bytes: int,
         observer: LaneObserver,
     ) -> None:
         self._slots = slots
@@ -210,7 +206,6 @@ class Publisher:
         self._topics = settings.topics
         self._large_bytes = min(LARGE_BYTES, settings.pacing.transaction_bytes)
         self._transaction_bytes = settings.pacing.transaction_bytes
-        self._limits = DeadLetterLimits(dead_letter_bytes, settings.echo.dead_letters_bytes)
         self._observer = observer
         self._ordinary, self._large, self._retry = _Queue(), _Queue(), _Queue()
         self._under_way: set[Offer] = set()
@@ -268,17 +263,18 @@ class Publisher:
                 pauses = await self._commit(producer, [share], queue, pauses)
 
     def _share(self, offer: Offer, limit_bytes: int) -> _Share:
-        """Turn what is answered into record batches."""
+        """Take the parts that are ready."""
         offer.is_taken = True
-        chunks = offer.answered(limit_bytes)
-        answered = [
-            (request, answer)
-            for chunk in chunks
-            for request, answer in zip(chunk.requests, chunk.answers.result().answers, strict=True)
-        ]
-        published = outgoing.records_by_topic(answered, self._topics, self._limits)
-        batches = {offer.targets[topic]: list(build_batches(records)) for topic, records in published.items()}
-        return _Share(offer, Publication(offer.partition, chunks, answered, published), batches)
+        parts = offer.ready(limit_bytes)
+        batches = {
+            offer.targets[topic]: [_outgoing(batch) for some in by_part for batch in some]
+            for topic, by_part in (
+                (self._topics.predictions, [ready.part.results for ready in parts]),
+                (self._topics.dead_letter, [ready.part.dead_letters for ready in parts]),
+            )
+            if any(by_part)
+        }
+        return _Share(offer, Publication(offer.partition, parts), batches)
 
     async def _commit(
         self, producer: Producer, shares: Sequence[_Share], queue: _Queue, pauses: Iterator[float]
@@ -360,6 +356,10 @@ class Publisher:
             else:
                 where = f"{share.offer.partition.topic}/{share.offer.partition.partition}"
                 _fail(share.offer, OwnershipLost(f"the committed offset of {where} is {offset}: another owner's"))
+
+
+def _outgoing(batch: bytearray) -> OutgoingBatch:
+    return OutgoingBatch(batch, BatchHeader.parse(batch).record_count)
 
 
 def _joined(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from consumer.workers.protocol import Timings
+from consumer.workers.tasks import Timings
 
 NOT_STARTED: Final = "not-started"
 """Why a worker was replaced, beside the error codes of those that died: it ended before it was ready."""

@@ -17,8 +17,9 @@ from consumer.memory_budget import MemoryBudget
 from consumer.settings import PacingSettings
 from consumer.workers.observers import NOT_STARTED, WorkerObserver
 from consumer.workers.process import WorkerDied, WorkerNotStarted, WorkerProcess, WorkerSpec
-from consumer.workers.protocol import Answer, Answers, Compiling, Task
-from consumer.workers.scheduler import DEATH_COST_S, QUICK_QUEUE_S, Batch, FairScheduler, Job
+from consumer.workers.protocol import Compiling
+from consumer.workers.scheduler import DEATH_COST_S, QUICK_QUEUE_S, Answered, Batch, FairScheduler, Job
+from consumer.workers.tasks import Answers, Task
 from contract.errors import ErrorCode
 from transport.errors import FatalError
 
@@ -87,25 +88,27 @@ class WorkerPool:
             for number in range(self._count):
                 group.create_task(self._keep_worker(number), name=f"worker {number}")
 
-    async def submit(self, tasks: list[Task], *, is_retry: bool) -> list[Answer]:
-        """Have a batch answered, in order. A cancelled caller's batch is dropped, unless a worker has it.
+    async def submit(self, task: Task, *, is_retry: bool, has_begun: bool = False) -> Answered:
+        """Have a task answered, at least in part. A cancelled caller's task is dropped, unless a worker has it.
 
         Parameters
         ----------
-        tasks
-            Of one partition.
+        task
+            The task.
         is_retry
-            True if the tasks have ended a worker before.
+            True if it has ended a worker before.
+        has_begun
+            True if it is the rest of a task.
 
         Raises
         ------
         WorkerDied
-            While it had this batch, or one that it had taken together with it.
+            While it had this task, or one that it had taken together with it.
         """
-        job = Job(tasks, asyncio.get_running_loop().create_future(), is_retry)
+        job = Job(task, asyncio.get_running_loop().create_future(), is_retry, has_begun)
         self._scheduler.submit(job)
         self._changed.set()
-        return await job.answers
+        return await job.answered
 
     async def _keep_worker(self, number: int) -> None:
         # The first worker compiles, if need be; the others find the machine code in the cache.
@@ -204,22 +207,8 @@ class WorkerPool:
         log.info("compiling, once", done=compiling.done, total=compiling.total)
 
 
-def _add_answers(batch: Batch, part: Answers) -> list[Job]:
-    """Give each job of a batch its own answers; return those that are not finished.
-
-    Raises
-    ------
-    FatalError
-        There are more answers than tasks, or none, or fewer without a reason.
-    """
-    left = list(part.answers)
-    if not 0 < len(left) <= len(batch.tasks):
-        raise FatalError(f"{len(batch.tasks)} records went to a worker, {len(left)} answers came back")
-    unfinished = []
-    for job in batch.jobs:
-        own, left = left[: len(job.rest)], left[len(job.rest) :]
-        if own:
-            job.add_answers(own, None if left else part.unfinished)
-        if job.rest:
-            unfinished.append(job)
-    return unfinished
+def _add_answers(batch: Batch, answers: Answers) -> list[Job]:
+    """Give each job of a batch its own answer; return those that a worker has to go on with."""
+    answered = len(answers.answers)
+    begun = [job for job, answer in zip(batch.jobs, answers.answers, strict=False) if not job.add(answer)]
+    return begun + batch.jobs[answered:]

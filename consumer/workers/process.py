@@ -15,26 +15,27 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from consumer.settings import Settings
+from consumer.settings import RECEIVED_SHARE, Settings
 from consumer.shutdown_timeouts import WORKER_EXIT_TIMEOUT_S
+from consumer.workers.checking import InvalidAnswerError, check_answers
 from consumer.workers.pinned_model import PinnedModel
+from consumer.workers.progress_note import ProgressNote
 from consumer.workers.protocol import (
     ANSWERS,
     LENGTH,
     START_FRAME_BYTES,
     START_REPLY,
-    Answers,
     Compiling,
     FrameTooLongError,
-    ProgressNote,
     Ready,
     Refusal,
+    Rules,
     Start,
-    Task,
     body_bytes,
     frame,
 )
 from consumer.workers.sealed_memory import writable
+from consumer.workers.tasks import WHOLE_BATCH, Answers, Task
 from contract.errors import ErrorCode
 from transport.errors import InvalidSettingError, leaf_exceptions
 
@@ -69,7 +70,7 @@ class Suspect(NamedTuple):
     partition: int
     offset: int
     item: int
-    """Its index in the record."""
+    """Its index in the record; `WHOLE_BATCH`: the batch that holds the record was inflated."""
 
 
 class WorkerDied(Exception):  # noqa: N818  # it names what happened; the quarantine decides what follows
@@ -116,23 +117,26 @@ class WorkerSpec:
     """The parameters of every worker process."""
 
     model: PinnedModel
-    limits: dict[str, int]
-    results_bytes: int
+    rules: Rules
     memory_bytes: int
     item_timeout_s: float
-    record_timeout_s: float
 
     @classmethod
     def of(cls, settings: Settings, model: PinnedModel) -> WorkerSpec:
         """Build it from the settings of the service."""
-        return cls(
-            model=model,
-            limits=asdict(settings.limits),
-            results_bytes=settings.echo.results_bytes,
-            memory_bytes=settings.worker_memory_bytes,
-            item_timeout_s=settings.item_timeout_s,
-            record_timeout_s=settings.record_timeout_s,
-        )
+        return cls(model, rules_of(settings), settings.worker_memory_bytes, settings.item_timeout_s)
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Return by what workers answer records."""
+    return Rules(
+        asdict(settings.limits),
+        **settings.echo.model_dump(),
+        inflated_bytes=settings.worker_memory_bytes // RECEIVED_SHARE,
+        record_timeout_s=settings.record_timeout_s,
+        reports_failed_items=settings.log.level == "debug",
+        reports_sampled=settings.tracing.records_per_s > 0,
+    )
 
 
 class WorkerProcess:
@@ -238,9 +242,11 @@ class WorkerProcess:
                 raise self._death(tasks, f"sent {cause}", ErrorCode.WORKER_CRASHED) from errors
             raise
         try:
-            return ANSWERS.decode(body)
-        except msgspec.DecodeError as error:  # a manipulated image may have taken control of the worker
-            raise self._death(tasks, "sent invalid answers", ErrorCode.WORKER_CRASHED) from error
+            answers: Answers = ANSWERS.decode(body)
+            check_answers(answers, tasks)
+        except (msgspec.DecodeError, InvalidAnswerError) as error:
+            raise self._death(tasks, f"sent invalid answers ({error})", ErrorCode.WORKER_CRASHED) from error
+        return answers
 
     async def ended_idle(self) -> None:
         """Return when the worker ends while it is idle. Cancel this before the worker is used again."""
@@ -263,11 +269,10 @@ class WorkerProcess:
 
     def _death(self, tasks: list[Task], how: str, code: ErrorCode) -> WorkerDied:
         position, on_many_items = self._note.position(), self._note.is_on_many_items()
-        suspect = None
-        if position is not None and position[0] < len(tasks):  # untrusted bytes may have overwritten the note
-            task = tasks[position[0]]
-            suspect = Suspect(task.partition, task.offset, position[1])
-            where = f"on item {suspect.item} of the record at {task.topic}/{task.partition}/{task.offset}"
+        suspect = _suspect(position, tasks) if position is not None else None
+        if suspect is not None:
+            what = "the batch" if suspect.item == WHOLE_BATCH else f"item {suspect.item}"
+            where = f"on {what} of the record at {tasks[0].topic}/{suspect.partition}/{suspect.offset}"
         else:
             where = "on many items of its batch at once" if on_many_items else "before its batch"
         return WorkerDied(f"worker {self._process.pid} {how} {where}", code, suspect, on_many_items=on_many_items)
@@ -286,10 +291,8 @@ class WorkerProcess:
         start = Start(
             str(spec.model.folder),
             spec.model.manifest_json,
-            spec.limits,
-            spec.results_bytes,
             spec.memory_bytes,
-            spec.record_timeout_s,
+            spec.rules,
         )
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
@@ -316,6 +319,14 @@ class WorkerProcess:
 
 class _HungError(Exception):
     pass
+
+
+def _suspect(position: tuple[int, int, int], tasks: list[Task]) -> Suspect | None:
+    """Return the item of a note; None if there is none, since untrusted bytes may have overwritten the note."""
+    place, offset, item = position
+    if place >= len(tasks) or not tasks[place].first_offset <= offset < tasks[place].next_offset:
+        return None
+    return Suspect(tasks[place].partition, offset, item)
 
 
 async def _spawn(*, channel: int, note: int, model: int) -> asyncio.subprocess.Process:

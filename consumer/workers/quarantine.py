@@ -1,9 +1,10 @@
 """The quarantine: retries what has ended a worker, and finds the item that does it.
 
-A chunk that ends its worker is not lost. The record that the worker had noted is the suspect and goes to another
-worker alone; the rest goes on without it. An item that ends a worker a second time, or holds one for the whole item
-timeout, is quarantined: it is not read any more, and is answered as failed. Records that have ended a worker are
-isolated from then on: their items are read one at a time, so that none is blamed for what many together have done.
+A task that ends its worker is not lost. The record that the worker had noted is the suspect: the task is cut into the
+records before it, the suspect alone, and the records after it. An item that ends a worker a second time, or holds one
+for the whole item timeout, is quarantined: it is not read any more, and is answered as failed. The same goes for a
+batch that ends a worker while it is inflated; then nothing is known of its records. Records that have ended a worker
+are isolated from then on: their items are read one at a time, so that none is blamed for what many together have done.
 
 When many items in a row have failed like this, a canary shows whether the items or the service are at fault. It is a
 known digit in every format. If it is read, the workers are well.
@@ -12,7 +13,10 @@ known digit in every format. If it is read, the workers are well.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import dataclasses
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,9 +25,11 @@ import structlog
 
 from consumer.workers.pool import WorkerPool
 from consumer.workers.process import Suspect, WorkerDied
-from consumer.workers.protocol import WHOLE_RECORD, Answer, Task
+from consumer.workers.scheduler import Answered
+from consumer.workers.tasks import WHOLE_BATCH, WHOLE_RECORD, Part, Task
 from contract.errors import ErrorCode
-from contract.records import request_id
+from transport.batches.building import NO_HEADERS, NULL, BatchBuilder
+from transport.batches.layout import BatchHeader
 from transport.errors import FatalError
 
 log = structlog.get_logger()
@@ -34,6 +40,23 @@ CANARY: Final = Path(__file__).with_name("canary.zip")
 """A digit in every format."""
 NOWHERE: Final = -1
 """The canary's partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A task, and what is known of it from earlier attempts."""
+
+    task: Task
+    is_retry: bool = False
+    has_begun: bool = False
+    suspected: frozenset[int] | None = None
+    """Of a single record or batch: the items on which workers have ended. None for other tasks."""
+
+    def is_alone(self, suspect: Suspect | None) -> bool:
+        """Return True if it is the suspect, and nothing else is in it."""
+        if self.suspected is None or suspect is None:
+            return self.suspected is not None
+        return suspect.item == WHOLE_BATCH or self.task.next_offset == self.task.first_offset + 1
 
 
 class Quarantine:
@@ -51,83 +74,78 @@ class Quarantine:
 
     def __init__(self, workers: WorkerPool, canary: bytes, *, service_faults: int) -> None:
         self._workers = workers
-        self._canary = Task(canary, "", NOWHERE, 0, 0, 0, None, None)
+        self._canary = _canary_task(canary)
         self._service_faults = service_faults
         self._faults_in_a_row = 0
         self._counting = asyncio.Lock()
         """Held while the canary is read: until then no other item is quarantined."""
 
-    async def classify(self, tasks: Sequence[Task]) -> list[Answer]:
-        """Answer every task, in order. The chunk of a cancelled caller is dropped, unless a worker has it.
+    async def classify(self, task: Task) -> AsyncGenerator[Part, None]:
+        """Yield what is published for a task, in order. Each part is asked for when it is wanted.
 
         Raises
         ------
         FatalError
             Workers die on everything: a fault of the service, not of the records.
         """
-        return await self._classify(list(tasks), is_retry=False)
-
-    async def _classify(self, tasks: list[Task], *, is_retry: bool) -> list[Answer]:
-        try:
-            return await self._submit(tasks, is_retry=is_retry)
-        except WorkerDied as death:
-            if death.suspect is None:
-                # A death on many items at once is retried one item at a time, and then the cause is known. A worker
-                # that reports many items at once again does not do what it was asked to.
-                if not death.is_bystander and (is_retry or not death.on_many_items):
-                    await self._count_faults(str(death))
-                return await self._classify(tasks, is_retry=True)
-            place = _place_of(death.suspect, tasks)
-            rest = tasks[:place] + tasks[place + 1 :]
-            async with asyncio.TaskGroup() as group:
-                alone = group.create_task(self._classify_suspect(tasks[place], death))
-                others = group.create_task(self._classify(rest, is_retry=True)) if rest else None
-            answers = others.result() if others else []
-            return [*answers[:place], alone.result(), *answers[place:]]
-
-    async def _classify_suspect(self, task: Task, death: WorkerDied) -> Answer:
-        suspected: set[int] = set()
-        while True:
-            # A worker may also be killed from outside while it is on a harmless item, so an item is quarantined after
-            # two deaths only. A worker that makes no progress for the whole timeout has only its item to blame.
-            if death.suspect is None:
-                await self._count_faults(str(death))
-            elif death.code is ErrorCode.WORKER_TIMEOUT or death.suspect.item in suspected:
-                await self._count_faults(str(death))
-                task = self._quarantine(task, death.suspect.item, death)
-            else:
-                suspected.add(death.suspect.item)
+        attempts = deque([_Attempt(task)])
+        while attempts:
+            attempt = attempts.popleft()
             try:
-                return (await self._submit([task], is_retry=True))[0]
-            except WorkerDied as another:
-                death = another
+                answered = await self._submit(attempt)
+            except WorkerDied as death:
+                attempts.extendleft(reversed(await self._after(death, attempt)))
+                continue
+            if answered.rest is not None:
+                attempts.appendleft(dataclasses.replace(attempt, task=answered.rest, has_begun=True))
+            for part in answered.parts:
+                yield part
 
-    def _quarantine(self, task: Task, item: int, death: WorkerDied) -> Task:
-        if item in task.quarantined or len(task.quarantined) == MAX_QUARANTINED:
-            item = WHOLE_RECORD
-        log.warning(
-            "item quarantined",
-            partition=f"{task.topic}/{task.partition}",
-            offset=task.offset,
-            item="all" if item == WHOLE_RECORD else item,
-            request_id=task.request_id or request_id(task.topic, task.partition, task.offset),
-            trace_id=task.trace_id,
-            code=death.code,
-            action="dead-lettered",
+    async def _after(self, death: WorkerDied, attempt: _Attempt) -> list[_Attempt]:
+        """Return what is to be tried after a worker has died on a task."""
+        if attempt.is_alone(death.suspect):
+            return [await self._after_another(death, attempt)]
+        if death.suspect is None:
+            # A death on many items at once is retried one item at a time, and then the cause is known. A worker that
+            # reports many items at once again does not do what it was asked to.
+            if not death.is_bystander and (attempt.is_retry or not death.on_many_items):
+                await self._count_faults(str(death))
+            return [dataclasses.replace(attempt, is_retry=True)]
+        first, next_offset = _span_of(death.suspect, attempt.task)
+        alone = dataclasses.replace(
+            attempt, task=attempt.task.between(first, next_offset), is_retry=True, suspected=frozenset()
         )
-        return msgspec.structs.replace(task, quarantined=task.quarantined | {item: str(death.code)})
+        task = attempt.task
+        around = [
+            dataclasses.replace(attempt, task=task.between(*span), is_retry=True) if span[0] < span[1] else None
+            for span in ((task.first_offset, first), (next_offset, task.next_offset))
+        ]
+        found = [around[0], await self._after_another(death, alone), around[1]]
+        return [each for each in found if each is not None]
 
-    async def _submit(self, tasks: list[Task], *, is_retry: bool) -> list[Answer]:
-        if is_retry:
-            tasks = [msgspec.structs.replace(task, isolate=True) for task in tasks]
-        answers = await self._workers.submit(tasks, is_retry=is_retry)
-        for answer in answers:
+    async def _after_another(self, death: WorkerDied, attempt: _Attempt) -> _Attempt:
+        """Return what is to be tried after a worker has died on a record, or a batch, that it had alone."""
+        # A worker may also be killed from outside while it is on a harmless item, so an item is quarantined after two
+        # deaths only. A worker that makes no progress for the whole timeout has only its item to blame.
+        suspect, suspected = death.suspect, attempt.suspected or frozenset()
+        if suspect is None:
+            await self._count_faults(str(death))
+            return attempt
+        if death.code is ErrorCode.WORKER_TIMEOUT or suspect.item in suspected:
+            await self._count_faults(str(death))
+            return dataclasses.replace(attempt, task=_quarantined(attempt.task, suspect, death))
+        return dataclasses.replace(attempt, suspected=suspected | {suspect.item})
+
+    async def _submit(self, attempt: _Attempt) -> Answered:
+        task = msgspec.structs.replace(attempt.task, isolate=True) if attempt.is_retry else attempt.task
+        answered = await self._workers.submit(task, is_retry=attempt.is_retry, has_begun=attempt.has_begun)
+        for part in answered.parts:
             # An item that failed without being read proves nothing; an item that was read proves a worker well.
-            if answer.recognised + answer.unsure:
+            if part.recognised + part.unsure:
                 self._faults_in_a_row = 0
-            elif faults := sum(item.code == ErrorCode.INTERNAL_ERROR for item in answer.failed_items):
+            elif faults := part.failures.get(ErrorCode.INTERNAL_ERROR, 0):
                 await self._count_faults("internal errors", faults)
-        return answers
+        return answered
 
     async def _count_faults(self, what: str, faults: int = 1) -> None:
         """Count items that fail alone; when they are many in a row, find out whether the service is at fault.
@@ -152,12 +170,41 @@ class Quarantine:
     async def _is_canary_read(self) -> bool:
         for _ in range(2):  # a worker may also be killed from outside
             try:
-                (answer,) = await self._workers.submit([self._canary], is_retry=True)
+                answered = await self._workers.submit(self._canary, is_retry=True)
             except WorkerDied:
                 continue
-            return not answer.failed_items
+            return not any(part.failures for part in answered.parts)
         return False
 
 
-def _place_of(suspect: Suspect, tasks: list[Task]) -> int:
-    return next(place for place, task in enumerate(tasks) if task.offset == suspect.offset)
+def _span_of(suspect: Suspect, task: Task) -> tuple[int, int]:
+    """Return the offsets of what is suspected: a record, or a batch."""
+    if suspect.item != WHOLE_BATCH:
+        return suspect.offset, suspect.offset + 1
+    for header in map(BatchHeader.parse, task.batches):
+        if header.base_offset <= suspect.offset <= header.last_offset:
+            return max(header.base_offset, task.first_offset), min(header.last_offset + 1, task.next_offset)
+    return suspect.offset, suspect.offset + 1
+
+
+def _quarantined(task: Task, suspect: Suspect, death: WorkerDied) -> Task:
+    items, item = task.quarantined.get(suspect.offset, {}), suspect.item
+    if item != WHOLE_BATCH and (item in items or len(items) == MAX_QUARANTINED):
+        item = WHOLE_RECORD
+    log.warning(
+        "item quarantined",
+        partition=f"{task.topic}/{task.partition}",
+        offset=suspect.offset,
+        item={WHOLE_RECORD: "all", WHOLE_BATCH: "all of its batch"}.get(item, item),
+        code=death.code,
+        action="dead-lettered",
+    )
+    quarantined = task.quarantined | {suspect.offset: items | {item: str(death.code)}}
+    return msgspec.structs.replace(task, quarantined=quarantined)
+
+
+def _canary_task(canary: bytes) -> Task:
+    builder = BatchBuilder(len(canary), 0)
+    builder.append(NULL, canary, NO_HEADERS)
+    (batch,) = builder.build()
+    return Task("canary", NOWHERE, [memoryview(batch)], 0, 1, 0, 0)

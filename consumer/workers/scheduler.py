@@ -28,14 +28,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
-
-import msgspec
+from typing import Final, NamedTuple
 
 from consumer.settings import PacingSettings
 from consumer.workers.process import Suspect, WorkerDied
-from consumer.workers.protocol import SLICE_S, Answer, Task
-from engine.resume_cursor import ResumeCursor
+from consumer.workers.tasks import SLICE_S, Answer, Part, Task
 
 SLOW_BATCH_S: Final = 0.1
 """A lane whose last batch took more processor time than this is slow; 256 small digits take a tenth of it."""
@@ -45,62 +42,61 @@ QUICK_QUEUE_S: Final = 1.0
 """For how long after its last batch a worker is kept free for a quick lane."""
 
 
+class Answered(NamedTuple):
+    """What workers have finished of a task."""
+
+    parts: list[Part]
+    rest: Task | None
+    """What is left of the task after these parts; None if nothing is."""
+
+
 @dataclass(slots=True, eq=False)
 class Job:
-    """A chunk of one lane, and its answers so far. Owner: the workers' tasks, one at a time."""
+    """A task of one lane, and what is answered of it so far. Owner: the workers' tasks, one at a time.
 
-    tasks: list[Task]
-    answers: asyncio.Future[list[Answer]]
+    It is answered at the end of a slice. Only if that is in the middle of a record, it is given to a worker again.
+    """
+
+    task: Task
+    answered: asyncio.Future[Answered]
     is_retry: bool
     """True if the job has ended a worker: it goes before others of its lane, and alone."""
-    _done: list[Answer] = field(default_factory=list)
-    _begun: Answer | None = None
-    _rest: list[Task] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._rest = self.tasks
+    has_begun: bool = False
+    """True if a worker has had it, or what was before it in its chunk: it goes before those that have not begun."""
+    _parts: list[Part] = field(default_factory=list)
 
     @property
     def lane(self) -> int:
         """The partition."""
-        return self.tasks[0].partition
+        return self.task.partition
 
-    @property
-    def rest(self) -> list[Task]:
-        """Tasks that have no whole answer yet."""
-        return self._rest
-
-    @property
-    def has_begun(self) -> bool:
-        """True if a worker has had it, and it came back unfinished."""
-        return bool(self._done) or self._begun is not None
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes that go to the worker."""
-        return sum(len(task.payload) for task in self._rest)
-
-    def add_answers(self, answers: list[Answer], unfinished: ResumeCursor | None) -> None:
-        """Add the answers of a slice; when there is one for each task, the job is answered."""
-        first, *others = answers
-        self._done += [first if self._begun is None else self._begun.followed_by(first), *others]
-        self._begun = None if unfinished is None else self._done.pop()
-        self._rest = self.tasks[len(self._done) :]
-        if unfinished is not None:
-            self._rest[0] = msgspec.structs.replace(self._rest[0], resume_from=unfinished)
-        if not self._rest and not self.answers.done():
-            self.answers.set_result(self._done)
+    def add(self, answer: Answer) -> bool:
+        """Add the answer of a slice; return whether the job is answered now."""
+        first, *others = answer.parts
+        if self._parts:  # the last one is incomplete
+            first = self._parts.pop().followed_by(first)
+        self._parts += first, *others
+        stop = answer.stopped
+        rest = None if stop is None else self.task.resumed(stop)
+        if rest is not None and rest.resume_from.items:
+            self.task, self.has_begun = rest, True
+            return False
+        if not self.answered.done():
+            self.answered.set_result(Answered(self._parts, rest))
+        return True
 
     def holds(self, suspect: Suspect | None) -> bool:
         """Return True if the item on which a worker ended is one of this job's."""
-        return suspect is not None and any(
-            (task.partition, task.offset) == (suspect.partition, suspect.offset) for task in self._rest
+        return (
+            suspect is not None
+            and self.lane == suspect.partition
+            and self.task.first_offset <= suspect.offset < self.task.next_offset
         )
 
     def fail(self, death: WorkerDied) -> None:
         """Report to the caller that the worker has died that had the rest of this job."""
-        if not self.answers.done():
-            self.answers.set_exception(death)
+        if not self.answered.done():
+            self.answered.set_exception(death)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,8 +108,8 @@ class Batch:
 
     @property
     def tasks(self) -> list[Task]:
-        """The tasks that are left to do."""
-        return [task for job in self.jobs for task in job.rest]
+        """A task for each job."""
+        return [job.task for job in self.jobs]
 
 
 @dataclass(slots=True, eq=False)
@@ -150,14 +146,14 @@ class FairScheduler:
         self._any_progressed_at_s = self._output_fit_at_s = clock()
 
     def submit(self, job: Job) -> None:
-        """Add a new job at the end of its lane's queue; a retry goes before all jobs that are not."""
+        """Add a job at the end of its lane's queue; a retry, or one that has begun, goes before all others."""
         queue = self._queues.setdefault(job.lane, _Queue())
         if not queue.jobs:
             queue.used_s = max(queue.used_s, self._used_s)  # a lane cannot save up time while it has no jobs
             if not queue.begun_s:
                 queue.progressed_at_s = self._clock()
-        retries = itertools.takewhile(lambda each: each.is_retry, queue.jobs)
-        queue.jobs.insert(len(list(retries)) if job.is_retry else len(queue.jobs), job)
+        urgent = itertools.takewhile(lambda each: each.is_retry or each.has_begun, queue.jobs)
+        queue.jobs.insert(len(list(urgent)) if job.is_retry or job.has_begun else len(queue.jobs), job)
 
     def requeue(self, jobs: list[Job]) -> None:
         """Put unfinished jobs back at the front of their queues."""
@@ -236,12 +232,12 @@ class FairScheduler:
         """Charge the cost of a batch to its lanes, by their shares of its records. Before its answers are added."""
         self._slow_batches -= batch.slow
         self.note_progress(batch)
-        records = sum(len(job.rest) for job in batch.jobs)
+        records = max(1, sum(job.task.records for job in batch.jobs))
         for each in {job.lane for job in batch.jobs}:
             self._queues[each].begun_s.pop(0)
         for job in batch.jobs:
             queue = self._queues[job.lane]
-            queue.used_s += cost_s * len(job.rest) / records
+            queue.used_s += cost_s * job.task.records / records
             queue.batch_s = max(cost_s, queue.batch_s / 2)
             queue.served_at_s = self._clock()
 
@@ -258,7 +254,7 @@ class FairScheduler:
     def _waiting(self) -> list[_Queue]:
         """List the queues that have jobs; the lane that has used least comes first."""
         for queue in self._queues.values():
-            while queue.jobs and queue.jobs[0].answers.cancelled():  # its lane has ended: the next owner repeats it
+            while queue.jobs and queue.jobs[0].answered.cancelled():  # its lane has ended: the next owner repeats it
                 queue.jobs.popleft()
         now_s = self._clock()
         return sorted(
@@ -282,9 +278,9 @@ class FairScheduler:
         records = size_bytes = 0
         for queue in queues:
             while queue.jobs and not (job := queue.jobs[0]).is_retry:
-                records, size_bytes = records + len(job.rest), size_bytes + job.size_bytes
+                records, size_bytes = records + job.task.records, size_bytes + job.task.size_bytes
                 if jobs and (records > self._pacing.chunk_records or size_bytes > self._pacing.chunk_bytes):
                     return jobs
-                if not queue.jobs.popleft().answers.cancelled():
+                if not queue.jobs.popleft().answered.cancelled():
                     jobs.append(job)
         return jobs

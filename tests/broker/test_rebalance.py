@@ -61,7 +61,7 @@ class Instance:
 
 @pytest.fixture
 async def member(settings: Settings, broker: Broker) -> AsyncIterator[Instance]:
-    budget, model, observer = MemoryBudget(2**26), PinnedModel.read(settings.model), Metrics(settings.topics)
+    budget, model, observer = MemoryBudget(2**26), PinnedModel.read(settings.model), Metrics()
     async with asyncio.TaskGroup() as group:
         workers = service.worker_pool(settings, model, budget, observer)
         working = group.create_task(workers.run())

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contract.records import Result, read_result
+from contract.records import Result
 from engine.model.files import ARRAYS, MANIFEST
 from engine.model.store import load
 from models import default_model
@@ -24,6 +24,7 @@ from tests.harness.images import drawn_digits, zipped
 from tests.harness.poison import poisoned, poisoned_workers
 from tests.harness.processes import memory_bytes, resource_limits, workers_of
 from tests.harness.shadowing_packages import make_shadowing_packages
+from tests.harness.tasks import dead_letters_of, results_of, task
 from tests.harness.waiting import eventually
 from tests.harness.worker_pool import WORKERS, RunningPool, running_pool
 from transport.errors import FatalError, InvalidSettingError, leaf_exceptions
@@ -98,13 +99,14 @@ async def test_an_image_that_does_harm_when_classified_in_a_group_fails_alone(
 ) -> None:
     guilty = poisoned(effect)
     archive = zipped([(f"{index}.png", guilty if index == 100 else digit) for index, digit in enumerate(DIGITS * 15)])
-    images, (alone, archived, *_) = await asyncio.gather(
-        pool.results(with_poison(effect, at=7)), pool.answers([guilty, archive, *DIGITS])
+    images, parts = await asyncio.gather(
+        pool.results(with_poison(effect, at=7)), pool.parts(task(guilty, archive, *DIGITS, partition=1))
     )
     assert codes(images) == {7: code}
-    assert [letter.code for letter in alone.failed_items] == [code]
-    assert len(archived.results) == 300
-    assert [(letter.index, letter.code) for letter in archived.failed_items] == [(100, code)]
+    assert [part.next_offset for part in parts][:2] == [1, 2]
+    assert len(results_of(parts[1:2])) == 300
+    letters = [(letter.origin_offset, letter.item_index, letter.error_code) for _, letter in dead_letters_of(parts)]
+    assert letters == [(0, 0, code), (1, 100, code)]
 
 
 @pytest.mark.parametrize(("effect", "code"), [("memory", "out-of-memory"), ("internal", "internal-error")])
@@ -133,13 +135,13 @@ async def test_a_hang_in_a_zip_of_500_delays_the_others_by_one_timeout(pool: Run
     entries = [(f"{index}.png", guilty if index == 250 else digit) for index, digit in enumerate(drawn_digits(500))]
     await pool.is_whole_again()
     restarts = pool.restarts
-    (answer,) = await pool.answers([zipped(entries)])
+    (part,) = await pool.parts(task(zipped(entries), partition=0))
     assert await eventually(lambda: pool.restarts - restarts) == 1
-    results = [read_result(result) for result in answer.results]
+    results = results_of([part])
     assert [(result.item.index, result.item.name) for result in results] == [(i, f"{i}.png") for i in range(500)]
     assert {result.item.index: result.error.code for result in results if result.error} == {250: "worker-timeout"}
-    (letter,) = answer.failed_items
-    assert (letter.index, letter.code, letter.data) == (250, "worker-timeout", guilty)
+    ((record, letter),) = dead_letters_of([part])
+    assert (letter.item_index, letter.error_code, record.value) == (250, "worker-timeout", guilty)
 
 
 async def test_a_worker_killed_from_outside_fails_no_item(pool: RunningPool, tmp_path: Path) -> None:

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any, Final
 
 import cv2
-import msgspec
 
 import engine
-from consumer.settings import EchoSettings, Settings
-from consumer.workers.protocol import Answer, ProgressNote, Task
-from consumer.workers.worker import BatchProcessor
+from consumer.settings import Settings
+from consumer.workers.answering.processor import BatchProcessor
+from consumer.workers.progress_note import ProgressNote
+from consumer.workers.tasks import Part, Task
 from contract.errors import ErrorCode
-from contract.records import read_result
 from engine.errors import RAISED_AT, EngineError
 from engine.limits import Limits
 from engine.model.classifier import Classifier
 from engine.reader import Outcome, Reader
 from engine.resume_cursor import ResumeCursor
 from models import default_model
+from tests.harness.tasks import dead_letters_of, results_of, rules, task
 
 _ENGINE: Final = Path(engine.__file__).parent
 _NEVER: Final = frozenset({ErrorCode.INTERNAL_ERROR, ErrorCode.OUT_OF_MEMORY})
@@ -59,9 +59,7 @@ class Judge:
         self._reader.warm_up()
         note = ProgressNote(memoryview(bytearray(ProgressNote.SIZE_BYTES)))
         model = {"name": "fuzzed", "version": "1", "sha256": "0" * 64}
-        self._processor = BatchProcessor(
-            self._reader, model, note, results_bytes=EchoSettings().results_bytes, record_timeout_s=60
-        )
+        self._processor = BatchProcessor(self._reader, model, note, rules())
 
     def limit_memory(self) -> None:
         """Allow what a worker is allowed by default: what the process has now, and a budget."""
@@ -79,12 +77,12 @@ class Judge:
         """
         self._reader.outcomes = []
         begun_s = time.process_time()
-        answers = list(self._slices(Task(payload, "fuzzed", 0, 0, 0, 0, None, None)))
+        parts = list(self._slices(task(payload)))
         taken_s = time.process_time() - begun_s
-        results = [read_result(result) for answer in answers for result in answer.results]
+        results = results_of(parts)
         if taken_s > (_IMAGE_S if len(results) == 1 else _RECORD_S):
             raise Finding(f"it takes {taken_s:.1f} s of processor time")
-        dead_letters = [letter for answer in answers for letter in answer.failed_items]
+        dead_letters = dead_letters_of(parts)
         if [result.item.index for result in results] != list(range(len(results))) or not results:
             raise Finding("the results do not number the items")
         if {result.item.count for result in results} != {len(results)}:
@@ -95,13 +93,12 @@ class Judge:
             _check(outcome)
         return [result.error.code if result.error else str(result.digit) for result in results]
 
-    def _slices(self, task: Task) -> Iterator[Answer]:
+    def _slices(self, rest: Task | None) -> Iterator[Part]:
         """Answer a task slice by slice: a worker puts one that takes long aside, between two items."""
-        unfinished: ResumeCursor | None = task.resume_from
-        while unfinished is not None:
-            answers = self._processor.answer([msgspec.structs.replace(task, resume_from=unfinished)])
-            unfinished = answers.unfinished
-            yield answers.answers[0]
+        while rest is not None:
+            (answer,) = self._processor.answer([rest]).answers
+            yield from answer.parts
+            rest = None if answer.stopped is None else rest.resumed(answer.stopped)
 
 
 def _check(outcome: Outcome) -> None:

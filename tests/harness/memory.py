@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from consumer.memory_budget import MemoryBudget
@@ -18,21 +18,35 @@ from consumer.partitions.observers import LaneObserver
 from consumer.partitions.publisher import Publisher, Slots
 from consumer.partitions.state import PartitionState
 from consumer.settings import Settings
-from consumer.workers.protocol import Answer, Task
+from consumer.workers.tasks import Part, Task
 from contract.topics import TopicSettings
+from tests.harness.raw_batches import Raw, batch_bytes
+from transport.batches.building import NO_HEADERS, NULL, BatchBuilder
+from transport.batches.layout import BatchHeader
+from transport.batches.splitting import RawBatch
 from transport.reading.log_ends import LogEnds
-from transport.record_batch import Unreadable
 from transport.sink.batches import OutgoingBatch
 from transport.sink.requests import Member
+from transport.source.partition import Fetched
 
 PARTITION = TopicPartition("requests", 0)
 BUDGET_BYTES = 1024 * 1024
 MEMBER = Member("group", 1, "member")
 
 
-def record(offset: int, value: bytes = b"image") -> ConsumerRecord:
-    """Make a record of the requests topic."""
-    return ConsumerRecord(*PARTITION, offset, 0, 0, None, value, None, -1, len(value), ())
+def record(offset: int, value: bytes = b"image", *, count: int = 1) -> RawBatch:
+    """Make a batch of the requests topic, with one record or more."""
+    data = memoryview(batch_bytes([Raw(value)] * count, first_offset=offset))
+    return RawBatch(BatchHeader.parse(data), data)
+
+
+def results_batch(*values: bytes, key: bytes = NULL) -> bytearray:
+    """Make a batch of results, as a worker does."""
+    builder = BatchBuilder(2**30, 0)
+    for value in values:
+        builder.append(key, value, NO_HEADERS)
+    (built,) = builder.build()
+    return bytearray(built)
 
 
 class MemorySource:
@@ -40,24 +54,23 @@ class MemorySource:
 
     def __init__(self, offset: int = 0) -> None:
         self.offset = offset
-        self._waiting: list[ConsumerRecord] = []
+        self._waiting: list[RawBatch] = []
         self._appended = asyncio.Event()
         self.unread = 0
 
-    def append(self, *records: ConsumerRecord, next_offset: int | None = None) -> None:
-        """Append records, or, with `next_offset` alone, markers that are passed over."""
-        self._waiting += records
-        self._next_offset = next_offset if next_offset is not None else records[-1].offset + 1
+    def append(self, *batches: RawBatch, next_offset: int | None = None) -> None:
+        """Append batches, or, with `next_offset` alone, markers that are passed over."""
+        self._waiting += batches
+        self._next_offset = next_offset if next_offset is not None else batches[-1].header.last_offset + 1
         self._appended.set()
 
-    async def fetch(self, most_records: int) -> list[ConsumerRecord | Unreadable]:
+    async def fetch(self) -> Fetched:
         """Return what has arrived."""
         await self._appended.wait()
-        taken, self._waiting = self._waiting[:most_records], self._waiting[most_records:]
-        if not self._waiting:
-            self._appended.clear()
-        self.offset = self._waiting[0].offset if self._waiting else self._next_offset
-        return [*taken]
+        self._appended.clear()
+        taken, self._waiting = self._waiting, []
+        from_offset, self.offset = self.offset, self._next_offset
+        return Fetched(taken, from_offset, self.offset)
 
     def lag_records(self) -> int:
         """Return what a test has set."""
@@ -140,15 +153,26 @@ class MemoryPartitions:
 
 
 class MemoryClassifier:
-    """Answers each task with its offset; `on_classify` may wait, or raise."""
+    """Answers each record with its offset, in parts; `on_classify` may wait, or raise."""
 
-    def __init__(self, on_classify: Callable[[], Awaitable[object]] = _at_once) -> None:
+    def __init__(self, on_classify: Callable[[], Awaitable[object]] = _at_once, part_records: int = 2**30) -> None:
         self.on_classify = on_classify
+        self.part_records = part_records
 
-    async def classify(self, tasks: Sequence[Task]) -> list[Answer]:
-        """Return one result a task."""
+    async def classify(self, task: Task) -> AsyncGenerator[Part, None]:
+        """Yield one result a record."""
         await self.on_classify()
-        return [Answer([b"%d" % task.offset], [], 1, 0, 1) for task in tasks]
+        offsets = [
+            offset
+            for header in map(BatchHeader.parse, task.batches)
+            for offset in range(header.base_offset, header.last_offset + 1)
+            if task.first_offset <= offset < task.next_offset
+        ]
+        for first in range(0, len(offsets), self.part_records):
+            some = offsets[first : first + self.part_records]
+            is_last = some[-1] == offsets[-1]
+            results = [results_batch(*(b"%d" % offset for offset in some))]
+            yield Part(task.next_offset if is_last else some[-1] + 1, results, records=len(some), recognised=len(some))
 
 
 @dataclass
@@ -171,7 +195,6 @@ class MemoryLanes:
                 Slots(producer, producer, producer),
                 producer,
                 self.settings,
-                dead_letter_bytes=1024,
                 observer=self.observer,
             )
         return self._publisher
@@ -196,6 +219,7 @@ class MemoryLanes:
             window=InFlightWindow(self.budget),
             publisher=self.publisher,
             settings=self.settings,
+            dead_letter_bytes=1024,
             observer=self.observer,
         )
 

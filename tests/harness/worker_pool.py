@@ -11,16 +11,16 @@ from pathlib import Path
 
 from consumer.memory_budget import MemoryBudget
 from consumer.observe.metrics import Metrics
-from consumer.settings import EchoSettings, PacingSettings, Settings
+from consumer.settings import RECEIVED_SHARE, PacingSettings, Settings
 from consumer.workers.pinned_model import PinnedModel
 from consumer.workers.pool import WorkerPool
 from consumer.workers.process import WorkerSpec
-from consumer.workers.protocol import Answer, Task
 from consumer.workers.quarantine import CANARY, Quarantine
-from contract.records import Result, read_result
-from engine.limits import Limits
+from consumer.workers.tasks import Part, Task
+from contract.records import Result
 from models import default_model
 from tests.harness.processes import workers_of
+from tests.harness.tasks import results_of, rules, task
 from tests.harness.waiting import eventually
 
 WORKERS = 2
@@ -42,13 +42,12 @@ class RunningPool:
         return sum(sample.value for sample in family.samples if sample.name.endswith("_total"))
 
     async def results(self, payloads: Sequence[bytes]) -> list[Result]:
-        """Classify payloads as one batch; return the results of all, in order."""
-        answers = await self.answers(payloads)
-        return [read_result(result) for answer in answers for result in answer.results]
+        """Classify payloads as one task; return the results of all, in order."""
+        return results_of(await self.parts(task(*payloads, partition=0)))
 
-    async def answers(self, payloads: Sequence[bytes]) -> list[Answer]:
-        """Classify payloads as one batch, each at the offset of its place; return the answers."""
-        return await self.pool.classify([task(payload, offset) for offset, payload in enumerate(payloads)])
+    async def parts(self, of: Task) -> list[Part]:
+        """Classify a task; return its parts."""
+        return [part async for part in self.pool.classify(of)]
 
     async def is_whole_again(self) -> None:
         """Wait until all workers run."""
@@ -57,11 +56,6 @@ class RunningPool:
             lambda seen: seen == (WORKERS, WORKERS),
             deadline_s=60,
         )
-
-
-def task(payload: bytes, offset: int = 0, quarantined: dict[int, str] | None = None) -> Task:
-    """Wrap a payload as if it had been fetched."""
-    return Task(payload, "requests", 0, offset, 0, 0, None, None, quarantined or {})
 
 
 @contextlib.asynccontextmanager
@@ -73,16 +67,10 @@ async def running_pool(
     model: Path | None = None,
 ) -> AsyncIterator[RunningPool]:
     """Start a pool, wait until it is ready, end it."""
-    metrics = Metrics(Settings().topics)
+    metrics = Metrics()
     pinned = PinnedModel.read(model or default_model())
-    spec = WorkerSpec(
-        pinned,
-        dataclasses.asdict(Limits()),
-        EchoSettings().results_bytes,
-        memory_bytes,
-        item_timeout_s,
-        record_timeout_s=120,
-    )
+    of_all = rules(record_timeout_s=120, inflated_bytes=memory_bytes // RECEIVED_SHARE)
+    spec = WorkerSpec(pinned, of_all, memory_bytes, item_timeout_s)
     workers = WorkerPool(spec, PacingSettings(), count=WORKERS, budget=MemoryBudget(2**26), observer=metrics)
     keeping = asyncio.create_task(workers.run(), name="workers")
     ready = asyncio.create_task(workers.ready())

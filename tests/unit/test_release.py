@@ -52,7 +52,7 @@ def test_every_program_completes_its_commands(name: str) -> None:
 
 def test_health_and_metrics_name_version_and_revision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITSTREAM_REVISION", "abc123")
-    metrics = Metrics(Settings().topics)
+    metrics = Metrics()
     model = ModelInfo("compact", "1", "0" * 64)
     workers = cast("WorkersView", SimpleNamespace(running=0, compiling=None))
     report = Health(Settings(), model, workers, ServiceStatus()).report()

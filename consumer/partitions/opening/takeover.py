@@ -23,7 +23,6 @@ from consumer.settings import Settings
 from transport.errors import OwnershipLost
 from transport.group.membership import Membership
 from transport.internals import cluster_metadata_of
-from transport.reading.fetching import Fetcher
 from transport.reading.log_ends import LogEnds, known_ends
 from transport.sink.leftovers import LeftTransactions
 from transport.sink.requests import Member
@@ -101,7 +100,7 @@ class KafkaPartitions:
         offset = await self._start_offset(partition, state, member, targets)
         source = self._fetching.open(partition, offset, has_room)
         try:
-            yield Opened(Fetcher(source), member, targets)
+            yield Opened(source, member, targets)
         finally:
             self._fetching.close(source)
 
@@ -153,6 +152,6 @@ class KafkaPartitions:
         results = targets[self._settings.topics.predictions]
         start = await reset_offset(self._consumer, partition, results, self._settings)
         if start.is_known:
-            moved = [Chunk.without_records(start.offset)]
-            await self._publisher.publish(Offer(partition, member, targets, None, lambda _: moved))
+            moved = Chunk.without_records(partition, start.offset)
+            await self._publisher.publish(Offer(partition, member, targets, None, lambda _: [*moved.parts]))
         return start.offset

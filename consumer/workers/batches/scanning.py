@@ -87,7 +87,7 @@ def scan(batch: bytes | bytearray | memoryview, *, limit_bytes: int) -> Iterator
     try:
         data = inflate(memoryview(batch)[HEADER_BYTES:], header.codec, limit_bytes=limit_bytes)
     except InflateError as error:
-        yield from _unread(header, str(error))
+        yield from unread(header, str(error))
         return
     content = np.frombuffer(data, np.uint8)  # not writable, as all others: another kind would compile again
     state = np.array([0, -1, header.last_offset_delta + 1 - left], np.int64)
@@ -103,8 +103,8 @@ def warm_up() -> None:
     _scan(np.frombuffer(b"", np.uint8), np.zeros((1, COLUMNS), np.int64), np.array([0, -1, 0], np.int64))
 
 
-def _unread(header: BatchHeader, why: str) -> Iterator[Block]:
-    """Yield the records of a batch that could not be inflated."""
+def unread(header: BatchHeader, why: str) -> Iterator[Block]:
+    """Yield the records of a batch that is not inflated; nothing is known of them but their offsets."""
     for first in range(0, header.record_count, BLOCK_RECORDS):
         table = np.zeros((min(header.record_count - first, BLOCK_RECORDS), COLUMNS), np.int64)
         table[:, STATUS] = NOT_INFLATED

@@ -118,7 +118,7 @@ def test_the_probes_ask_what_the_health_server_answers() -> None:
 
 
 def _routes() -> Any:
-    health, metrics = cast("Health", None), Metrics(Settings().topics)  # no route is asked
+    health, metrics = cast("Health", None), Metrics()  # no route is asked
     return application(health, metrics).router.routes()
 
 

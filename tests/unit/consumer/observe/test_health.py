@@ -89,7 +89,7 @@ def health(
 
 def shown(health: Health) -> str:
     """Give the metrics that a scrape shows."""
-    metrics = Metrics(Settings().topics)
+    metrics = Metrics()
     metrics.registry.register(StateCollector(health))
     return metrics.exposition().decode()
 
@@ -244,7 +244,7 @@ def test_gauges_forget_partitions_that_are_not_assigned_any_more() -> None:
     lane = Lane()
     assignment = Assignment({PARTITION: lane})
     status = ServiceStatus(Phase.RUNNING, "", assignment)
-    metrics = Metrics(Settings().topics)
+    metrics = Metrics()
     metrics.registry.register(StateCollector(Health(Settings(), MODEL, Workers(), status)))
     assert 'digits_lag_records{partition="requests/0"} 60.0' in metrics.exposition().decode()
     assignment.lanes.clear()
@@ -253,7 +253,7 @@ def test_gauges_forget_partitions_that_are_not_assigned_any_more() -> None:
 
 
 def served() -> tuple[Health, Metrics]:
-    return health(), Metrics(Settings().topics)
+    return health(), Metrics()
 
 
 async def test_the_server_answers_with_status_codes_for_probes() -> None:
@@ -262,7 +262,7 @@ async def test_the_server_answers_with_status_codes_for_probes() -> None:
     assignment = Assignment({PARTITION: lane}, joined=False)
     unwell = Health(Settings(), MODEL, Workers(progressed_s=-LONG_AGO_S), ServiceStatus(Phase.RUNNING, "", assignment))
     async with (
-        serving(unwell, Metrics(Settings().topics), HealthSettings(port=port)),
+        serving(unwell, Metrics(), HealthSettings(port=port)),
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
     ):
 

@@ -14,12 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from consumer.observe.metrics import Metrics
 from consumer.observe.processes import WorkerProcesses
+from consumer.partitions.in_flight import ReadyPart
 from consumer.partitions.observers import Publication
-from consumer.partitions.requests import Request
-from consumer.settings import Settings
-from consumer.workers.protocol import Answer, FailedItem, Task, Timings
+from consumer.workers.tasks import Part, Timings
 from contract.errors import ErrorCode
-from transport.sink.batches import OutgoingRecord
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, str], float]:
@@ -34,28 +32,22 @@ def samples(metrics: Metrics) -> dict[tuple[str, str], float]:
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics(Settings().topics)
+    return Metrics()
 
 
-def failed(code: str) -> FailedItem:
-    return FailedItem(0, 1, None, code, "", True, None, None)
-
-
-def publication(*answers: Answer, timestamp_ms: int = -1) -> Publication:
+def publication(*parts: Part) -> Publication:
     """Make one that was begun at 10 s and committed at 12.5 s; its requests were fetched at 9 s."""
-    requests = [
-        Request(Task(b"", "requests", 0, offset, timestamp_ms, 0, None, None), None, b"image", [], None, [], 9.0, 5)
-        for offset in range(len(answers))
-    ]
-    topics = Settings().topics
-    published = {topics.predictions: [OutgoingRecord(b"key", b"{}", [])], topics.dead_letter: []}
-    answered = list(zip(requests, answers, strict=True))
-    return Publication(TopicPartition("requests", 0), [], answered, published, 10.0, 12.5, 100_000)
+    ready = [ReadyPart(part, 9.0, 9.0, 9.5) for part in parts]
+    return Publication(TopicPartition("requests", 0), ready, 10.0, 12.5, 100_000)
 
 
 def test_items_are_counted_by_status_and_failures_by_code(metrics: Metrics) -> None:
-    failures = [failed("damaged-image"), failed("damaged-image"), failed("entry-too-large")]
-    metrics.committed(publication(Answer([b"{}"], [], 1, 0, 2), Answer([b"{}"] * 6, failures, 2, 1, 12)))
+    failures = {"damaged-image": 2, "entry-too-large": 1}
+    metrics.committed(
+        publication(
+            Part(1, [], records=1, recognised=1), Part(2, [], records=1, recognised=2, unsure=1, failures=failures)
+        )
+    )
     found = samples(metrics)
     assert found["digits_items_total", "recognised"] == 3
     assert found["digits_items_total", "unsure"] == 1
@@ -65,8 +57,9 @@ def test_items_are_counted_by_status_and_failures_by_code(metrics: Metrics) -> N
 
 
 def test_transactions_are_counted_with_their_time_and_publications_with_their_records(metrics: Metrics) -> None:
-    metrics.committed(publication(Answer([b"{}"], [], 1, 0, 2), Answer([b"{}"], [], 1, 0, 2)))
-    metrics.committed(publication())  # it only moves the offset past markers
+    part = Part(2, [], records=2, record_bytes=10, recognised=2, results_bytes=5, dead_letters_bytes=7)
+    metrics.committed(publication(part))
+    metrics.committed(publication(Part(3, [])))  # it only moves the offset past markers
     metrics.transaction_committed(2.5)
     metrics.transaction_committed(2.5)
     metrics.transaction_lost()
@@ -76,6 +69,7 @@ def test_transactions_are_counted_with_their_time_and_publications_with_their_re
     assert found["digits_latency_seconds_sum", ""] == 3.5
     assert (found["digits_records_total", ""], found["digits_record_bytes_total", ""]) == (2, 10)
     assert found["digits_published_bytes_total", "predictions"] == 5
+    assert found["digits_published_bytes_total", "dead-letter"] == 7
 
 
 def test_events_of_lanes_and_workers_are_counted(metrics: Metrics) -> None:
@@ -97,7 +91,7 @@ def test_events_of_lanes_and_workers_are_counted(metrics: Metrics) -> None:
 
 def test_the_age_of_a_request_is_never_negative(metrics: Metrics) -> None:
     for timestamp_ms in (90_000, 100_500, -1):
-        metrics.committed(publication(Answer([b"{}"], [], 1, 0, 2), timestamp_ms=timestamp_ms))
+        metrics.committed(publication(Part(1, [], records=1, recognised=1, oldest_at_ms=timestamp_ms)))
     found = samples(metrics)
     assert found["digits_request_age_seconds_count", ""] == 2, "a request without a timestamp has no age"
     assert found["digits_request_age_seconds_sum", ""] == 10
@@ -130,8 +124,7 @@ def test_the_processor_time_of_workers_never_falls_when_one_has_ended() -> None:
 
 
 def test_two_services_in_one_process_count_apart() -> None:
-    topics = Settings().topics
-    one, other = Metrics(topics), Metrics(topics)
+    one, other = Metrics(), Metrics()
     one.records.inc()
     assert samples(one)["digits_records_total", ""] == 1
     assert samples(other)["digits_records_total", ""] == 0

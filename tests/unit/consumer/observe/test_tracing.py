@@ -53,5 +53,5 @@ def test_where_it_is_off_nothing_of_it_is_imported() -> None:
 async def test_without_the_packages_the_start_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "consumer.observe.tracing", None)
     with pytest.raises(FatalError, match=r"DIGITS_TRACING__RECORDS_PER_S .* pip install 'digitstream\[otel\]'"):
-        async with service._traced(Settings(tracing=TracingSettings(records_per_s=1)), Metrics(Settings().topics)):
+        async with service._traced(Settings(tracing=TracingSettings(records_per_s=1)), Metrics()):
             pytest.fail("it went on without")

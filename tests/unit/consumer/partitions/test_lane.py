@@ -7,7 +7,6 @@ import random
 from collections.abc import Callable
 
 import pytest
-from aiokafka import ConsumerRecord
 
 from consumer.partitions.lane import End, Lane
 from consumer.partitions.observers import LaneObserver, Publication
@@ -21,13 +20,15 @@ from tests.harness.memory import (
     record,
 )
 from tests.harness.waiting import eventually
+from transport.batches.splitting import RawBatch
 from transport.errors import FatalError, OwnershipLost
+from transport.source.partition import Fetched
 
 TAKES = 30
 
 
 class ChanceSource(MemorySource):
-    """Gives records, and passes markers and aborted records, as `Fetcher` does."""
+    """Gives batches, and passes markers and aborted records, as a source does."""
 
     def __init__(self, chance: random.Random) -> None:
         super().__init__()
@@ -35,15 +36,21 @@ class ChanceSource(MemorySource):
         self.takes = 0
         self.records: list[int] = []
 
-    async def fetch(self, most_records: int) -> list[ConsumerRecord]:
+    async def fetch(self) -> Fetched:
         await asyncio.sleep(self._chance.choice([0, 0.001, 0.004]) if self.takes < TAKES else 0.005)
+        from_offset = self.offset
         if self.takes == TAKES:
-            return []
+            return Fetched([], from_offset, from_offset)
         self.takes += 1
-        taken = range(self.offset, self.offset + self._chance.choice([0, 0, 1, min(5, most_records)]))
-        self.records += taken
-        self.offset = taken.stop + self._chance.choice([0, 0, 1, 3])
-        return [record(offset) for offset in taken]
+        taken: list[RawBatch] = []
+        begin = max(0, from_offset - self._chance.choice([0, 0, 1]))
+        for count in self._chance.choice([[], [], [1], [3], [1, 2, 1]]):
+            taken.append(record(begin, count=count + from_offset - begin if not taken else count))
+            begin = taken[-1].header.last_offset + 1
+        begin = begin if taken else from_offset
+        self.records += range(from_offset, begin)
+        self.offset = begin + self._chance.choice([0, 0, 1, 3])
+        return Fetched(taken, from_offset, self.offset)
 
 
 @pytest.mark.parametrize("end", [Lane.drain, Lane.revoke])
@@ -55,7 +62,7 @@ async def test_a_commit_never_passes_a_record_without_its_result(
     chance = random.Random(seed)  # noqa: S311  # not a secret
     source = ChanceSource(chance)
     producer = MemoryProducer(on_commit=lambda: asyncio.sleep(chance.choice([0, 0.002])))
-    classifier = MemoryClassifier(lambda: asyncio.sleep(chance.choice([0, 0.002, 0.01])))
+    classifier = MemoryClassifier(lambda: asyncio.sleep(chance.choice([0, 0.002, 0.01])), chance.choice([1, 2, 9]))
     lanes = MemoryLanes(MemoryPartitions(source, producer), classifier)
     lane = lanes.lane()
     async with lanes.publishing():
@@ -220,15 +227,38 @@ async def test_observers_learn_of_each_step_of_a_record() -> None:
 
     lanes = memory_lanes()
     lanes.observer = Observer()
-    lanes.partitions.source.append(record(7, b"image"))
+    lanes.partitions.source.append(record(7))
     lane = lanes.lane()
     async with lanes.publishing():
         running = asyncio.create_task(lane.run())
         await eventually(lambda: lane.committed_offset == 8)
         lane.drain()
         await running
-        assert seen == ["fetched 5", "admitted", "classified", "committed"]
-        assert [request.task.offset for request, _ in publications[0].answered] == [7]
-        assert {topic: len(records) for topic, records in publications[0].published.items()} == {
-            "digits.predictions": 1
-        }
+        assert seen == [f"fetched {len(record(7).data)}", "admitted", "classified", "committed"]
+        (ready,) = publications[0].parts
+        assert (ready.part.next_offset, ready.part.records) == (8, 1)
+        assert ready.fetched_s <= ready.submitted_s <= ready.classified_s <= publications[0].committed_s
+
+
+async def test_more_of_a_chunk_is_classified_only_when_enough_of_it_is_published(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A batch of a few megabytes may have a million records."""
+    monkeypatch.setattr("consumer.partitions.in_flight.PARTS_BYTES", 200)
+    committing = asyncio.Event()
+    lanes = memory_lanes(on_commit=committing.wait)
+    lanes.classifier.part_records = 1
+    lanes.partitions.source.append(record(0, count=50))
+    lane = lanes.lane()
+    async with lanes.publishing():
+        running = asyncio.create_task(lane.run())
+        await eventually(lambda: lane.in_transaction)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert 200 < lanes.budget.output_bytes < 400
+        committing.set()
+        await eventually(lambda: lane.committed_offset == 50)
+        assert lanes.partitions.producer.published == list(range(50))
+        lane.drain()
+        await running
+        assert (lanes.budget.acquired_bytes, lanes.budget.output_bytes) == (0, 0)

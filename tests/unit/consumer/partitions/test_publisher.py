@@ -14,15 +14,14 @@ from aiokafka import TopicPartition
 from aiokafka.errors import NotEnoughReplicasError
 
 from consumer.partitions import publisher as module
-from consumer.partitions.in_flight import Chunk, Classified
+from consumer.partitions.in_flight import ReadyPart
 from consumer.partitions.observers import LaneObserver, Publication
 from consumer.partitions.publisher import LARGE_BYTES, Offer, Publisher, Slots
-from consumer.partitions.requests import from_record
-from consumer.settings import EchoSettings, Settings
-from consumer.workers.protocol import Answer
-from engine.limits import Limits
-from tests.harness.memory import MEMBER, MemoryProducer, memory_lanes, record
+from consumer.settings import Settings
+from consumer.workers.tasks import Part
+from tests.harness.memory import MEMBER, MemoryProducer, memory_lanes, record, results_batch
 from tests.harness.waiting import eventually
+from transport.batches.building import sized
 from transport.errors import FatalError, OwnershipLost
 from transport.sink.batches import OutgoingBatch
 from transport.sink.errors import NotCommitted, OutcomeUnknown, PartitionsUnavailable
@@ -95,27 +94,25 @@ class Played:
 
 
 def offer(number: int, *sizes: int, member: Member = MEMBER, to: int | None = None, committed: int | None = 0) -> Offer:
-    """Make the offer of a lane with a chunk for each of some sizes, at the offsets from 0 on."""
-    chunks = [_chunk(offset, size) for offset, size in enumerate(sizes or (1,))]
+    """Make the offer of a lane with a part for each of some sizes (about), at the offsets from 0 on."""
+    parts = [_part(offset, size) for offset, size in enumerate(sizes or (1,))]
     targets = {TOPICS.predictions: results(number if to is None else to)}
 
-    def answered(limit_bytes: int) -> list[Chunk]:
-        taken, size_bytes = chunks[:1], chunks[0].size_bytes
-        for chunk in chunks[1:]:
-            size_bytes += chunk.size_bytes
+    def ready(limit_bytes: int) -> list[ReadyPart]:
+        taken, size_bytes = parts[:1], parts[0].size_bytes
+        for part in parts[1:]:
+            size_bytes += part.size_bytes
             if size_bytes > limit_bytes:
                 break
-            taken.append(chunk)
+            taken.append(part)
         return taken
 
-    return Offer(requests(number), member, targets, committed, answered)
+    return Offer(requests(number), member, targets, committed, ready)
 
 
-def _chunk(offset: int, size_bytes: int) -> Chunk:
-    answers: asyncio.Future[Classified] = asyncio.get_running_loop().create_future()
-    answers.set_result(Classified([Answer([b"%d" % offset], [], 1, 0, 0)], 0.0))
-    request = from_record(record(offset), EchoSettings(), Limits())
-    return Chunk([request], answers, size_bytes, offset + 1)
+def _part(offset: int, size_bytes: int) -> ReadyPart:
+    batch = results_batch(b"%d" % offset, key=sized(bytes(size_bytes)))
+    return ReadyPart(Part(offset + 1, [batch], records=1, recognised=1), 0.0, 0.0, 0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +130,7 @@ async def publishing() -> AsyncIterator[Played]:
         def transaction_lost(self) -> None:
             lost.append("transaction")
 
-    publisher = Publisher(Slots(*producers), producers[0], Settings(), dead_letter_bytes=1024, observer=Observer())
+    publisher = Publisher(Slots(*producers), producers[0], Settings(), observer=Observer())
     running = asyncio.create_task(publisher.run())
     try:
         ordinary, large, retry = producers

@@ -14,9 +14,11 @@ import pytest
 from consumer.workers import process
 from consumer.workers.pinned_model import PinnedModel
 from consumer.workers.process import WorkerDied, WorkerNotStarted, WorkerProcess, WorkerSpec
-from consumer.workers.protocol import LENGTH, FrameTooLongError, Ready, Task, body_bytes, frame
+from consumer.workers.protocol import LENGTH, FrameTooLongError, Ready, body_bytes, frame
+from consumer.workers.tasks import Answer, Answers, Part, Timings
 from contract.errors import ErrorCode
 from models import default_model
+from tests.harness.tasks import rules, task
 
 MEMORY_BYTES = 64 * 1024 * 1024
 LONG = LENGTH.pack(2**32 - 1)
@@ -33,7 +35,7 @@ sys.stdin.read()
 @pytest.fixture
 def spec() -> Iterator[WorkerSpec]:
     model = PinnedModel.read(default_model())
-    yield WorkerSpec(model, {}, 0, MEMORY_BYTES, 10, 60)
+    yield WorkerSpec(model, rules(), MEMORY_BYTES, 10)
     model.close()
 
 
@@ -81,8 +83,18 @@ async def test_a_worker_whose_answer_is_longer_than_its_memory_has_died(
     monkeypatch.setattr(process, "_spawn", speaking(bytes(frame(Ready())), LONG))
     async with WorkerProcess.started(spec, lambda _: None) as worker:
         with pytest.raises(WorkerDied, match="sent a frame of 4,294,967,295 bytes") as caught:
-            await worker.answer([Task(b"", "requests", 0, 0, 0, 0, None, None)], lambda: None)
+            await worker.answer([task(b"")], lambda: None)
     assert caught.value.code is ErrorCode.WORKER_CRASHED
+
+
+async def test_a_worker_whose_answer_is_of_another_task_has_died(
+    monkeypatch: pytest.MonkeyPatch, spec: WorkerSpec
+) -> None:
+    answers = Answers([Answer([Part(7, [])])], Timings(0, 0, 0))
+    monkeypatch.setattr(process, "_spawn", speaking(bytes(frame(Ready())), bytes(frame(answers))))
+    async with WorkerProcess.started(spec, lambda _: None) as worker:
+        with pytest.raises(WorkerDied, match=r"sent invalid answers \(it ends at 7, and the task at 1\)"):
+            await worker.answer([task(b"")], lambda: None)
 
 
 @pytest.mark.parametrize("lacks", ["socket.socketpair", "os.memfd_create", "asyncio.create_subprocess_exec"])

@@ -8,10 +8,11 @@ import pytest
 
 from consumer.settings import PacingSettings
 from consumer.workers.process import Suspect, WorkerDied
-from consumer.workers.protocol import SLICE_S, Answer, Task
 from consumer.workers.scheduler import DEATH_COST_S, QUICK_QUEUE_S, SLOW_BATCH_S, Batch, FairScheduler, Job
+from consumer.workers.tasks import SLICE_S, Answer, Part, Stop
 from contract.errors import ErrorCode
 from engine.resume_cursor import ResumeCursor
+from tests.harness.tasks import task
 
 FLOOD, LEGAL = 0, 1
 
@@ -33,13 +34,14 @@ def scheduler(clock: Clock) -> FairScheduler:
     return FairScheduler(PacingSettings(chunk_records=4), clock)
 
 
-def job(lane: int, *, records: int = 1, is_retry: bool = False) -> Job:
-    tasks = [Task(b"x", "requests", lane, offset, 0, 0, None, None) for offset in range(records)]
-    return Job(tasks, asyncio.get_running_loop().create_future(), is_retry)
+def job(lane: int, *, records: int = 1, is_retry: bool = False, has_begun: bool = False) -> Job:
+    of = task(*[b"x"] * records, partition=lane)
+    return Job(of, asyncio.get_running_loop().create_future(), is_retry, has_begun)
 
 
-def answer(word: bytes) -> Answer:
-    return Answer([word], [], 1, 0, len(word))
+def answer(*parts: tuple[int, bytes], stopped: Stop | None = None) -> Answer:
+    """Answer with parts, each up to an offset and with a word as its result."""
+    return Answer([Part(next_offset, [bytearray(word)]) for next_offset, word in parts], stopped)
 
 
 def taken(scheduler: FairScheduler, *, free: int = 0, output_fits: bool = True) -> Batch:
@@ -51,7 +53,7 @@ def taken(scheduler: FairScheduler, *, free: int = 0, output_fits: bool = True) 
 def worked(scheduler: FairScheduler, batch: Batch, seconds: float) -> None:
     scheduler.charge(batch, seconds)
     for each in batch.jobs:
-        each.add_answers([answer(b"{}")] * len(each.rest), None)
+        each.add(answer((each.task.next_offset, b"{}")))
 
 
 async def test_two_busy_lanes_get_half_of_the_time_each(scheduler: FairScheduler) -> None:
@@ -159,34 +161,51 @@ async def test_a_job_whose_lane_has_ended_is_not_done(scheduler: FairScheduler) 
     ended, wanted = job(2), job(2)
     scheduler.submit(ended)
     scheduler.submit(wanted)
-    ended.answers.cancel()
+    ended.answered.cancel()
     assert taken(scheduler).jobs == [wanted]
 
 
-async def test_an_unfinished_job_resumes_in_front_of_its_queue(scheduler: FairScheduler) -> None:
+async def test_a_job_that_was_stopped_within_a_record_resumes_in_front_of_its_queue(scheduler: FairScheduler) -> None:
     first, second = job(2, records=3), job(2)
     scheduler.submit(first)
     scheduler.submit(second)
-    batch = taken(scheduler, free=1)
-    scheduler.charge(batch, 0.5)
-    first.add_answers([answer(b"a"), answer(b"b1")], ResumeCursor(5, 9, 100, 0))
+    scheduler.charge(taken(scheduler, free=1), 0.5)
+    stop = Stop(1, ResumeCursor(5, 9, 100, 0), spent_bytes=7)
+    assert not first.add(answer((1, b"a"), (2, b"b1"), stopped=stop))
     scheduler.requeue([first])
     batch = taken(scheduler)
     assert batch.jobs == [first]
-    assert [(task.offset, task.resume_from.items) for task in batch.tasks] == [(1, 5), (2, 0)]
+    (rest,) = batch.tasks
+    assert (rest.first_offset, rest.next_offset, rest.resume_from.items, rest.spent_bytes) == (1, 3, 5, 7)
+    assert len(rest.batches) == 2, "batches before the offset are left out"
     scheduler.charge(batch, 0.5)
-    first.add_answers([answer(b"b2"), answer(b"c")], None)
-    answers = await first.answers
-    assert [each.results for each in answers] == [[b"a"], [b"b1", b"b2"], [b"c"]]
-    assert [each.size_bytes for each in answers] == [1, 4, 1]
+    assert first.add(answer((2, b"b2"), (3, b"c")))
+    parts, left = await first.answered
+    assert [(part.next_offset, b" ".join(part.results)) for part in parts] == [(1, b"a"), (2, b"b1 b2"), (3, b"c")]
+    assert left is None
+
+
+async def test_a_job_that_was_stopped_between_two_records_is_answered_up_to_there(scheduler: FairScheduler) -> None:
+    stopped = job(2, records=3)
+    scheduler.submit(stopped)
+    scheduler.charge(taken(scheduler), 0.5)
+    assert stopped.add(answer((1, b"a"), stopped=Stop(1)))
+    parts, rest = await stopped.answered
+    assert [part.next_offset for part in parts] == [1]
+    assert rest is not None
+    assert (rest.first_offset, rest.next_offset, rest.records) == (1, 3, 2)
+
+
+async def test_the_rest_of_a_task_goes_before_tasks_that_have_not_begun(scheduler: FairScheduler) -> None:
+    new, rest = job(2), job(2, has_begun=True)
+    scheduler.submit(new)
+    scheduler.submit(rest)
+    assert [taken(scheduler, free=1).jobs for _ in range(2)] == [[rest], [new]]
 
 
 async def test_while_output_does_not_fit_only_begun_jobs_continue(scheduler: FairScheduler) -> None:
-    begun, new = job(2, records=2), job(3)
+    begun, new = job(2, records=2, has_begun=True), job(3)
     scheduler.submit(begun)
-    scheduler.charge(taken(scheduler), 0.5)
-    begun.add_answers([answer(b"a")], None)
-    scheduler.requeue([begun])
     scheduler.submit(new)
     assert taken(scheduler, output_fits=False).jobs == [begun]
     assert scheduler.next_batch(free=0, output_fits=False) is None
@@ -194,20 +213,20 @@ async def test_while_output_does_not_fit_only_begun_jobs_continue(scheduler: Fai
 
 
 async def test_a_death_concerns_the_job_of_the_suspect_and_the_others_as_bystanders(scheduler: FairScheduler) -> None:
-    cut, other = job(2, records=3), job(3)
+    cut, other = job(2, records=3), job(4)
     scheduler.submit(cut)
     scheduler.charge(taken(scheduler), 0.01)
-    cut.add_answers([answer(b"a")], None)
+    cut.add(answer((1, b"a"), (2, b"b"), stopped=Stop(1, ResumeCursor(1, 2))))
     scheduler.requeue([cut])
     scheduler.submit(other)
     batch = taken(scheduler)
     assert set(batch.jobs) == {cut, other}
     scheduler.fail(batch, WorkerDied("it crashed", ErrorCode.WORKER_CRASHED, Suspect(2, 2, 7)))
     with pytest.raises(WorkerDied) as concerned:
-        await cut.answers
+        await cut.answered
     assert (concerned.value.suspect, concerned.value.is_bystander) == (Suspect(2, 2, 7), False)
     with pytest.raises(WorkerDied) as bystander:
-        await other.answers
+        await other.answered
     assert (bystander.value.suspect, bystander.value.is_bystander) == (None, True)
 
 
@@ -217,7 +236,7 @@ async def test_a_death_without_a_suspect_concerns_the_first_job_alone(scheduler:
         scheduler.submit(each)
     batch = taken(scheduler)
     scheduler.fail(batch, WorkerDied("it crashed", ErrorCode.WORKER_CRASHED))
-    deaths = await asyncio.gather(*(each.answers for each in batch.jobs), return_exceptions=True)
+    deaths = await asyncio.gather(*(each.answered for each in batch.jobs), return_exceptions=True)
     assert [death.is_bystander for death in deaths if isinstance(death, WorkerDied)] == [False, True]
 
 

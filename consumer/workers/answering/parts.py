@@ -1,0 +1,211 @@
+"""Collects what is published for the records of one task, in parts."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from consumer.workers.answering.dead_letters import DeadLetterWriter, Item
+from consumer.workers.answering.requests import Request
+from consumer.workers.answering.results import Failure, ResultWriter, failure_json, reading_json
+from consumer.workers.protocol import Rules
+from consumer.workers.tasks import MOST_REPORTED, WHOLE_RECORD, FailedItem, Part, SampledRecord, Task, Unread
+from contract.errors import ErrorCode
+from contract.topics import RESULTS_BATCH_BYTES
+from engine.reader import Outcome
+from transport.batches.building import NO_HEADERS, NULL, BatchBuilder, header_block, sized
+
+PART_BYTES: Final = RESULTS_BATCH_BYTES
+"""About the most bytes of a part with more than one record."""
+
+
+class PartsWriter:
+    """The parts of one task. An archive is a part by itself, since it may have ten thousand results.
+
+    Parameters
+    ----------
+    task
+        The task.
+    rules
+        Which dead letters are complete, and what the service wants to know.
+    model_json
+        The model that reads the items.
+    """
+
+    def __init__(self, task: Task, rules: Rules, model_json: bytes) -> None:
+        self.task = task
+        self.spent_bytes = task.spent_bytes
+        """Bytes of the dead letters of the last record."""
+        self._rules = rules
+        self._model_json = model_json
+        self._closed: list[Part] = []
+        self._open: _PartWriter | None = None
+        self._next_offset = task.first_offset
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of what is written, about."""
+        return sum(part.size_bytes for part in self._closed) + (self._open.size_bytes if self._open else 0)
+
+    def begin(self) -> None:
+        """Take the time: what is added until the next call was read just now."""
+        self._now_ms = time.time_ns() // 1_000_000
+        self._results = ResultWriter(self.task, self._model_json, self._now_ms)
+
+    def add(self, request: Request, outcomes: Sequence[Outcome], *, total: int | None) -> None:
+        """Add the outcomes of a record, or of the rest of it, if it is the one that the task resumes.
+
+        Parameters
+        ----------
+        request, outcomes
+            The record, and what was read of it.
+        total
+            How many items it has, if there are more than these; None if it is finished.
+        """
+        is_archive = outcomes[0].of == "entry"
+        if is_archive or (self._open is not None and self._open.size_bytes > PART_BYTES):
+            self._close()
+        is_resumed = request.offset == self.task.first_offset
+        first = self.task.resume_from.items if is_resumed else 0
+        if self._open is None:
+            self._open = _PartWriter(self.task, self._rules, self._now_ms)
+        count = total or first + len(outcomes)
+        spent_bytes = self.task.spent_bytes if is_resumed else 0
+        self.spent_bytes = self._open.add(
+            request, outcomes, first, count, writer=self._results, spent_bytes=spent_bytes, is_finished=total is None
+        )
+        self._next_offset = request.offset + 1
+        if is_archive:
+            self._close()
+
+    def parts(self, *, is_finished: bool) -> list[Part]:
+        """Return all parts; a finished task has one, even if none of its records was found."""
+        if self._open is None and not self._closed and is_finished:
+            self._open = _PartWriter(self.task, self._rules, 0)
+        self._close()
+        if is_finished:
+            self._closed[-1].next_offset = self.task.next_offset
+        return self._closed
+
+    def _close(self) -> None:
+        if self._open is not None:
+            self._closed.append(self._open.part(self._next_offset))
+            self._open = None
+
+
+class _PartWriter:
+    """One part that is being written."""
+
+    def __init__(self, task: Task, rules: Rules, now_ms: int) -> None:
+        self._task = task
+        self._rules = rules
+        self._results = BatchBuilder(RESULTS_BATCH_BYTES, now_ms)
+        self._dead_letters = BatchBuilder(RESULTS_BATCH_BYTES, now_ms)
+        self._part = Part(0, [], failures=Counter(), failed_items=[], sampled=[])
+        self._first_ms: int | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        return self._results.size_bytes + self._dead_letters.size_bytes
+
+    def part(self, next_offset: int) -> Part:
+        part = self._part
+        part.next_offset = next_offset
+        part.oldest_at_ms = -1 if self._first_ms is None else self._first_ms
+        part.results = self._results.build()  # type: ignore[assignment]  # the service decodes them as bytearray
+        part.dead_letters = self._dead_letters.build()  # type: ignore[assignment]  # as above
+        return part
+
+    def add(
+        self,
+        request: Request,
+        outcomes: Sequence[Outcome],
+        first: int,
+        count: int,
+        *,
+        writer: ResultWriter,
+        spent_bytes: int,
+        is_finished: bool,
+    ) -> int:
+        """Write results and dead letters of a record; return the bytes of its dead letters so far."""
+        part = self._part
+        if self._first_ms is None:
+            self._first_ms = request.timestamp_ms
+        key = NULL if request.echo_key is None else sized(request.echo_key)
+        headers = header_block(request.echo) if request.echo else NO_HEADERS
+        key_bytes = len(request.echo_key or b"")
+        failed: list[Item] = []
+        for index, outcome in enumerate(outcomes, start=first):
+            name = request.filename if outcome.of == "image" else outcome.name
+            if outcome.reading is None:
+                failed.append(Item(index, count, name, self._failure(request, index, outcome), outcome))
+                content = failure_json(failed[-1].failure)
+            else:
+                content = reading_json(outcome.reading)
+                if outcome.reading.reason is None:
+                    part.recognised += 1
+                else:
+                    part.unsure += 1
+            result = writer.write(request, index, count, name, content)
+            part.results_bytes += key_bytes + len(result)
+            self._results.append(key, result, headers)
+        if failed:
+            spent_bytes = self._add_failed(request, failed, spent_bytes)
+        if request.trace is not None and request.trace.sampled:
+            self._report_sampled(request, failed, count)
+        if is_finished:
+            part.records += 1
+            part.record_bytes += len(request.value)
+        return spent_bytes
+
+    def _failure(self, request: Request, index: int, outcome: Outcome) -> Failure:
+        """Return why an item has no reading: the engine's error, or the error code for an item that was not read."""
+        if outcome.error is not None:
+            return Failure(ErrorCode(outcome.error.code), str(outcome.error))
+        quarantined = self._task.quarantined.get(request.offset, {})
+        verdict = request.refusal or quarantined.get(index) or quarantined.get(WHOLE_RECORD)
+        code = ErrorCode(verdict or ErrorCode.RECORD_TIMEOUT)
+        return Failure(code, code.sentence)
+
+    def _add_failed(self, request: Request, failed: list[Item], spent_bytes: int) -> int:
+        part = self._part
+        writer = DeadLetterWriter(
+            self._task, request, request_bytes=self._rules.dead_letters_bytes, spent_bytes=spent_bytes
+        )
+        trace_id = request.trace.trace_id if request.trace else None
+        for item in failed:
+            code = str(item.failure.code)
+            part.failures[code] = part.failures.get(code, 0) + 1
+            letter = writer.write(item)
+            part.dead_letters_bytes += len(letter.key or b"") + len(letter.value or b"")
+            self._dead_letters.append(sized(letter.key), letter.value, header_block(letter.headers))
+            if self._rules.reports_failed_items and len(part.failed_items) < MOST_REPORTED:
+                part.failed_items.append(FailedItem(request.offset, item.index, request.request_id, trace_id, code))
+        if request.unread:
+            unread = part.unread or Unread(0, request.offset, request.unread)
+            part.unread = msgspec.structs.replace(unread, count=unread.count + 1)
+        return writer.spent_bytes
+
+    def _report_sampled(self, request: Request, failed: list[Item], count: int) -> None:
+        part, trace = self._part, request.trace
+        part.sampled_records += 1
+        if trace is None or not self._rules.reports_sampled or len(part.sampled) == MOST_REPORTED:
+            return
+        why = failed[0].failure if failed else None
+        part.sampled.append(
+            SampledRecord(
+                request.offset,
+                request.request_id,
+                trace.trace_id,
+                trace.span_id,
+                len(request.value),
+                count,
+                len(failed),
+                str(why.code) if why else "",
+                why.message if why else "",
+            )
+        )

@@ -1,0 +1,80 @@
+"""Results are written from prepared pieces: byte for byte what an encoder writes of the same fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.workers.answering.requests import Request
+from consumer.workers.answering.results import Failure, ResultWriter, failure_json, reading_json
+from contract import records
+from contract.errors import ErrorCode
+from contract.records import SCHEMA_VERSION, Status, read_result
+from engine.model.classifier import Reading
+from tests.harness.tasks import task
+
+MODEL = {"name": 'a "name" %d', "version": "1", "sha256": "0" * 64}
+TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
+PROBABILITY = st.integers(0, 10_000).map(lambda number: round(number / 10_000, 4))
+READINGS = st.builds(
+    lambda digit, confidence, probabilities, reason: Reading(
+        "unsure" if reason else "recognised", digit, confidence, probabilities, reason
+    ),
+    st.integers(0, 9),
+    PROBABILITY,
+    st.lists(PROBABILITY, min_size=10, max_size=10),
+    st.sampled_from([None, "low-confidence", "not-a-digit"]),
+)
+FAILURES = st.builds(Failure, st.sampled_from(list(ErrorCode)), TEXT)
+
+
+@given(
+    st.one_of(READINGS, FAILURES),
+    TEXT,
+    st.one_of(st.none(), TEXT),
+    st.tuples(st.integers(0, 2**63 - 1), st.integers(-1, 2**63 - 1)),
+    st.tuples(st.integers(0, 10_000), st.integers(1, 10_000)),
+)
+def test_a_result_is_what_an_encoder_writes(
+    outcome: Reading | Failure, request_id: str, name: str | None, place: tuple[int, int], item: tuple[int, int]
+) -> None:
+    request = Request(0, *place, None, memoryview(b""), (), None, (), request_id, None)
+    writer = ResultWriter(task(b""), msgspec.json.encode(MODEL), now_ms=3_000)
+    content = reading_json(outcome) if isinstance(outcome, Reading) else failure_json(outcome)
+    written = writer.write(request, *item, name, content)
+    assert written == msgspec.json.encode(fields(outcome, request, name, item))
+    read_result(written)
+
+
+def test_values_of_more_decimals_are_written_as_they_are() -> None:
+    reading = Reading("recognised", 3, 0.123456789, [1e-7] * 10, None)
+    assert b'"confidence":0.123456789,"probabilities":[1e-7,' in reading_json(reading)
+
+
+def fields(outcome: Reading | Failure, request: Request, name: str | None, item: tuple[int, int]) -> dict[str, Any]:
+    """Give the fields of a result in their order."""
+    reading = outcome if isinstance(outcome, Reading) else None
+    failure = outcome if isinstance(outcome, Failure) else None
+    return {
+        "schema": SCHEMA_VERSION,
+        "result_id": records.result_id("requests", 3, request.offset, item[0]),
+        "request_id": request.request_id,
+        "source": {
+            "topic": "requests",
+            "partition": 3,
+            "offset": request.offset,
+            "timestamp_ms": request.timestamp_ms,
+        },
+        "item": {"index": item[0], "count": item[1], "name": name},
+        "status": Status.FAILED if reading is None else reading.status,
+        "digit": None if reading is None else reading.digit,
+        "confidence": None if reading is None else reading.confidence,
+        "probabilities": None if reading is None else reading.probabilities,
+        "reason": None if reading is None else reading.reason,
+        "error": None if failure is None else {"code": failure.code, "message": failure.message},
+        "model": MODEL,
+        "timing": {"received_at_ms": 2_000, "classified_at_ms": 3_000},
+    }
