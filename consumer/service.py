@@ -48,7 +48,7 @@ from transport.group.membership import Membership
 from transport.group.offsets import GroupOffsets
 from transport.metadata import live_servers
 from transport.sink.leftovers import LeftTransactions
-from transport.sink.producer import open_producers
+from transport.sink.producer import new_ids, open_producers
 from transport.source.fetching import Fetching
 
 log = structlog.get_logger()
@@ -161,8 +161,9 @@ async def assigned_lanes(
         Receives the events.
     """
     membership = Membership(consumer)
-    left = LeftTransactions(consumer, settings, group)
-    async with open_producers(settings, live_servers(consumer), len(Slots._fields)) as producers:
+    ids = new_ids(settings)
+    left = LeftTransactions(consumer, settings, ids, group)
+    async with open_producers(settings, live_servers(consumer), ids, len(Slots._fields)) as producers:
         publisher = Publisher(
             Slots(*producers),
             GroupOffsets(consumer),

@@ -34,7 +34,6 @@ from transport.batches.layout import BatchHeader
 from transport.errors import FatalError, OwnershipLost
 from transport.sink.batches import OutgoingBatch
 from transport.sink.errors import NotCommitted, OutcomeUnknown, PartitionsUnavailable
-from transport.sink.leftovers import name_producers
 from transport.sink.requests import Member
 
 log = structlog.get_logger()
@@ -66,7 +65,6 @@ class Producer(Protocol):
         batches: Mapping[TopicPartition, Sequence[OutgoingBatch]],
         offsets: Mapping[TopicPartition, int],
         member: Member,
-        metadata: str,
     ) -> None:
         """Publish batches and commit offsets in one transaction, see `transport.sink.producer`."""
 
@@ -295,8 +293,7 @@ class Publisher:
     ) -> Iterator[float]:
         begun_s, pause_s = time.monotonic(), 0.0
         try:
-            await producer.settle()  # first, since it may take another id, and the metadata names the ids
-            await producer.commit(*_joined(shares), shares[0].offer.member, name_producers(self._slots))
+            await producer.commit(*_joined(shares), shares[0].offer.member)
         except PartitionsUnavailable as error:
             self._set_aside(shares, error, queue)
         except NotCommitted as error:

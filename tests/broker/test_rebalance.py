@@ -29,7 +29,7 @@ from transport.group.membership import Membership
 from transport.sink.batches import OutgoingBatch, OutgoingRecord, build_batches
 from transport.sink.errors import OutcomeUnknown
 from transport.sink.leftovers import LeftTransactions
-from transport.sink.producer import TransactionalProducer, open_producers
+from transport.sink.producer import TransactionalProducer, new_ids, open_producers
 from transport.sink.requests import Member
 
 DEAD_LETTER_BYTES = 1024 * 1024
@@ -133,13 +133,13 @@ async def test_an_owner_that_wakes_after_a_takeover_commits_nothing(
     async with (
         asyncio.TaskGroup() as group,
         open_group_consumer(settings) as consumer,
-        open_producers(settings, [], 2) as (old, new),
+        open_producers(settings, [], new_ids(settings), 2) as (old, new),
     ):
         membership = Membership(consumer)
         consumer.subscribe([broker.topics.requests])
         await eventually(consumer.assignment)
         stale = membership.member()
-        await old.commit(claim(b"old owner, offset 2"), {tp: 2}, stale, old.transactional_id)
+        await old.commit(claim(b"old owner, offset 2"), {tp: 2}, stale)
         # 1. The old owner has sent results and the offset up to 4 and stalls before its commit.
         stalled, going_on, end = asyncio.Event(), asyncio.Event(), old._end
 
@@ -156,8 +156,8 @@ async def test_an_owner_that_wakes_after_a_takeover_commits_nothing(
         consumer._coordinator.request_rejoin()
         await eventually(lambda: consumer._coordinator.generation > stale.generation and consumer.assignment())
         # 3. The new owner ends the open transaction, reads the stable offset, and starts after it.
-        left = LeftTransactions(consumer, settings, group)
-        assert await start_offset(consumer, tp, settings.kafka.on_lost_offset, left.end) == 2
+        left = LeftTransactions(consumer, settings, new_ids(settings), group)
+        assert await start_offset(consumer, tp, settings.kafka.on_lost_offset, left.look) == 2
         # 4. The old owner wakes and commits: refused, and so is all that it sends afterwards.
         going_on.set()
         with pytest.raises(OutcomeUnknown):

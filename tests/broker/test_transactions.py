@@ -28,7 +28,7 @@ from transport.sink.batches import OutgoingRecord, build_batches
 from transport.sink.connections import SinkConnections
 from transport.sink.errors import UNSTABLE_OFFSET_COMMIT, NotCommitted, OutcomeUnknown
 from transport.sink.producer import TransactionalProducer
-from transport.sink.requests import Producer, fetch_offsets, init_producer_id
+from transport.sink.requests import Producer, fetch_offsets, init_producer_id, list_transactions
 
 CLUSTERS = ["cluster", "first_version"]
 LARGE = bytes(200 * 1024)
@@ -89,16 +89,12 @@ async def committed(broker: Broker) -> tuple[list[bytes], set[int | None]]:
     return values, set((await broker.committed_offsets()).values())
 
 
-async def fetched(connections: SinkConnections, broker: Broker, *, stable: bool) -> set[tuple[int, str, int]]:
-    """Return offset, metadata and error code of the requests' partitions."""
+async def fetched(connections: SinkConnections, broker: Broker, *, stable: bool) -> set[tuple[int, int]]:
+    """Return offset and error code of the requests' partitions."""
     node = await connections.group_coordinator(broker.group_id)
     answer = await connections.send(node, fetch_offsets(broker.group_id, request_partitions(broker), stable=stable))
     assert answer.error_code == 0
-    return {
-        (offset, metadata, code)
-        for _, partitions, *_ in answer.topics
-        for _, offset, _, metadata, code, *_ in partitions
-    }
+    return {(offset, code) for _, partitions, *_ in answer.topics for _, offset, _, _, code, *_ in partitions}
 
 
 async def last_stable_offsets(broker: Broker) -> set[int]:
@@ -118,16 +114,16 @@ async def test_results_of_all_partitions_and_their_offsets_are_visible_only_afte
         (end,) = await last_stable_offsets(broker)
         producer = StallingProducer(connections, f"{broker.group_id}.x", settings_of(broker))
         committing = group.create_task(
-            producer.commit(batches_of(broker, b"a", b"b"), offsets_of(broker, 5), outsider(broker), "by x")
+            producer.commit(batches_of(broker, b"a", b"b"), offsets_of(broker, 5), outsider(broker))
         )
         await producer.written.wait()
         assert set((await broker.end_offsets(broker.topics.predictions)).values()) == {end + 2}, "all are written"
         assert await last_stable_offsets(broker) == {end}
-        assert await fetched(connections, broker, stable=False) == {(0, "", 0)}
+        assert await fetched(connections, broker, stable=False) == {(0, 0)}
         producer.may_end.set()
         await committing
         assert await committed(broker) == ([b"a", b"b"], {5})
-        assert await fetched(connections, broker, stable=True) == {(5, "by x", 0)}
+        assert await fetched(connections, broker, stable=True) == {(5, 0)}
 
 
 async def test_transactions_follow_each_other_in_order_with_all_of_their_batches(
@@ -200,7 +196,7 @@ async def test_a_member_removed_from_the_group_commits_nothing(broker: Broker) -
             await producer.commit(batches_of(broker, b"removed"), offsets_of(broker, 9), member)
     async with connections_to(broker) as connections:
         assert set((await broker.committed_offsets()).values()) == {0}
-        assert await fetched(connections, broker, stable=True) == {(0, "", 0)}
+        assert await fetched(connections, broker, stable=True) == {(0, 0)}
 
 
 async def test_offsets_of_a_dead_instance_are_stable_once_its_transaction_is_ended_by_its_id(broker: Broker) -> None:
@@ -208,29 +204,29 @@ async def test_offsets_of_a_dead_instance_are_stable_once_its_transaction_is_end
         dead = StallingProducer(connections, f"{broker.group_id}.dead", settings_of(broker))
         dead.may_end.set()
         await dead.settle()
-        await dead.commit(batches_of(broker, b"a"), offsets_of(broker, 1), outsider(broker), dead.transactional_id)
+        await dead.commit(batches_of(broker, b"a"), offsets_of(broker, 1), outsider(broker))
         for event in (dead.written, dead.may_end):
             event.clear()
-        dying = asyncio.create_task(
-            dead.commit(batches_of(broker, b"b"), offsets_of(broker, 2), outsider(broker), dead.transactional_id)
-        )
+        dying = asyncio.create_task(dead.commit(batches_of(broker, b"b"), offsets_of(broker, 2), outsider(broker)))
         await dead.written.wait()
         (unstable,) = await fetched(connections, broker, stable=True)
-        assert unstable[2] == UNSTABLE_OFFSET_COMMIT
-        ((offset, named, code),) = await fetched(connections, broker, stable=False)
-        assert (offset, named, code) == (1, dead.transactional_id, 0)
+        assert unstable[1] == UNSTABLE_OFFSET_COMMIT
+        assert await fetched(connections, broker, stable=False) == {(1, 0)}
+        named = dead.transactional_id
         node = await connections.transaction_coordinator(named)
+        listed = await connections.send(node, list_transactions("Ongoing"))
+        assert named in {transactional_id for transactional_id, *_ in listed.transactions}
         await eventually(lambda: connections.send(node, init_producer_id(named, 10_000)), lambda a: not a.error_code)
         stable = await eventually(
             lambda: fetched(connections, broker, stable=True),
             lambda seen: all(code != UNSTABLE_OFFSET_COMMIT for *_, code in seen),
         )
-        assert stable == {(1, named, 0)}
+        assert stable == {(1, 0)}
         dead.may_end.set()  # it was only slow
         with pytest.raises(OutcomeUnknown):
             await dying
         assert await committed(broker) == ([b"a"], {1})
-        await dead.commit(batches_of(broker, b"b"), offsets_of(broker, 2), outsider(broker), dead.transactional_id)
+        await dead.commit(batches_of(broker, b"b"), offsets_of(broker, 2), outsider(broker))
         assert await committed(broker) == ([b"a", b"b"], {2})
 
 

@@ -92,7 +92,7 @@ class Scene:
         }
         offset = ord(answer) - ord("a") + 1
         offsets = {TopicPartition(topics.requests, number): offset for number in range(PARTITIONS)}
-        await self.producer.commit(batches, offsets, Member(self.broker.group_id, -1, ""), answer)
+        await self.producer.commit(batches, offsets, Member(self.broker.group_id, -1, ""))
 
     async def began(self) -> bool:
         """Commit the first answer, which is refused while the leaders of new topics begin."""
@@ -182,7 +182,7 @@ async def deliver(late: Held, kind: Kind, version: int) -> set[int]:
     producer, member, version_2 = Producer("", 0, 0), Member("", 0, ""), version == 2
     requests = {
         Kind.PRODUCE: produce("", {}, 0, version_2=version_2),
-        Kind.OFFSETS: commit_offsets(producer, member, {}, "", version_2=version_2),
+        Kind.OFFSETS: commit_offsets(producer, member, {}, version_2=version_2),
         Kind.END: end_transaction(producer, commit=True, version_2=version_2),
     }
     body = BytesIO((await late.deliver_late())[1:])  # after the tags of the header

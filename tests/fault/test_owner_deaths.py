@@ -151,7 +151,7 @@ class Scene:
 
 
 def stalled_id(broker: Broker) -> str:
-    return f"{broker.group_id}.stalled.0"
+    return f"{broker.group_id}.5ca1ab1e.0.0"
 
 
 def named(name: str, service: Service) -> list[dict[str, Any]]:
@@ -169,7 +169,7 @@ async def scene(cluster: Cluster) -> AsyncIterator[Scene]:
         positions = await broker.send(FIRST, partition=0)
         answers = [answer(broker, request) for request in await broker.read(broker.topics.requests)]
         results = [result for each in answers for result in each.results]
-        await publish(broker, results[:ANSWERED], committed={0: ANSWERED}, metadata=stalled_id(broker))
+        await publish(broker, results[:ANSWERED], committed={0: ANSWERED})
         unfinished = open_transaction(
             broker, results[ANSWERED:], committed={0: len(FIRST)}, transactional_id=stalled_id(broker)
         )

@@ -101,10 +101,9 @@ class MemoryProducer:
         batches: Mapping[TopicPartition, Sequence[OutgoingBatch]],
         offsets: Mapping[TopicPartition, int],
         member: Member,
-        metadata: str,
     ) -> None:
         """Keep the results and the offsets."""
-        del member, metadata
+        del member
         await self.on_commit()
         self.keep(batches, offsets)
 

@@ -70,10 +70,9 @@ async def publish(
     *,
     committed: Mapping[int, int] | None = None,
     abort: bool = False,
-    metadata: str = "",
 ) -> None:
-    """Write records, and the group's offsets by partition with their metadata, in one transaction."""
-    async with open_transaction(broker, records, committed=committed, metadata=metadata) as producer:
+    """Write records, and the group's offsets by partition, in one transaction."""
+    async with open_transaction(broker, records, committed=committed) as producer:
         await (producer.abort_transaction() if abort else producer.commit_transaction())
 
 
@@ -84,7 +83,6 @@ async def open_transaction(
     *,
     committed: Mapping[int, int] | None = None,
     transactional_id: str | None = None,
-    metadata: str = "",
 ) -> AsyncIterator[AIOKafkaProducer]:
     """Write the same, and leave the transaction open: to the caller, or to a client that fences the producer."""
     producer = AIOKafkaProducer(
@@ -99,7 +97,7 @@ async def open_transaction(
             about = {"key": record.key, "headers": record.headers, "timestamp_ms": record.timestamp_ms}
             await producer.send(record.topic, value, partition=record.partition, **about)
         if committed:
-            offsets = {TopicPartition(broker.topics.requests, each): (at, metadata) for each, at in committed.items()}
+            offsets = {TopicPartition(broker.topics.requests, each): at for each, at in committed.items()}
             await producer.send_offsets_to_transaction(offsets, broker.group_id)
         await producer.flush()
         yield producer

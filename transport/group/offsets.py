@@ -32,8 +32,6 @@ class CommittedOffset(NamedTuple):
 
     offset: int | None
     """None if it has committed nothing, or if `is_stable` is false."""
-    metadata: str = ""
-    """What was committed with it; see `consumer.partitions.publisher`."""
     is_stable: bool = True
     """False while an open transaction may change it."""
 
@@ -89,14 +87,14 @@ def _read(response: Any, partitions: Sequence[TopicPartition]) -> dict[TopicPart
         raise error_for(response.error_code)
     found: dict[TopicPartition, CommittedOffset] = {}
     for topic, some, _ in response.topics:
-        for number, offset, _, metadata, code, _ in some:
+        for number, offset, _, _, code, _ in some:
             if code == UNSTABLE_OFFSET_COMMIT:
                 found[TopicPartition(topic, number)] = CommittedOffset(None, is_stable=False)
             elif code:
                 raise error_for(code, topic)
             else:
                 known = None if offset < 0 else int(offset)
-                found[TopicPartition(topic, number)] = CommittedOffset(known, metadata or "")
+                found[TopicPartition(topic, number)] = CommittedOffset(known)
     if set(partitions) - found.keys():
         raise GroupLoadInProgressError("the answer does not name all partitions")
     return found

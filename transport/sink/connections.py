@@ -43,7 +43,7 @@ class SinkConnections:
     request_timeout_s
         After this time without progress a broker is given up.
     use
-        Tells the connections of this producer from others of the same client.
+        Which connections of the client are those of this producer.
     """
 
     def __init__(self, client: AIOKafkaClient, request_timeout_s: float, use: object = DEFAULT_USE) -> None:

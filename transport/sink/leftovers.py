@@ -8,8 +8,9 @@ An instance that was only slow, and loses its epoch so, asks for another one and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any, Final, NamedTuple, Protocol
+import contextlib
+import re
+from typing import Any, Final, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer
@@ -20,7 +21,7 @@ from transport.admin.authorization import id_prefix
 from transport.errors import describe
 from transport.internals import client_of
 from transport.settings.kafka import GroupSettings
-from transport.sink.requests import Prepared, describe_transactions, init_producer_id
+from transport.sink.requests import Prepared, describe_transactions, init_producer_id, list_transactions
 
 log = structlog.get_logger()
 
@@ -29,24 +30,8 @@ LEFT_AFTER_S: Final = 1.0
 RETRY_PAUSE_S: Final = 0.5
 ATTEMPTS: Final = 10
 ONGOING: Final = "Ongoing"
-SEPARATOR: Final = ","
-MAX_PRODUCERS: Final = 8
-
-
-class Named(Protocol):
-    """A producer."""
-
-    @property
-    def transactional_id(self) -> str:
-        """Its present id."""
-
-
-def name_producers(producers: Iterable[Named]) -> str:
-    """Return the metadata of an instance's commits: it names all of its producers.
-
-    Any of them may have a transaction open when the instance dies.
-    """
-    return SEPARATOR.join(producer.transactional_id for producer in producers)
+OWN_PART: Final = re.compile(r"[0-9a-f]+\.[0-9]+\.[0-9]+")
+"""What follows the group's name in the ids of `transport.sink.producer`. Other programs have ids of the group, too."""
 
 
 class _Open(NamedTuple):
@@ -56,34 +41,60 @@ class _Open(NamedTuple):
 
 
 class LeftTransactions:
-    """Ends left transactions, each in a task of its own. Owner: the service; lanes call `end`.
+    """Ends left transactions. Owner: the service; lanes call `look`.
 
     Parameters
     ----------
     consumer
         Its connections are used.
     settings
-        The time limits.
+        The group, and the time limits.
+    own
+        What the ids of this instance begin with: they are left alone.
     group
         The tasks run in it.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, settings: GroupSettings, group: asyncio.TaskGroup) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, settings: GroupSettings, own: str, group: asyncio.TaskGroup) -> None:
         self._client: AIOKafkaClient = client_of(consumer)
         self._timeout_ms = settings.kafka.transaction_timeout_ms
         self._prefix = id_prefix(settings)
+        self._own = own
         self._group = group
         self._watched: set[str] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self._again = False
 
-    def end(self, metadata: str) -> None:
-        """Watch the producers that the metadata of a commit names, and end a transaction that stays open.
+    def look(self) -> None:
+        """Look at all brokers for transactions of other instances, and end those that stay open. Returns at once."""
+        if self._looking is not None:
+            self._again = True  # what is found now may be older than the call
+            return
+        self._looking = self._group.create_task(self._look(), name="look for left transactions")
 
-        It returns at once. Ids that are not of this group are ignored: who may commit offsets can write metadata.
-        """
-        for each in metadata.split(SEPARATOR)[:MAX_PRODUCERS]:
-            if each.startswith(self._prefix) and each not in self._watched:
-                self._watched.add(each)
-                self._group.create_task(self._watch(each), name=f"watch {each}")
+    async def _look(self) -> None:
+        try:
+            while True:
+                self._again = False
+                for broker in self._client.cluster.brokers():
+                    with contextlib.suppress(KafkaError, TimeoutError):
+                        await self._look_at(broker.nodeId)
+                if not self._again:
+                    return
+        finally:
+            self._looking = None
+
+    async def _look_at(self, node: int) -> None:
+        answer = await self._client.send(node, list_transactions(ONGOING))
+        for transactional_id, *_ in answer.transactions:
+            if self._is_of_another_instance(transactional_id) and transactional_id not in self._watched:
+                self._watched.add(transactional_id)
+                self._group.create_task(self._watch(transactional_id), name=f"watch {transactional_id}")
+
+    def _is_of_another_instance(self, transactional_id: str) -> bool:
+        part = transactional_id.removeprefix(self._prefix)
+        is_ours = transactional_id.startswith(self._own) or not transactional_id.startswith(self._prefix)
+        return not is_ours and OWN_PART.fullmatch(part) is not None
 
     async def _watch(self, transactional_id: str) -> None:
         try:

@@ -91,9 +91,14 @@ SEQUENCES: Final = 2**31
 """Sequences begin again at 0 after the largest 32-bit number."""
 
 
+def new_ids(settings: GroupSettings) -> str:
+    """Return what the transactional ids of a new instance begin with; no other instance has such ids."""
+    return f"{id_prefix(settings)}{uuid.uuid4().hex[:ID_CHARACTERS]}."
+
+
 @contextlib.asynccontextmanager
 async def open_producers(
-    settings: GroupSettings, servers: Sequence[str], count: int
+    settings: GroupSettings, servers: Sequence[str], ids: str, count: int
 ) -> AsyncIterator[list[TransactionalProducer]]:
     """Give the producers of an instance, whose transactional ids no other instance has.
 
@@ -101,6 +106,8 @@ async def open_producers(
     ----------
     settings, servers
         As for `SinkConnections.opened`.
+    ids
+        What their transactional ids begin with; see `new_ids`.
     count
         How many.
 
@@ -109,14 +116,12 @@ async def open_producers(
     FatalError
         No broker can be reached.
     """
-    instance = uuid.uuid4().hex[:ID_CHARACTERS]
     async with contextlib.AsyncExitStack() as stack:
         try:
             shared = await stack.enter_async_context(SinkConnections.opened(settings, servers))
         except (KafkaError, TimeoutError) as error:
             raise FatalError(f"the producer does not start: {describe(error)}") from error
-        prefix = f"{id_prefix(settings)}{instance}"
-        yield [TransactionalProducer(shared.apart(slot), f"{prefix}.{slot}", settings) for slot in range(count)]
+        yield [TransactionalProducer(shared.apart(slot), f"{ids}{slot}", settings) for slot in range(count)]
 
 
 class TransactionalProducer:
@@ -203,7 +208,6 @@ class TransactionalProducer:
         batches: Mapping[TopicPartition, Sequence[OutgoingBatch]],
         offsets: Mapping[TopicPartition, int],
         member: Member,
-        metadata: str = "",
     ) -> None:
         """Publish batches and commit offsets in one transaction.
 
@@ -239,7 +243,7 @@ class TransactionalProducer:
             await self._connections.group_coordinator(member.group_id)
             if not self._has_version_2:
                 await self._add(producer, list(batches), member)
-            await self._write(producer, by_leader, offsets, member, metadata)
+            await self._write(producer, by_leader, offsets, member)
             is_ending = True
             await self._end(producer)
         except (PartitionsUnavailable, OwnershipLost, FatalError):
@@ -303,13 +307,12 @@ class TransactionalProducer:
         by_leader: Mapping[int, Mapping[TopicPartition, Sequence[OutgoingBatch]]],
         offsets: Mapping[TopicPartition, int],
         member: Member,
-        metadata: str,
     ) -> None:
         """Send the batches to their leaders, and the offsets to the coordinator of the group, all at once."""
         # All are awaited also if one fails: a request that is cancelled would close a connection that others use.
         ended = await asyncio.gather(
             *(self._write_to(leader, producer, some) for leader, some in by_leader.items()),
-            self._write_offsets(producer, offsets, member, metadata),
+            self._write_offsets(producer, offsets, member),
             return_exceptions=True,
         )
         errors = [error for error in ended if isinstance(error, BaseException)]
@@ -363,9 +366,7 @@ class TransactionalProducer:
         if unavailable:
             raise PartitionsUnavailable(unavailable)
 
-    async def _write_offsets(
-        self, producer: Producer, offsets: Mapping[TopicPartition, int], member: Member, metadata: str
-    ) -> None:
+    async def _write_offsets(self, producer: Producer, offsets: Mapping[TopicPartition, int], member: Member) -> None:
         def codes(answer: Any) -> set[int]:
             by_partition = codes_of(answer)
             for partition, code in by_partition.items():
@@ -377,7 +378,7 @@ class TransactionalProducer:
 
         await self._ask_coordinator(
             lambda: self._connections.group_coordinator(member.group_id),
-            lambda: commit_offsets(producer, member, offsets, metadata, version_2=self._has_version_2),
+            lambda: commit_offsets(producer, member, offsets, version_2=self._has_version_2),
             codes,
         )
 

@@ -6,7 +6,8 @@ with tagged fields.
 References
 ----------
 .. [1] Apache Kafka, Protocol Guide: InitProducerId (22), Produce (0), TxnOffsetCommit (28), EndTxn (26),
-   AddPartitionsToTxn (24), AddOffsetsToTxn (25), DescribeTransactions (65), OffsetFetch (9), ApiVersions (18).
+   AddPartitionsToTxn (24), AddOffsetsToTxn (25), DescribeTransactions (65), ListTransactions (66), OffsetFetch (9),
+   ApiVersions (18).
 .. [2] KIP-890: Transactions Server-Side Defense.
 """
 
@@ -36,6 +37,7 @@ NO_PRODUCER: Final = (-1, -1)
 """Producer id and epoch of a request for a new epoch."""
 ALL_REPLICAS: Final = -1
 NO_LEADER_EPOCH: Final = -1
+NO_METADATA: Final = ""
 TRANSACTION_VERSION: Final = "transaction.version"
 VERSION_2: Final = 2
 FINALIZED_FEATURES: Final = 2
@@ -236,7 +238,7 @@ class _TxnOffsetCommitV3(_TxnOffsetCommit):
 
 
 def commit_offsets(
-    producer: Producer, member: Member, offsets: Mapping[TopicPartition, int], metadata: str, *, version_2: bool
+    producer: Producer, member: Member, offsets: Mapping[TopicPartition, int], *, version_2: bool
 ) -> Prepared:
     """Make the request that commits offsets when the transaction commits.
 
@@ -244,7 +246,7 @@ def commit_offsets(
     """
     kind = _TxnOffsetCommit if version_2 else _TxnOffsetCommitV3
     topics = [
-        (topic, [(number, offset, NO_LEADER_EPOCH, metadata, NO_TAGS) for number, offset in by_number], NO_TAGS)
+        (topic, [(number, offset, NO_LEADER_EPOCH, NO_METADATA, NO_TAGS) for number, offset in by_number], NO_TAGS)
         for topic, by_number in _by_topic(offsets.items()).items()
     ]
     group_id, generation, member_id, instance_id = member
@@ -372,6 +374,34 @@ class _DescribeTransactions(RequestStruct):  # type: ignore[misc]
 def describe_transactions(transactional_ids: Sequence[str]) -> Prepared:
     """Make the request for the state of producers' last or present transactions (KIP-664)."""
     return Prepared(_DescribeTransactions(list(transactional_ids), NO_TAGS))
+
+
+class _ListTransactionsAnswer(Response):  # type: ignore[misc]
+    API_KEY = 66
+    API_VERSION = 0
+    SCHEMA = Schema(
+        _THROTTLE,
+        ("error_code", Int16),
+        ("unknown_states", CompactArray(_NAME)),
+        (
+            "transactions",
+            CompactArray(("transactional_id", _NAME), ("producer_id", Int64), ("state", _NAME), _TAGS),
+        ),
+        _TAGS,
+    )
+
+
+class _ListTransactions(RequestStruct):  # type: ignore[misc]
+    API_KEY = 66
+    API_VERSION = 0
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _ListTransactionsAnswer
+    SCHEMA = Schema(("states", CompactArray(_NAME)), ("producer_ids", CompactArray(Int64)), _TAGS)
+
+
+def list_transactions(state: str) -> Prepared:
+    """Make the request for the transactions in a state that a broker coordinates, and that we may see (KIP-664)."""
+    return Prepared(_ListTransactions([state], [], NO_TAGS))
 
 
 class _OffsetFetchAnswer(Response):  # type: ignore[misc]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -24,6 +25,7 @@ REREAD_PAUSE_S: Final = 1.0
 """For a moment after a leader change, the new leader may report an old end of the log. Then it is read again."""
 REPAIR_POLL_S: Final = 5.0
 """Time between two reads of the committed offset of a parked partition."""
+LOOK_INTERVAL_S: Final = 1.0
 REPAIR_TIMEOUT_S: Final = 15.0
 
 
@@ -31,7 +33,7 @@ async def start_offset(
     consumer: AIOKafkaConsumer,
     partition: TopicPartition,
     on_lost: OnLostOffset,
-    end_left: Callable[[str], None] = lambda _: None,
+    end_left: Callable[[], None] = lambda: None,
 ) -> int | None:
     """Return the offset at which the new owner of a partition starts to read; None if the group has committed none.
 
@@ -44,7 +46,7 @@ async def start_offset(
     on_lost
         What to do if the offset is not in the log.
     end_left
-        Is called with the metadata of the last commit: who made it may have left a transaction open.
+        Is called when another instance may have left a transaction open.
 
     Raises
     ------
@@ -116,7 +118,7 @@ async def wait_for_repair(consumer: AIOKafkaConsumer, partition: TopicPartition,
 
 
 async def _read_offsets(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, end_left: Callable[[str], None]
+    consumer: AIOKafkaConsumer, partition: TopicPartition, end_left: Callable[[], None]
 ) -> tuple[int | None, int, int]:
     """Return the committed offset, and the first and the end offset of the log."""
     committed = await _stable_offset(consumer, partition, end_left)
@@ -130,16 +132,14 @@ async def _read_offsets(
 
 
 async def _stable_offset(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, end_left: Callable[[str], None]
+    consumer: AIOKafkaConsumer, partition: TopicPartition, end_left: Callable[[], None]
 ) -> int | None:
     """Return the committed offset, once no open transaction can change it."""
-    found = await committed_offset(consumer, partition)
-    if not found.is_stable:
-        # What an instance has committed last names all its producers, and one of them has the transaction open.
-        end_left((await committed_offset(consumer, partition, stable=False)).metadata)
-        while not found.is_stable:
-            await asyncio.sleep(UNSTABLE_PAUSE_S)
-            found = await committed_offset(consumer, partition)
-    # It may also have died before it sent an offset: then only readers of the results would wait.
-    end_left(found.metadata)
+    end_left()  # also if the offset is stable: readers of results wait for a transaction that has no offset yet
+    looked_s = time.monotonic()
+    while not (found := await committed_offset(consumer, partition)).is_stable:
+        await asyncio.sleep(UNSTABLE_PAUSE_S)
+        if time.monotonic() - looked_s > LOOK_INTERVAL_S:
+            end_left()
+            looked_s = time.monotonic()
     return found.offset

@@ -1,8 +1,8 @@
 """How a lane takes its partition over: it finds where to start, or parks.
 
-No producer has to be fenced. The group's coordinator refuses the offsets of a former owner, because they carry the member
-and its generation, and so its whole transaction fails. A transaction that a former owner has begun to end before that
-is waited for: until then the offset is not stable.
+No producer has to be fenced. The group's coordinator refuses the offsets of a former owner, because they carry the
+member and its generation, and so its whole transaction fails. A transaction that a former owner has begun to
+end before that is waited for: until then the offset is not stable.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class KafkaPartitions:
                 await wait_for_repair(self._consumer, partition, state.parked.committed)
             try:
                 offset = await start_offset(
-                    self._consumer, partition, self._settings.kafka.on_lost_offset, self._left.end
+                    self._consumer, partition, self._settings.kafka.on_lost_offset, self._left.look
                 )
                 if offset is None:
                     offset = await self._reset_offset(partition, member, targets)

@@ -55,7 +55,7 @@ async def read(coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch) -> Com
 async def test_minus_one_means_that_nothing_is_committed(
     stored: int, offset: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert await read(Coordinator(answer(stored)), monkeypatch) == (offset, "ids", True)
+    assert await read(Coordinator(answer(stored)), monkeypatch) == (offset, True)
 
 
 @pytest.mark.parametrize("where", ["group_error", "error"])
@@ -80,4 +80,4 @@ async def test_a_refusal_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_an_offset_that_an_open_transaction_may_change_is_not_stable(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert await read(Coordinator(answer(error=UNSTABLE_OFFSET_COMMIT)), monkeypatch) == (None, "", False)
+    assert await read(Coordinator(answer(error=UNSTABLE_OFFSET_COMMIT)), monkeypatch) == (None, False)

@@ -194,7 +194,7 @@ def batches(*partitions: TopicPartition, records: int = 3) -> dict[TopicPartitio
 
 
 async def commit(producer: TransactionalProducer, *partitions: TopicPartition, records: int = 3) -> None:
-    await producer.commit(batches(*partitions, records=records), {R0: 5, R1: 6}, MEMBER, "metadata")
+    await producer.commit(batches(*partitions, records=records), {R0: 5, R1: 6}, MEMBER)
 
 
 BEGIN = ["versions", "epoch"]
@@ -211,7 +211,7 @@ async def test_a_transaction_is_written_to_all_leaders_at_once_and_then_ended(br
     assert {node for name, node in nodes if name not in {"produce", "offsets"}} == {COORDINATOR}
     (offsets,) = (each.content for each in brokers.sent if each.name == "offsets")
     assert (offsets.group_id, offsets.generation, offsets.member_id) == MEMBER[:3]
-    assert offsets.topics == [("requests", [(0, 5, -1, "metadata", {}), (1, 6, -1, "metadata", {})], {})]
+    assert offsets.topics == [("requests", [(0, 5, -1, "", {}), (1, 6, -1, "", {})], {})]
     assert brokers.sent[-1].content.commit is True
 
 

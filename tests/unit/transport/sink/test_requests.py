@@ -120,13 +120,13 @@ def test_produce_has_one_batch_a_partition_grouped_by_topic(version_2: bool, ver
 
 @pytest.mark.parametrize(("version_2", "version"), [(True, 5), (False, 3)])
 @pytest.mark.parametrize("instance", [None, "pod-0"])
-def test_offsets_are_committed_as_a_member_of_a_generation_with_their_metadata(
+def test_offsets_are_committed_as_a_member_of_a_generation(
     version_2: bool,  # noqa: FBT001
     version: int,
     instance: str | None,
 ) -> None:
     member = MEMBER._replace(instance_id=instance)
-    request = commit_offsets(PRODUCER, member, {A0: 5, B0: 2**40}, "group.0", version_2=version_2)
+    request = commit_offsets(PRODUCER, member, {A0: 5, B0: 2**40}, version_2=version_2)
     body = opened(request, 28, version)
 
     def partition() -> tuple[Any, ...]:
@@ -140,7 +140,7 @@ def test_offsets_are_committed_as_a_member_of_a_generation_with_their_metadata(
     )
     assert read == (
         *("group.0", "group", 7_000_000_001, 12, 3, "member-1", instance),
-        [("a", [(0, 5, -1, "group.0")]), ("b", [(0, 2**40, -1, "group.0")])],
+        [("a", [(0, 5, -1, "")]), ("b", [(0, 2**40, -1, "")])],
     )
     body.end()
 
@@ -242,8 +242,8 @@ def test_error_codes_are_read_by_partition_from_each_kind_of_answer() -> None:
     assert codes_of(produced) == {A0: 0, A1: 19}
     offsets = bytes.fromhex("00000000 02 02 61 03 00000000 0016 00 00000001 0000 00 00 00")
     for request in (
-        commit_offsets(PRODUCER, MEMBER, {}, "", version_2=True),
-        commit_offsets(PRODUCER, MEMBER, {}, "", version_2=False),
+        commit_offsets(PRODUCER, MEMBER, {}, version_2=True),
+        commit_offsets(PRODUCER, MEMBER, {}, version_2=False),
         add_partitions(PRODUCER, []),
     ):
         assert codes_of(request.struct.RESPONSE_TYPE.decode(BytesIO(offsets))) == {A0: 22, A1: 0}
