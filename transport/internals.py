@@ -62,6 +62,7 @@ USED_PARTS: Final = (
     PrivatePart(_MemoryRecordsPy, "_next_slice", "__init__"),
     PrivatePart(GroupCoordinator, "_coordination_task", "__init__"),
     PrivatePart(GroupCoordinator, "_heartbeat_task", "_start_heartbeat_task"),
+    PrivatePart(GroupCoordinator, "_group_instance_id", "__init__"),
     PrivatePart(GroupCoordinator, "_do_heartbeat"),
     PrivatePart(GroupCoordinator, "_send_req"),
     PrivatePart(GroupCoordinator, "ensure_coordinator_known"),
@@ -172,6 +173,12 @@ def state_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> Any:
 def coordinator_of(consumer: AIOKafkaConsumer) -> GroupCoordinator:
     """Return the part of a consumer that talks to the group's coordinator."""
     return consumer._coordinator  # noqa: SLF001
+
+
+def instance_id_of(coordinator: GroupCoordinator) -> str | None:
+    """Return the name of a static member of the group; None if it has none."""
+    name: str | None = coordinator._group_instance_id  # noqa: SLF001
+    return name
 
 
 def must_rejoin(consumer: AIOKafkaConsumer) -> bool:

@@ -28,6 +28,7 @@ from consumer.startup.checks import check_cluster
 from models import default_model
 from tests.harness.images import drawn_digits
 from tests.harness.processes import is_alive, workers_of
+from tests.harness.producer_command import audited
 from tests.harness.service import START_DEADLINE_S, Service, fatal_end, running_service, starting_service
 from tests.harness.shadowing_packages import make_shadowing_packages
 from tests.harness.topics import Broker, fresh_topics, position
@@ -264,3 +265,24 @@ async def test_on_sigterm_it_publishes_what_is_in_flight_and_exits_with_0(broker
     committed = await broker.committed_offsets()
     answered = [position(result) for result in await broker.results()]
     assert answered == [(each, offset) for each, end in committed.items() for offset in range(end or 0)]
+
+
+async def test_a_named_instance_that_starts_again_within_its_session_moves_no_partition(broker: Broker) -> None:
+    named = [{"DIGITS_KAFKA__GROUP_INSTANCE_ID": name, "DIGITS_KAFKA__SESSION_TIMEOUT_MS": "60000"} for name in "ab"]
+    async with running_service(broker, named[0]) as first:
+        async with running_service(broker, named[1]) as second:
+            await eventually(lambda: assignments(first), lambda seen: len(seen) == 2)  # alone, then with the other
+            shared = assignments(second)[-1]
+            assert 0 < len(shared) < broker.partitions
+            second.terminate()
+            assert await second.wait() == 0
+        sent = await broker.send(drawn_digits(80))  # also in the partitions of the one that is away
+        async with running_service(broker, named[1]) as again:
+            await broker.everything_answered()
+            assert assignments(again) == [shared]
+            assert len(assignments(first)) == 2, "nothing has moved"
+            await audited(broker, len(sent))
+
+
+def assignments(service: Service) -> list[list[int]]:
+    return [event["partitions"] for event in service.events if event["event"] == "assigned"]

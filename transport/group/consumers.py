@@ -50,6 +50,7 @@ async def open_group_consumer(
     consumer = AIOKafkaConsumer(
         **settings.kafka.client_options(),
         group_id=settings.kafka.group_id,
+        group_instance_id=settings.kafka.group_instance_id or None,
         enable_auto_commit=False,  # offsets are committed with the results, in the lanes' transactions
         auto_offset_reset="none",  # where to start is decided by the lane, see consumer.partitions.opening
         isolation_level="read_committed",  # what an upstream transaction aborted is not answered

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from transport.errors import OwnershipLost
-from transport.internals import coordinator_of, heartbeat_of, must_rejoin, replace_heartbeat
+from transport.internals import coordinator_of, heartbeat_of, instance_id_of, must_rejoin, replace_heartbeat
 from transport.sink.requests import Member
 
 RETRY_PAUSE_S: Final = 0.25
@@ -80,7 +80,7 @@ class Membership:
         coordinator = coordinator_of(self._consumer)
         if coordinator.generation < 0:
             raise OwnershipLost("the group has removed this member")
-        return Member(coordinator.group_id, coordinator.generation, coordinator.member_id)
+        return Member(coordinator.group_id, coordinator.generation, coordinator.member_id, instance_id_of(coordinator))
 
     async def wait_for_heartbeat(self) -> None:
         """Return once the group has confirmed the present assignment by a heartbeat sent after the call.

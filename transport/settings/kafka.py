@@ -67,6 +67,12 @@ class GroupKafkaSettings(KafkaSettings):
         default=60_000, ge=1_000, le=900_000, description="The broker aborts a transaction that is open for longer."
     )
 
+    group_instance_id: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,249}$")] = Field(
+        default="",
+        description="Name of this instance in the group (static membership, KIP-345). If the instance starts again "
+        "under the same name within the session, no partition moves. Each instance needs a name of its own. Empty: "
+        "the instance leaves the group when it ends.",
+    )
     request_timeout_ms: int = Field(
         default=5_000,
         ge=1_000,

@@ -27,6 +27,7 @@ class Group:
         self.answers: list[bool] = []
         self.takes_s = 0.0
         self.group_id, self.generation, self.member_id = "digits", 1, "member-1"
+        self._group_instance_id: str | None = None
         self._coordinator = self
         self._subscription = SimpleNamespace(subscription=None)
 
@@ -84,6 +85,8 @@ async def test_a_member_has_the_present_generation_and_is_none_without_one() -> 
     group, membership = joined()
     group.generation = 7
     assert membership.member() == ("digits", 7, "member-1", None)
+    group._group_instance_id = "pod-0"
+    assert membership.member().instance_id == "pod-0"
     group.generation = -1
     with pytest.raises(OwnershipLost, match="removed this member"):
         membership.member()
