@@ -98,6 +98,7 @@ class Quarantine:
                 continue
             if answered.rest is not None:
                 attempts.appendleft(dataclasses.replace(attempt, task=answered.rest, has_begun=True))
+            _log_quarantined(attempt.task, answered.parts)
             for part in answered.parts:
                 yield part
 
@@ -133,7 +134,7 @@ class Quarantine:
             return attempt
         if death.code is ErrorCode.WORKER_TIMEOUT or suspect.item in suspected:
             await self._count_faults(str(death))
-            return dataclasses.replace(attempt, task=_quarantined(attempt.task, suspect, death))
+            return dataclasses.replace(attempt, task=_quarantined(attempt.task, suspect, str(death.code)))
         return dataclasses.replace(attempt, suspected=suspected | {suspect.item})
 
     async def _submit(self, attempt: _Attempt) -> Answered:
@@ -187,20 +188,34 @@ def _span_of(suspect: Suspect, task: Task) -> tuple[int, int]:
     return suspect.offset, suspect.offset + 1
 
 
-def _quarantined(task: Task, suspect: Suspect, death: WorkerDied) -> Task:
+def _quarantined(task: Task, suspect: Suspect, code: str) -> Task:
     items, item = task.quarantined.get(suspect.offset, {}), suspect.item
     if item != WHOLE_BATCH and (item in items or len(items) == MAX_QUARANTINED):
         item = WHOLE_RECORD
-    log.warning(
-        "item quarantined",
-        partition=f"{task.topic}/{task.partition}",
-        offset=suspect.offset,
-        item={WHOLE_RECORD: "all", WHOLE_BATCH: "all of its batch"}.get(item, item),
-        code=death.code,
-        action="dead-lettered",
-    )
-    quarantined = task.quarantined | {suspect.offset: items | {item: str(death.code)}}
-    return msgspec.structs.replace(task, quarantined=quarantined)
+    return msgspec.structs.replace(task, quarantined=task.quarantined | {suspect.offset: items | {item: code}})
+
+
+def _log_quarantined(task: Task, parts: list[Part]) -> None:
+    """Log what is answered without being read; only the answer says which request that is."""
+    for offset, items in task.quarantined.items():
+        whole = next((word for item, word in _WHOLE.items() if item in items), None)
+        failed = [each for part in parts for each in part.failed_items if each.offset == offset]
+        for each in failed[:1] if whole else failed:
+            if whole or each.item in items:
+                log.warning(
+                    "item quarantined",
+                    partition=f"{task.topic}/{task.partition}",
+                    offset=offset,
+                    item=whole or each.item,
+                    request_id=each.request_id,
+                    trace_id=each.trace_id,
+                    code=each.code,
+                    action="dead-lettered",
+                )
+
+
+_WHOLE: Final = {WHOLE_RECORD: "all", WHOLE_BATCH: "all of its batch"}
+"""What is logged instead of an item."""
 
 
 def _canary_task(canary: bytes) -> Task:

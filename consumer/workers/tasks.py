@@ -147,7 +147,7 @@ class Part(msgspec.Struct, array_like=True, gc=False):
     dead_letters_bytes: Count = 0
     """Bytes of keys and values."""
     failed_items: list[FailedItem] = []
-    """The first ones, if the service logs them."""
+    """The first ones of those that are quarantined; of all, if the service logs them."""
     sampled: list[SampledRecord] = []
     """The first ones, if the service records traces."""
     sampled_records: Count = 0

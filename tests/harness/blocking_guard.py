@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Final
 
 from blockbuster import BlockBuster
 
-PYTHONPATH: Final = str(Path(__file__).with_name("hooks") / "blocking_guard")
+from tests.harness.hooked import hooked
+
+PYTHONPATH: Final = hooked("blocking_guard")
 ON_GUARD: Final = "blocking calls raise"
 """The first line of a guarded process on standard error."""
 _FILES: Final = ("os.", "io.")

@@ -17,13 +17,13 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
 
 from consumer.partitions.lane import Lane
+from tests.harness.hooked import hooked
 from tests.harness.service import Service
 from transport.internals import connection_to
 from transport.sink.connections import SinkConnections
@@ -31,7 +31,7 @@ from transport.sink.producer import TransactionalProducer
 from transport.sink.requests import Prepared
 from transport.source.fetching import Fetching
 
-_FOLDER: Final = str(Path(__file__).with_name("hooks") / "failure_points")
+_FOLDER: Final = hooked("failure_points")
 _POINT, _SIGNAL, _AFTER_COMMITS = "FAILURE_POINT", "FAILURE_SIGNAL", "FAILURE_AFTER_COMMITS"
 _AT_POINT: Final = "failure point reached"
 

@@ -23,9 +23,10 @@ from engine.codecs import decode as picture
 from engine.codecs.decode import Charge, Picture
 from engine.limits import Limits
 from engine.model.classifier import Classifier
+from tests.harness.hooked import hooked
 from tests.harness.images import drawn_digits
 
-PYTHONPATH: Final = str(Path(__file__).with_name("hooks") / "poison")
+PYTHONPATH: Final = hooked("poison")
 SLOW_S: Final = 0.4
 _MARK: Final = b"\nPOISON:"
 _honest = picture.decode

@@ -177,13 +177,14 @@ class _PartWriter:
             self._task, request, request_bytes=self._rules.dead_letters_bytes, spent_bytes=spent_bytes
         )
         trace_id = request.trace.trace_id if request.trace else None
+        is_reported = self._rules.reports_failed_items or request.offset in self._task.quarantined
         for item in failed:
             code = str(item.failure.code)
             part.failures[code] = part.failures.get(code, 0) + 1
             letter = writer.write(item)
             part.dead_letters_bytes += len(letter.key or b"") + len(letter.value or b"")
             self._dead_letters.append(sized(letter.key), letter.value, header_block(letter.headers))
-            if self._rules.reports_failed_items and len(part.failed_items) < MOST_REPORTED:
+            if is_reported and len(part.failed_items) < MOST_REPORTED:
                 part.failed_items.append(FailedItem(request.offset, item.index, request.request_id, trace_id, code))
         if request.unread:
             unread = part.unread or Unread(0, request.offset, request.unread)
