@@ -38,11 +38,13 @@ def _encoded(value: int) -> bytes:
     return bytes(written)
 
 
-_SMALL: Final = tuple(_encoded(value) for value in range(4_096))
+_SMALL_NUMBERS: Final = 4_096
+_SMALL: Final = tuple(_encoded(value) for value in range(_SMALL_NUMBERS))
+"""Encoded once: nearly all lengths and positions are among them."""
 
 
 def _number(value: int) -> bytes:
-    return _SMALL[value] if 0 <= value < len(_SMALL) else _encoded(value)
+    return _SMALL[value] if 0 <= value < _SMALL_NUMBERS else _encoded(value)
 
 
 NULL: Final = _number(-1)
@@ -51,7 +53,10 @@ NO_HEADERS: Final = _number(0)
 
 def sized(content: bytes | None) -> bytes:
     """Return bytes after their length, as a record holds its key."""
-    return NULL if content is None else _number(len(content)) + content
+    if content is None:
+        return NULL
+    size_bytes = len(content)
+    return (_SMALL[size_bytes] if size_bytes < _SMALL_NUMBERS else _encoded(size_bytes)) + content
 
 
 def header_block(headers: Iterable[tuple[str, bytes | None]]) -> bytes:
@@ -92,7 +97,8 @@ class BatchBuilder:
         value_length = NULL if value is None else _number(length_bytes)
         if length_bytes <= _JOINED_BYTES:
             body = b"".join((b"\0\0", _number(self._records), key, value_length, value or b"", headers))
-            self._parts += _number(len(body)), body
+            self._parts.append(_number(len(body)))
+            self._parts.append(body)
         else:
             head = b"\0\0%b%b%b" % (_number(self._records), key, value_length)
             self._parts += _number(len(head) + length_bytes + len(headers)), head, value or b"", headers

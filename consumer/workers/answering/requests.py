@@ -78,26 +78,27 @@ class RequestReader:
             Why a record that cannot be parsed was not scanned, if its batch has ended a worker.
         """
         if row.status != READABLE:
-            code = verdict or ErrorCode.UNREADABLE_RECORD
-            now_ms = self._task.received_at_ms
-            return self._empty(row.offset, now_ms, None, code)._replace(unread=block.reason(row) or "")
+            return self._unread(row.offset, verdict or ErrorCode.UNREADABLE_RECORD, block.reason(row) or "")
         key = None if row.key_length < 0 else bytes(block.data[row.key_start : row.key_start + row.key_length])
         value = block.data[row.value_start : row.value_start + row.value_length] if row.value_length > 0 else _NO_VALUE
         if row.header_count == 0 and (key is None or len(key) <= self._rules.key_bytes):
-            request = self._empty(row.offset, row.timestamp_ms, key, self._value_refusal(value))
-            return request._replace(value=value, echo_key=key)
+            name = records.request_id(self._task.topic, self._task.partition, row.offset)
+            code = self._value_refusal(value)
+            return Request(self._place, row.offset, row.timestamp_ms, key, value, (), key, (), name, None, code)
         return self._with_headers(row, key, value, block.headers(row))
 
-    def _empty(self, offset: int, timestamp_ms: int, key: bytes | None, code: ErrorCode | None) -> Request:
-        name = records.request_id(self._task.topic, self._task.partition, offset)
-        return Request(self._place, offset, timestamp_ms, key, _NO_VALUE, (), None, (), name, None, code)
+    def _unread(self, offset: int, code: ErrorCode, why: str) -> Request:
+        task = self._task
+        name = records.request_id(task.topic, task.partition, offset)
+        now_ms = task.received_at_ms
+        return Request(self._place, offset, now_ms, None, _NO_VALUE, (), None, (), name, None, code, unread=why)
 
     def _with_headers(self, row: Row, key: bytes | None, value: memoryview, received: Headers) -> Request:
         rules = self._rules
         left_out = len(received) > rules.headers + _extra_replay_headers(received, rules.headers)
         received = () if left_out else received
         last = dict(received)
-        echo = tuple((name, last[name]) for name in headers.ECHOED if last.get(name) is not None)
+        echo = tuple([(name, last[name]) for name in headers.ECHOED if last.get(name) is not None])
         filename = last.get(headers.FILENAME) or b""
         code = ErrorCode.TOO_MANY_HEADERS if left_out else self._refusal(key, value, echo, filename)
         echo_key, name = key, filename.decode("utf-8", "replace")
@@ -108,6 +109,7 @@ class RequestReader:
         elif len(name) > self._limits.name_characters:
             code, name = code or ErrorCode.NAME_TOO_LONG, ""
         request_id = (last.get(headers.REQUEST_ID) or b"").decode("utf-8", "replace") if echo else ""
+        traceparent = last.get(headers.TRACEPARENT) if echo else None
         return Request(
             self._place,
             row.offset,
@@ -120,7 +122,7 @@ class RequestReader:
             request_id or records.request_id(self._task.topic, self._task.partition, row.offset),
             name or None,
             code,
-            TraceParent.parse(last.get(headers.TRACEPARENT) or b"") if echo else None,
+            TraceParent.parse(traceparent) if traceparent else None,
             left_out,
         )
 
@@ -128,8 +130,9 @@ class RequestReader:
         if key is not None and len(key) > self._rules.key_bytes:
             return ErrorCode.KEY_TOO_LARGE
         most_bytes = self._rules.header_bytes
-        if len(filename) > most_bytes or any(len(content or b"") > most_bytes for _, content in echo):
-            return ErrorCode.HEADER_TOO_LARGE
+        for _, content in (("", filename), *echo):
+            if content is not None and len(content) > most_bytes:
+                return ErrorCode.HEADER_TOO_LARGE
         return self._value_refusal(value)
 
     def _value_refusal(self, value: memoryview) -> ErrorCode | None:

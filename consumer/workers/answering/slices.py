@@ -53,6 +53,8 @@ class Slice:
         self._tasks = tasks
         self._reader, self._note, self._rules, self._limits, self._model_json = answering
         self._writers = [PartsWriter(task, self._rules, self._model_json) for task in tasks]
+        self._is_plain = all(not task.quarantined and not task.resume_from.items for task in tasks)
+        """True if no item must be skipped, and no record is resumed."""
         self._cpu_s = time.process_time()
         self._encode_s = 0.0
 
@@ -94,7 +96,11 @@ class Slice:
         stopped
             The place of the task that is not finished, and where; None if the whole group was answered.
         """
-        read = [request for request in group if not self._is_refused(request)]
+        read = [
+            request
+            for request in group
+            if request.refusal is None and (self._is_plain or not self._is_refused(request))
+        ]
         outcomes, cursor = self._read(read) if read else ([], None)
         if cursor is not None:
             count = _place(group, read[len(outcomes) - 1]) + 1
@@ -125,13 +131,13 @@ class Slice:
 
         return self._reader.resume(
             _Values(requests),
-            resume_from=[self._begin_of(request) for request in requests],
+            resume_from=() if self._is_plain else [self._begin_of(request) for request in requests],
             should_stop=self._is_time_over,
             on_item=note_item,
             on_shared=self._note.write_many_items,
             isolate=any(task.isolate for task in self._tasks),
             on_open=judge,
-            skip=[self._items_to_skip(request) for request in requests],
+            skip=() if self._is_plain else [self._items_to_skip(request) for request in requests],
         )
 
     def _begin_of(self, request: Request) -> ResumeCursor:
@@ -157,17 +163,15 @@ class Slice:
                 self._writers[request.place].add(request, _NOT_READ, total=None)
 
     def _is_refused(self, request: Request) -> bool:
-        if request.refusal is not None:
-            return True
         quarantined = self._tasks[request.place].quarantined
-        return bool(quarantined) and WHOLE_RECORD in quarantined.get(request.offset, ())
+        return WHOLE_RECORD in quarantined.get(request.offset, ())
 
     def _items_to_skip(self, request: Request) -> Collection[int]:
         """Return the indices of the items that must not be read."""
         task = self._tasks[request.place]
         if request.offset == task.first_offset and task.resume_from.spent_s > self._rules.record_timeout_s:
             return range(task.resume_from.items, sys.maxsize)  # the record has used its processor time
-        return task.quarantined.get(request.offset, ()) if task.quarantined else ()
+        return task.quarantined.get(request.offset, ())
 
     def _check_results_size(self, request: Request, opened: Payload) -> None:
         """Raise `ResultsTooLarge` for an archive whose results could exceed the limit, before it reads an image."""

@@ -90,10 +90,12 @@ class Block(NamedTuple):
         data, at = bytes(self.data[row.headers_start : row.headers_end]), 0  # slices of bytes are faster than of a view
         headers: list[tuple[str, bytes | None]] = []
         for _ in range(row.header_count):
-            length_bytes, at = _number(data, at)
+            # Most lengths are one byte, and a call would cost more than all that is done here.
+            length_bytes, at = (data[at] >> 1, at + 1) if data[at] < MORE else _number(data, at)
             end = at + length_bytes
             name = data[at:end].decode()
-            length_bytes, at = _number(data, end)
+            byte = data[end]
+            length_bytes, at = (byte >> 1, end + 1) if byte < MORE and not byte & 1 else _number(data, end)
             if length_bytes < 0:
                 headers.append((name, None))
                 continue
