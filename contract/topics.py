@@ -171,7 +171,7 @@ def _requirements(role: str, replicas: int, record_bytes: int) -> Iterator[_Requ
         # With this, the broker inflates a compressed batch, and refuses it if it exceeds max.message.bytes then.
         yield _Requirement(
             *("compression.type", "uncompressed", "uncompressed", lambda value: value == "uncompressed"),
-            "the service inflates compressed batches without a limit",
+            "the service reads no record of a batch that inflates to more than a worker takes",
         )
         yield _at_least(record_bytes, request_bytes, "the broker refuses larger requests to their senders")
         return
