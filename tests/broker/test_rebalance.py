@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from consumer import service
 from consumer.memory_budget import MemoryBudget
@@ -31,6 +31,7 @@ from transport.sink.errors import OutcomeUnknown
 from transport.sink.leftovers import LeftTransactions
 from transport.sink.producer import TransactionalProducer, new_ids, open_producers
 from transport.sink.requests import Member
+from transport.source.partition import Fetched
 
 DEAD_LETTER_BYTES = 1024 * 1024
 
@@ -211,7 +212,7 @@ async def test_a_lane_does_not_start_before_the_transaction_of_the_last_one_has_
         await stalled.wait()
     lost = member.assignment.lanes[tp]
 
-    async def fail(_: int) -> list[ConsumerRecord]:
+    async def fail() -> Fetched:
         raise OwnershipLost("as if the offset were out of range")
 
     order: list[str] = []
