@@ -1,25 +1,19 @@
-"""The connections of one transactional producer: requests to leaders and coordinators, with deadlines by progress.
-
-A request has no total deadline: a batch of 16 MiB takes as long as the line takes. A broker that neither takes bytes
-nor answers for the request timeout is given up, and its connection is closed.
-"""
+"""The connections of one transactional producer: requests to leaders and coordinators, with deadlines by progress."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
-import struct
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient, CoordinationType
-from aiokafka.errors import KafkaError, NodeNotReadyError, RequestTimedOutError
+from aiokafka.errors import KafkaError, RequestTimedOutError
 
-from transport.internals import DEFAULT_USE, abort_connection, connection_to, file_descriptor, remove_time_limit
+from transport.internals import DEFAULT_USE
 from transport.metadata import patch_client
+from transport.request_progress import send_request
 from transport.settings.kafka import GroupSettings
 from transport.shutdown import STOP_TIMEOUT_S, abort_connections, stop_within
 from transport.sink.requests import Prepared
@@ -28,9 +22,6 @@ NO_LEADER: Final = -1
 START_TIMEOUT_S: Final = 15.0
 METADATA_AGE_MS: Final = 60_000
 """A leader that has moved is noticed when the former one refuses a request, so there is no hurry."""
-_MOVED: Final = struct.Struct("QQ")
-_MOVED_AT: Final = 120
-"""Bytes that the other side has acknowledged, and bytes received, in Linux's ``struct tcp_info`` (since 4.1)."""
 
 
 class SinkConnections:
@@ -144,47 +135,6 @@ class SinkConnections:
         Raises
         ------
         KafkaError
-            The broker cannot be reached, or made no progress for the request timeout. Unless it is
-            `NodeNotReadyError`, the broker may have done what was requested, or may still do it.
+            As `send_request` does.
         """
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                connection = await connection_to(self._client, node, self._use)
-        except TimeoutError as error:
-            raise NodeNotReadyError(f"broker {node} does not accept connections") from error
-        if connection is None:
-            raise NodeNotReadyError(f"broker {node} cannot be reached")
-        remove_time_limit(connection)
-        answer = asyncio.ensure_future(connection.send(request))
-        try:
-            await self._wait_while_bytes_move(node, connection, answer)
-            return answer.result()
-        except BaseException:
-            # Bytes that were not sent yet must not reach the broker later.
-            abort_connection(connection)
-            raise
-        finally:
-            if not answer.done():
-                answer.cancel()
-                with contextlib.suppress(asyncio.CancelledError, KafkaError):
-                    await answer
-
-    async def _wait_while_bytes_move(self, node: int, connection: Any, answer: asyncio.Future[Any]) -> None:
-        moved = _moved_bytes(connection)
-        while not (await asyncio.wait({answer}, timeout=self._timeout_s))[0]:
-            before, moved = moved, _moved_bytes(connection)
-            if moved == before:
-                raise RequestTimedOutError(f"broker {node} made no progress for {self._timeout_s:g} s")
-
-
-def _moved_bytes(connection: Any) -> int:
-    """Return how many bytes have reached the broker on a connection, and have come from it.
-
-    The operating system counts them. What the client has not given to it yet says less: TLS gives it all at once, and
-    with several requests on one connection it grows and shrinks at the same time.
-    """
-    number = file_descriptor(connection)
-    if number < 0 or not hasattr(socket, "TCP_INFO"):
-        return 0  # other systems do not count: there a request has the request timeout in all
-    with socket.socket(fileno=os.dup(number)) as same:
-        return sum(_MOVED.unpack_from(same.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256), _MOVED_AT))
+        return await send_request(self._client, node, request, self._timeout_s, use=self._use)

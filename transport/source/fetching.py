@@ -14,11 +14,12 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, NodeNotReadyError
+from aiokafka.errors import KafkaError
 
 from transport.denials import denial
 from transport.errors import FatalError, OwnershipLost, describe
-from transport.internals import abort_connection, client_of, connection_to, state_of
+from transport.internals import client_of, state_of
+from transport.request_progress import send_request
 from transport.sink.errors import error_for
 from transport.source.partition import PartitionSource, Pauses
 from transport.source.sessions import MAX_WAIT_MS, FetchSession
@@ -136,16 +137,8 @@ class Fetching:
 
     async def _send(self, node: int, session: FetchSession, waiting: Iterable[PartitionSource]) -> Any:
         """Send a request and return its answer, in which each waiting source is served from its offset."""
-        async with asyncio.timeout(self._timeout_s):
-            connection = await connection_to(self._client, node, CONNECTION)
-            if connection is None:
-                raise NodeNotReadyError(f"broker {node} cannot be reached")
-            try:
-                answer = await connection.send(session.request({each.partition: each.offset for each in waiting}))
-            except BaseException:
-                # The answer may still come, and the session has gone on: neither must meet the next request.
-                abort_connection(connection)
-                raise
+        request = session.request({each.partition: each.offset for each in waiting})
+        answer = await send_request(self._client, node, request, self._timeout_s, use=CONNECTION)
         session.note_answer(answer)
         return answer
 

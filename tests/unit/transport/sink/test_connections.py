@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError,
 from broker.ports import free_ports
 from broker.probe import HOST
 from tests.harness.waiting import DEADLINE_S, eventually
+from transport import request_progress
 from transport.settings.kafka import GroupKafkaSettings, GroupSettings
 from transport.sink import connections as module
 from transport.sink.connections import SinkConnections
@@ -180,7 +181,7 @@ async def test_a_broker_that_cannot_be_reached_has_done_nothing(monkeypatch: pyt
         async def unreachable(_: Any, node: int, __: object) -> None:
             assert node == NODE
 
-        monkeypatch.setattr(module, "connection_to", unreachable)
+        monkeypatch.setattr(request_progress, "connection_to", unreachable)
         with pytest.raises(NodeNotReadyError, match="broker 1 cannot be reached"):
             await connections.send(NODE, END)
 
@@ -188,7 +189,7 @@ async def test_a_broker_that_cannot_be_reached_has_done_nothing(monkeypatch: pyt
             assert node == NODE
             await asyncio.Event().wait()
 
-        monkeypatch.setattr(module, "connection_to", hanging)
+        monkeypatch.setattr(request_progress, "connection_to", hanging)
         with pytest.raises(NodeNotReadyError, match="broker 1 does not accept connections"):
             await connections.send(NODE, END)
 

@@ -40,7 +40,9 @@ class Brokers:
 
     async def _get_conn(self, node: int, group: object) -> Any:
         assert group == "fetch"
-        return SimpleNamespace(send=lambda request: self._answer(node, request.struct), _writer=None)
+        return SimpleNamespace(
+            send=lambda request: self._answer(node, request.struct), _writer=None, _request_timeout=None
+        )
 
     def force_metadata_update(self) -> None:
         self.metadata_updates += 1
