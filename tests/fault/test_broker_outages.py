@@ -19,7 +19,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from broker import Cluster
 from broker.node import Node
-from tests.harness.images import drawn_digits
+from tests.harness.images import large_pages
 from tests.harness.outage import Watch, brokers_well, first_results, watched
 from tests.harness.producer_command import run
 from tests.harness.service import Service, running_service
@@ -38,9 +38,9 @@ SLOWLY = {
     "DIGITS_PACING__CHUNK_RECORDS": "1",
     "DIGITS_PACING__TRANSACTION_BYTES": "1024",
 }
-"""Short timeouts, and so little in a transaction that every lane has work until the end."""
-BACKLOG = 4_800
-"""Images: a hundred seconds of work at that pace."""
+"""Short timeouts, and little in a transaction."""
+BACKLOG = 7_200
+"""Images that take a worker some hundredths of a second each: every lane has work until the end."""
 SILENCE_S = float(os.environ.get("SILENCE_S", "60"))
 """How long no broker answers: ``SILENCE_S=300 make test-slow ARGS="-k silent tests/fault/test_broker_outages.py"``."""
 JUNK = random.Random(0).randbytes(15_000_000)  # noqa: S311  # no secret
@@ -88,7 +88,7 @@ async def at_work(cluster: Cluster) -> AsyncIterator[Scene]:
     that it has answered by then must have been answered once and in order.
     """
     async with fresh_topics(cluster) as broker:
-        await broker.send(drawn_digits(BACKLOG))
+        await broker.send(large_pages(BACKLOG))
         async with running_service(broker, SLOWLY) as service:
             await eventually(lambda: service.metric("digits_records_total"), lambda done: done > broker.partitions)
             async with watched(service) as watch:

@@ -41,6 +41,17 @@ def drawn_digits(count: int, *, seed: int = 0) -> list[bytes]:
     return [different[index % len(different)] for index in range(count)]
 
 
+def large_pages(count: int) -> list[bytes]:
+    """Draw digits on pages of 1,600 pixels a side: each takes a worker some hundredths of a second, and a few kB."""
+    pages = []
+    for index in range(min(count, 10)):
+        page = Image.new("L", (1600, 1600), 255)
+        font = ImageFont.load_default(size=500)
+        ImageDraw.Draw(page).text((800, 800), str(index), fill=0, font=font, anchor="mm", stroke_width=12)
+        pages.append(_png(page))
+    return [pages[index % len(pages)] for index in range(count)]
+
+
 def zipped(entries: Iterable[tuple[str, bytes]]) -> bytes:
     """Pack named entries into a zip archive, in this order."""
     packed = io.BytesIO()
