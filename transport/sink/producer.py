@@ -234,7 +234,11 @@ class TransactionalProducer:
             It would be refused again.
         """
         await self.settle()
-        by_leader = self._by_leader(batches)
+        try:
+            by_leader = self._by_leader(batches)
+        except PartitionsUnavailable:
+            await self._connections.refresh()  # nothing else would look for the new leader
+            raise
         producer = Producer(self.transactional_id, *(self._epoch or NO_PRODUCER))
         self._epoch = None  # whatever happens now, this epoch is used up, unless the transaction ends in order
         is_ending = False

@@ -445,6 +445,7 @@ async def test_a_partition_without_leader_is_named_before_anything_is_sent(broke
         await commit(producer, P0, P1)
     assert set(caught.value.partitions) == {P1}
     assert len(brokers.sent) == count
+    assert brokers.refreshed == 1, "it looks for a new leader"
     await commit(producer, P0)
     assert brokers.names.count("epoch") == 1, "no epoch is used up"
 
