@@ -11,6 +11,7 @@ An instance may have committed transactions before it reaches a point: `after_co
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -95,6 +96,11 @@ class _Reach:
         """True if the transactions before the point are done."""
         return self._commits_left <= 0 and not self._reached
 
+    @property
+    def was_reached(self) -> bool:
+        """True once the instance has stopped there, and goes on."""
+        return self._reached
+
     def __call__(self) -> None:
         if self.is_armed:
             self._reached = True
@@ -105,6 +111,8 @@ class _Reach:
 def _environment(point: Point, sign: signal.Signals, after_commits: int) -> dict[str, str]:
     return {"PYTHONPATH": _FOLDER, _POINT: point, _SIGNAL: str(int(sign)), _AFTER_COMMITS: str(after_commits)}
 
+
+HELD_S = 5.0
 
 _Send = Callable[[], Awaitable[Any]]
 
@@ -177,7 +185,7 @@ def _when_asked(key: int, *others: int) -> Callable[[_Reach], None]:
         async def wrapper(connections: SinkConnections, node: int, send: _Send) -> Any:
             if not reach.is_armed:
                 return await send()
-            connection: Any = await connection_to(connections._client, node)
+            connection: Any = await connection_to(connections._client, node, connections._use)
             sending = asyncio.ensure_future(send())
             while not connection._requests or connection._writer.transport.get_write_buffer_size():  # noqa: ASYNC110  # there is no event for it
                 await asyncio.sleep(0)
@@ -208,8 +216,11 @@ def _one_before_the_other(first: int, second: int) -> Callable[[_Reach], None]:
             return answer
 
         async def held_back(_: SinkConnections, __: int, send: _Send) -> Any:
-            await acknowledged.wait()
-            acknowledged.clear()
+            if not reach.was_reached:
+                with contextlib.suppress(TimeoutError):  # it may be repeated, and then nothing is acknowledged again
+                    async with asyncio.timeout(HELD_S):
+                        await acknowledged.wait()
+                acknowledged.clear()
             return await send()
 
         _around({first: first_one, second: held_back})
