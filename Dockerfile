@@ -23,15 +23,21 @@ RUN --mount=type=bind,source=requirements/build.txt,target=/build.txt \
 COPY . /source
 RUN pip wheel --quiet --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels /source
 
-# This stage has only engine and models, so that a change elsewhere does not compile them again. Their path is that of
+# This stage has only what is compiled and needs, so that a change elsewhere does not compile it again. Their path is that of
 # the last stage: numba finds compiled code by path and content of the source, and by the type of processor.
 FROM packages AS compiled
 COPY engine /source/engine
 COPY models /source/models
+COPY consumer/__init__.py /source/consumer/
+COPY consumer/workers/__init__.py /source/consumer/workers/
+COPY consumer/workers/batches /source/consumer/workers/batches
+COPY transport/__init__.py /source/transport/
+COPY transport/batches/__init__.py transport/batches/layout.py /source/transport/batches/
 RUN ln -s /source/* "$(/opt/digitstream/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 RUN NUMBA_CPU_NAME=generic NUMBA_CACHE_DIR=/compiled /opt/digitstream/bin/python -c "\
 from engine.model.classifier import Classifier; from engine.limits import Limits; from engine.reader import Reader; \
-from models import default_model; Reader(Classifier.load(default_model()), Limits()).warm_up()"
+from models import default_model; from consumer.workers.batches import scanning; \
+Reader(Classifier.load(default_model()), Limits()).warm_up(); scanning.warm_up()"
 
 FROM packages
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
