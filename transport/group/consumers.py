@@ -17,12 +17,6 @@ from transport.record_batch import install_batch_parser
 from transport.settings.kafka import GroupSettings
 from transport.shutdown import LEAVE_TIMEOUT_S, abort_connections, stop_within
 
-FETCH_MAX_WAIT_MS: Final = 100
-"""A partition is left out of a fetch request that is already under way, and waits until it ends. With the default
-of 500 ms that wait is most of the latency."""
-PARTITION_FETCH_BYTES: Final = 1024 * 1024
-"""The limit of one fetch; a larger record is still fetched, alone."""
-FETCH_BYTES: Final = 16 * 1024 * 1024
 START_TIMEOUT_S: Final = 15.0
 RANGE_FETCH_BYTES: Final = 1024 * 1024
 STOP_TIMEOUT_S: Final = 1.0
@@ -62,9 +56,6 @@ async def open_group_consumer(
         # a member. A join may take longer, while the group waits for a member; then it is sent again.
         request_timeout_ms=settings.kafka.request_timeout_ms,
         metadata_max_age_ms=MAX_AGE_MS,
-        fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
-        max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
-        fetch_max_bytes=FETCH_BYTES,
     )
     patch_client(client_of(consumer), settings.kafka.request_timeout_ms, settings.topics.names)
     try:

@@ -219,8 +219,6 @@ class TransactionalProducer:
             The next offset of each partition of requests.
         member
             Who commits them.
-        metadata
-            Is committed with each offset. If it holds the transactional id, call `settle` first, which may change it.
 
         Raises
         ------
