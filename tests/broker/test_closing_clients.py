@@ -19,13 +19,13 @@ from aiokafka.producer.message_accumulator import MessageAccumulator
 from broker.probe import HOST
 from consumer.observe.logs import log_unawaited_errors
 from consumer.settings import Settings
+from tests.harness.outgoing_records import OutgoingRecord, build_batches
 from tests.harness.topics import Broker
 from tests.harness.waiting import DEADLINE_S, eventually
 from transport.clients import open_reader
 from transport.group.consumers import open_group_consumer
 from transport.settings.kafka import KafkaSettings
 from transport.shutdown import abort_connections, stop_within
-from transport.sink.batches import OutgoingRecord, build_batches
 from transport.sink.connections import SinkConnections
 from transport.sink.errors import NotCommitted
 from transport.sink.producer import TransactionalProducer

@@ -21,12 +21,13 @@ from consumer.workers.pinned_model import PinnedModel
 from consumer.workers.quarantine import CANARY, Quarantine
 from contract.records import result_id
 from tests.harness.images import drawn_digits
+from tests.harness.outgoing_records import OutgoingRecord, build_batches
 from tests.harness.topics import Broker, Position
 from tests.harness.waiting import eventually
 from transport.errors import OwnershipLost
 from transport.group.consumers import open_group_consumer
 from transport.group.membership import Membership
-from transport.sink.batches import OutgoingBatch, OutgoingRecord, build_batches
+from transport.sink.batches import OutgoingBatch
 from transport.sink.errors import OutcomeUnknown
 from transport.sink.leftovers import LeftTransactions
 from transport.sink.producer import TransactionalProducer, new_ids, open_producers

@@ -11,6 +11,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from broker import Cluster
+from tests.harness.outgoing_records import OutgoingRecord, build_batches
 from tests.harness.publishing import (
     batches_of,
     joined,
@@ -24,7 +25,6 @@ from tests.harness.publishing import (
 from tests.harness.topics import Broker, fresh_topics
 from tests.harness.waiting import eventually
 from transport.errors import FatalError, OwnershipLost
-from transport.sink.batches import OutgoingRecord, build_batches
 from transport.sink.connections import SinkConnections
 from transport.sink.errors import UNSTABLE_OFFSET_COMMIT, NotCommitted, OutcomeUnknown
 from transport.sink.producer import TransactionalProducer

@@ -20,11 +20,11 @@ from broker import Cluster, running_broker
 from broker.ports import free_ports
 from broker.probe import HOST
 from contract.topics import TopicSettings
+from tests.harness.outgoing_records import OutgoingRecord, build_batches
 from tests.harness.request_relay import Held, Kind, RequestRelay, relaying_requests
 from tests.harness.topics import Broker, fresh_topics
 from tests.harness.waiting import eventually
 from transport.settings.kafka import GroupKafkaSettings, GroupSettings
-from transport.sink.batches import OutgoingRecord, build_batches
 from transport.sink.connections import SinkConnections
 from transport.sink.errors import NotCommitted, OutcomeUnknown
 from transport.sink.producer import TransactionalProducer

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from tests.harness.outgoing_records import OutgoingRecord, build_batches
 from tests.harness.topics import Broker
 from tests.harness.waiting import eventually
 from transport.settings.kafka import GroupKafkaSettings, GroupSettings
-from transport.sink.batches import OutgoingBatch, OutgoingRecord, build_batches
+from transport.sink.batches import OutgoingBatch
 from transport.sink.requests import Member
 
 

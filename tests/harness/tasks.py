@@ -14,8 +14,8 @@ from consumer.workers.tasks import Part, Task
 from contract.dead_letters import DeadLetter
 from contract.records import Result, read_result
 from engine.limits import Limits
+from tests.harness.outgoing_records import OutgoingRecord
 from tests.harness.raw_batches import Raw, batch_bytes
-from transport.sink.batches import OutgoingRecord
 
 DEAD_LETTER_BYTES = 20 * 1024 * 1024
 

@@ -9,7 +9,8 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 
 from contract.topics import BATCH_FRAMING_BYTES, RESULTS_BATCH_BYTES
-from transport.sink.batches import OutgoingBatch, OutgoingRecord, build_batches
+from tests.harness.outgoing_records import OutgoingRecord, build_batches
+from transport.sink.batches import OutgoingBatch
 
 HEAD = struct.Struct(">qiibIhiqqqhii")
 

@@ -21,11 +21,12 @@ from aiokafka.errors import (
 )
 from structlog.testing import capture_logs
 
+from tests.harness.outgoing_records import OutgoingRecord, build_batches
 from tests.harness.waiting import eventually
 from transport.errors import FatalError, OwnershipLost
 from transport.settings.kafka import GroupSettings
 from transport.sink import producer as module
-from transport.sink.batches import OutgoingBatch, OutgoingRecord, build_batches
+from transport.sink.batches import OutgoingBatch
 from transport.sink.errors import NotCommitted, OutcomeUnknown, PartitionsUnavailable
 from transport.sink.producer import TransactionalProducer
 from transport.sink.requests import Member, Prepared

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transport.sink.batches import OutgoingRecord, build_batches
+from tests.harness.outgoing_records import OutgoingRecord, build_batches
 
 
 def batch(base_offset: int, *values: bytes) -> bytes:
