@@ -10,8 +10,8 @@ from aiokafka import TopicPartition
 
 from consumer.partitions.state import PartitionState
 from consumer.workers.tasks import Part, Task
+from transport.protocol.offsets import Member
 from transport.reading.log_ends import LogEnds
-from transport.sink.requests import Member
 from transport.source.partition import Fetched
 
 

@@ -32,9 +32,9 @@ from consumer.partitions.observers import LaneObserver, Publication
 from consumer.settings import Settings
 from transport.batches.layout import BatchHeader
 from transport.errors import FatalError, OwnershipLost
+from transport.protocol.offsets import Member
 from transport.sink.batches import OutgoingBatch
-from transport.sink.errors import NotCommitted, OutcomeUnknown, PartitionsUnavailable
-from transport.sink.requests import Member
+from transport.sink.outcomes import NotCommitted, OutcomeUnknown, PartitionsUnavailable
 
 log = structlog.get_logger()
 

@@ -24,12 +24,13 @@ from tests.harness.topics import Broker
 from tests.harness.waiting import DEADLINE_S, eventually
 from transport.clients import open_reader
 from transport.group.consumers import open_group_consumer
+from transport.protocol.offsets import Member
+from transport.protocol.requests import Prepared
 from transport.settings.kafka import KafkaSettings
 from transport.shutdown import abort_connections, stop_within
 from transport.sink.connections import SinkConnections
-from transport.sink.errors import NotCommitted
+from transport.sink.outcomes import NotCommitted
 from transport.sink.producer import TransactionalProducer
-from transport.sink.requests import Member, Prepared
 
 PRODUCE, INIT_PRODUCER_ID = 0, 22
 

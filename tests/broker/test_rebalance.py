@@ -27,11 +27,11 @@ from tests.harness.waiting import eventually
 from transport.errors import OwnershipLost
 from transport.group.consumers import open_group_consumer
 from transport.group.membership import Membership
+from transport.protocol.offsets import Member
 from transport.sink.batches import OutgoingBatch
-from transport.sink.errors import OutcomeUnknown
 from transport.sink.leftovers import LeftTransactions
+from transport.sink.outcomes import OutcomeUnknown
 from transport.sink.producer import TransactionalProducer, new_ids, open_producers
-from transport.sink.requests import Member
 from transport.source.partition import Fetched
 
 DEAD_LETTER_BYTES = 1024 * 1024

@@ -25,10 +25,13 @@ from tests.harness.publishing import (
 from tests.harness.topics import Broker, fresh_topics
 from tests.harness.waiting import eventually
 from transport.errors import FatalError, OwnershipLost
+from transport.protocol.error_codes import UNSTABLE_OFFSET_COMMIT
+from transport.protocol.offsets import fetch_offsets
+from transport.protocol.transaction_states import list_transactions
+from transport.protocol.transactions import Producer, init_producer_id
 from transport.sink.connections import SinkConnections
-from transport.sink.errors import UNSTABLE_OFFSET_COMMIT, NotCommitted, OutcomeUnknown
+from transport.sink.outcomes import NotCommitted, OutcomeUnknown
 from transport.sink.producer import TransactionalProducer
-from transport.sink.requests import Producer, fetch_offsets, init_producer_id, list_transactions
 
 CLUSTERS = ["cluster", "first_version"]
 LARGE = bytes(200 * 1024)

@@ -24,19 +24,14 @@ from tests.harness.outgoing_records import OutgoingRecord, build_batches
 from tests.harness.request_relay import Held, Kind, RequestRelay, relaying_requests
 from tests.harness.topics import Broker, fresh_topics
 from tests.harness.waiting import eventually
+from transport.protocol.offsets import Member, commit_offsets
+from transport.protocol.produce import produce
+from transport.protocol.requests import Prepared, codes_of
+from transport.protocol.transactions import Producer, end_transaction
 from transport.settings.kafka import GroupKafkaSettings, GroupSettings
 from transport.sink.connections import SinkConnections
-from transport.sink.errors import NotCommitted, OutcomeUnknown
+from transport.sink.outcomes import NotCommitted, OutcomeUnknown
 from transport.sink.producer import TransactionalProducer
-from transport.sink.requests import (
-    Member,
-    Prepared,
-    Producer,
-    codes_of,
-    commit_offsets,
-    end_transaction,
-    produce,
-)
 
 pytestmark = pytest.mark.slow  # two brokers start for it
 

@@ -27,9 +27,9 @@ from consumer.partitions.lane import Lane
 from tests.harness.hooked import hooked
 from tests.harness.service import Service
 from transport.internals import connection_to
+from transport.protocol.requests import Prepared
 from transport.sink.connections import SinkConnections
 from transport.sink.producer import TransactionalProducer
-from transport.sink.requests import Prepared
 from transport.source.fetching import Fetching
 
 _FOLDER: Final = hooked("failure_points")

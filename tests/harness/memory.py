@@ -24,9 +24,9 @@ from tests.harness.raw_batches import Raw, batch_bytes
 from transport.batches.building import NO_HEADERS, NULL, BatchBuilder
 from transport.batches.layout import BatchHeader
 from transport.batches.splitting import RawBatch
+from transport.protocol.offsets import Member
 from transport.reading.log_ends import LogEnds
 from transport.sink.batches import OutgoingBatch
-from transport.sink.requests import Member
 from transport.source.partition import Fetched
 
 PARTITION = TopicPartition("requests", 0)

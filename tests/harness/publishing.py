@@ -10,9 +10,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from tests.harness.outgoing_records import OutgoingRecord, build_batches
 from tests.harness.topics import Broker
 from tests.harness.waiting import eventually
+from transport.protocol.offsets import Member
 from transport.settings.kafka import GroupKafkaSettings, GroupSettings
 from transport.sink.batches import OutgoingBatch
-from transport.sink.requests import Member
 
 
 def settings_of(broker: Broker, **kafka: object) -> GroupSettings:

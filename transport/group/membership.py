@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from transport.errors import OwnershipLost
 from transport.internals import coordinator_of, heartbeat_of, instance_id_of, must_rejoin, replace_heartbeat
-from transport.sink.requests import Member
+from transport.protocol.offsets import Member
 
 RETRY_PAUSE_S: Final = 0.25
 HEARTBEAT_TIMEOUT_S: Final = 5.0

@@ -17,9 +17,9 @@ from aiokafka.errors import (
 from transport.denials import denial
 from transport.errors import FatalError
 from transport.internals import coordinator_of, send_to_coordinator
+from transport.protocol.error_codes import UNSTABLE_OFFSET_COMMIT, error_for
+from transport.protocol.offsets import fetch_offsets
 from transport.retry import retry
-from transport.sink.errors import UNSTABLE_OFFSET_COMMIT, error_for
-from transport.sink.requests import fetch_offsets
 
 RETRY_PAUSE_S: Final = 0.25
 UNSTABLE_PAUSE_S: Final = 0.02

@@ -13,10 +13,10 @@ from aiokafka.errors import KafkaError, RequestTimedOutError
 
 from transport.internals import DEFAULT_USE
 from transport.metadata import patch_client
+from transport.protocol.requests import Prepared
 from transport.request_progress import send_request
 from transport.settings.kafka import GroupSettings
 from transport.shutdown import STOP_TIMEOUT_S, abort_connections, stop_within
-from transport.sink.requests import Prepared
 
 NO_LEADER: Final = -1
 START_TIMEOUT_S: Final = 15.0

@@ -20,8 +20,10 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 from transport.admin.authorization import id_prefix
 from transport.errors import describe
 from transport.internals import client_of
+from transport.protocol.requests import Prepared
+from transport.protocol.transaction_states import describe_transactions, list_transactions
+from transport.protocol.transactions import init_producer_id
 from transport.settings.kafka import GroupSettings
-from transport.sink.requests import Prepared, describe_transactions, init_producer_id, list_transactions
 
 log = structlog.get_logger()
 

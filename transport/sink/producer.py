@@ -37,10 +37,7 @@ from aiokafka.errors import ConcurrentTransactions, IncompatibleBrokerVersion, K
 from transport.admin.authorization import id_prefix
 from transport.denials import denial
 from transport.errors import FatalError, OwnershipLost, describe
-from transport.settings.kafka import GroupSettings
-from transport.sink.batches import OutgoingBatch
-from transport.sink.connections import SinkConnections
-from transport.sink.errors import (
+from transport.protocol.error_codes import (
     CONCURRENT_TRANSACTIONS,
     FATAL,
     GROUP_DENIED,
@@ -49,27 +46,24 @@ from transport.sink.errors import (
     NOT_COORDINATOR,
     PARTITION_UNAVAILABLE,
     STALE_MEMBER,
-    NotCommitted,
-    OutcomeUnknown,
-    PartitionsUnavailable,
     error_for,
 )
-from transport.sink.requests import (
+from transport.protocol.offsets import Member, commit_offsets
+from transport.protocol.produce import produce
+from transport.protocol.requests import Prepared, codes_of
+from transport.protocol.transactions import (
     NO_PRODUCER,
-    VERSION_2,
-    Member,
-    Prepared,
     Producer,
     add_offsets,
     add_partitions,
-    api_versions,
-    codes_of,
-    commit_offsets,
     end_transaction,
     init_producer_id,
-    produce,
-    transaction_version,
 )
+from transport.protocol.versions import VERSION_2, api_versions, transaction_version
+from transport.settings.kafka import GroupSettings
+from transport.sink.batches import OutgoingBatch
+from transport.sink.connections import SinkConnections
+from transport.sink.outcomes import NotCommitted, OutcomeUnknown, PartitionsUnavailable
 
 log = structlog.get_logger()
 

@@ -19,8 +19,8 @@ from aiokafka.errors import KafkaError
 from transport.denials import denial
 from transport.errors import FatalError, OwnershipLost, describe
 from transport.internals import client_of, state_of
+from transport.protocol.error_codes import error_for
 from transport.request_progress import send_request
-from transport.sink.errors import error_for
 from transport.source.partition import PartitionSource, Pauses
 from transport.source.sessions import MAX_WAIT_MS, FetchSession
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from aiokafka import TopicPartition
 from aiokafka.protocol.fetch import FetchRequest_v11
 
-from transport.sink.requests import Prepared
+from transport.protocol.requests import Prepared
 
 MAX_WAIT_MS: Final = 100
 """A partition whose lane gets room while a request is under way is not in it, and waits until it ends."""

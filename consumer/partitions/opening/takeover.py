@@ -23,9 +23,9 @@ from consumer.settings import Settings
 from transport.errors import OwnershipLost
 from transport.group.membership import Membership
 from transport.internals import cluster_metadata_of
+from transport.protocol.offsets import Member
 from transport.reading.log_ends import LogEnds, known_ends
 from transport.sink.leftovers import LeftTransactions
-from transport.sink.requests import Member
 from transport.source.fetching import Fetching
 
 log = structlog.get_logger()

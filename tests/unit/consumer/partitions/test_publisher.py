@@ -23,9 +23,9 @@ from tests.harness.memory import MEMBER, MemoryProducer, memory_lanes, record, r
 from tests.harness.waiting import eventually
 from transport.batches.building import sized
 from transport.errors import FatalError, OwnershipLost
+from transport.protocol.offsets import Member
 from transport.sink.batches import OutgoingBatch
-from transport.sink.errors import NotCommitted, OutcomeUnknown, PartitionsUnavailable
-from transport.sink.requests import Member
+from transport.sink.outcomes import NotCommitted, OutcomeUnknown, PartitionsUnavailable
 
 TOPICS = Settings().topics
 NOT_ENOUGH = NotEnoughReplicasError()

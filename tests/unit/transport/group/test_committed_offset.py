@@ -16,7 +16,7 @@ from aiokafka.errors import (
 
 from transport.group import offsets
 from transport.group.offsets import CommittedOffset, committed_offset
-from transport.sink.errors import UNSTABLE_OFFSET_COMMIT
+from transport.protocol.error_codes import UNSTABLE_OFFSET_COMMIT
 
 PARTITION = TopicPartition("requests", 3)
 

@@ -19,10 +19,12 @@ from broker.ports import free_ports
 from broker.probe import HOST
 from tests.harness.waiting import DEADLINE_S, eventually
 from transport import request_progress
+from transport.protocol.produce import produce
+from transport.protocol.requests import Prepared
+from transport.protocol.transactions import Producer, end_transaction
 from transport.settings.kafka import GroupKafkaSettings, GroupSettings
 from transport.sink import connections as module
 from transport.sink.connections import SinkConnections
-from transport.sink.requests import Prepared, Producer, end_transaction, produce
 
 TIMEOUT_S = 0.2
 NODE = 1

@@ -24,12 +24,13 @@ from structlog.testing import capture_logs
 from tests.harness.outgoing_records import OutgoingRecord, build_batches
 from tests.harness.waiting import eventually
 from transport.errors import FatalError, OwnershipLost
+from transport.protocol.offsets import Member
+from transport.protocol.requests import Prepared
 from transport.settings.kafka import GroupSettings
 from transport.sink import producer as module
 from transport.sink.batches import OutgoingBatch
-from transport.sink.errors import NotCommitted, OutcomeUnknown, PartitionsUnavailable
+from transport.sink.outcomes import NotCommitted, OutcomeUnknown, PartitionsUnavailable
 from transport.sink.producer import TransactionalProducer
-from transport.sink.requests import Member, Prepared
 
 P0, P1, P2 = (TopicPartition("predictions", number) for number in range(3))
 R0, R1 = (TopicPartition("requests", number) for number in range(2))

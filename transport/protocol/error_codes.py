@@ -1,11 +1,10 @@
-"""What may become of a transaction, and the broker errors by what follows from them."""
+"""The error codes of brokers: which of them have the same consequence, and the errors that they stand for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
-from aiokafka import TopicPartition
 from aiokafka.errors import BrokerResponseError, KafkaError, for_code
 
 LEADER_NOT_AVAILABLE: Final = 5
@@ -64,25 +63,3 @@ def error_for(code: int, *arguments: object) -> KafkaError:
     if known.errno == code:
         return known(*arguments)
     return RefusedError(code, *arguments)
-
-
-class NotCommitted(Exception):  # noqa: N818  # it names what became of the transaction
-    """The transaction is not committed, and never will be."""
-
-
-class OutcomeUnknown(Exception):  # noqa: N818  # as above
-    """The transaction may be committed: settle it, then compare the committed offsets."""
-
-
-class PartitionsUnavailable(NotCommitted):
-    """The transaction is not committed, because some of its partitions cannot be written to now.
-
-    Parameters
-    ----------
-    partitions
-        They, each with the error.
-    """
-
-    def __init__(self, partitions: Mapping[TopicPartition, KafkaError]) -> None:
-        super().__init__(", ".join(f"{topic}/{number}: {error}" for (topic, number), error in partitions.items()))
-        self.partitions = partitions

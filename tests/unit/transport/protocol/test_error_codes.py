@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from aiokafka import TopicPartition
 from aiokafka.errors import (
     BrokerResponseError,
     ConcurrentTransactions,
@@ -13,8 +12,8 @@ from aiokafka.errors import (
 )
 
 from transport.errors import describe
-from transport.sink import errors
-from transport.sink.errors import NotCommitted, OutcomeUnknown, PartitionsUnavailable, error_for
+from transport.protocol import error_codes
+from transport.protocol.error_codes import error_for
 
 
 @pytest.mark.parametrize(
@@ -44,20 +43,10 @@ def test_an_error_that_the_client_does_not_know_has_its_name_or_number(code: int
 
 def test_an_error_code_has_one_consequence() -> None:
     kinds = [
-        {errors.CONCURRENT_TRANSACTIONS},
-        errors.NOT_COORDINATOR,
-        errors.STALE_MEMBER,
-        errors.PARTITION_UNAVAILABLE,
-        errors.FATAL,
+        {error_codes.CONCURRENT_TRANSACTIONS},
+        error_codes.NOT_COORDINATOR,
+        error_codes.STALE_MEMBER,
+        error_codes.PARTITION_UNAVAILABLE,
+        error_codes.FATAL,
     ]
     assert len(frozenset().union(*kinds)) == sum(map(len, kinds))
-
-
-def test_unavailable_partitions_are_named_and_mean_not_committed() -> None:
-    partitions = {TopicPartition("a", 0): error_for(19), TopicPartition("b", 7): error_for(6)}
-    error = PartitionsUnavailable(partitions)
-    assert error.partitions == partitions
-    assert str(error).startswith("a/0: [Error 19] NotEnoughReplicasError")
-    assert "b/7: [Error 6] NotLeaderForPartitionError" in str(error)
-    assert isinstance(error, NotCommitted)
-    assert not issubclass(OutcomeUnknown, NotCommitted)
