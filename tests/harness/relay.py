@@ -1,7 +1,8 @@
 """A relay in front of a broker: passes connections on, and can leave them hanging as a bad network does.
 
 A stalled connection stays open and silent on both sides; what was sent meanwhile arrives when it goes on. An answer is
-lost if its connection is closed after the broker has answered.
+lost if its connection is closed after the broker has answered. A relay with a rate is a slow line: all its connections
+share the rate, in both directions.
 """
 
 from __future__ import annotations
@@ -9,21 +10,49 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
 from broker.probe import HOST
 
 CHUNK_BYTES: Final = 64 * 1024
+SLOW_CHUNK_BYTES: Final = 16 * 1024
+"""On a slow line, so that a connection with much to carry leaves room to the others."""
 API_KEY: Final = slice(4, 6)
 """Where a request says what it is, after its length."""
+
+
+class Line:
+    """How many bytes a second a relay carries; without a rate, as many as come.
+
+    Parameters
+    ----------
+    bytes_per_s
+        The rate, or None.
+    """
+
+    def __init__(self, bytes_per_s: float | None) -> None:
+        self._bytes_per_s = bytes_per_s
+        self._free_at_s = 0.0
+        self.chunk_bytes = CHUNK_BYTES if bytes_per_s is None else SLOW_CHUNK_BYTES
+        self.carried_bytes = 0
+
+    async def carry(self, size_bytes: int) -> None:
+        """Return when the line has carried these bytes, after all that came before them."""
+        self.carried_bytes += size_bytes
+        if self._bytes_per_s is not None:
+            now_s = asyncio.get_running_loop().time()
+            self._free_at_s = max(self._free_at_s, now_s) + size_bytes / self._bytes_per_s
+            await asyncio.sleep(self._free_at_s - now_s)
 
 
 class Relay:
     """One listening port, and every connection through it. Made by `relaying`."""
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, line: Line) -> None:
         self._target_port = target_port
+        self.line = line
         self._all_flow = asyncio.Event()
         self._all_flow.set()
         self._flows: dict[asyncio.Task[Any], asyncio.Event] = {}
@@ -110,9 +139,10 @@ class Relay:
         flow: asyncio.Event,
         loses: Callable[[bytes], bool],
     ) -> None:
-        while data := await reader.read(CHUNK_BYTES):
+        while data := await reader.read(self.line.chunk_bytes):
             if loses(data):
                 return
+            await self.line.carry(len(data))
             await self._all_flow.wait()
             await flow.wait()
             writer.write(data)
@@ -120,11 +150,22 @@ class Relay:
 
 
 @contextlib.asynccontextmanager
-async def relaying(port: int, target_port: int) -> AsyncIterator[Relay]:
-    """Listen on a port of loopback and pass every connection on to another, for the length of the block."""
-    relay = Relay(target_port)
+async def relaying(port: int, target_port: int, *, bytes_per_s: float | None = None) -> AsyncIterator[Relay]:
+    """Listen on a port of loopback and pass every connection on to another, for the length of the block.
+
+    Parameters
+    ----------
+    port, target_port
+        Where clients connect, and where they would without the relay.
+    bytes_per_s
+        What all connections together carry, in both directions; None: as much as the machine can.
+    """
+    relay = Relay(target_port, Line(bytes_per_s))
     async with asyncio.TaskGroup() as group:
         server = await asyncio.start_server(functools.partial(relay.accept, group), HOST, port)
+        if bytes_per_s is not None:
+            for listening in server.sockets:  # otherwise the kernel takes megabytes at once, and the line seems fast
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, CHUNK_BYTES)
         try:
             yield relay
         finally:

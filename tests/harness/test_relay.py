@@ -1,9 +1,10 @@
-"""The relay stalls connections, does not lose a byte, and is the only address that its clients use."""
+"""The relay stalls or slows connections, does not lose a byte, and is the only address that its clients use."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -61,6 +62,24 @@ async def test_one_connection_stalls_and_the_others_do_not_notice() -> None:
             answers = [asyncio.create_task(reader.readline()) for reader, _ in connections]
             await eventually(lambda: [each.done() for each in answers], lambda done: done == [True, False, True])
         assert [await each for each in answers] == [b"2\n"] * 3
+        for _, writer in connections:
+            writer.close()
+
+
+async def test_all_connections_of_a_slow_line_share_its_rate_in_both_directions() -> None:
+    relay_port, port = free_ports(2)
+    line = b"x" * 20_000 + b"\n"
+    async with (
+        await asyncio.start_server(_echo, HOST, port),
+        relaying(relay_port, port, bytes_per_s=400_000) as relay,
+    ):
+        connections = [await asyncio.open_connection(HOST, relay_port) for _ in range(2)]
+        begun_s = time.monotonic()
+        for _, writer in connections:
+            writer.write(line)
+        assert [await reader.readline() for reader, _ in connections] == [line] * 2
+        assert relay.line.carried_bytes == 4 * len(line)
+        assert time.monotonic() - begun_s >= relay.line.carried_bytes / 400_000 - SILENCE_S / 10
         for _, writer in connections:
             writer.close()
 
