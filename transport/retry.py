@@ -1,4 +1,4 @@
-"""Repeats what fails for a moment: one helper for all such loops.
+"""Repeats what fails for a moment.
 
 It is not `tenacity`, which does the same: with a fixed pause, a time limit and a report of the first failure, a call
 of `tenacity` takes five strategy objects, which is no shorter than a call of this function, and it would be one more
@@ -8,8 +8,9 @@ package in the image.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -54,3 +55,8 @@ async def retry(
             if made == 1:
                 on_first_failure(error)
         await asyncio.sleep(pause_s)
+
+
+def repeating(pauses_s: Sequence[float]) -> Iterator[float]:
+    """Yield the pauses before one attempt after the other; the last pause repeats."""
+    return itertools.chain(pauses_s, itertools.repeat(pauses_s[-1]))

@@ -29,9 +29,11 @@ from transport.group.consumers import open_group_consumer
 from transport.group.membership import Membership
 from transport.protocol.offsets import Member
 from transport.sink.batches import OutgoingBatch
+from transport.sink.epochs import Epoch
 from transport.sink.leftovers import LeftTransactions
 from transport.sink.outcomes import OutcomeUnknown
 from transport.sink.producer import TransactionalProducer, new_ids, open_producers
+from transport.sink.transaction import Transaction
 from transport.source.partition import Fetched
 
 DEAD_LETTER_BYTES = 1024 * 1024
@@ -143,15 +145,15 @@ async def test_an_owner_that_wakes_after_a_takeover_commits_nothing(
         stale = membership.member()
         await old.commit(claim(b"old owner, offset 2"), {tp: 2}, stale)
         # 1. The old owner has sent results and the offset up to 4 and stalls before its commit.
-        stalled, going_on, end = asyncio.Event(), asyncio.Event(), old._end
+        stalled, going_on, end = asyncio.Event(), asyncio.Event(), Transaction.end
 
-        async def stall(*arguments: Any) -> None:
+        async def stall(transaction: Transaction) -> Epoch:
             stalled.set()
             await going_on.wait()
-            await end(*arguments)
+            return await end(transaction)
 
         with monkeypatch.context() as patched:
-            patched.setattr(old, "_end", stall)
+            patched.setattr(Transaction, "end", stall)
             late = asyncio.create_task(old.commit(claim(b"old owner, offset 4"), {tp: 4}, stale))
             await stalled.wait()
         # 2. The group gives the partition to a member of its next generation.
@@ -199,7 +201,7 @@ async def test_a_lane_does_not_start_before_the_transaction_of_the_last_one_has_
     broker: Broker, member: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The coordinator takes its offset, since the member and its generation are the same."""
-    write, stalled, going_on = TransactionalProducer._write, asyncio.Event(), asyncio.Event()
+    write, stalled, going_on = Transaction.write, asyncio.Event(), asyncio.Event()
 
     async def stall(*arguments: Any) -> None:
         stalled.set()
@@ -208,7 +210,7 @@ async def test_a_lane_does_not_start_before_the_transaction_of_the_last_one_has_
 
     tp = TopicPartition(broker.topics.requests, 0)
     with monkeypatch.context() as patched:
-        patched.setattr(TransactionalProducer, "_write", stall)
+        patched.setattr(Transaction, "write", stall)
         sent = await broker.send(drawn_digits(10), partition=0)
         await stalled.wait()
     lost = member.assignment.lanes[tp]

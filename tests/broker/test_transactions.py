@@ -27,13 +27,16 @@ from tests.harness.waiting import eventually
 from transport.errors import FatalError, OwnershipLost
 from transport.protocol.error_codes import UNSTABLE_OFFSET_COMMIT
 from transport.protocol.offsets import fetch_offsets
+from transport.protocol.requests import Prepared
 from transport.protocol.transaction_states import list_transactions
-from transport.protocol.transactions import Producer, init_producer_id
+from transport.protocol.transactions import init_producer_id
+from transport.settings.kafka import GroupSettings
 from transport.sink.connections import SinkConnections
 from transport.sink.outcomes import NotCommitted, OutcomeUnknown
 from transport.sink.producer import TransactionalProducer
 
 CLUSTERS = ["cluster", "first_version"]
+END_TXN = 26
 LARGE = bytes(200 * 1024)
 
 
@@ -50,15 +53,20 @@ async def broker(cluster: Cluster, request: pytest.FixtureRequest) -> AsyncItera
 class StallingProducer(TransactionalProducer):
     """Stops when everything is written, before the end of the transaction, as an instance that dies does."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, connections: SinkConnections, prefix: str, settings: GroupSettings) -> None:
+        own = connections.apart(self)
         self.written = asyncio.Event()
         self.may_end = asyncio.Event()
+        send = own.send
 
-    async def _end(self, producer: Producer) -> None:
-        self.written.set()
-        await self.may_end.wait()
-        await super()._end(producer)
+        async def stall_at_the_end(node: int, request: Prepared) -> Any:
+            if request.struct.API_KEY == END_TXN:
+                self.written.set()
+                await self.may_end.wait()
+            return await send(node, request)
+
+        own.send = stall_at_the_end  # type: ignore[method-assign]  # as its name says
+        super().__init__(own, prefix, settings)
 
 
 @contextlib.asynccontextmanager
@@ -140,7 +148,7 @@ async def test_transactions_follow_each_other_in_order_with_all_of_their_batches
             assert {len(each) for each in batches.values()} == {2}, "several batches of a partition"
             await producer.commit(batches, offsets_of(broker, begin + 4), outsider(broker))
         assert await committed(broker) == (values, {12})
-        assert producer._has_version_2 == (request.node.callspec.params["broker"] == "cluster")
+        assert (await producer._epochs.settle()).has_version_2 == (request.node.callspec.params["broker"] == "cluster")
 
 
 async def test_a_transaction_that_one_partition_refuses_is_visible_in_none(broker: Broker) -> None:
