@@ -202,17 +202,26 @@ class Lane:
     async def _fetch(self, source: Source, group: asyncio.TaskGroup) -> None:
         try:
             while True:
-                fetched = await source.fetch()
-                self._observer.fetched(sum(len(batch.data) for batch in fetched.batches))
-                # All chunks are cut at once, so that each holds the time of its fetch, not of its admission.
-                cuts = list(cut(self.partition, fetched, self._settings, self._dead_letter_bytes))
-                self._window.note_fetched(sum(each.size_bytes for each in cuts))
-                for each in cuts:
-                    await self._admit(each, group)
-                if not cuts:
-                    await self._commit_position(source.offset)
+                await self._fetch_once(source, group)
         finally:
             self._window.close()  # the publisher ends when the window is empty
+
+    async def _fetch_once(self, source: Source, group: asyncio.TaskGroup) -> None:
+        """Take what has arrived, and submit it.
+
+        This is a method of its own so that no local variable keeps the last records in memory while the lane waits for
+        the next ones: they are not in the memory budget any more.
+        Forced by test_a_lane_that_waits_keeps_no_records_in_memory.
+        """
+        fetched = await source.fetch()
+        self._observer.fetched(sum(len(batch.data) for batch in fetched.batches))
+        # All chunks are cut at once, so that each holds the time of its fetch, not of its admission.
+        cuts = list(cut(self.partition, fetched, self._settings, self._dead_letter_bytes))
+        self._window.note_fetched(sum(each.size_bytes for each in cuts))
+        for each in cuts:
+            await self._admit(each, group)
+        if not cuts:
+            await self._commit_position(source.offset)
 
     async def _admit(self, each: Cut, group: asyncio.TaskGroup) -> None:
         """Wait until a chunk has room in the window, and submit it to the workers."""
@@ -245,22 +254,26 @@ class Lane:
     async def _publish(self, opened: Opened) -> None:
         try:
             while await self._window.first() is not None:
-                self._offer = Offer(
-                    self.partition, opened.member, opened.targets, self.state.committed_offset, self._window.ready
-                )
-                try:
-                    publication = await self._publisher.publish(self._offer)
-                finally:
-                    self._offer = None
-                self.state.committed_offset = publication.next_offset
-                self.committed_at_ms = publication.committed_at_ms
-                self.progressed_at_s = publication.committed_s
-                self._observer.committed(publication)
-                self._window.release(len(publication.parts))
+                await self._publish_once(opened)
                 if self._end is End.REVOKED:
                     return
         finally:
             self._window.drop()
+
+    async def _publish_once(self, opened: Opened) -> None:
+        """Have the publisher commit what is ready; as in `_fetch_once`, nothing of it stays in a local variable."""
+        self._offer = Offer(
+            self.partition, opened.member, opened.targets, self.state.committed_offset, self._window.ready
+        )
+        try:
+            publication = await self._publisher.publish(self._offer)
+        finally:
+            self._offer = None
+        self.state.committed_offset = publication.next_offset
+        self.committed_at_ms = publication.committed_at_ms
+        self.progressed_at_s = publication.committed_s
+        self._observer.committed(publication)
+        self._window.release(len(publication.parts))
 
     def _note_progress(self) -> None:
         self.progressed_at_s = time.monotonic()

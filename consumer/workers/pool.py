@@ -143,13 +143,17 @@ class WorkerPool:
             self._all_ready.set()
         try:
             while True:
-                batch = await self._next_batch(worker)
-                answers = await self._answered(worker, batch)
-                self._observer.batch_answered(answers.timings)
-                self._scheduler.requeue(_add_answers(batch, answers))
-                self._changed.set()
+                await self._serve_batch(worker)
         finally:
             self.pids.remove(worker.pid)
+
+    async def _serve_batch(self, worker: WorkerProcess) -> None:
+        """Have the next batch answered. Afterwards no local variable keeps it or its answers in memory."""
+        batch = await self._next_batch(worker)
+        answers = await self._answered(worker, batch)
+        self._observer.batch_answered(answers.timings)
+        self._scheduler.requeue(_add_answers(batch, answers))
+        self._changed.set()
 
     async def _answered(self, worker: WorkerProcess, batch: Batch) -> Answers:
         begun_s, cost_s = time.monotonic(), None

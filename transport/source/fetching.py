@@ -121,7 +121,7 @@ class Fetching:
                         await waker.wait()
                 continue
             try:
-                answer = await self._send(node, session, due)
+                await self._fetch_once(node, session, due)
             except (KafkaError, TimeoutError) as error:
                 session.forget()
                 log.debug("no fetch", broker=node, why=describe(error), action="retrying")
@@ -129,18 +129,17 @@ class Fetching:
                 await asyncio.sleep(pauses.next_s())
                 continue
             pauses.reset()
-            self._deliver(answer, {source.partition: source for source in due})
             await self._wait_for_lanes(due)
 
     def _waiting_for(self, node: int) -> list[PartitionSource]:
         return [each for each in self._sources.values() if each.is_waiting and self._leader(each.partition) == node]
 
-    async def _send(self, node: int, session: FetchSession, waiting: Iterable[PartitionSource]) -> Any:
-        """Send a request and return its answer, in which each waiting source is served from its offset."""
+    async def _fetch_once(self, node: int, session: FetchSession, waiting: Iterable[PartitionSource]) -> None:
+        """Send a request, and give each source what the answer has for it."""
         request = session.request({each.partition: each.offset for each in waiting})
         answer = await send_request(self._client, node, request, self._timeout_s, use=CONNECTION)
         session.note_answer(answer)
-        return answer
+        self._deliver(answer, {source.partition: source for source in waiting})
 
     def _deliver(self, answer: Any, waiting: Mapping[TopicPartition, PartitionSource]) -> None:
         """Give each source its part of an answer. A source whose part is refused pauses; the others do not."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+import weakref
+from collections.abc import AsyncGenerator, Callable
 
 import pytest
+from aiokafka import TopicPartition
 
 from consumer.partitions.lane import End, Lane
 from consumer.partitions.observers import LaneObserver, Publication
+from consumer.workers.tasks import Part, Task
 from tests.harness.memory import (
     MemoryClassifier,
     MemoryLanes,
@@ -93,6 +96,47 @@ async def test_a_drained_lane_publishes_all_that_is_in_flight() -> None:
         classifying.set()
         assert await running is End.DRAINED
         assert lanes.partitions.producer.commits == [(2, 2)]
+
+
+class Bytes(bytearray):
+    """Bytes of which a test can find out whether anything still keeps them in memory."""
+
+
+class WatchedClassifier(MemoryClassifier):
+    """Keeps weak references to its answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: list[weakref.ref[Bytes]] = []
+
+    async def classify(self, task: Task) -> AsyncGenerator[Part, None]:
+        async for part in super().classify(task):
+            results = Bytes(part.results[0])
+            part.results = [results]
+            self.answers.append(weakref.ref(results))
+            del results
+            yield part
+
+
+async def test_a_lane_that_waits_keeps_no_records_in_memory() -> None:
+    lanes = memory_lanes()
+    lanes.classifier = classifier = WatchedClassifier()
+    data = Bytes(record(0).data)
+    fetched = weakref.ref(data)
+    lanes.partitions.source.append(record(0)._replace(data=memoryview(data)))
+    del data
+    others = MemoryLanes(MemoryPartitions(MemorySource(), lanes.partitions.producer), _publisher=lanes.publisher)
+    async with lanes.publishing():
+        lane, other = lanes.lane(), others.lane(TopicPartition("requests", 1))
+        running = [asyncio.create_task(each.run()) for each in (lane, other)]
+        await eventually(lambda: lane.committed_offset == 1 and lane.records_in_flight == 0)
+        assert fetched() is None
+        others.partitions.source.append(record(0))  # a slot of the publisher keeps its last transaction
+        await eventually(lambda: other.committed_offset == 1 and other.records_in_flight == 0)
+        assert classifier.answers[0]() is None
+        for each in (lane, other):
+            each.drain()
+        assert await asyncio.gather(*running) == [End.DRAINED, End.DRAINED]
 
 
 async def test_a_lane_that_is_revoked_before_its_transaction_begins_commits_nothing() -> None:
