@@ -31,7 +31,7 @@ from consumer.partitions.in_flight import InFlightWindow
 from consumer.partitions.lane import Lane
 from consumer.partitions.observers import LaneObserver, Observers
 from consumer.partitions.opening.takeover import KafkaPartitions
-from consumer.partitions.publisher import Publisher, Slots
+from consumer.partitions.publisher import Publisher, SlotProducers
 from consumer.partitions.state import PartitionState
 from consumer.settings import OnLostOffset, Settings
 from consumer.startup.checks import check_cluster
@@ -163,9 +163,9 @@ async def assigned_lanes(
     membership = Membership(consumer)
     ids = new_ids(settings)
     left = LeftTransactions(consumer, settings, ids, group)
-    async with open_producers(settings, live_servers(consumer), ids, len(Slots._fields)) as producers:
+    async with open_producers(settings, live_servers(consumer), ids, len(SlotProducers._fields)) as producers:
         publisher = Publisher(
-            Slots(*producers),
+            SlotProducers(*producers),
             GroupOffsets(consumer),
             settings,
             observer=observer,

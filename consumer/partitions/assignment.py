@@ -8,8 +8,7 @@ group waits for that in `on_partitions_revoked`.
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
@@ -21,6 +20,7 @@ from consumer.partitions.state import PartitionState
 from consumer.shutdown_timeouts import REVOKE_TIMEOUT_S
 from transport.errors import FatalError
 from transport.group.membership import Membership
+from transport.retry import repeating
 
 log = structlog.get_logger()
 
@@ -124,7 +124,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
 
     async def _keep(self, partition: TopicPartition) -> None:
         """Run the lane of a partition, and another one each time it is lost, until it is revoked or drained."""
-        pauses = _pauses()
+        pauses = repeating(RESTART_PAUSES_S)
         state = self._parked.pop(partition, None) or PartitionState()
         while True:
             lane = self.lanes[partition] = self._open_lane(partition, state)
@@ -133,13 +133,9 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
             self._observer.lane_lost()
             lane.started = False
             if lane.committed_at_ms is not None:
-                pauses = _pauses()  # it has worked in between: this is another problem
+                pauses = repeating(RESTART_PAUSES_S)  # it has worked in between: this is another problem
             await asyncio.sleep(next(pauses))
             await self._membership.wait_for_heartbeat()
-
-
-def _pauses() -> Iterator[float]:
-    return itertools.chain(RESTART_PAUSES_S, itertools.repeat(RESTART_PAUSES_S[-1]))
 
 
 async def _fail(what: str) -> None:

@@ -30,7 +30,8 @@ from consumer.partitions.chunks import Cut, cut
 from consumer.partitions.endpoints import Classifier, Opened, Partitions, Source
 from consumer.partitions.in_flight import Chunk, InFlightWindow
 from consumer.partitions.observers import LaneObserver
-from consumer.partitions.publisher import Offer, Publisher
+from consumer.partitions.offers import Offer
+from consumer.partitions.publisher import Publisher
 from consumer.partitions.state import OffsetLost, PartitionState
 from consumer.settings import Settings
 from transport.errors import FatalError, OwnershipLost, leaf_exceptions

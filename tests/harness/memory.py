@@ -15,7 +15,7 @@ from consumer.partitions.endpoints import Opened
 from consumer.partitions.in_flight import InFlightWindow
 from consumer.partitions.lane import Lane
 from consumer.partitions.observers import LaneObserver
-from consumer.partitions.publisher import Publisher, Slots
+from consumer.partitions.publisher import Publisher, SlotProducers
 from consumer.partitions.state import PartitionState
 from consumer.settings import Settings
 from consumer.workers.tasks import Part, Task
@@ -191,7 +191,7 @@ class MemoryLanes:
         if self._publisher is None:
             producer = self.partitions.producer
             self._publisher = Publisher(
-                Slots(producer, producer, producer),
+                SlotProducers(producer, producer, producer),
                 producer,
                 self.settings,
                 observer=self.observer,

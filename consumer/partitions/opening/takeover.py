@@ -15,9 +15,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from consumer.partitions.endpoints import Opened
 from consumer.partitions.in_flight import Chunk
+from consumer.partitions.offers import Offer
 from consumer.partitions.opening.position import start_offset, wait_for_repair
 from consumer.partitions.opening.reset import reset_offset
-from consumer.partitions.publisher import Offer, Publisher
+from consumer.partitions.publisher import Publisher
 from consumer.partitions.state import OffsetLost, PartitionState
 from consumer.settings import Settings
 from transport.errors import OwnershipLost

@@ -13,10 +13,11 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import NotEnoughReplicasError
 
-from consumer.partitions import publisher as module
+from consumer.partitions import offers as module
 from consumer.partitions.in_flight import ReadyPart
 from consumer.partitions.observers import LaneObserver, Publication
-from consumer.partitions.publisher import LARGE_BYTES, Offer, Publisher, Slots
+from consumer.partitions.offers import Offer
+from consumer.partitions.publisher import LARGE_BYTES, Publisher, SlotProducers
 from consumer.settings import Settings
 from consumer.workers.tasks import Part
 from tests.harness.memory import MEMBER, MemoryProducer, memory_lanes, record, results_batch
@@ -121,14 +122,14 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextlib.asynccontextmanager
 async def publishing() -> AsyncIterator[Played]:
     offsets: dict[TopicPartition, int] = {}
-    producers = [PlayedProducer(transactional_id=name, offsets=offsets) for name in Slots._fields]
+    producers = [PlayedProducer(transactional_id=name, offsets=offsets) for name in SlotProducers._fields]
     lost: list[str] = []
 
     class Observer(LaneObserver):
         def transaction_lost(self) -> None:
             lost.append("transaction")
 
-    publisher = Publisher(Slots(*producers), producers[0], Settings(), observer=Observer())
+    publisher = Publisher(SlotProducers(*producers), producers[0], Settings(), observer=Observer())
     running = asyncio.create_task(publisher.run())
     try:
         ordinary, large, retry = producers
