@@ -21,6 +21,9 @@ class MemoryBudget:
     that a large record does not wait forever. A chunk that is larger than half of the budget is admitted when its lane
     holds nothing; one that is larger than the whole budget, when no lane holds anything.
 
+    Memory for what brokers will answer is promised before it is requested. A broker returns one batch even if it is
+    larger than what was promised, since it could not be read otherwise.
+
     Output (answers that wait to be published) is counted apart, against the same number: where an archive has many
     entries, answers are larger than requests. Output is counted when it is there, since its size is not known before.
     While there is too much, `output_fits` is false, and workers begin no new batch.
@@ -31,6 +34,7 @@ class MemoryBudget:
         self._waiters: list[_Waiter] = []
         self._output_room = asyncio.Event()
         self._output_room.set()
+        self._promised_bytes = 0
         self.acquired_bytes = 0
         self.fetched_bytes = 0
         """Fetched, and waiting to be acquired; the lanes' in-flight windows count it."""
@@ -39,10 +43,37 @@ class MemoryBudget:
     def has_room(self, held_bytes: int) -> bool:
         """Return whether a lane that holds this many bytes may fetch more.
 
-        What arrives may be larger than the room: its lane then waits, and no other one fetches meanwhile.
+        A batch that arrives may be larger than the room: its lane then waits, and no other one fetches meanwhile.
         """
         is_within_half = held_bytes < self._limit_bytes // 2
         return is_within_half and self.acquired_bytes + self.fetched_bytes < self._limit_bytes
+
+    def promise(self, most_bytes: int, brokers: int) -> int:
+        """Promise memory to an answer before it is requested; give it back with `withdraw`.
+
+        Requests to several brokers are under way at once. Each is promised its share of what is free, so that their
+        answers together fit, and that there is always something left for a broker that is asked later.
+
+        Parameters
+        ----------
+        most_bytes
+            More is not promised.
+        brokers
+            How many brokers may be asked at once.
+
+        Returns
+        -------
+        int
+            The most bytes that the answer may have; 0 if nothing may be requested now.
+        """
+        free_bytes = self._limit_bytes - self.acquired_bytes - self.fetched_bytes - self._promised_bytes
+        promised_bytes = min(most_bytes, max(0, -(-free_bytes // brokers)))
+        self._promised_bytes += promised_bytes
+        return promised_bytes
+
+    def withdraw(self, promised_bytes: int) -> None:
+        """Take a promise back: what the answer had is counted as fetched now."""
+        self._promised_bytes -= promised_bytes
 
     @property
     def output_fits(self) -> bool:

@@ -170,7 +170,7 @@ async def assigned_lanes(
             settings,
             observer=observer,
         )
-        fetching = Fetching(consumer, settings.kafka.request_timeout_ms / 1000, group)
+        fetching = Fetching(consumer, settings.kafka.request_timeout_ms / 1000, budget, group)
         partitions = KafkaPartitions(
             consumer, membership, fetching=fetching, publisher=publisher, left=left, settings=settings
         )

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -22,7 +22,7 @@ from transport.internals import client_of, state_of
 from transport.protocol.error_codes import error_for
 from transport.request_progress import send_request
 from transport.source.partition import PartitionSource, Pauses
-from transport.source.sessions import MAX_WAIT_MS, FetchSession
+from transport.source.sessions import ANSWER_BYTES, MAX_WAIT_MS, FetchSession
 
 log = structlog.get_logger()
 
@@ -39,6 +39,16 @@ LEADER_LOOK_S: Final = 0.5
 """How often partitions are looked at that had no leader."""
 
 
+class Room(Protocol):
+    """The memory that answers may take: `consumer.memory_budget` in the service."""
+
+    def promise(self, most_bytes: int, brokers: int) -> int:
+        """Return how many bytes an answer may have, 0 if none, when this number of brokers may be asked at once."""
+
+    def withdraw(self, promised_bytes: int) -> None:
+        """Take a promise back."""
+
+
 class Fetching:
     """The sources of all lanes. Owner: the service; one task for each broker that leads one of the partitions.
 
@@ -48,14 +58,19 @@ class Fetching:
         Its connections and its metadata are used.
     request_timeout_s
         A broker that is silent for longer is given up.
+    room
+        Bounds the answers of all brokers together.
     group
         The tasks run in it.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, request_timeout_s: float, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, consumer: AIOKafkaConsumer, request_timeout_s: float, room: Room, group: asyncio.TaskGroup
+    ) -> None:
         self._consumer = consumer
         self._client = client_of(consumer)
         self._timeout_s = request_timeout_s + MAX_WAIT_MS / 1000
+        self._room = room
         self._group = group
         self._sources: dict[TopicPartition, PartitionSource] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -115,13 +130,14 @@ class Fetching:
             waker.clear()
             waiting = self._waiting_for(node)
             due = [source for source in waiting if source.pauses.are_over and source.has_room()]
-            if not due:
+            most_bytes = self._room.promise(ANSWER_BYTES, len(self._tasks)) if due else 0
+            if not most_bytes:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(ROOM_LOOK_S if waiting else None):
                         await waker.wait()
                 continue
             try:
-                await self._fetch_once(node, session, due)
+                await self._fetch_once(node, session, due, most_bytes)
             except (KafkaError, TimeoutError) as error:
                 session.forget()
                 log.debug("no fetch", broker=node, why=describe(error), action="retrying")
@@ -129,17 +145,25 @@ class Fetching:
                 await asyncio.sleep(pauses.next_s())
                 continue
             pauses.reset()
-            await self._wait_for_lanes(due)
 
     def _waiting_for(self, node: int) -> list[PartitionSource]:
         return [each for each in self._sources.values() if each.is_waiting and self._leader(each.partition) == node]
 
-    async def _fetch_once(self, node: int, session: FetchSession, waiting: Iterable[PartitionSource]) -> None:
-        """Send a request, and give each source what the answer has for it."""
-        request = session.request({each.partition: each.offset for each in waiting})
-        answer = await send_request(self._client, node, request, self._timeout_s, use=CONNECTION)
-        session.note_answer(answer)
-        self._deliver(answer, {source.partition: source for source in waiting})
+    async def _fetch_once(
+        self, node: int, session: FetchSession, waiting: Sequence[PartitionSource], most_bytes: int
+    ) -> None:
+        """Send a request, and give each source what the answer has for it. Nothing keeps the answer afterwards.
+
+        The promise is taken back only when the lanes have counted what they have received.
+        """
+        try:
+            request = session.request({each.partition: each.offset for each in waiting}, most_bytes)
+            answer = await send_request(self._client, node, request, self._timeout_s, use=CONNECTION)
+            session.note_answer(answer)
+            self._deliver(answer, {source.partition: source for source in waiting})
+            await self._wait_for_lanes(waiting)
+        finally:
+            self._room.withdraw(most_bytes)
 
     def _deliver(self, answer: Any, waiting: Mapping[TopicPartition, PartitionSource]) -> None:
         """Give each source its part of an answer. A source whose part is refused pauses; the others do not."""

@@ -22,6 +22,7 @@ MIN_BYTES: Final = 1
 PARTITION_BYTES: Final = 1024 * 1024
 """The most bytes of a partition in an answer; a larger batch is still returned, alone."""
 ANSWER_BYTES: Final = 16 * 1024 * 1024
+"""The most bytes of an answer, if there is room for so many."""
 READ_COMMITTED: Final = 1
 CONSUMER: Final = -1
 UNKNOWN: Final = -1
@@ -38,8 +39,12 @@ class FetchSession:
         self._id, self._epoch = NO_SESSION, FIRST_EPOCH
         self._known: dict[TopicPartition, int] = {}
 
-    def request(self, offsets: Mapping[TopicPartition, int]) -> Prepared:
-        """Make the request for the data of these partitions from these offsets on; the answer goes to `note_answer`."""
+    def request(self, offsets: Mapping[TopicPartition, int], most_bytes: int) -> Prepared:
+        """Make the request for the data of these partitions from these offsets on; the answer goes to `note_answer`.
+
+        The answer has at most so many bytes, or a single batch that is larger. The broker changes the order of the
+        partitions after each answer, so that each of them comes first at some time.
+        """
         changed = {tp: offset for tp, offset in offsets.items() if self._known.get(tp) != offset}
         forgotten = self._known.keys() - offsets.keys()
         self._known = dict(offsets)
@@ -51,7 +56,7 @@ class FetchSession:
                 CONSUMER,
                 MAX_WAIT_MS,
                 MIN_BYTES,
-                ANSWER_BYTES,
+                most_bytes,
                 READ_COMMITTED,
                 self._id,
                 self._epoch,

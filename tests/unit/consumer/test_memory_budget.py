@@ -133,6 +133,34 @@ async def test_the_lane_that_holds_least_is_served_first() -> None:
     rich.cancel()
 
 
+async def test_answers_are_promised_only_what_is_free_when_they_are_requested() -> None:
+    budget = MemoryBudget(100)
+    await budget.acquire(40)
+    budget.fetched_bytes += 10
+    assert budget.promise(1_000, brokers=1) == 50
+    assert budget.promise(1_000, brokers=1) == 0
+    budget.withdraw(50)
+    assert budget.promise(30, brokers=1) == 30
+    assert budget.promise(30, brokers=1) == 20
+
+
+async def test_nothing_is_promised_while_more_is_held_than_the_budget() -> None:
+    budget = MemoryBudget(100)
+    await budget.acquire(1_000)
+    assert budget.promise(1, brokers=1) == 0
+    budget.release(1_000)
+    assert budget.promise(1, brokers=1) == 1
+
+
+@pytest.mark.parametrize("brokers", [2, 3, 50])
+async def test_each_broker_can_be_asked_while_the_others_wait_for_data(brokers: int) -> None:
+    budget = MemoryBudget(64 * 1024)
+    await budget.acquire(32 * 1024)
+    promises = [budget.promise(16 * 1024, brokers) for _ in range(brokers)]
+    assert min(promises) > 0
+    assert sum(promises) <= 32 * 1024
+
+
 async def test_a_wait_for_output_room_ends_when_answers_fit_again() -> None:
     budget = MemoryBudget(100)
     budget.reserve_output(100)

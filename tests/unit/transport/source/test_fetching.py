@@ -18,6 +18,7 @@ from transport.errors import FatalError, OwnershipLost
 from transport.source import fetching as module
 from transport.source.fetching import Fetching
 from transport.source.partition import Fetched, PartitionSource
+from transport.source.sessions import ANSWER_BYTES
 
 TOPIC = "requests"
 
@@ -30,6 +31,7 @@ class Brokers:
         self.leaders: dict[int, int | None] = {}
         self.codes: dict[int, int] = {}
         self.requests: list[tuple[int, set[int]]] = []
+        self.most_bytes: list[int] = []
         self.session_error = 0
         self.fails = False
         self.metadata_updates = 0
@@ -58,6 +60,7 @@ class Brokers:
                 del covered[number]
         self._covered[node] = covered
         self.requests.append((node, set(covered)))
+        self.most_bytes.append(request.max_bytes)
         await asyncio.sleep(0.001)
         if error := self.session_error:
             self.session_error = 0
@@ -73,11 +76,28 @@ class Brokers:
         return len(log), len(log), 0, None, -1, data
 
 
+class MemoryRoom:
+    """Memory of which a test says how much is free. It keeps what is promised."""
+
+    def __init__(self, free_bytes: int = 2**30) -> None:
+        self.free_bytes = free_bytes
+        self.promised_bytes = 0
+
+    def promise(self, most_bytes: int, brokers: int) -> int:
+        assert brokers > 0
+        promised_bytes = min(most_bytes, self.free_bytes)
+        self.promised_bytes += promised_bytes
+        return promised_bytes
+
+    def withdraw(self, promised_bytes: int) -> None:
+        self.promised_bytes -= promised_bytes
+
+
 @contextlib.asynccontextmanager
-async def running(brokers: Brokers) -> AsyncIterator[Fetching]:
+async def running(brokers: Brokers, room: MemoryRoom | None = None) -> AsyncIterator[Fetching]:
     consumer: Any = SimpleNamespace(_client=brokers, assignment=set)
     async with asyncio.TaskGroup() as group:
-        fetching = Fetching(consumer, 5.0, group)
+        fetching = Fetching(consumer, 5.0, room or MemoryRoom(), group)
         task = group.create_task(fetching.run())
         yield fetching
         task.cancel()
@@ -119,6 +139,34 @@ async def test_a_lane_without_room_is_in_no_request_until_it_has_room() -> None:
         assert all(0 not in covered for _, covered in brokers.requests)
         room = True
         assert await reading == [0]
+
+
+async def test_a_request_asks_for_what_was_promised_and_nothing_while_there_is_no_room() -> None:
+    brokers, room = Brokers(), MemoryRoom(free_bytes=0)
+    brokers.leaders = {0: 1}
+    brokers.logs = {0: [b"a"]}
+    async with running(brokers, room) as fetching:
+        source = opened(fetching, 0)
+        reading = asyncio.create_task(read(source, 1))
+        await eventually(lambda: source.is_waiting)
+        await asyncio.sleep(0)
+        assert brokers.requests == []
+        room.free_bytes = 123
+        assert await reading == [0]
+        assert set(brokers.most_bytes) == {123}
+
+
+async def test_a_promise_is_taken_back_after_each_answer_and_after_a_failure() -> None:
+    brokers, room = Brokers(), MemoryRoom()
+    brokers.leaders = {0: 1}
+    async with running(brokers, room) as fetching:
+        reading = asyncio.create_task(read(opened(fetching, 0), 1))
+        await eventually(lambda: len(brokers.requests) > 1 and room.promised_bytes <= ANSWER_BYTES)
+        brokers.fails = True
+        await eventually(lambda: brokers.metadata_updates > 0 and room.promised_bytes == 0)
+        brokers.fails, brokers.logs = False, {0: [b"a"]}
+        assert await reading == [0]
+        await eventually(lambda: room.promised_bytes == 0)
 
 
 async def test_a_refused_partition_pauses_while_others_of_the_broker_go_on() -> None:
