@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from consumer.settings import PacingSettings
-from consumer.workers.process import ENVIRONMENT
+from consumer.workers.processes.spawning import ENVIRONMENT
 from engine.limits import Limits
 from engine.model.classifier import Classifier
 from engine.reader import Reader

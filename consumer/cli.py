@@ -19,7 +19,7 @@ from consumer.observe.logs import configure
 from consumer.reference import as_environment, as_markdown
 from consumer.settings import REMOVED, RENAMED, Settings
 from consumer.startup import check as checks
-from consumer.workers.pinned_model import PinnedModel
+from consumer.workers.processes.pinned_model import PinnedModel
 from engine.model.files import ModelError
 from release.option import version_option
 from transport.errors import FatalError, InvalidSettingError

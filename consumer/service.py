@@ -35,11 +35,12 @@ from consumer.partitions.publisher import Publisher, SlotProducers
 from consumer.partitions.state import PartitionState
 from consumer.settings import OnLostOffset, Settings
 from consumer.startup.checks import check_cluster
+from consumer.workers.canary import CANARY
 from consumer.workers.observers import WorkerObserver
-from consumer.workers.pinned_model import PinnedModel
 from consumer.workers.pool import WorkerPool
-from consumer.workers.process import WorkerSpec
-from consumer.workers.quarantine import CANARY, Quarantine
+from consumer.workers.processes.pinned_model import PinnedModel
+from consumer.workers.processes.spec import WorkerSpec
+from consumer.workers.quarantine import Quarantine
 from release import revision, version
 from transport.cluster_monitor import monitored_cluster
 from transport.errors import FatalError, leaf_exceptions

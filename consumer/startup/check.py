@@ -14,8 +14,10 @@ import typer
 
 from consumer.settings import Settings
 from consumer.startup.checks import OLD_BROKER, RESULTS_NOT_READABLE, found_topics, results_denial
-from consumer.workers.pinned_model import PinnedModel
-from consumer.workers.process import WorkerNotStarted, WorkerProcess, WorkerSpec
+from consumer.workers.processes.deaths import WorkerNotStarted
+from consumer.workers.processes.pinned_model import PinnedModel
+from consumer.workers.processes.process import WorkerProcess
+from consumer.workers.processes.spec import WorkerSpec
 from consumer.workers.protocol import Compiling
 from contract.topics import misfits
 from engine.model.files import ModelError

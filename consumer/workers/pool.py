@@ -15,10 +15,13 @@ import structlog
 
 from consumer.memory_budget import MemoryBudget
 from consumer.settings import PacingSettings
+from consumer.workers.jobs import Answered, Batch, Job
 from consumer.workers.observers import NOT_STARTED, WorkerObserver
-from consumer.workers.process import WorkerDied, WorkerNotStarted, WorkerProcess, WorkerSpec
+from consumer.workers.processes.deaths import WorkerDied, WorkerNotStarted
+from consumer.workers.processes.process import WorkerProcess
+from consumer.workers.processes.spec import WorkerSpec
 from consumer.workers.protocol import Compiling
-from consumer.workers.scheduler import DEATH_COST_S, QUICK_QUEUE_S, Answered, Batch, FairScheduler, Job
+from consumer.workers.scheduler import DEATH_COST_S, QUICK_QUEUE_S, FairScheduler
 from consumer.workers.tasks import Answers, Task
 from contract.errors import ErrorCode
 from transport.errors import FatalError
@@ -152,7 +155,7 @@ class WorkerPool:
         batch = await self._next_batch(worker)
         answers = await self._answered(worker, batch)
         self._observer.batch_answered(answers.timings)
-        self._scheduler.requeue(_add_answers(batch, answers))
+        self._scheduler.requeue(batch.add(answers))
         self._changed.set()
 
     async def _answered(self, worker: WorkerProcess, batch: Batch) -> Answers:
@@ -161,7 +164,7 @@ class WorkerPool:
             answers = await worker.answer(batch.tasks, lambda: self._scheduler.note_progress(batch))
             cost_s = answers.timings.cpu_s
         except WorkerDied as death:
-            self._scheduler.fail(batch, death)
+            batch.fail(death)
             raise
         else:
             return answers
@@ -209,10 +212,3 @@ class WorkerPool:
             log.warning("machine code not kept", why=compiling.not_kept, action="compiling in each process")
         self.compiling = compiling
         log.info("compiling, once", done=compiling.done, total=compiling.total)
-
-
-def _add_answers(batch: Batch, answers: Answers) -> list[Job]:
-    """Give each job of a batch its own answer; return those that a worker has to go on with."""
-    answered = len(answers.answers)
-    begun = [job for job, answer in zip(batch.jobs, answers.answers, strict=False) if not job.add(answer)]
-    return begun + batch.jobs[answered:]

@@ -1,7 +1,7 @@
 """The messages between the service and its worker processes, and their framing.
 
 A frame is a four-byte length and a MessagePack document of a known type. Workers decode untrusted images, so the
-service never unpickles what a worker sends, and checks it: `consumer.workers.checking`.
+service never unpickles what a worker sends, and checks it: `consumer.workers.processes.checking`.
 """
 
 from __future__ import annotations

@@ -6,40 +6,32 @@ for the whole item timeout, is quarantined: it is not read any more, and is answ
 batch that ends a worker while it is inflated; then nothing is known of its records. Records that have ended a worker
 are isolated from then on: their items are read one at a time, so that none is blamed for what many together have done.
 
-When many items in a row have failed like this, a canary shows whether the items or the service are at fault. It is a
-known digit in every format. If it is read, the workers are well.
+When many items in a row have failed like this, the canary shows whether the items or the service are at fault.
 """
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import msgspec
 import structlog
 
+from consumer.workers.canary import FaultCounter
+from consumer.workers.jobs import Answered
 from consumer.workers.pool import WorkerPool
-from consumer.workers.process import Suspect, WorkerDied
-from consumer.workers.scheduler import Answered
+from consumer.workers.processes.deaths import Suspect, WorkerDied
 from consumer.workers.tasks import WHOLE_BATCH, WHOLE_RECORD, Part, Task
 from contract.errors import ErrorCode
-from transport.batches.building import NO_HEADERS, NULL, BatchBuilder
 from transport.batches.layout import BatchHeader
-from transport.errors import FatalError
 
 log = structlog.get_logger()
 
 MAX_QUARANTINED: Final = 3
 """Items of one record that may be quarantined; with the next one the whole record is quarantined."""
-CANARY: Final = Path(__file__).with_name("canary.zip")
-"""A digit in every format."""
-NOWHERE: Final = -1
-"""The canary's partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +66,7 @@ class Quarantine:
 
     def __init__(self, workers: WorkerPool, canary: bytes, *, service_faults: int) -> None:
         self._workers = workers
-        self._canary = _canary_task(canary)
-        self._service_faults = service_faults
-        self._faults_in_a_row = 0
-        self._counting = asyncio.Lock()
-        """Held while the canary is read: until then no other item is quarantined."""
+        self._faults = FaultCounter(workers, canary, service_faults)
 
     async def classify(self, task: Task) -> AsyncGenerator[Part, None]:
         """Yield what is published for a task, in order. Each part is asked for when it is wanted.
@@ -110,7 +98,7 @@ class Quarantine:
             # A death on many items at once is retried one item at a time, and then the cause is known. A worker that
             # reports many items at once again does not do what it was asked to.
             if not death.is_bystander and (attempt.is_retry or not death.on_many_items):
-                await self._count_faults(str(death))
+                await self._faults.add(str(death))
             return [dataclasses.replace(attempt, is_retry=True)]
         first, next_offset = _span_of(death.suspect, attempt.task)
         alone = dataclasses.replace(
@@ -130,10 +118,10 @@ class Quarantine:
         # deaths only. A worker that makes no progress for the whole timeout has only its item to blame.
         suspect, suspected = death.suspect, attempt.suspected or frozenset()
         if suspect is None:
-            await self._count_faults(str(death))
+            await self._faults.add(str(death))
             return attempt
         if death.code is ErrorCode.WORKER_TIMEOUT or suspect.item in suspected:
-            await self._count_faults(str(death))
+            await self._faults.add(str(death))
             return dataclasses.replace(attempt, task=_quarantined(attempt.task, suspect, str(death.code)))
         return dataclasses.replace(attempt, suspected=suspected | {suspect.item})
 
@@ -143,39 +131,10 @@ class Quarantine:
         for part in answered.parts:
             # An item that failed without being read proves nothing; an item that was read proves a worker well.
             if part.recognised + part.unsure:
-                self._faults_in_a_row = 0
+                self._faults.note_read()
             elif faults := part.failures.get(ErrorCode.INTERNAL_ERROR, 0):
-                await self._count_faults("internal errors", faults)
+                await self._faults.add("internal errors", faults)
         return answered
-
-    async def _count_faults(self, what: str, faults: int = 1) -> None:
-        """Count items that fail alone; when they are many in a row, find out whether the service is at fault.
-
-        Raises
-        ------
-        FatalError
-            The canary is not read either.
-        """
-        async with self._counting:
-            self._faults_in_a_row += faults
-            if self._faults_in_a_row < self._service_faults:
-                return
-            if not await self._is_canary_read():
-                raise FatalError(
-                    f"{self._faults_in_a_row} items in a row failed alone (last: {what}), and a known digit is not "
-                    "read either: the service is at fault, not the records; nothing of the last ones is committed"
-                )
-            log.error("many items failed in a row", items=self._faults_in_a_row, last=what, action="continuing")
-            self._faults_in_a_row = 0
-
-    async def _is_canary_read(self) -> bool:
-        for _ in range(2):  # a worker may also be killed from outside
-            try:
-                answered = await self._workers.submit(self._canary, is_retry=True)
-            except WorkerDied:
-                continue
-            return not any(part.failures for part in answered.parts)
-        return False
 
 
 def _span_of(suspect: Suspect, task: Task) -> tuple[int, int]:
@@ -216,10 +175,3 @@ def _log_quarantined(task: Task, parts: list[Part]) -> None:
 
 _WHOLE: Final = {WHOLE_RECORD: "all", WHOLE_BATCH: "all of its batch"}
 """What is logged instead of an item."""
-
-
-def _canary_task(canary: bytes) -> Task:
-    builder = BatchBuilder(len(canary), 0)
-    builder.append(NULL, canary, NO_HEADERS)
-    (batch,) = builder.build()
-    return Task("canary", NOWHERE, [memoryview(batch)], 0, 1, 0, 0)

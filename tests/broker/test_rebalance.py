@@ -17,8 +17,9 @@ from consumer.partitions.assignment import Assignment
 from consumer.partitions.opening.position import start_offset
 from consumer.partitions.publisher import Publisher
 from consumer.settings import Settings
-from consumer.workers.pinned_model import PinnedModel
-from consumer.workers.quarantine import CANARY, Quarantine
+from consumer.workers.canary import CANARY
+from consumer.workers.processes.pinned_model import PinnedModel
+from consumer.workers.quarantine import Quarantine
 from contract.records import result_id
 from tests.harness.images import drawn_digits
 from tests.harness.outgoing_records import OutgoingRecord, build_batches

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from consumer.workers.process import ENVIRONMENT
+from consumer.workers.processes.spawning import ENVIRONMENT
 from tests.data.hostile import file_name, payloads
 from tests.fuzz.judge import Judge
 

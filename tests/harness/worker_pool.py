@@ -12,10 +12,11 @@ from pathlib import Path
 from consumer.memory_budget import MemoryBudget
 from consumer.observe.metrics import Metrics
 from consumer.settings import RECEIVED_SHARE, PacingSettings, Settings
-from consumer.workers.pinned_model import PinnedModel
+from consumer.workers.canary import CANARY
 from consumer.workers.pool import WorkerPool
-from consumer.workers.process import WorkerSpec
-from consumer.workers.quarantine import CANARY, Quarantine
+from consumer.workers.processes.pinned_model import PinnedModel
+from consumer.workers.processes.spec import WorkerSpec
+from consumer.workers.quarantine import Quarantine
 from consumer.workers.tasks import Part, Task
 from contract.records import Result
 from models import default_model

@@ -6,7 +6,7 @@ import io
 import zipfile
 from typing import get_args
 
-from consumer.workers.quarantine import CANARY
+from consumer.workers.canary import CANARY
 from engine.codecs.formats import Format, image_format
 from engine.limits import Limits
 from engine.model.classifier import Classifier

@@ -16,11 +16,13 @@ from aiokafka.record.default_records import DefaultRecordBatch
 
 from consumer.memory_budget import MemoryBudget
 from consumer.settings import PacingSettings
+from consumer.workers.canary import NOWHERE
 from consumer.workers.observers import WorkerObserver
-from consumer.workers.pinned_model import PinnedModel
 from consumer.workers.pool import WorkerPool
-from consumer.workers.process import Suspect, WorkerDied, WorkerNotStarted, WorkerSpec
-from consumer.workers.quarantine import NOWHERE, Quarantine
+from consumer.workers.processes.deaths import Suspect, WorkerDied, WorkerNotStarted
+from consumer.workers.processes.pinned_model import PinnedModel
+from consumer.workers.processes.spec import WorkerSpec
+from consumer.workers.quarantine import Quarantine
 from consumer.workers.tasks import WHOLE_BATCH, WHOLE_RECORD, Answer, Answers, FailedItem, Part, Stop, Task, Timings
 from contract.errors import ErrorCode
 from tests.harness.tasks import rules, task

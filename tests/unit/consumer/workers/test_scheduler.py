@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from consumer.settings import PacingSettings
-from consumer.workers.process import Suspect, WorkerDied
-from consumer.workers.scheduler import DEATH_COST_S, QUICK_QUEUE_S, SLOW_BATCH_S, Batch, FairScheduler, Job
+from consumer.workers.jobs import Batch, Job
+from consumer.workers.processes.deaths import Suspect, WorkerDied
+from consumer.workers.scheduler import DEATH_COST_S, QUICK_QUEUE_S, SLOW_BATCH_S, FairScheduler
 from consumer.workers.tasks import SLICE_S, Answer, Part, Stop
 from contract.errors import ErrorCode
 from engine.resume_cursor import ResumeCursor
@@ -221,7 +222,7 @@ async def test_a_death_concerns_the_job_of_the_suspect_and_the_others_as_bystand
     scheduler.submit(other)
     batch = taken(scheduler)
     assert set(batch.jobs) == {cut, other}
-    scheduler.fail(batch, WorkerDied("it crashed", ErrorCode.WORKER_CRASHED, Suspect(2, 2, 7)))
+    batch.fail(WorkerDied("it crashed", ErrorCode.WORKER_CRASHED, Suspect(2, 2, 7)))
     with pytest.raises(WorkerDied) as concerned:
         await cut.answered
     assert (concerned.value.suspect, concerned.value.is_bystander) == (Suspect(2, 2, 7), False)
@@ -235,7 +236,7 @@ async def test_a_death_without_a_suspect_concerns_the_first_job_alone(scheduler:
     for each in jobs:
         scheduler.submit(each)
     batch = taken(scheduler)
-    scheduler.fail(batch, WorkerDied("it crashed", ErrorCode.WORKER_CRASHED))
+    batch.fail(WorkerDied("it crashed", ErrorCode.WORKER_CRASHED))
     deaths = await asyncio.gather(*(each.answered for each in batch.jobs), return_exceptions=True)
     assert [death.is_bystander for death in deaths if isinstance(death, WorkerDied)] == [False, True]
 

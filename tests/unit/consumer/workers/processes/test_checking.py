@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from consumer.workers.checking import InvalidAnswerError, check_answers
+from consumer.workers.processes.checking import InvalidAnswerError, check_answers
 from consumer.workers.tasks import Answer, Answers, Part, Stop, Task, Timings
 from engine.resume_cursor import ResumeCursor
 from tests.harness.tasks import task

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from consumer.workers import process
-from consumer.workers.pinned_model import PinnedModel
-from consumer.workers.process import WorkerDied, WorkerNotStarted, WorkerProcess, WorkerSpec
+from consumer.workers.processes import process
+from consumer.workers.processes.deaths import WorkerDied, WorkerNotStarted
+from consumer.workers.processes.pinned_model import PinnedModel
+from consumer.workers.processes.process import WorkerProcess
+from consumer.workers.processes.spec import WorkerSpec
 from consumer.workers.protocol import LENGTH, FrameTooLongError, Ready, body_bytes, frame
 from consumer.workers.tasks import Answer, Answers, Part, Timings
 from contract.errors import ErrorCode
@@ -61,7 +63,7 @@ def test_a_length_that_no_frame_can_have_is_refused_before_anything_is_allocated
 async def test_a_worker_that_is_not_ready_in_time_has_not_started(
     monkeypatch: pytest.MonkeyPatch, spec: WorkerSpec
 ) -> None:
-    monkeypatch.setattr(process, "_spawn", speaking())
+    monkeypatch.setattr(process, "spawn", speaking())
     monkeypatch.setattr(process, "START_TIMEOUT_S", 0.1)
     with pytest.raises(WorkerNotStarted, match=r"was not ready in 0\.1 s"):
         async with WorkerProcess.started(spec, lambda _: None):
@@ -71,7 +73,7 @@ async def test_a_worker_that_is_not_ready_in_time_has_not_started(
 async def test_a_worker_whose_start_reply_is_too_long_has_not_started(
     monkeypatch: pytest.MonkeyPatch, spec: WorkerSpec
 ) -> None:
-    monkeypatch.setattr(process, "_spawn", speaking(LONG))
+    monkeypatch.setattr(process, "spawn", speaking(LONG))
     with pytest.raises(WorkerNotStarted, match="sent no start reply: a frame of 4,294,967,295 bytes"):
         async with WorkerProcess.started(spec, lambda _: None):
             pytest.fail("it started")
@@ -80,7 +82,7 @@ async def test_a_worker_whose_start_reply_is_too_long_has_not_started(
 async def test_a_worker_whose_answer_is_longer_than_its_memory_has_died(
     monkeypatch: pytest.MonkeyPatch, spec: WorkerSpec
 ) -> None:
-    monkeypatch.setattr(process, "_spawn", speaking(bytes(frame(Ready())), LONG))
+    monkeypatch.setattr(process, "spawn", speaking(bytes(frame(Ready())), LONG))
     async with WorkerProcess.started(spec, lambda _: None) as worker:
         with pytest.raises(WorkerDied, match="sent a frame of 4,294,967,295 bytes") as caught:
             await worker.answer([task(b"")], lambda: None)
@@ -91,7 +93,7 @@ async def test_a_worker_whose_answer_is_of_another_task_has_died(
     monkeypatch: pytest.MonkeyPatch, spec: WorkerSpec
 ) -> None:
     answers = Answers([Answer([Part(7, [])])], Timings(0, 0, 0))
-    monkeypatch.setattr(process, "_spawn", speaking(bytes(frame(Ready())), bytes(frame(answers))))
+    monkeypatch.setattr(process, "spawn", speaking(bytes(frame(Ready())), bytes(frame(answers))))
     async with WorkerProcess.started(spec, lambda _: None) as worker:
         with pytest.raises(WorkerDied, match=r"sent invalid answers \(it ends at 7, and the task at 1\)"):
             await worker.answer([task(b"")], lambda: None)

@@ -1,0 +1,1 @@
+"""The worker processes, seen from the service: started, given batches, and watched."""
