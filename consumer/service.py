@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
-from collections.abc import AsyncIterator, Awaitable
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -35,6 +32,7 @@ from consumer.partitions.publisher import Publisher, SlotProducers
 from consumer.partitions.state import PartitionState
 from consumer.settings import OnLostOffset, Settings
 from consumer.startup.checks import check_cluster
+from consumer.stopping import Stopped, stop_signal, unless
 from consumer.workers.canary import CANARY
 from consumer.workers.observers import WorkerObserver
 from consumer.workers.pool import WorkerPool
@@ -54,10 +52,6 @@ from transport.source.fetching import Fetching
 
 log = structlog.get_logger()
 
-FORCED_EXIT: Final = 130
-
-_T = TypeVar("_T")
-
 
 async def run(settings: Settings, model: PinnedModel) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends the process at once.
@@ -76,16 +70,12 @@ async def run(settings: Settings, model: PinnedModel) -> None:
     """
     asyncio.get_running_loop().set_exception_handler(log_unawaited_errors)
     try:
-        await _serve(settings, model, _stop_signal())
+        await _serve(settings, model, stop_signal())
     except ExceptionGroup as errors:
         for cause in leaf_exceptions(errors):
             if isinstance(cause, FatalError):
                 raise cause from errors
         raise
-
-
-class _Stopped(Exception):  # noqa: N818  # not an error: asked to end before it had begun
-    pass
 
 
 async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event) -> None:
@@ -104,11 +94,11 @@ async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event
         observer = Observers([metrics, FailureLog(), *traces])
         working = group.create_task(workers.run(), name="workers")
         try:
-            with contextlib.suppress(_Stopped):  # within the task group, which would wrap it
-                dead_letter_bytes = await _unless(stopping, check_cluster(settings))
-                await _unless(stopping, workers.ready())
+            with contextlib.suppress(Stopped):  # within the task group, which would wrap it
+                dead_letter_bytes = await unless(stopping, check_cluster(settings))
+                await unless(stopping, workers.ready())
                 async with (
-                    open_group_consumer(settings, lambda start: _unless(stopping, start)) as consumer,
+                    open_group_consumer(settings, lambda start: unless(stopping, start)) as consumer,
                     assigned_lanes(
                         settings,
                         consumer,
@@ -234,40 +224,3 @@ def worker_pool(settings: Settings, model: PinnedModel, budget: MemoryBudget, ob
     return WorkerPool(
         WorkerSpec.of(settings, model), settings.pacing, count=settings.workers, budget=budget, observer=observer
     )
-
-
-async def _unless(stopping: asyncio.Event, starting: Awaitable[_T]) -> _T:
-    """Await a step of the start, or give up when asked to stop.
-
-    Raises
-    ------
-    _Stopped
-        SIGTERM or SIGINT came first.
-    """
-    step = asyncio.ensure_future(starting)
-    stop = asyncio.ensure_future(stopping.wait())
-    try:
-        await asyncio.wait({step, stop}, return_when=asyncio.FIRST_COMPLETED)
-        if not step.done():
-            raise _Stopped
-        return step.result()
-    finally:
-        stop.cancel()
-        if not step.done():
-            step.cancel()
-            await asyncio.gather(step, return_exceptions=True)
-
-
-def _stop_signal() -> asyncio.Event:
-    stopping = asyncio.Event()
-
-    def stop(name: str) -> None:
-        if stopping.is_set():
-            log.warning("second signal", signal=name, action="exiting at once")
-            os._exit(FORCED_EXIT)  # workers and brokers notice by themselves
-        log.info("stopping", signal=name)
-        stopping.set()
-
-    for each in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(each, stop, each.name)
-    return stopping

@@ -11,7 +11,8 @@ from prometheus_client import Metric
 from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
-from consumer.observe.health import Health, LaneView, lag
+from consumer.observe.health import Health, lag
+from consumer.observe.views import LaneView
 
 
 class _LaneGauge(NamedTuple):

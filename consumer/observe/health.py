@@ -8,20 +8,17 @@ first join, and while the brokers are away.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
-from aiokafka import TopicPartition
 
-from consumer.partitions.state import OffsetLost
+from consumer.observe.views import AssignmentView, LaneView, WorkersView
 from consumer.settings import Settings
-from consumer.workers.protocol import Compiling
 from engine.model.files import ModelInfo
 from release import revision, version
-from transport.reading.log_ends import LogEnds
 
 log = structlog.get_logger()
 
@@ -29,61 +26,6 @@ SILENCE_SHARE: Final = 0.5
 """Of a session; heartbeats go out five times in one."""
 STUCK_MARGIN_S: Final = 20.0
 """Beyond an item's timeout: a fresh worker has to start, and the batch goes through it again."""
-
-
-class LaneView(Protocol):
-    """What health reads of a lane."""
-
-    @property
-    def partition(self) -> TopicPartition: ...  # noqa: D102  # as in consumer.partitions.lane, all of them
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def started(self) -> bool: ...  # noqa: D102
-    @property
-    def records_in_flight(self) -> int: ...  # noqa: D102
-    @property
-    def bytes_in_flight(self) -> int: ...  # noqa: D102
-    @property
-    def readable_records(self) -> int: ...  # noqa: D102
-    @property
-    def oldest_at_ms(self) -> int | None: ...  # noqa: D102
-    @property
-    def waits_for_brokers(self) -> bool: ...  # noqa: D102
-    @property
-    def progressed_at_s(self) -> float: ...  # noqa: D102
-    @property
-    def parked(self) -> OffsetLost | None: ...  # noqa: D102
-    @property
-    def committed_offset(self) -> int | None: ...  # noqa: D102
-    @property
-    def committed_at_ms(self) -> int | None: ...  # noqa: D102
-    @property
-    def ends(self) -> LogEnds | None: ...  # noqa: D102
-
-
-class AssignmentView(Protocol):
-    """What health reads of the assignment."""
-
-    @property
-    def lanes(self) -> Mapping[TopicPartition, LaneView]: ...  # noqa: D102  # as in consumer.partitions.assignment
-    @property
-    def joined(self) -> bool: ...  # noqa: D102
-    @property
-    def silent_s(self) -> float: ...  # noqa: D102
-
-
-class WorkersView(Protocol):
-    """What health reads of the worker pool."""
-
-    @property
-    def running(self) -> int: ...  # noqa: D102  # as in consumer.workers.pool
-    @property
-    def pids(self) -> Collection[int]: ...  # noqa: D102
-    @property
-    def compiling(self) -> Compiling | None: ...  # noqa: D102
-
-    def progressed_at_s(self, partition: int) -> float: ...  # noqa: D102
 
 
 class Phase(StrEnum):

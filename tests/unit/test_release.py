@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from broker.cli import app as broker
 from consumer.cli import main as consumer
-from consumer.observe.health import Health, ServiceStatus, WorkersView
+from consumer.observe.health import Health, ServiceStatus
 from consumer.observe.metrics import Metrics
+from consumer.observe.views import WorkersView
 from consumer.settings import Settings
 from engine.cli import main as engine
 from engine.model.files import ModelInfo

@@ -1,0 +1,67 @@
+"""What health reads of lanes, of the assignment and of the workers, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from aiokafka import TopicPartition
+
+from consumer.partitions.state import OffsetLost
+from consumer.workers.protocol import Compiling
+from transport.reading.log_ends import LogEnds
+
+
+class LaneView(Protocol):
+    """What health reads of a lane."""
+
+    @property
+    def partition(self) -> TopicPartition: ...  # noqa: D102  # as in consumer.partitions.lane, all of them
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def started(self) -> bool: ...  # noqa: D102
+    @property
+    def records_in_flight(self) -> int: ...  # noqa: D102
+    @property
+    def bytes_in_flight(self) -> int: ...  # noqa: D102
+    @property
+    def readable_records(self) -> int: ...  # noqa: D102
+    @property
+    def oldest_at_ms(self) -> int | None: ...  # noqa: D102
+    @property
+    def waits_for_brokers(self) -> bool: ...  # noqa: D102
+    @property
+    def progressed_at_s(self) -> float: ...  # noqa: D102
+    @property
+    def parked(self) -> OffsetLost | None: ...  # noqa: D102
+    @property
+    def committed_offset(self) -> int | None: ...  # noqa: D102
+    @property
+    def committed_at_ms(self) -> int | None: ...  # noqa: D102
+    @property
+    def ends(self) -> LogEnds | None: ...  # noqa: D102
+
+
+class AssignmentView(Protocol):
+    """What health reads of the assignment."""
+
+    @property
+    def lanes(self) -> Mapping[TopicPartition, LaneView]: ...  # noqa: D102  # as in consumer.partitions.assignment
+    @property
+    def joined(self) -> bool: ...  # noqa: D102
+    @property
+    def silent_s(self) -> float: ...  # noqa: D102
+
+
+class WorkersView(Protocol):
+    """What health reads of the worker pool."""
+
+    @property
+    def running(self) -> int: ...  # noqa: D102  # as in consumer.workers.pool
+    @property
+    def pids(self) -> Collection[int]: ...  # noqa: D102
+    @property
+    def compiling(self) -> Compiling | None: ...  # noqa: D102
+
+    def progressed_at_s(self, partition: int) -> float: ...  # noqa: D102
