@@ -15,19 +15,15 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from engine.codecs.decode import Charge, Picture, decode
 from engine.codecs.payload import Item, Payload, open_payload
 from engine.errors import ArchiveTooCostly, EngineError, as_engine_error
 from engine.limits import Limits
 from engine.model.classifier import Classifier, Reading
 from engine.resume_cursor import BEGINNING, ResumeCursor
+from engine.warm_up import warm_up_pictures
 
 _BATCH_SIZE = 256
-_RULING = 60  # grey level of lines in the warm-up's pictures
 _BATCH_VALUES = 2_000_000  # pixels times channels that decoded pictures of a batch may hold in memory
 _KEPT_BYTES = 64 * 1024  # in addition to `Limits.kept_ratio` for each byte of the archive
 
@@ -96,12 +92,7 @@ class Reader:
 
     def warm_up(self) -> None:
         """Read one picture of each kind, so that all compilation and allocation on first use is done afterwards."""
-        page = np.full((280, 280), 255, np.uint8)
-        page[60:220, 120:150] = 20
-        kinds = [page, cv2.cvtColor(page, cv2.COLOR_GRAY2BGR), cv2.cvtColor(page, cv2.COLOR_GRAY2BGRA)]
-        pages = [each for kind in kinds for each in (np.ascontiguousarray(kind[::10, ::10]), kind)]
-        pages += [_ruled(page[::4, ::4]), _framed(page[::4, ::4]), _with_dark_edge(page[::4, ::4])]
-        self.read([bytes(cv2.imencode(kind, each)[1]) for each in pages for kind in (".png", ".jpg")])
+        self.read(warm_up_pictures())
 
     def read(self, payloads: Sequence[bytes]) -> list[list[Outcome]]:
         """Read every image of every payload.
@@ -275,25 +266,3 @@ def _never() -> bool:
 
 def _ignore(*_: object) -> None:
     """Stand in for a callback that was not given."""
-
-
-def _ruled(page: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Rule a line from edge to edge through a page."""
-    ruled = page.copy()
-    ruled[len(page) // 3] = _RULING
-    return ruled
-
-
-def _framed(page: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Draw a frame around what a page shows."""
-    framed = page.copy()
-    framed[[3, -4], 3:-3] = _RULING
-    framed[3:-3, [3, -4]] = _RULING
-    return framed
-
-
-def _with_dark_edge(page: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Darken one side of a page, as a scanner does beside the paper."""
-    dark = page.copy()
-    dark[:, :4] = 0
-    return dark

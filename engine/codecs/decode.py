@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import io
 import struct
-import sys
 import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -25,6 +24,7 @@ from PIL import Image, TiffImagePlugin, TiffTags
 
 from engine.codecs import exif, gif, jpeg, png, tiff, webp
 from engine.codecs import grey_png as grey
+from engine.codecs.eight_bit import eight_bit, high_bytes
 from engine.codecs.formats import Format, image_format
 from engine.errors import (
     DamagedImage,
@@ -60,10 +60,6 @@ _CODE_GROUP_COST_BYTES: Final = 800
 _BMP_SIZE, _BMP_SIZE_AT = struct.Struct("<2i"), 18
 _BMP_COMPRESSION_AT: Final = 30
 _BMP_RUN_LENGTHS: Final = (b"\x01\0\0\0", b"\x02\0\0\0")
-_STRIP_PIXELS: Final = 1_000_000
-"""Pixels that are converted at once. The limit is in pixels, not rows: a few rows can be a whole wide picture."""
-_MODES = {"1": "L", "P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "PA": "RGBA", "La": "LA"}
-_ALPHA = {"L": "LA", "RGB": "RGBA"}
 
 
 Charge = Callable[[int], None]
@@ -166,7 +162,7 @@ def _decode_by_opencv(data: bytes, flags: int) -> NDArray[np.uint8]:
     if pixels is None:
         raise DamagedImage("The image's pixels cannot be decoded: it is damaged, or takes more memory than there is.")
     if pixels.dtype == np.uint16:
-        pixels = _high_bytes(pixels)
+        pixels = high_bytes(pixels)
     if pixels.ndim == 3:  # noqa: PLR2004  # height, width, channels
         order = cv2.COLOR_BGR2RGB if pixels.shape[2] == _RGB_CHANNELS else cv2.COLOR_BGRA2RGBA
         cv2.cvtColor(pixels, order, dst=pixels)
@@ -200,7 +196,7 @@ def _decode_by_pillow(data: bytes, kind: Format, limits: Limits, charge: Charge)
                     del tags[pointer]
         image.load()
         orientation = image.getexif().get(exif.ORIENTATION, exif.UPRIGHT) if kind == "TIFF" else exif.UPRIGHT
-        return exif.undo_orientation(_eight_bit(image), orientation)
+        return exif.undo_orientation(eight_bit(image), orientation)
 
 
 _DECODERS: Final[Mapping[Format, Callable[[bytes, Limits, Charge], NDArray[np.uint8]]]] = MappingProxyType(
@@ -213,55 +209,6 @@ _DECODERS: Final[Mapping[Format, Callable[[bytes, Limits, Charge], NDArray[np.ui
         "TIFF": _decode_tiff,
     }
 )
-
-
-def _eight_bit(image: Image.Image) -> NDArray[np.uint8]:
-    """Convert any of Pillow's modes to L, LA, RGB or RGBA, strip by strip, since Pillow copies what it converts."""
-    mode = _MODES.get(image.mode, image.mode)
-    if "transparency" in image.info:
-        mode = _ALPHA.get(mode, mode)
-    rows = max(1, _STRIP_PIXELS // image.width)
-    strips = [(top, min(top + rows, image.height)) for top in range(0, image.height, rows)]
-    if image.mode.startswith(("I", "F")):
-        return _from_numbers(image, strips)
-    pixels = np.empty((image.height, image.width, len(mode)), np.uint8)
-    for top, end in strips:
-        strip = _strip(image, top, end)
-        converted = strip if mode == image.mode else strip.convert(mode)
-        pixels[top:end] = np.asarray(converted).reshape(end - top, image.width, len(mode))
-    return pixels[:, :, 0] if len(mode) == 1 else pixels
-
-
-def _strip(image: Image.Image, top: int, end: int) -> Image.Image:
-    return image.crop((0, top, image.width, end))
-
-
-def _from_numbers(image: Image.Image, strips: list[tuple[int, int]]) -> NDArray[np.uint8]:
-    """Scale 16 bit to 8; scale long integers and floats by the picture's range, since their type defines no white."""
-    first = np.asarray(_strip(image, *strips[0]))
-    if first.dtype.kind == "u":
-        deep = (np.asarray(_strip(image, *bounds)) for bounds in strips)
-        return np.concatenate([_high_bytes(values.astype(np.uint16, copy=False)) for values in deep])
-    ranges = [(numbers.min(), numbers.max()) for bounds in strips for numbers in [_finite(_strip(image, *bounds))]]
-    low, high = float(min(low for low, _ in ranges)), float(max(high for _, high in ranges))
-    return np.concatenate([_scaled(_finite(_strip(image, *bounds)), low, high) for bounds in strips])
-
-
-def _finite(strip: Image.Image) -> NDArray[np.float32]:
-    numbers: NDArray[np.float32] = np.nan_to_num(np.array(strip, np.float32), copy=False, posinf=0, neginf=0)
-    return numbers
-
-
-def _scaled(numbers: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
-    numbers -= low
-    numbers *= 255 / max(high - low, 1e-9)
-    return numbers.astype(np.uint8)
-
-
-def _high_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale 16 bit to 8 by taking the high bytes."""
-    high = 1 if sys.byteorder == "little" else 0
-    return values.view(np.uint8).reshape(*values.shape, 2)[..., high].copy()
 
 
 def _check_size(width: int, height: int, pixel_bytes: int, limits: Limits, charge: Charge) -> None:
