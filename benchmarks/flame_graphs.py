@@ -8,16 +8,10 @@ changing is dropped. Only the stacks of C code need pauses.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import os
-import shutil
-import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
@@ -28,6 +22,7 @@ from rich.console import Console
 
 from benchmarks.digits import as_png, read_pixels
 from benchmarks.drain import wait_until_answered
+from benchmarks.py_spy import TracingError, check_tracing, find_tracer, recorded
 from broker import Cluster, running_broker
 from tests.harness.images import drawn_digits
 from tests.harness.processes import workers_of
@@ -37,8 +32,6 @@ from tests.harness.topics import fresh_topics
 FOLDER: Final = Path(".digitstream") / "profile"
 LISTED: Final = 12
 """How many functions are listed for each process."""
-END_S: Final = 60.0
-"""In which py-spy has to write its file."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 console = Console(stderr=True)
@@ -54,10 +47,6 @@ class Format(NamedTuple):
 
 
 FORMATS: Final = (Format("flamegraph", "svg", by_function=True), Format("raw", "txt", by_function=False))
-
-
-class TracingError(Exception):
-    """py-spy could not do its work; the message is one line for the user."""
 
 
 @app.command()
@@ -100,47 +89,6 @@ def run(
         for line in most_seen((folder / f"{who}.txt").read_text()):
             print(line)
     print(f"\nwritten to {folder}: " + ", ".join(f"{who}.svg, {who}.txt" for who in ("service", "worker")))
-
-
-def find_tracer() -> str:
-    """Return the path of py-spy. Raises `TracingError` if it is not installed."""
-    beside = Path(sys.executable).parent
-    found = shutil.which("py-spy", path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}")
-    if found is None:
-        raise TracingError("py-spy is not installed: `make profile` installs it")
-    return found
-
-
-def check_tracing(tracer: str) -> None:
-    """Try py-spy on a process that does nothing. Raises `TracingError` with the reason if it may not."""
-    command = [sys.executable, "-c", "print(flush=True); input()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as idle:  # noqa: S603  # ourselves
-        try:
-            next(iter(idle.stdout or ()), b"")  # now the interpreter has started, and py-spy can recognise it
-            dump = [tracer, "dump", "--pid", str(idle.pid)]
-            done = subprocess.run(dump, capture_output=True, text=True, check=False)  # noqa: S603  # py-spy
-        finally:
-            idle.kill()
-    if done.returncode != 0:
-        raise TracingError(refusal(done.stderr))
-
-
-def refusal(output: str) -> str:
-    """Return one line that says why py-spy failed, and what helps if it may not trace.
-
-    Parameters
-    ----------
-    output
-        What py-spy has written to standard error.
-    """
-    lowered = output.lower()
-    if any(words in lowered for words in ("permission denied", "not permitted", "elevated permissions")):
-        return (
-            "py-spy may not trace other processes (ptrace): run this as root, or allow it by "
-            "`sysctl kernel.yama.ptrace_scope=0`; in a container, by the capability SYS_PTRACE"
-        )
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return f"py-spy failed: {lines[-1] if lines else 'it wrote no reason'}"
 
 
 def most_seen(stacks: str) -> Iterator[str]:
@@ -189,39 +137,13 @@ async def _profile(
                 async with contextlib.AsyncExitStack() as recordings:  # they end while the processes still run
                     for who, pid in traced.items():
                         where = ["--pid", str(pid), "--output", str(folder / f"{who}.{written.ending}")]
-                        await recordings.enter_async_context(_recorded([*command, *options, *where]))
+                        await recordings.enter_async_context(recorded([*command, *options, *where]))
                     console.print(f"profile: draining {len(backlog):,} images, format {written.name}")
                     await wait_until_answered(broker, ends)
             except TracingError as error:
                 refused = error  # raised here, it would print the log of the service, which has no part in it
         if refused:
             raise refused
-
-
-@contextlib.asynccontextmanager
-async def _recorded(command: list[str]) -> AsyncIterator[None]:
-    """Have py-spy record for the length of an ``async with`` block; then it writes its file.
-
-    Raises
-    ------
-    TracingError
-        It failed.
-    """
-    recording = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=True
-    )
-    try:
-        yield
-        with contextlib.suppress(ProcessLookupError):  # it has ended by itself: the exit code says how
-            recording.send_signal(signal.SIGINT)
-        async with asyncio.timeout(END_S):
-            _, output = await recording.communicate()
-    finally:
-        if recording.returncode is None:
-            recording.kill()
-            await recording.wait()
-    if recording.returncode != 0:
-        raise TracingError(refusal(output.decode(errors="replace")))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ what the ledgers hold open.
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -16,6 +15,7 @@ from contract import headers
 from contract.records import read_result, result_id
 from producer.audit.consistency import AuditedDeadLetter, AuditedRequest, AuditedResult
 from producer.audit.ledger import ItemPosition, Ledger
+from producer.audit.peekable_log import PeekableLog
 from producer.audit.report import Report
 from producer.audit.scope import Scope
 from producer.replay.dead_letter_topic import UnknownRecord, parse_record
@@ -53,7 +53,7 @@ class Merger:
         self._report = report
         self._requests, self._predictions, self._dead_letters = copartitions
         self._ledgers = {partition.partition: self._ledger(partition) for partition in self._requests}
-        self._logs: dict[TopicPartition, _PeekableLog] = {}
+        self._logs: dict[TopicPartition, PeekableLog] = {}
         self._begun: set[TopicPartition] = set()
         """Partitions of results and dead letters whose first record has been read."""
         self.answered_without_offset: set[TopicPartition] = set()
@@ -61,7 +61,7 @@ class Merger:
         for reader, partitions in zip(readers, copartitions, strict=True):
             assign_at(reader, {each: scope.logs[each].start for each in partitions})
             for each in partitions:
-                self._logs[each] = _PeekableLog(RangeReader(reader, each, scope.logs[each].end), on_read)
+                self._logs[each] = PeekableLog(RangeReader(reader, each, scope.logs[each].end), on_read)
 
     async def run(self) -> None:
         """Read the logs to their ends, and count what is still open then."""
@@ -192,33 +192,6 @@ class Merger:
         """Return the number if there is such a partition of requests, else None."""
         known = 0 <= number < len(self._scope.requests) and topic == self._scope.requests[number].topic
         return number if known else None
-
-
-class _PeekableLog:
-    """A log whose next record can be seen before it is taken. Owner: the auditing task."""
-
-    def __init__(self, reader: RangeReader, on_read: Callable[[int], None]) -> None:
-        self._reader = reader
-        self._on_read = on_read
-        self._records: collections.deque[ConsumerRecord | Unreadable] = collections.deque()
-
-    async def peek(self) -> ConsumerRecord | Unreadable | None:
-        """Return the next record without taking it; None at the end."""
-        if not self._records:
-            self._records.extend(await self._reader.next_batch())
-            self._on_read(len(self._records))
-        return self._records[0] if self._records else None
-
-    def pop(self) -> None:
-        """Remove the record that `peek` returned."""
-        self._records.popleft()
-
-    async def pop_batch(self) -> list[ConsumerRecord | Unreadable]:
-        """Remove and return the next batch; empty at the end."""
-        await self.peek()
-        batch = list(self._records)
-        self._records.clear()
-        return batch
 
 
 def _audited_request(record: ConsumerRecord | Unreadable) -> AuditedRequest:

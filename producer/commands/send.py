@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 import typer
-from rich.text import Text
 
 from contract import headers
 from contract.headers import ECHOED_BYTES
-from contract.records import Result
 from engine.errors import in_utf8
-from engine.terminal import print_table
 from producer import display
+from producer.commands.send_report import report_results, report_sent
 from producer.commands.shared import AsJson, load_settings, run
 from producer.display import print_message
 from producer.errors import Exit
@@ -37,8 +35,6 @@ Examples:
   digit-producer send photos/ --key customer-7 --wait --json
   convert drawing.svg png:- | digit-producer send - --wait"""
 
-LISTED: Final = 10
-"""How many of the records without all their results are named."""
 HINTS: Final = {headers.REQUEST_ID: "; use --request-id"}
 
 
@@ -114,7 +110,7 @@ async def _send(settings: ClientSettings, options: SendOptions) -> Exit:
         envelope.check(request)
     if not options.wait:
         await _write(settings, envelope, requests)
-        return _report_sent(requests, topics.requests, as_json=options.as_json)
+        return report_sent(requests, topics.requests, as_json=options.as_json)
     # The results are opened before the first record is sent, so none of its results can come before that position.
     async with open_results(settings.kafka, predictions) as results:
         await _write(settings, envelope, requests)
@@ -126,7 +122,7 @@ async def _send(settings: ClientSettings, options: SendOptions) -> Exit:
 
             await _wait_for_service(settings, results, requests, options.ready_timeout_s, on_answered)
             await wait_for_results(results, requests, options.timeout_s, on_answered)
-    return _report_results(requests, options)
+    return report_results(requests, options.timeout_s, as_json=options.as_json)
 
 
 async def _wait_for_service(
@@ -195,62 +191,3 @@ async def _write(settings: ClientSettings, envelope: Envelope, requests: Sequenc
         with display.progress() as bar:
             task = bar.add_task("sent", total=len(requests))
             await Sender(producer, envelope, lambda _: bar.advance(task)).send(requests)
-
-
-def _report_sent(requests: Sequence[OutgoingRequest], topic: str, *, as_json: bool) -> Exit:
-    if as_json:
-        for request in requests:
-            display.print_json(
-                {
-                    "name": request.source.label,
-                    "request_id": request.request_id,
-                    "topic": topic,
-                    "partition": request.partition,
-                    "offset": request.offset,
-                }
-            )
-    else:
-        display.print_line(Text(f"{len(requests)} sent to {topic}"))
-    return Exit.OK
-
-
-def _report_results(requests: Sequence[OutgoingRequest], options: SendOptions) -> Exit:
-    if options.as_json:
-        for name, result in _named_results(requests):
-            display.print_json({"name": name, **result.model_dump(mode="json", by_alias=True)})
-    elif any(request.results for request in requests):
-        rows = [
-            (name, *display.digit_and_confidence(result), display.status(result), display.explanation(result))
-            for name, result in _named_results(requests)
-        ]
-        print_table(("name", "digit", "confidence", "status", "why"), rows)
-    unanswered = [request for request in requests if not request.complete]
-    if unanswered:
-        print_message(
-            f"{len(unanswered)} of {len(requests)} records lack results after {options.timeout_s:g} s: "
-            f"{_listed(unanswered)}; check with `digit-producer status` whether digit-consumer runs"
-        )
-        return Exit.UNANSWERED
-    return Exit.OK if all(request.recognised for request in requests) else Exit.NOT_ALL_WELL
-
-
-def _listed(unanswered: Sequence[OutgoingRequest]) -> str:
-    """Name the first records that lack results, with the number of results they have."""
-    names = [f"{request.source.label!r} ({_result_count(request)})" for request in unanswered[:LISTED]]
-    more = len(unanswered) - len(names)
-    return ", ".join([*names, *([f"and {more:,} more"] if more else [])])
-
-
-def _result_count(request: OutgoingRequest) -> str:
-    first = next(iter(request.results.values()), None)
-    return "no result" if first is None else f"{len(request.results):,} of {first.item.count:,} results"
-
-
-def _named_results(requests: Sequence[OutgoingRequest]) -> Iterator[tuple[str, Result]]:
-    """Yield each result with a name that its sender knows: the path, and for an archive also the entry's name."""
-    for request in requests:
-        for _, result in sorted(request.results.items()):
-            entry = result.item.name
-            of_archive = result.item.count > 1 or entry not in (None, request.source.filename)
-            label = request.source.label
-            yield f"{label}: {entry or f'#{result.item.index}'}" if of_archive else label, result

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import flame_graphs
+from benchmarks import flame_graphs, py_spy
 
 STACKS = """\
 <module> (a.py:1);outer (a.py:5);inner (b.py:7) 6
@@ -35,15 +35,15 @@ def test_frames_of_c_code_have_no_line() -> None:
     ],
 )
 def test_a_refused_trace_is_one_line_that_names_what_helps(output: str) -> None:
-    refusal = flame_graphs.refusal(output)
+    refusal = py_spy.refusal(output)
     assert "\n" not in refusal
     assert "ptrace_scope" in refusal
     assert "SYS_PTRACE" in refusal
 
 
 def test_another_failure_of_the_tracer_is_its_own_last_line() -> None:
-    assert flame_graphs.refusal("warning\nError: No such process\n\n") == "py-spy failed: Error: No such process"
-    assert flame_graphs.refusal("") == "py-spy failed: it wrote no reason"
+    assert py_spy.refusal("warning\nError: No such process\n\n") == "py-spy failed: Error: No such process"
+    assert py_spy.refusal("") == "py-spy failed: it wrote no reason"
 
 
 def test_a_profile_that_may_not_trace_ends_with_that_line_before_a_broker_starts(

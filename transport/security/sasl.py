@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
@@ -17,11 +14,11 @@ from transport.security import msk_iam
 from transport.security.oidc import ClientCredentials
 from transport.security.secret_files import UnusableError, masked, read_secret
 from transport.security.tokens import TokenProvider
+from transport.security.values import checked_pairs, checked_servers, checked_token_endpoint, read_pairs, without_blanks
 
 _Value = TypeVar("_Value")
 Optional = Annotated[_Value | None, BeforeValidator(lambda value: None if value == "" else value)]  # not 0, not False
 """An empty variable counts as not set, as in compose files."""
-_SERVER: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s,:@/]+):\d+")
 
 
 class SecurityProtocol(StrEnum):
@@ -53,49 +50,6 @@ class SaslMechanism(StrEnum):
         return self in {self.OAUTHBEARER, self.AWS_MSK_IAM}
 
 
-def _without_blanks(servers: object) -> object:
-    """Accept lists with blanks and a comma at the end: ``a:9092, b:9092 ,``."""
-    if not isinstance(servers, str):
-        return servers
-    return ",".join(each.strip() for each in servers.strip().removesuffix(",").split(","))
-
-
-def _servers(servers: str) -> str:
-    if not all(_SERVER.fullmatch(each) for each in servers.split(",")):
-        raise ValueError("each broker must be HOST:PORT, such as kafka.example:9092")
-    return servers
-
-
-def _token_endpoint(url: str) -> str:
-    """Refuse an address to which the secret must not be sent."""
-    parts = urlsplit(url)
-    if "@" in parts.netloc or parts.fragment or not parts.hostname or parts.scheme not in {"https", "http"}:
-        raise ValueError("must be https://HOST/PATH, without a user and a password")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise ValueError("must be https: the client's secret would be sent unencrypted")
-    return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _pairs(text: str) -> str:
-    for each in text.split(","):
-        name, separator, value = each.partition("=")
-        if not separator or not name.strip() or not value.strip():
-            raise ValueError("must be NAME=VALUE, comma-separated")
-    return text
-
-
-def _read_pairs(text: str | None) -> dict[str, str]:
-    pairs = (each.partition("=") for each in text.split(",")) if text else ()
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
 class SaslSettings(BaseModel):
     """Brokers and user: part of ``DIGITS_KAFKA__…``."""
 
@@ -104,8 +58,8 @@ class SaslSettings(BaseModel):
 
     bootstrap_servers: Annotated[
         str,
-        BeforeValidator(_without_blanks),
-        AfterValidator(_servers),
+        BeforeValidator(without_blanks),
+        AfterValidator(checked_servers),
         Field(description="host:port of brokers, comma-separated."),
     ] = "localhost:9092"
     security_protocol: SecurityProtocol = Field(
@@ -122,7 +76,7 @@ class SaslSettings(BaseModel):
     sasl_password_file: Optional[Path] = Field(
         default=None, description="A file that holds the user's password; a line break at its end does not count."
     )
-    sasl_oauthbearer_token_endpoint_url: Optional[Annotated[str, AfterValidator(_token_endpoint)]] = Field(
+    sasl_oauthbearer_token_endpoint_url: Optional[Annotated[str, AfterValidator(checked_token_endpoint)]] = Field(
         default=None, description="Where tokens are issued: https, or http on loopback."
     )
     sasl_oauthbearer_client_id: Optional[str] = Field(default=None, description="The client's id at the provider.")
@@ -133,10 +87,10 @@ class SaslSettings(BaseModel):
     sasl_oauthbearer_scope: Optional[str] = Field(
         default=None, description="The scopes to ask for, separated by blanks, where the provider wants some."
     )
-    sasl_oauthbearer_parameters: Optional[Annotated[str, AfterValidator(_pairs)]] = Field(
+    sasl_oauthbearer_parameters: Optional[Annotated[str, AfterValidator(checked_pairs)]] = Field(
         default=None, description="More parameters of the token request: name=value, comma-separated (audience=kafka)."
     )
-    sasl_oauthbearer_extensions: Optional[Annotated[str, AfterValidator(_pairs)]] = Field(
+    sasl_oauthbearer_extensions: Optional[Annotated[str, AfterValidator(checked_pairs)]] = Field(
         default=None, description="SASL extensions that the brokers want to see: name=value, comma-separated."
     )
     sasl_oauthbearer_ca_file: Optional[Path] = Field(
@@ -181,11 +135,11 @@ class SaslSettings(BaseModel):
             str(self.sasl_oauthbearer_token_endpoint_url),
             str(self.sasl_oauthbearer_client_id),
             self._client_secret,
-            scope | _read_pairs(self.sasl_oauthbearer_parameters),
+            scope | read_pairs(self.sasl_oauthbearer_parameters),
             self.sasl_oauthbearer_ca_file,
         )
         credentials.check()
-        return TokenProvider(credentials.fetch, _read_pairs(self.sasl_oauthbearer_extensions))
+        return TokenProvider(credentials.fetch, read_pairs(self.sasl_oauthbearer_extensions))
 
     def _client_secret(self) -> str:
         value, path = self.sasl_oauthbearer_client_secret, self.sasl_oauthbearer_client_secret_file
