@@ -49,7 +49,8 @@ async def measure(
     dict
         ``start_s``: from the start of the process to ready, for a group without offsets; ``restart_s``: the same for
         a group with offsets; ``idle``: % of a core of the service process (``loop``), its ``workers`` and the
-        ``broker``; ``latency``: by rate, as `benchmarks.latency.at_rate`; ``pss_peak_mb`` and ``rss_peak_mb`` of the
+        ``broker``; ``latency``: by rate, as `benchmarks.latency.at_rate`, and where
+        the time goes (see `_at_rate`); ``pss_peak_mb`` and ``rss_peak_mb`` of the
         service process.
     """
     async with fresh_topics(cluster) as broker, running_service(broker, workers=None):
@@ -63,7 +64,7 @@ async def measure(
             async with processes.peak_memory(service.process.pid) as peak:
                 idle = await _idle_percent(cluster, service, seconds=seconds)
                 at_rates = {
-                    str(rate): await latency.at_rate(broker, images, rate=rate, seconds=seconds)
+                    str(rate): await _at_rate(cluster, broker, service, images, rate=rate, seconds=seconds)
                     for rate in rates
                     if partitions <= MOST_FOR_LATENCY
                 }
@@ -72,7 +73,11 @@ async def measure(
         f"{partitions} partitions: ready after {start_s:.1f} s, restarted after {restart_s:.1f} s; idle: "
         + ", ".join(f"{part} {percent:.1f} %" for part, percent in idle.items())
         + "".join(
-            ", at {rate}/s p50 {p50_ms:.0f} ms, p99 {p99_ms:.0f} ms (sending took {own_cpu_percent:.0f} %)".format(
+            "; at {rate}/s p50 {p50_ms:.0f} ms, p99 {p99_ms:.0f} ms, of which workers {classify_ms:.0f} ms and "
+            "transaction {commit_ms:.0f} ms on average; of a core: loop {loop_percent:.0f} %, workers "
+            "{workers_percent:.0f} %, broker {broker_percent:.0f} %, sender and reader {own_cpu_percent:.0f} %".format(
+                rate=rate, **times
+            )
                 rate=rate, **times
             )
             for rate, times in at_rates.items()
@@ -97,6 +102,38 @@ async def _first_start_s(broker: Broker, images: list[bytes]) -> float:
 async def _ready_s(service: Service, began_s: float) -> float:
     await eventually(service.is_ready, deadline_s=START_DEADLINE_S)
     return time.monotonic() - began_s
+
+
+async def _at_rate(
+    cluster: Cluster, broker: Broker, service: Service, images: list[bytes], *, rate: int, seconds: float
+) -> dict[str, float]:
+    """Measure latency at a rate, and where the time goes.
+
+    Returns
+    -------
+    dict
+        As `benchmarks.latency.at_rate`. And, the warm-up included: ``loop_percent``, ``workers_percent``,
+        ``broker_percent``: of a core; ``classify_ms``: how long a chunk has waited for workers and been there, on
+        average; ``commit_ms``: how long a transaction took; ``classify_per_s``, ``commit_per_s``: how many.
+    """
+    parts = processes.parts_of(cluster, service)
+    began_s, before_s = time.monotonic(), {part: processes.cpu_s(*pids) for part, pids in parts.items()}
+    before = {stage: await _stage(service, stage) for stage in ("classify", "commit")}
+    figures = await latency.at_rate(broker, images, rate=rate, seconds=seconds)
+    taken_s = time.monotonic() - began_s
+    for part, pids in parts.items():
+        figures[f"{part}_percent"] = (processes.cpu_s(*pids) - before_s[part]) / taken_s * 100
+    for stage, (before_sum_s, before_count) in before.items():
+        sum_s, count = await _stage(service, stage)
+        figures[f"{stage}_ms"] = (sum_s - before_sum_s) / (count - before_count) * 1000
+        figures[f"{stage}_per_s"] = (count - before_count) / taken_s
+    return figures
+
+
+async def _stage(service: Service, stage: str) -> tuple[float, float]:
+    """Return the seconds that a stage has taken in all, and how often."""
+    name = "digits_stage_seconds"
+    return await service.metric(f"{name}_sum", stage=stage), await service.metric(f"{name}_count", stage=stage)
 
 
 async def _idle_percent(cluster: Cluster, service: Service, *, seconds: float) -> dict[str, float]:

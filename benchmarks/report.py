@@ -83,6 +83,10 @@ def _partitions(count: str, figures: dict[str, Any]) -> Iterator[tuple[str, str]
     for rate, times in figures["latency"].items():
         figure = "{p50_ms:.0f} ms / {p99_ms:.0f} ms / {max_ms:.0f} ms".format(**times)
         yield f"{count}: at {int(rate):,} images/s: p50 / p99 / worst", figure
+        figure = "{classify_ms:.0f} ms / {commit_ms:.0f} ms".format(**times)
+        yield f"{count}: at {int(rate):,} images/s, on average: workers / transaction", figure
+        parts = "{loop_percent:.0f} % / {workers_percent:.0f} % / {broker_percent:.0f} %".format(**times)
+        yield f"{count}: at {int(rate):,} images/s, of a core: service process / workers / broker", parts
     yield (
         f"{count}: peak memory of the service process: PSS / RSS",
         "{pss_peak_mb:.0f} MB / {rss_peak_mb:.0f} MB".format(**figures),

@@ -78,7 +78,20 @@ def of_partitions(start_s: float, p50_ms: float) -> dict[str, Any]:
         "start_s": start_s,
         "restart_s": start_s + 1,
         "idle": {"loop": 1.0, "workers": 0.5, "broker": 6.0},
-        "latency": {"100": {"images": 200, "p50_ms": p50_ms, "p99_ms": p50_ms + 50, "max_ms": p50_ms + 90}},
+        "latency": {
+            "100": {
+                "images": 200,
+                "p50_ms": p50_ms,
+                "p99_ms": p50_ms + 50,
+                "max_ms": p50_ms + 90,
+                "own_cpu_percent": 15.0,
+                "classify_ms": 4.0,
+                "commit_ms": 12.0,
+                "loop_percent": 20.0,
+                "workers_percent": 10.0,
+                "broker_percent": 50.0,
+            }
+        },
         "pss_peak_mb": 60.0,
         "rss_peak_mb": 80.0,
     }
@@ -132,6 +145,8 @@ def test_the_table_has_the_figures_of_every_number_of_partitions() -> None:
         ("partitions", "8: start to ready / restart", "2.0 s / 3.0 s"),
         ("partitions", "8: idle, % of a core: service process / workers / broker", "1.0 % / 0.5 % / 6.0 %"),
         ("partitions", "8: at 100 images/s: p50 / p99 / worst", "20 ms / 70 ms / 110 ms"),
+        ("partitions", "8: at 100 images/s, on average: workers / transaction", "4 ms / 12 ms"),
+        ("partitions", "8: at 100 images/s, of a core: service process / workers / broker", "20 % / 10 % / 50 %"),
         ("partitions", "8: peak memory of the service process: PSS / RSS", "60 MB / 80 MB"),
         ("partitions", "256: start to ready / restart", "5.0 s / 6.0 s"),
         ("partitions", "256: idle, % of a core: service process / workers / broker", "1.0 % / 0.5 % / 6.0 %"),
