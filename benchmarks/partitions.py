@@ -78,8 +78,6 @@ async def measure(
             "{workers_percent:.0f} %, broker {broker_percent:.0f} %, sender and reader {own_cpu_percent:.0f} %".format(
                 rate=rate, **times
             )
-                rate=rate, **times
-            )
             for rate, times in at_rates.items()
         )
         + ", peak {pss_peak_mb:.0f} MB (PSS)".format(**memory)
