@@ -24,10 +24,15 @@ class Transaction:
     topics: frozenset[str]
 
 
+async def transaction_coordinator(broker: Broker, transactional_id: str) -> int:
+    """Return the broker that coordinates the transactions of a producer."""
+    node: int = await broker.admin._client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
+    return node
+
+
 async def describe_transaction(broker: Broker, transactional_id: str) -> Transaction:
     """Ask for a producer's transaction, the last one or the present."""
-    client = broker.admin._client
-    node = await client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
+    client, node = broker.admin._client, await transaction_coordinator(broker, transactional_id)
     await client.ready(node)
     (found,) = (await client.send(node, _DescribeTransactions(transactional_id))).transactions
     error, _, state, *_, topics, _ = found
@@ -36,14 +41,16 @@ async def describe_transaction(broker: Broker, transactional_id: str) -> Transac
 
 
 async def transactional_ids(broker: Broker, prefix: str) -> list[str]:
-    """Return the ids that begin with a prefix and that the broker knows."""
+    """Return the ids that begin with a prefix and that the brokers know."""
     client = broker.admin._client
-    (node,) = {each.nodeId for each in client.cluster.brokers()}
-    answer = await client.send(node, _ListTransactions())
-    if answer.error_code in NO_COORDINATOR:
-        return []  # the topic for transactions is yet to be made
-    assert answer.error_code == 0, f"the broker answers with error {answer.error_code}"
-    return sorted(each for each, *_ in answer.transactions if each.startswith(prefix))
+    ids: list[str] = []
+    for node in {each.nodeId for each in client.cluster.brokers()}:
+        await client.ready(node)
+        answer = await client.send(node, _ListTransactions())
+        if answer.error_code not in NO_COORDINATOR:  # the topic for transactions is yet to be made
+            assert answer.error_code == 0, f"a broker answers with error {answer.error_code}"
+            ids += (each for each, *_ in answer.transactions if each.startswith(prefix))
+    return sorted(ids)
 
 
 async def open_transactions(broker: Broker, prefix: str) -> list[str]:
