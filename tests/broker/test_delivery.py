@@ -16,11 +16,11 @@ from broker import Cluster
 from contract import headers
 from contract.records import Result, result_id
 from producer.errors import Exit
-from tests.harness.failure_points import Point, dying_at
+from tests.harness.failure_points import Point, dying_at, is_at, stopping_at
 from tests.harness.images import drawn_digits
 from tests.harness.played_service import answer, publish
 from tests.harness.producer_command import run
-from tests.harness.service import START_DEADLINE_S, Service, running_service, starting_service
+from tests.harness.service import START_DEADLINE_S, running_service, starting_service
 from tests.harness.topics import Broker, Position, fresh_topics, position
 from tests.harness.waiting import eventually
 
@@ -30,7 +30,9 @@ SLOW = {
     "DIGITS_PACING__CHUNK_RECORDS": "12",
     "DIGITS_PACING__TRANSACTION_BYTES": "1024",
 }
-"""Two hundred images a second, so that a test can act before the work is done."""
+"""A transaction has 12 images of each lane at most."""
+COMMITS = 10
+"""After so few transactions at most a quarter of the images is answered."""
 LONG_S = 90.0
 
 
@@ -44,19 +46,13 @@ async def committed_records(broker: Broker) -> int:
     return sum(offset or 0 for offset in (await broker.committed_offsets()).values())
 
 
-async def kill_in_the_middle(service: Service, broker: Broker, *, after: int, total: int) -> None:
-    await eventually(lambda: service.metric("digits_records_total"), lambda done: done > after, deadline_s=LONG_S)
-    service.kill()
-    await service.wait()
-    assert await committed_records(broker) < total, "it had finished before it was killed"
-
-
 async def test_images_are_answered_once_although_the_service_is_killed_twice(broker: Broker) -> None:
     sent = await broker.send(drawn_digits(4_000))
-    for _ in range(2):
-        async with starting_service(broker, QUICK_SESSION | SLOW) as service:
-            await eventually(service.is_ready, deadline_s=LONG_S)
-            await kill_in_the_middle(service, broker, after=200, total=len(sent))
+    for point in (Point.READY_TO_COMMIT, Point.COMMITTED):
+        fatal = dying_at(point, after_commits=COMMITS)
+        async with starting_service(broker, QUICK_SESSION | SLOW | fatal) as service:
+            assert await service.wait(deadline_s=START_DEADLINE_S) == -signal.SIGKILL
+        assert 0 < await committed_records(broker) < len(sent)
     async with running_service(broker, QUICK_SESSION):
         await broker.everything_answered(deadline_s=LONG_S)
     await published_once_and_in_order(broker, sent)
@@ -84,11 +80,11 @@ async def test_two_instances_share_the_partitions_and_one_leaves_in_the_middle(b
 async def test_records_of_a_frozen_instance_are_answered_once_by_another(
     broker: Broker,
 ) -> None:
-    async with running_service(broker, QUICK_SESSION | SLOW) as frozen:
-        sent = await broker.send(drawn_digits(4_000))  # twenty seconds of work at that pace
-        await eventually(lambda: frozen.metric("digits_records_total"), lambda done: done > 100)
-        frozen.freeze()
-        assert await committed_records(broker) < len(sent), "it had finished before it froze"
+    sent = await broker.send(drawn_digits(4_000))
+    stopping = stopping_at(Point.READY_TO_COMMIT, after_commits=COMMITS)
+    async with starting_service(broker, QUICK_SESSION | SLOW | stopping) as frozen:
+        await eventually(lambda: is_at(Point.READY_TO_COMMIT, frozen), deadline_s=START_DEADLINE_S)
+        assert 0 < await committed_records(broker) < len(sent)
         async with running_service(broker, QUICK_SESSION):
             await broker.everything_answered(deadline_s=LONG_S)
             frozen.thaw()

@@ -26,7 +26,7 @@ from consumer.partitions.state import OffsetLost
 from consumer.settings import OnLostOffset, Settings
 from consumer.startup.checks import check_cluster
 from models import default_model
-from tests.harness.images import drawn_digits
+from tests.harness.images import drawn_digits, large_pages
 from tests.harness.processes import is_alive, workers_of
 from tests.harness.producer_command import audited
 from tests.harness.service import START_DEADLINE_S, Service, fatal_end, running_service, starting_service
@@ -254,7 +254,8 @@ async def test_an_offset_among_the_records_of_an_open_transaction_is_not_lost(
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 async def test_on_sigterm_it_publishes_what_is_in_flight_and_exits_with_0(broker: Broker, end: signal.Signals) -> None:
     async with running_service(broker) as service:
-        sending = asyncio.create_task(broker.send(drawn_digits(3_000)))
+        # The pages keep a worker busy for seconds, so that the test cannot miss that they are in flight.
+        sending = asyncio.create_task(broker.send([*large_pages(80), *drawn_digits(3_000)]))
         await eventually(lambda: service.metric("digits_records_in_flight"))
         workers = workers_of(service.process.pid)
         service.process.send_signal(end)

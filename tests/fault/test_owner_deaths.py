@@ -43,7 +43,7 @@ THIRD = [zipped([("a.png", DIGITS[0]), ("b.png", b"no image"), ("c.png", DIGITS[
 """For the next owner."""
 DEAD_LETTERS = 3
 SHORT = {"DIGITS_KAFKA__SESSION_TIMEOUT_MS": "6000"}  # the least that brokers allow
-SOON_S = 10.0
+SOON_S = 30.0
 """Far below the time after which the broker itself would end a transaction. On an idle machine it takes 2 s."""
 
 RESULTS, LETTERS, OFFSETS = "results", "dead letters", "offsets"
@@ -236,7 +236,7 @@ async def test_an_owner_that_wakes_after_a_takeover_adds_nothing_and_rejoins(clu
         await eventually(lambda: open_transactions(scene_.broker, scene_.broker.group_id), lambda there: not there)
         ends = await scene_.ends()
         zombie.thaw()
-        await eventually(lambda: named("assigned", zombie), lambda joins: len(joins) == 2)
+        await eventually(lambda: named("assigned", zombie), lambda joins: len(joins) >= 2)
         if point in SILENT:
             assert await scene_.ends() == ends, "it wrote before it had rejoined"
         if point is Point.CLASSIFIED:
@@ -264,7 +264,7 @@ async def test_an_owner_that_stops_past_its_session_does_not_disturb_the_next(cl
         async with running_service(broker, SHORT) as heir:
             await broker.everything_answered(deadline_s=60)  # once the session of the other has ended
             zombie.thaw()
-            await eventually(lambda: named("assigned", zombie), lambda joins: len(joins) == 2)
+            await eventually(lambda: named("assigned", zombie), lambda joins: len(joins) >= 2)
             await broker.send(DIGITS)
             await broker.everything_answered()
             assert named("lane lost", heir) == []

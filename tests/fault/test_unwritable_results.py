@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,16 +59,6 @@ class Placed:
             await eventually(admin.list_topics, lambda names: set(configs) <= set(names))
         finally:
             await admin.close()
-
-
-@pytest.fixture
-async def nodes(three_nodes: Cluster) -> AsyncIterator[Cluster]:
-    """The three brokers that all tests share; after each test all of them run again."""
-    yield three_nodes
-    for node in three_nodes.nodes:
-        if not node.is_running:
-            node.start()
-    await asyncio.to_thread(three_nodes.wait_until_ready)
 
 
 @dataclass
@@ -138,6 +128,6 @@ async def test_a_partition_that_cannot_be_written_to_holds_up_no_other(nodes: Cl
             assert (await service.get("/livez"))[0] == 200
             nodes.nodes[2].start()
             await asyncio.to_thread(nodes.wait_until_ready)
-            await eventually(scene.lags, lambda lags: not any(lags.values()))
+            await eventually(scene.lags, lambda lags: not any(lags.values()), deadline_s=180)
             assert await service.metric("digits_lanes_lost_total") == lost, "its lane has waited, with its answers"
         await audited(broker, PARTITIONS * scene.sent)

@@ -22,6 +22,8 @@ from tests.harness.topics import Broker
 from tests.harness.waiting import eventually
 
 LOOK_INTERVAL_S: Final = 0.1
+DEADLINE_S: Final = 180.0
+"""For the recovery of brokers on a machine that is slow and busy; a quiet one takes some seconds."""
 ANSWER_S: Final = 1.0
 COORDINATORS: Final = 8
 CPU_SHARE: Final = 0.5
@@ -75,7 +77,7 @@ async def watched(service: Service) -> AsyncIterator[Watch]:
             await looking
 
 
-async def brokers_well(broker: Broker, nodes: Sequence[Node], *, deadline_s: float = 60) -> float:
+async def brokers_well(broker: Broker, nodes: Sequence[Node], *, deadline_s: float = DEADLINE_S) -> float:
     """Wait until all partitions have leaders among these nodes and the coordinators answer; return when that was."""
     servers = [f"{HOST}:{node.port}" for node in nodes]
     return await eventually(lambda: _well_since(broker, servers), deadline_s=deadline_s)
@@ -109,7 +111,7 @@ async def first_results(
     since: float,
     *,
     partitions: Collection[int] | None = None,
-    deadline_s: float = 60,
+    deadline_s: float = DEADLINE_S,
 ) -> tuple[float, float]:
     """Wait until these partitions' lanes, by default all, have committed after a moment.
 

@@ -25,6 +25,9 @@ from tests.harness.waiting import DEADLINE_S, eventually
 START_DEADLINE_S: Final = 240.0
 """Generous: compiled code may have to be compiled first, and the machine may be busy."""
 
+ANSWER_S: Final = 20.0
+"""The health server answers within milliseconds, unless the machine is busy or the service frozen."""
+
 
 class ServiceEndedError(Exception):
     """The service ended although it should have gone on."""
@@ -130,7 +133,7 @@ async def starting_service(
         with path.open("wb") as log:
             command = [sys.executable, "-P", "-m", "consumer", "run"]
             process = start_child(command, output=log, cwd=cwd, env=outside | settings)
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S)) as http:
             service = Service(process, port=port, log=path, http=http)
             try:
                 yield service

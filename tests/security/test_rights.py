@@ -103,7 +103,7 @@ async def test_it_works_with_the_documented_rights_and_stops_without_one(
         await secure_broker.everything_answered()
         await take_away(secure_cluster, user.name, missing.of(secure_broker))
         await secure_broker.send([*drawn_digits(20), b"no image"])
-        assert await service.wait(deadline_s=60) == 1
+        assert await service.wait(deadline_s=START_DEADLINE_S) == 1
         why = fatal(service)
         assert "Traceback" not in service.log
     assert without_own_part(why).endswith(sentence(missing, secure_broker))
