@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import struct
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from tests.harness.publishing import (
 )
 from tests.harness.topics import Broker, fresh_topics
 from tests.harness.waiting import eventually
+from transport.batches.layout import HEADER_BYTES
 from transport.errors import FatalError, OwnershipLost
 from transport.protocol.error_codes import UNSTABLE_OFFSET_COMMIT
 from transport.protocol.offsets import fetch_offsets
@@ -38,6 +40,8 @@ from transport.sink.producer import TransactionalProducer
 CLUSTERS = ["cluster", "first_version"]
 END_TXN = 26
 LARGE = bytes(200 * 1024)
+RECORD_COUNT, TIMESTAMPS = struct.Struct(">i"), struct.Struct(">qq")
+LAST_OFFSET_DELTA_AT, TIMESTAMPS_AT = 23, 27
 
 
 @pytest.fixture(params=CLUSTERS, ids=["version 2", "version 1"])
@@ -158,6 +162,47 @@ async def test_a_transaction_that_one_partition_refuses_is_visible_in_none(broke
         batches = batches_of(broker, b"refused") | {TopicPartition(broker.topics.predictions, 3): too_large}
         with pytest.raises(FatalError, match="MessageSizeTooLarge"):
             await producer.commit(batches, offsets_of(broker, 9), outsider(broker))
+        await producer.commit(batches_of(broker, b"a"), offsets_of(broker, 1), outsider(broker))
+        assert await committed(broker) == ([b"a"], {1})
+
+
+def with_a_damaged_record(batch: bytearray) -> None:
+    batch[HEADER_BYTES] += 2  # its length
+
+
+def with_another_count(batch: bytearray) -> None:
+    RECORD_COUNT.pack_into(batch, HEADER_BYTES - RECORD_COUNT.size, 2)
+
+
+def with_another_last_offset(batch: bytearray) -> None:
+    batch[LAST_OFFSET_DELTA_AT + 3] = 1
+
+
+def from_the_far_future(batch: bytearray) -> None:
+    TIMESTAMPS.pack_into(batch, TIMESTAMPS_AT, 2**42, 2**42)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (with_a_damaged_record, "InvalidRecordError"),
+        (with_another_count, "InvalidRecordError"),
+        (with_another_last_offset, "InvalidRecordError"),
+        (from_the_far_future, "InvalidTimestampError"),
+    ],
+)
+async def test_a_batch_that_a_broker_does_not_take_is_fatal_and_its_partition_is_named(
+    broker: Broker, change: Callable[[bytearray], None], error: str
+) -> None:
+    """A worker under an attacker's control could write it: the service checks only the headers of batches."""
+    async with connections_to(broker) as connections:
+        producer = producer_over(connections, broker)
+        batches = batches_of(broker, b"refused")
+        refused = TopicPartition(broker.topics.predictions, 3)
+        change(batches[refused][0].data)
+        with pytest.raises(FatalError, match=rf"^cannot commit: .*{error}.*: {refused.topic}/3$"):
+            await producer.commit(batches, offsets_of(broker, 9), outsider(broker))
+        await eventually(lambda: all_ended(broker))
         await producer.commit(batches_of(broker, b"a"), offsets_of(broker, 1), outsider(broker))
         assert await committed(broker) == ([b"a"], {1})
 

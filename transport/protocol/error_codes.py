@@ -8,6 +8,7 @@ from typing import Final
 from aiokafka.errors import BrokerResponseError, KafkaError, for_code
 
 LEADER_NOT_AVAILABLE: Final = 5
+TOPIC_DENIED: Final = 29
 GROUP_DENIED: Final = 30
 ID_DENIED: Final = 53
 CONCURRENT_TRANSACTIONS: Final = 51
@@ -21,8 +22,8 @@ STALE_MEMBER: Final = frozenset({22, 25, 27, 82})
 PARTITION_UNAVAILABLE: Final = frozenset({3, 5, 6, 7, 19, 20, 56, 74, 75})
 """The partition does not exist, has no leader, has another one, or too few replicas in sync. The others are not
 concerned."""
-FATAL: Final = frozenset({10, 17, 18, 29, 30, 31, 35, 43, 50, 53, 76})
-"""What a later attempt would not change: sizes, rights, and versions."""
+FATAL: Final = frozenset({2, 10, 17, 18, 29, 30, 31, 32, 35, 43, 50, 53, 76, 87})
+"""What a later attempt would not change: sizes, rights, versions, and batches that a broker does not take."""
 
 _NAMES: Final[Mapping[int, str]] = {
     56: "KafkaStorageError",
@@ -30,6 +31,7 @@ _NAMES: Final[Mapping[int, str]] = {
     75: "UnknownLeaderEpochError",
     76: "UnsupportedCompressionTypeError",
     82: "FencedInstanceIdError",
+    87: "InvalidRecordError",
     88: "UnstableOffsetCommitError",
     90: "ProducerFencedError",
     120: "TransactionAbortableError",

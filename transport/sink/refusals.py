@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from aiokafka import TopicPartition
+
 from transport.denials import denial
 from transport.errors import FatalError, describe
-from transport.protocol.error_codes import FATAL, GROUP_DENIED, ID_DENIED, error_for
+from transport.protocol.error_codes import FATAL, GROUP_DENIED, ID_DENIED, TOPIC_DENIED, error_for
 from transport.retry import repeating
 
 CONCURRENT_PAUSES_S: Final = (0.002, 0.003, 0.005)
@@ -50,7 +52,7 @@ def raise_if_fatal(
     code: int,
     transactional_id: str,
     *,
-    topic: str | None = None,
+    partition: TopicPartition | None = None,
     group_id: str | None = None,
     topic_right: str = "Write",
 ) -> None:
@@ -60,8 +62,8 @@ def raise_if_fatal(
     ----------
     code
         The error code of the refusal.
-    transactional_id, topic, group_id
-        What the request was about: the error names one of them.
+    transactional_id, partition, group_id
+        What the request was about: the error names one of them, or the topic of the partition.
     topic_right
         The right that was used, if the error concerns a topic: Write or Read.
 
@@ -72,6 +74,8 @@ def raise_if_fatal(
     """
     if code not in FATAL:
         return
-    about = {ID_DENIED: transactional_id, GROUP_DENIED: group_id}.get(code) or topic or transactional_id
-    error = error_for(code, about)
+    about = {ID_DENIED: transactional_id, GROUP_DENIED: group_id}.get(code)
+    if about is None and partition is not None:
+        about = partition.topic if code == TOPIC_DENIED else f"{partition.topic}/{partition.partition}"
+    error = error_for(code, about or transactional_id)
     raise FatalError(f"cannot commit: {denial(error, topic_right=topic_right) or describe(error)}") from error

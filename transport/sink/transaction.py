@@ -168,7 +168,7 @@ class Transaction:
 
     def _raise_if_partitions_refused(self, codes: Mapping[TopicPartition, int]) -> None:
         for partition, code in codes.items():
-            raise_if_fatal(code, self._id, topic=partition.topic)
+            raise_if_fatal(code, self._id, partition=partition)
         unavailable = {partition: error_for(code) for partition, code in codes.items() if code in PARTITION_UNAVAILABLE}
         if unavailable:
             raise PartitionsUnavailable(unavailable)
@@ -180,7 +180,7 @@ class Transaction:
             by_partition = codes_of(answer)
             for partition, code in by_partition.items():
                 # The client's sentence is about the right to read the requests, whose offsets these are.
-                raise_if_fatal(code, self._id, topic=partition.topic, group_id=member.group_id, topic_right="Read")
+                raise_if_fatal(code, self._id, partition=partition, group_id=member.group_id, topic_right="Read")
                 if code in STALE_MEMBER:
                     raise OwnershipLost(f"the group refuses the offsets: {describe(error_for(code))}")
             return set(by_partition.values())

@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 from transport.denials import denial
 from transport.errors import FatalError, OwnershipLost, describe
 from transport.internals import client_of, state_of
-from transport.protocol.error_codes import error_for
+from transport.protocol.error_codes import TOPIC_DENIED, error_for
 from transport.request_progress import send_request
 from transport.source.partition import PartitionSource, Pauses
 from transport.source.sessions import ANSWER_BYTES, MAX_WAIT_MS, FetchSession
@@ -29,7 +29,6 @@ log = structlog.get_logger()
 CONNECTION: Final = "fetch"
 """A connection of its own: a request that waits for data would hold up all others after it."""
 OFFSET_OUT_OF_RANGE: Final = 1
-TOPIC_DENIED: Final = 29
 NO_LEADER: Final = -1
 JOIN_TURNS: Final = 20
 """Turns of the event loop that a request waits for lanes that have just received data, so that they are in it."""
