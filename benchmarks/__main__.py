@@ -24,6 +24,7 @@ from benchmarks import (
     partitions,
     recovery,
     report,
+    unwritable,
 )
 from benchmarks.digits import as_png, read_pixels
 from broker import running_broker
@@ -49,9 +50,10 @@ class What(StrEnum):
     DRAIN = "drain"
     FLOOD = "flood"
     RECOVERY = "recovery"
+    UNWRITABLE = "unwritable"
 
 
-WITHOUT_MNIST = {What.COMPILE, What.PARTITIONS, What.MEMORY, What.FLOOD, What.RECOVERY}
+WITHOUT_MNIST = {What.COMPILE, What.PARTITIONS, What.MEMORY, What.FLOOD, What.RECOVERY, What.UNWRITABLE}
 ON_ONE_BROKER = {What.IDLE, What.LATENCY, What.DRAIN, What.FLOOD}
 
 
@@ -61,8 +63,8 @@ def run(
     what: Annotated[list[What] | None, typer.Argument(help="Which benchmarks; by default all.")] = None,
     mnist: Annotated[Path | None, typer.Option(help="Folder of MNIST's two IDX files of training digits.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
-    images: Annotated[int, typer.Option(min=1_000, help="drain, flood: images of a round.")] = 100_000,
-    rounds: Annotated[int, typer.Option(min=1, help="drain, flood, recovery: rounds, of which the median counts.")] = 5,
+    images: Annotated[int, typer.Option(min=1_000, help="drain, flood, unwritable: images of a round.")] = 100_000,
+    rounds: Annotated[int, typer.Option(min=1, help="drain, flood, recovery, unwritable: rounds; medians count.")] = 5,
     seconds: Annotated[float, typer.Option(min=1, help="latency, idle, partitions: how long each is measured.")] = 30,
     partition_counts: Annotated[
         list[int] | None, typer.Option("--partitions", min=1, help="partitions: numbers of partitions [8, 64, 256].")
@@ -82,8 +84,9 @@ def run(
     idle processor time, latency and memory with 8, 64 and 256 partitions. memory: the peak while every partition has
     records of 16 MiB. drain: images per second through a backlog, against the loop one would write by hand, and the
     processor time of an image, against the engine alone. flood: what the worst records on one partition leave to the
-    traffic of another. recovery: from a kill to the first results. Only idle, latency and drain need MNIST. flood and
-    recovery have bars: the exit code is 1 if one is missed.
+    traffic of another. recovery: from a kill to the first results. unwritable: the rate of all partitions but one whose
+    results cannot be written. Only idle, latency and drain need MNIST. flood, recovery and unwritable have bars: the
+    exit code is 1 if one is missed.
     """
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it logs each attempt until new topics have leaders
     wanted = what or list(What)
@@ -108,9 +111,7 @@ def run(
             measured["memory"] = uvloop.run(
                 large_records.measure(one, partitions=large_partitions, records=large, console=console)
             )
-    if What.RECOVERY in wanted:
-        with running_broker(nodes=3) as three:
-            measured["recovery"] = uvloop.run(recovery.measure(three, rounds=rounds, console=console))
+    measured |= _on_three_brokers(wanted, files, images=images, rounds=rounds)
     Console().print(report.table(measured))
     if json_file is not None:
         json_file.write_text(json.dumps(measured, indent=2) + "\n")
@@ -149,6 +150,19 @@ def _on_one_broker(
             measured["flood"] = uvloop.run(flood.measure(cluster, backlog, rounds=rounds, console=console))
         if machine is not None:
             measured["drain"] = uvloop.run(drain.measure(cluster, backlog, svc=machine, rounds=rounds, console=console))
+    return measured
+
+
+def _on_three_brokers(wanted: list[What], files: list[bytes], *, images: int, rounds: int) -> dict[str, Any]:
+    """Run those of the wanted benchmarks in which brokers die, each on brokers of its own."""
+    measured: dict[str, Any] = {}
+    if What.RECOVERY in wanted:
+        with running_broker(nodes=3) as three:
+            measured["recovery"] = uvloop.run(recovery.measure(three, rounds=rounds, console=console))
+    if What.UNWRITABLE in wanted:
+        backlog = [files[number % len(files)] for number in range(images)]
+        with running_broker(nodes=3) as three:
+            measured["unwritable"] = uvloop.run(unwritable.measure(three, backlog, rounds=rounds, console=console))
     return measured
 
 

@@ -42,16 +42,10 @@ def table(measured: dict[str, Any]) -> Table:
     for count, figures in measured.get("partitions", {}).items():
         for what, figure in _partitions(count, figures):
             shown.add_row("partitions", what, figure)
-    for what, figure in _memory(measured.get("memory")):
-        shown.add_row("memory", what, figure)
-    for what, figure in _drain(measured.get("drain")):
-        shown.add_row("drain", what, figure)
-    if "flood" in measured:
-        figure = "{share:.0%} of {alone_images_per_s:,.0f}/s / {bar:.0%}".format(**measured["flood"])
-        shown.add_row("flood", "beside the worst records on another partition / bar", figure)
-    for what, times in measured.get("recovery", {}).items():
-        figure = "{median_s:.2f} s / {max_s:.2f} s / {bar_s:.0f} s".format(**times)
-        shown.add_row("recovery", f"killed {what}: median / worst / bar", figure)
+    last = {"memory": _memory, "drain": _drain, "flood": _flood, "recovery": _recovery, "unwritable": _unwritable}
+    for name, lines in last.items():
+        for what, figure in lines(measured.get(name)):
+            shown.add_row(name, what, figure)
     return shown
 
 
@@ -63,6 +57,10 @@ def misses(measured: dict[str, Any]) -> Iterator[str]:
     for what, times in measured.get("recovery", {}).items():
         if times["max_s"] > times["bar_s"]:
             yield "killed {what}: results took {max_s:.2f} s, not {bar_s:.0f} s".format(what=what, **times)
+    unwritable = measured.get("unwritable", {"lacks": {}})
+    for lacks, figures in unwritable["lacks"].items():
+        if figures["share"] < unwritable["bar"]:
+            yield f"other partitions keep {figures['share']:.0%} of their rate, where one lacks {lacks}"
 
 
 def _idle(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
@@ -118,3 +116,22 @@ def _drain(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
             yield f"processor time an image: {name}", "{:.1f} µs".format(figures[f"{part}_cpu_us_per_image"])
         yield "(loop + workers) / the engine alone, median of the rounds", "{times_engine:.2f}".format(**figures)
         yield "memory at the end: PSS", "{memory_pss_mb:.0f} MB".format(**figures)
+
+
+def _flood(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    if figures:
+        figure = "{share:.0%} of {alone_images_per_s:,.0f}/s / {bar:.0%}".format(**figures)
+        yield "beside the worst records on another partition / bar", figure
+
+
+def _recovery(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    for what, times in (figures or {}).items():
+        figure = "{median_s:.2f} s / {max_s:.2f} s / {bar_s:.0f} s".format(**times)
+        yield f"killed {what}: median / worst / bar", figure
+
+
+def _unwritable(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    if figures:
+        for lacks, rates in figures["lacks"].items():
+            figure = "{images_per_s:,.0f}/s, {share:.0%}".format(**rates)
+            yield f"other partitions, where one lacks {lacks}: rate, share", figure

@@ -4,61 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError
 
 from broker import Cluster
 from tests.harness.images import drawn_digits
 from tests.harness.producer_command import audited
 from tests.harness.service import Service, running_service
 from tests.harness.topics import Broker, fresh_topics
+from tests.harness.unwritable import LACKS, UNWRITABLE, Placed, without_broker_3
 from tests.harness.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
 PARTITIONS = 4
-UNWRITABLE = 0
 ROUNDS, IMAGES = 5, 40
-LACKS = {"leader": [3], "replicas": [1, 3]}
-"""Where the partition's replicas are. Broker 3 dies; two replicas must be in sync, where there are two."""
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A cluster whose topics have their replicas on brokers 1 and 2, but for one partition of the predictions."""
-
-    cluster: Cluster
-    replicas: list[int]
-
-    @property
-    def bootstrap_servers(self) -> str:
-        return self.cluster.bootstrap_servers
-
-    @property
-    def client_options(self) -> dict[str, Any]:
-        return self.cluster.client_options
-
-    async def create_topics(self, configs: Mapping[str, Mapping[str, str]], *, partitions: int = PARTITIONS) -> None:
-        admin = AIOKafkaAdminClient(**self.client_options)
-        await admin.start()
-        try:
-            for name, config in configs.items():
-                placed = {each: [1, 2][: len(self.replicas)] for each in range(partitions)}
-                least = {"min.insync.replicas": "1"}
-                if name.startswith("predictions"):
-                    placed[UNWRITABLE] = self.replicas
-                    least = {"min.insync.replicas": str(len(self.replicas))}
-                topic = NewTopic(name, -1, -1, replica_assignments=placed, topic_configs=dict(config) | least)
-                answer = await admin.create_topics([topic])
-                assert [code for _, code, _ in answer.topic_errors] == [0]
-            await eventually(admin.list_topics, lambda names: set(configs) <= set(names))
-        finally:
-            await admin.close()
 
 
 @dataclass
@@ -86,22 +47,6 @@ class Scene:
             deadline_s=120,
         )
         return time.monotonic() - begun_s
-
-
-async def without_broker_3(broker: Broker, replicas: list[int]) -> None:
-    """Wait until the brokers know that the partition has lost its replica on broker 3."""
-
-    async def in_sync() -> list[int]:
-        try:
-            topics = await broker.admin.describe_topics()
-        except KafkaError as error:  # it has asked the broker that has died
-            raise AssertionError(str(error)) from error
-        (topic,) = [each for each in topics if each["topic"] == broker.topics.predictions]
-        (found,) = [each for each in topic["partitions"] if each["partition"] == UNWRITABLE]
-        return [found["leader"], *sorted(found["isr"])]
-
-    left = [each for each in replicas if each != 3]
-    await eventually(in_sync, lambda seen: seen == [left[0], *left] if left else seen[0] == -1)
 
 
 def unwritable(service: Service) -> list[str]:

@@ -23,6 +23,7 @@ from benchmarks import (
     processes,
     recovery,
     report,
+    unwritable,
 )
 from engine.errors import EngineError
 from engine.model.classifier import Reading
@@ -71,6 +72,19 @@ def test_every_missed_bar_is_named() -> None:
         "beside a flood legal traffic keeps 25% of its rate, not 50%",
         "killed broker: results took 4.50 s, not 3 s",
     ]
+
+
+def test_other_partitions_keep_their_rate_beside_one_that_cannot_be_written() -> None:
+    rounds = [
+        {"nothing": 100.0, "leader": 90.0, "replicas": 60.0},
+        {"nothing": 200.0, "leader": 220.0, "replicas": 140},
+    ]
+    found = unwritable.summary(rounds)
+    assert found["nothing"] == {"images_per_s": 150.0, "share": 1.0}
+    assert found["leader"] == {"images_per_s": 155.0, "share": 1.0}
+    measured = {"unwritable": {"lacks": found, "bar": 0.8}}
+    assert list(report.misses(measured)) == ["other partitions keep 65% of their rate, where one lacks replicas"]
+    assert rows(measured)[1] == ("unwritable", "other partitions, where one lacks leader: rate, share", "155/s, 100%")
 
 
 def of_partitions(start_s: float, p50_ms: float) -> dict[str, Any]:
