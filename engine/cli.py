@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from engine.commands.classify import classify
-from engine.commands.modelling import benchmark, card, evaluate, import_sklearn, train
+from engine.commands.measuring import benchmark, card, evaluate
+from engine.commands.modelling import import_sklearn, train
 from release.option import version_option
 
 main = typer.Typer(

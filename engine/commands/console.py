@@ -17,6 +17,7 @@ from engine.errors import printable
 
 EXIT_UNREAD = 1  # an image failed or is unsure
 EXIT_UNUSABLE = 2  # a path, the model or the data cannot be used
+WORK = Path(".digitstream/training")  # what commands keep for their next run
 
 ModelOption = Annotated[
     Path | None,

@@ -5,41 +5,28 @@ describe  compute the features by `engine.model.block_hog`
 compare   compute the kernel with every support vector, in double precision
 vote      one binary classifier for each pair of digits votes; most votes win, of equal digits the smaller one
 couple    join pairwise probabilities to ten, if the model has them; else take a softmax of the votes
-
-References
-----------
-.. [1] C.-C. Chang, C.-J. Lin, "LIBSVM: A Library for Support Vector Machines", ACM TIST 2 (2011), sections 7 and 8.
-.. [2] T.-F. Wu, C.-J. Lin, R. Weng, "Probability Estimates for Multi-class Classification by Pairwise Coupling",
-   JMLR 5 (2004), algorithm 2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from types import MappingProxyType
 from typing import Any, Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.canvas.pipeline import Canvas, normalise
+from engine.canvas.pipeline import Canvas
 from engine.codecs.decode import Picture
 from engine.model.block_hog import BlockHog, Doubles
+from engine.model.pair_votes import PAIRS, couple, vote
+from engine.model.svc_frame import Frame
 from engine.model.svm import DIGITS, Decision, Floats, softmax
 
 KIND = "svc"
-PAIRS: Final = tuple(combinations(range(DIGITS), 2))
 
-_GREY_WEIGHTS = np.array([19595, 38470, 7471], np.uint32)  # red, green, blue, of 65536: ITU-R BT.601
-_COLOURED = 3  # channels; fewer are grey, or grey and alpha
-_MID_GREY = 127
 _IS_DIGIT = np.float32(30)  # log odds: this model has no means to detect pictures without a digit
-_COUPLING_ROUNDS = 100
-_COUPLING_EPS = 0.005 / DIGITS
-_PROBABILITY_MIN = 1e-7  # pairwise probabilities stay this far from 0 and 1
 
 
 _ARRAYS: Final = {
@@ -49,44 +36,6 @@ _ARRAYS: Final = {
     "intercept": np.float64,
     "pairwise": np.float64,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The form of the model's training pictures, and the conversion of pictures to it."""
-
-    side_px: int = 28
-    bright_ink: bool = True
-    white: float = 1.0
-    """The value of the brightest pixel: 1 or 255."""
-    canvas: bool = False
-    """Find and centre the digit first, as for this project's own model; else take the picture as it is."""
-
-    def prepare(self, pictures: Sequence[Picture]) -> Canvas:
-        """Turn pictures into (n, side, side), 0 paper and 1 ink, with no evidence."""
-        digits = normalise(pictures).digits if self.canvas else [_plain(picture.pixels) for picture in pictures]
-        sized = np.zeros((len(pictures), self.side_px, self.side_px), np.float32)
-        for i, digit in enumerate(digits):
-            same = digit.shape == (self.side_px, self.side_px)
-            sized[i] = digit if same else cv2.resize(digit, (self.side_px,) * 2, interpolation=cv2.INTER_AREA)
-        return Canvas(sized, np.zeros((len(pictures), 0), np.float32))
-
-    def to_training_range(self, digits: Floats) -> Doubles:
-        """Scale ink and paper to the values of the training pictures."""
-        pictures = digits.astype(np.float64)
-        return (pictures if self.bright_ink else 1 - pictures) * self.white
-
-
-def _plain(pixels: NDArray[np.uint8]) -> Floats:
-    """Convert a picture to grey with Pillow's weights and make its ink bright; the rim is taken for paper."""
-    channels = pixels.reshape(*pixels.shape[:2], -1)
-    if channels.shape[2] < _COLOURED:
-        grey = channels[:, :, 0]
-    else:
-        grey = ((channels[:, :, :_COLOURED].astype(np.uint32) @ _GREY_WEIGHTS + 0x8000) >> 16).astype(np.uint8)
-    rim = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    ink = grey if float(np.median(rim)) <= _MID_GREY else 255 - grey
-    return ink.astype(np.float32) / np.float32(255)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,53 +151,6 @@ class Svc:
                 + self.intercept[pair]
             )
         return margins
-
-
-def vote(margins: Doubles) -> tuple[NDArray[np.int64], Floats]:
-    """Count the votes for each digit (n, 10), and score them: votes plus up to a third of a vote for the margins.
-
-    The first is libsvm's prediction (the first maximum), the second scikit-learn's `decision_function` of shape "ovr".
-    """
-    wins = np.zeros((len(margins), DIGITS), np.int64)
-    sums = np.zeros((len(margins), DIGITS))
-    for pair, (small, large) in enumerate(PAIRS):
-        won = margins[:, pair] > 0
-        wins[:, small] += won
-        wins[:, large] += ~won
-        sums[:, small] += margins[:, pair]
-        sums[:, large] -= margins[:, pair]
-    return wins, (wins + sums / (3 * (np.abs(sums) + 1))).astype(np.float32)
-
-
-def couple(margins: Doubles, pairwise: Doubles) -> Floats:
-    """Estimate ten probabilities from each row's 45 pairwise ones (second method of [2]_)."""
-    slope, offset = pairwise
-    logits = margins * slope + offset
-    of_small = np.clip(1 / (1 + np.exp(np.clip(logits, -500, 500))), _PROBABILITY_MIN, 1 - _PROBABILITY_MIN)
-    beats = np.zeros((len(margins), DIGITS, DIGITS))
-    for pair, (small, large) in enumerate(PAIRS):
-        beats[:, small, large] = of_small[:, pair]
-        beats[:, large, small] = 1 - of_small[:, pair]
-    return np.array([_coupled(row) for row in beats], np.float32).reshape(len(margins), DIGITS)
-
-
-def _coupled(beats: Doubles) -> Doubles:
-    """Iterate one row until it converges."""
-    quadratic = -beats * beats.T
-    np.fill_diagonal(quadratic, (beats**2).sum(axis=0))
-    probabilities = np.full(DIGITS, 1 / DIGITS)
-    product = quadratic @ probabilities
-    total = float(probabilities @ product)
-    for _ in range(_COUPLING_ROUNDS):
-        if np.abs(product - total).max() < _COUPLING_EPS:
-            break
-        for digit in range(DIGITS):
-            change = (total - product[digit]) / quadratic[digit, digit]
-            probabilities[digit] += change
-            total = (total + change * (change * quadratic[digit, digit] + 2 * product[digit])) / (1 + change) ** 2
-            product = (product + change * quadratic[digit]) / (1 + change)
-            probabilities /= 1 + change
-    return probabilities
 
 
 def to_arrays(svc: Svc) -> dict[str, NDArray[Any]]:

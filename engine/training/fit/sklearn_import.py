@@ -20,7 +20,8 @@ from engine.model import store as model
 from engine.model import svc
 from engine.model.block_hog import BlockHog
 from engine.model.store import Model, Thresholds
-from engine.model.svc import Frame, Kernel, Svc
+from engine.model.svc import Kernel, Svc
+from engine.model.svc_frame import Frame
 from engine.model.svm import DIGITS
 
 _TEMPERATURE = 0.2  # of votes, if there are no probabilities: one vote more gives 0.99, without calibration

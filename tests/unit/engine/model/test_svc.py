@@ -21,7 +21,7 @@ from sklearn.svm import SVC
 from engine.codecs.decode import Picture
 from engine.model.block_hog import BlockHog
 from engine.model.classifier import Classifier
-from engine.model.svc import Frame
+from engine.model.svc_frame import Frame
 from engine.training.fit.sklearn_import import Naming, SklearnError, import_sklearn
 
 DIGITS = sorted((Path(__file__).parents[3] / "data" / "digits").glob("*.png"))
