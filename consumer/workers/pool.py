@@ -114,12 +114,12 @@ class WorkerPool:
         return await job.answered
 
     async def _keep_worker(self, number: int) -> None:
-        # The first worker compiles, if need be; the others find the machine code in the cache.
-        may_load = self._one_ready if number else None
+        # If something has to be compiled, the first worker does it; the others find the machine code in the cache.
+        may_compile = self._one_ready if number else None
         failed_starts = 0
         while True:
             try:
-                async with WorkerProcess.started(self._spec, self._on_compiling, may_load) as worker:
+                async with WorkerProcess.started(self._spec, self._on_compiling, may_compile) as worker:
                     failed_starts = 0
                     await self._serve(worker)
             except WorkerDied as death:

@@ -53,12 +53,16 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 
 
 class Compiling(msgspec.Struct, frozen=True, tag=True):
-    """Sent before `Ready`, while the engine's loops are compiled."""
+    """Sent before `Ready`, while the engine's loops are compiled. After the first one it waits for `Compile`."""
 
     done: int
     total: int
     not_kept: str | None = None
     """Why the compiled code cannot be stored, so that the next process compiles again; None if it is stored."""
+
+
+class Compile(msgspec.Struct, frozen=True, tag=True):
+    """The answer to the first `Compiling` of a worker: it may compile what it does not find in the cache."""
 
 
 class Refusal(msgspec.Struct, frozen=True, tag=True):
@@ -70,6 +74,7 @@ class Refusal(msgspec.Struct, frozen=True, tag=True):
 TASKS: Final = msgspec.msgpack.Decoder(list[Task])
 ANSWERS: Final = msgspec.msgpack.Decoder(Answers)
 START: Final = msgspec.msgpack.Decoder(Start)
+COMPILE: Final = msgspec.msgpack.Decoder(Compile)
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 START_REPLY: Final = msgspec.msgpack.Decoder(Ready | Refusal | Compiling)

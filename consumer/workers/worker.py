@@ -1,7 +1,8 @@
 """A worker process: answers record batches with record batches of results.
 
-start     exit when the parent exits; load and warm up the model, and check its canaries; then limit address space,
-          files, core dumps and standard error, since from now on the process reads untrusted bytes
+start     exit when the parent exits; load and warm up the model, and check its canaries; if something has to be
+          compiled for that, ask the service first; then limit address space, files, core dumps and standard error,
+          since from now on the process reads untrusted bytes
 answer    see `consumer.workers.answering.processor`
 
 `consumer.workers.quarantine` handles items that end the process.
@@ -27,6 +28,7 @@ from consumer.workers.answering.processor import BatchProcessor
 from consumer.workers.batches import scanning
 from consumer.workers.progress_note import ProgressNote
 from consumer.workers.protocol import (
+    COMPILE,
     LENGTH,
     START,
     START_FRAME_BYTES,
@@ -62,7 +64,8 @@ def main() -> None:
     # These errors mean that the service has ended, or does not follow the protocol. Then the worker ends, too.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError, FrameTooLongError):
         start = START.decode(_receive(channel, START_FRAME_BYTES))
-        with compilation_reported(lambda done, total: channel.sendall(frame(Compiling(done, total, cache_problem())))):
+        _leave_out_linear_algebra()
+        with compilation_reported(_CompilationReports(channel).send):
             try:
                 classifier = Classifier.load_files(_model_files(start, arguments.model))
             except ModelError as error:
@@ -79,6 +82,29 @@ def main() -> None:
         channel.sendall(frame(Ready()))
         while True:
             channel.sendall(frame(processor.answer(TASKS.decode(_receive(channel, start.memory_bytes)))))
+
+
+class _CompilationReports:
+    """Reports to the service that something is being compiled; before it begins, the service allows it."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._is_allowed = False
+
+    def send(self, done: int, total: int) -> None:
+        """Send a report. After the first one, wait until the service allows to compile."""
+        self._channel.sendall(frame(Compiling(done, total, cache_problem())))
+        if not self._is_allowed:
+            COMPILE.decode(_receive(self._channel, START_FRAME_BYTES))
+            self._is_allowed = True
+
+
+def _leave_out_linear_algebra() -> None:
+    """Keep numba from importing scipy's linear algebra, which none of our loops uses: that takes a fifth of a second.
+
+    It imports scipy where it is installed, which our own requirements do not ask for.
+    """
+    sys.modules["scipy.linalg"] = None  # type: ignore[assignment]  # documented: importing it then fails
 
 
 def _model_files(start: Start, arrays: int) -> ModelFiles:

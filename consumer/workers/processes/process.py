@@ -21,6 +21,7 @@ from consumer.workers.protocol import (
     LENGTH,
     START_FRAME_BYTES,
     START_REPLY,
+    Compile,
     Compiling,
     FrameTooLongError,
     Ready,
@@ -62,7 +63,7 @@ class WorkerProcess:
     @classmethod
     @contextlib.asynccontextmanager
     async def started(
-        cls, spec: WorkerSpec, on_compiling: Callable[[Compiling], None], may_load: asyncio.Event | None = None
+        cls, spec: WorkerSpec, on_compiling: Callable[[Compiling], None], may_compile: asyncio.Event | None = None
     ) -> AsyncIterator[WorkerProcess]:
         """Start a worker, wait until it is ready, and end it when the context closes.
 
@@ -72,8 +73,8 @@ class WorkerProcess:
             The parameters of the worker.
         on_compiling
             Called repeatedly before the worker is ready, if it has to compile the engine's loops.
-        may_load
-            The worker process starts at once, but loads the model, and compiles, only after this is set.
+        may_compile
+            If the worker finds that it has to compile something, it waits until this is set.
 
         Raises
         ------
@@ -86,9 +87,7 @@ class WorkerProcess:
         async with contextlib.AsyncExitStack() as stack:
             try:
                 worker = await cls._start(spec, stack)
-                if may_load is not None:
-                    await may_load.wait()
-                await worker.wait_until_ready(on_compiling)
+                await worker.wait_until_ready(on_compiling, may_compile)
             except OSError as error:
                 raise WorkerNotStarted(f"a worker cannot be started: {error}") from error
             yield worker
@@ -172,7 +171,9 @@ class WorkerProcess:
                 progressed()
         raise _HungError
 
-    async def wait_until_ready(self, on_compiling: Callable[[Compiling], None]) -> None:
+    async def wait_until_ready(
+        self, on_compiling: Callable[[Compiling], None], may_compile: asyncio.Event | None = None
+    ) -> None:
         """Send the start frame and wait until the worker is ready. `started` calls this.
 
         Raises
@@ -190,10 +191,14 @@ class WorkerProcess:
             spec.rules,
         )
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
+            async with asyncio.timeout(START_TIMEOUT_S) as limit:
                 self._writer.write(frame(start))
-                while isinstance(reply := await self._receive_start_reply(), Compiling):
+                reply = await self._receive_start_reply()
+                if isinstance(reply, Compiling):
+                    await self._allow_to_compile(may_compile, limit)
+                while isinstance(reply, Compiling):
                     on_compiling(reply)
+                    reply = await self._receive_start_reply()
         except TimeoutError as error:  # must come before OSError, its base class
             raise WorkerNotStarted(f"worker {self._process.pid} was not ready in {START_TIMEOUT_S} s") from error
         except (asyncio.IncompleteReadError, OSError) as error:
@@ -202,6 +207,14 @@ class WorkerProcess:
             raise WorkerNotStarted(f"worker {self._process.pid} sent no start reply: {error}") from error
         if isinstance(reply, Refusal):
             raise InvalidSettingError("DIGITS_MODEL", spec.model.folder, reply.why)
+
+    async def _allow_to_compile(self, may_compile: asyncio.Event | None, limit: asyncio.Timeout) -> None:
+        """Let the worker compile once it may; the time that it has for its start begins again then."""
+        if may_compile is not None:
+            limit.reschedule(None)
+            await may_compile.wait()
+            limit.reschedule(asyncio.get_running_loop().time() + START_TIMEOUT_S)
+        self._writer.write(frame(Compile()))
 
     async def _receive_start_reply(self) -> Ready | Refusal | Compiling:
         reply: Ready | Refusal | Compiling = START_REPLY.decode(await self._receive(START_FRAME_BYTES))

@@ -401,17 +401,17 @@ async def test_workers_start_although_the_one_that_compiles_dies_meanwhile(
 
     @contextlib.asynccontextmanager
     async def started(
-        _: WorkerSpec, _on_compiling: object, may_load: asyncio.Event | None
+        _: WorkerSpec, _on_compiling: object, may_compile: asyncio.Event | None
     ) -> AsyncIterator[ScriptedWorker]:
         nonlocal first_attempts, loaded, waiting
-        if may_load is None:
+        if may_compile is None:
             await eventually(lambda: waiting == 2)
             first_attempts += 1
             if first_attempts < 3:
                 raise WorkerNotStarted("it was killed while it compiled")
         else:
             waiting += 1
-            await may_load.wait()
+            await may_compile.wait()
             assert loaded, "it compiles beside the first"
         loaded += 1
         yield ScriptedWorker()

@@ -7,7 +7,7 @@ import errno
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -16,7 +16,7 @@ from consumer.workers.processes.deaths import WorkerDied, WorkerNotStarted
 from consumer.workers.processes.pinned_model import PinnedModel
 from consumer.workers.processes.process import WorkerProcess
 from consumer.workers.processes.spec import WorkerSpec
-from consumer.workers.protocol import LENGTH, FrameTooLongError, Ready, body_bytes, frame
+from consumer.workers.protocol import LENGTH, Compiling, FrameTooLongError, Ready, body_bytes, frame
 from consumer.workers.tasks import Answer, Answers, Part, Timings
 from contract.errors import ErrorCode
 from models import default_model
@@ -41,7 +41,7 @@ def spec() -> Iterator[WorkerSpec]:
     model.close()
 
 
-def speaking(*words: bytes) -> Any:
+def speaking(*words: bytes | bytearray) -> Any:
     """Give a worker that says these words as soon as it is spoken to, and then waits."""
 
     async def spawn(*, channel: int, note: int, model: int) -> asyncio.subprocess.Process:
@@ -68,6 +68,46 @@ async def test_a_worker_that_is_not_ready_in_time_has_not_started(
     with pytest.raises(WorkerNotStarted, match=r"was not ready in 0\.1 s"):
         async with WorkerProcess.started(spec, lambda _: None):
             pytest.fail("it started")
+
+
+class WatchedEvent(asyncio.Event):
+    """Knows whether anything has begun to wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited_for = asyncio.Event()
+
+    async def wait(self) -> Literal[True]:
+        self.waited_for.set()
+        return await super().wait()
+
+
+async def test_a_worker_that_has_to_compile_waits_until_it_may(
+    monkeypatch: pytest.MonkeyPatch, spec: WorkerSpec
+) -> None:
+    monkeypatch.setattr(process, "spawn", speaking(frame(Compiling(0, 2)), frame(Compiling(1, 2)), frame(Ready())))
+    reports: list[Compiling] = []
+    may_compile = WatchedEvent()
+
+    async def start() -> None:
+        async with WorkerProcess.started(spec, reports.append, may_compile):
+            pass
+
+    starting = asyncio.create_task(start())
+    await may_compile.waited_for.wait()
+    assert not starting.done()
+    assert reports == []
+    may_compile.set()
+    await starting
+    assert [each.done for each in reports] == [0, 1]
+
+
+async def test_a_worker_that_has_nothing_to_compile_waits_for_no_other(
+    monkeypatch: pytest.MonkeyPatch, spec: WorkerSpec
+) -> None:
+    monkeypatch.setattr(process, "spawn", speaking(frame(Ready())))
+    async with WorkerProcess.started(spec, lambda _: None, asyncio.Event()):
+        pass
 
 
 async def test_a_worker_whose_start_reply_is_too_long_has_not_started(
