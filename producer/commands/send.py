@@ -18,8 +18,9 @@ from producer.commands.send_report import report_results, report_sent
 from producer.commands.shared import AsJson, load_settings, run
 from producer.display import print_message
 from producer.errors import Exit
+from producer.send.requests import OWN_HEADERS, Envelope, OutgoingRequest, requests_for
 from producer.send.results import Results, open_results
-from producer.send.sender import OWN_HEADERS, Envelope, OutgoingRequest, Sender, requests_for, wait_for_results
+from producer.send.sender import Sender, wait_for_results
 from producer.send.sources import find
 from transport.admin.cluster import ClusterAdmin, open_cluster
 from transport.clients import open_producer

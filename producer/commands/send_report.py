@@ -12,7 +12,7 @@ from engine.terminal import print_table
 from producer import display
 from producer.display import print_message
 from producer.errors import Exit
-from producer.send.sender import OutgoingRequest
+from producer.send.requests import OutgoingRequest
 
 LISTED: Final = 10
 """How many of the records without all their results are named."""
