@@ -20,9 +20,9 @@ from typing import Final, NamedTuple
 
 from aiokafka import TopicPartition
 
+from consumer.partitions.contributions import Contribution
 from consumer.partitions.observers import LaneObserver, Publication
 from consumer.partitions.offers import Offer, OfferQueue
-from consumer.partitions.shares import Share
 from consumer.partitions.slot import Offsets, Producer, Slot
 from consumer.settings import Settings
 
@@ -110,25 +110,25 @@ class Publisher:
         while True:
             await self._ordinary.queue.due()
             await asyncio.sleep(0)  # lanes whose last transaction has just ended add their next answers
-            shares: list[Share] = []
+            contributions: list[Contribution] = []
             size_bytes = 0
             for offer in self._ordinary.queue.take():
-                shares.append(Share.take(offer, self._large_bytes, self._topics))
-                size_bytes += shares[-1].size_bytes
+                contributions.append(Contribution.take(offer, self._large_bytes, self._topics))
+                size_bytes += contributions[-1].size_bytes
                 if size_bytes > ORDINARY_BYTES:
                     break
-            await self._commit(self._ordinary, shares)
+            await self._commit(self._ordinary, contributions)
 
     async def _serve_each(self, slot: Slot) -> None:
         while True:
             await slot.queue.due()
             for offer in itertools.islice(slot.queue.take(), 1):
-                await self._commit(slot, [Share.take(offer, self._transaction_bytes, self._topics)])
+                await self._commit(slot, [Contribution.take(offer, self._transaction_bytes, self._topics)])
 
-    async def _commit(self, slot: Slot, shares: Sequence[Share]) -> None:
-        if not shares:
+    async def _commit(self, slot: Slot, contributions: Sequence[Contribution]) -> None:
+        if not contributions:
             return  # they were withdrawn meanwhile
         try:
-            await slot.commit(shares)
+            await slot.commit(contributions)
         finally:
             self._has_ended.set()

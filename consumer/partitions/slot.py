@@ -15,9 +15,9 @@ from typing import Protocol
 import structlog
 from aiokafka import TopicPartition
 
+from consumer.partitions.contributions import Contribution, joined
 from consumer.partitions.observers import LaneObserver
 from consumer.partitions.offers import Offer, OfferQueue, retry_pauses
-from consumer.partitions.shares import Share, joined
 from transport.errors import FatalError, OwnershipLost
 from transport.protocol.offsets import Member
 from transport.sink.batches import OutgoingBatch
@@ -84,33 +84,33 @@ class Slot:
         """Return whether a transaction with a partition is under way."""
         return any(offer.partition == partition for offer in self._under_way)
 
-    async def commit(self, shares: Sequence[Share]) -> None:
-        """Commit shares in one transaction, and repair what is left if that fails."""
-        self._under_way = {share.offer for share in shares}
+    async def commit(self, contributions: Sequence[Contribution]) -> None:
+        """Commit contributions in one transaction, and repair what is left if that fails."""
+        self._under_way = {each.offer for each in contributions}
         try:
-            await self._commit_or_repair(shares)
+            await self._commit_or_repair(contributions)
         finally:
             self._under_way = set()
 
-    async def _commit_or_repair(self, shares: Sequence[Share]) -> None:
+    async def _commit_or_repair(self, contributions: Sequence[Contribution]) -> None:
         begun_s, pause_s = time.monotonic(), 0.0
         try:
-            await self._producer.commit(*joined(shares), shares[0].offer.member)
+            await self._producer.commit(*joined(contributions), contributions[0].offer.member)
         except PartitionsUnavailable as error:
-            self._set_aside(shares, error)
+            self._set_aside(contributions, error)
         except NotCommitted as error:
             log.warning("transaction not committed", why=str(error), action="retrying")
-            self._offer_again([share.offer for share in shares], self.queue)
+            self._offer_again([each.offer for each in contributions], self.queue)
             pause_s = next(self._pauses)
         except OutcomeUnknown as error:
             log.warning("transaction's outcome unknown", why=str(error), action="settling it")
-            await self._resolve(shares, begun_s)
+            await self._resolve(contributions, begun_s)
         except (OwnershipLost, FatalError) as error:
-            _fail(shares, error)
+            _fail(contributions, error)
         else:
             self._observer.transaction_committed(time.monotonic() - begun_s)
-            for share in shares:
-                share.finish(begun_s)
+            for each in contributions:
+                each.finish(begun_s)
             self._pauses = retry_pauses()
             return
         self._observer.transaction_lost()
@@ -120,14 +120,14 @@ class Slot:
         await self._producer.settle()
         await asyncio.sleep(pause_s)
 
-    def _set_aside(self, shares: Sequence[Share], error: PartitionsUnavailable) -> None:
+    def _set_aside(self, contributions: Sequence[Contribution], error: PartitionsUnavailable) -> None:
         """Move the offers with unavailable partitions to the retry slot; offer the others again."""
-        for share in shares:
-            if share.batches.keys() & error.partitions:
-                share.offer.retry_at_s = time.monotonic() + next(share.offer.pauses)
-                log.warning("partition not writable", lane=share.offer.name, why=str(error), action="retrying alone")
-                self._offer_again([share.offer], self._retry)
-        others = [share.offer for share in shares if not share.batches.keys() & error.partitions]
+        for each in contributions:
+            if each.batches.keys() & error.partitions:
+                each.offer.retry_at_s = time.monotonic() + next(each.offer.pauses)
+                log.warning("partition not writable", lane=each.offer.name, why=str(error), action="retrying alone")
+                self._offer_again([each.offer], self._retry)
+        others = [each.offer for each in contributions if not each.batches.keys() & error.partitions]
         self._offer_again(others, self.queue)
 
     def _offer_again(self, offers: Sequence[Offer], queue: OfferQueue) -> None:
@@ -135,24 +135,24 @@ class Slot:
             offer.release()
         queue.put_back([offer for offer in offers if not offer.done.done()])
 
-    async def _resolve(self, shares: Sequence[Share], begun_s: float) -> None:
-        """Find out which shares a transaction has committed, and offer the others again."""
+    async def _resolve(self, contributions: Sequence[Contribution], begun_s: float) -> None:
+        """Find out which contributions a transaction has committed, and offer the others again."""
         try:
             await self._producer.settle()
-            found = await self._offsets.committed([share.offer.partition for share in shares])
+            found = await self._offsets.committed([each.offer.partition for each in contributions])
         except (OwnershipLost, FatalError) as error:
-            _fail(shares, error)
+            _fail(contributions, error)
             return
-        for share in shares:
-            offer, offset = share.offer, found.get(share.offer.partition)
-            if offset == share.publication.next_offset:
-                share.finish(begun_s)
+        for each in contributions:
+            offer, offset = each.offer, found.get(each.offer.partition)
+            if offset == each.publication.next_offset:
+                each.finish(begun_s)
             elif offset in (None, offer.committed_offset):  # None: a lane of a new group has begun somewhere
                 self._offer_again([offer], self.queue)
             else:
                 offer.fail(OwnershipLost(f"the committed offset of {offer.name} is {offset}: another owner's"))
 
 
-def _fail(shares: Sequence[Share], error: OwnershipLost | FatalError) -> None:
-    for share in shares:
-        share.offer.fail(error)
+def _fail(contributions: Sequence[Contribution], error: OwnershipLost | FatalError) -> None:
+    for each in contributions:
+        each.offer.fail(error)

@@ -22,7 +22,7 @@ MIN_BYTES: Final = 1
 PARTITION_BYTES: Final = 1024 * 1024
 """The most bytes of a partition in an answer; a larger batch is still returned, alone."""
 ANSWER_BYTES: Final = 16 * 1024 * 1024
-"""The most bytes of an answer, if there is room for so many."""
+"""The most bytes of an answer, if there is that much room."""
 READ_COMMITTED: Final = 1
 CONSUMER: Final = -1
 UNKNOWN: Final = -1
@@ -42,7 +42,7 @@ class FetchSession:
     def request(self, offsets: Mapping[TopicPartition, int], most_bytes: int) -> Prepared:
         """Make the request for the data of these partitions from these offsets on; the answer goes to `note_answer`.
 
-        The answer has at most so many bytes, or a single batch that is larger. The broker changes the order of the
+        The answer has `most_bytes` at most, or a single batch that is larger. The broker changes the order of the
         partitions after each answer, so that each of them comes first at some time.
         """
         changed = {tp: offset for tp, offset in offsets.items() if self._known.get(tp) != offset}

@@ -15,7 +15,7 @@ from transport.sink.batches import OutgoingBatch
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Contribution:
     """What an offer adds to a transaction. Owner: the slot that commits it."""
 
     offer: Offer
@@ -23,7 +23,7 @@ class Share:
     batches: Mapping[TopicPartition, Sequence[OutgoingBatch]]
 
     @classmethod
-    def take(cls, offer: Offer, limit_bytes: int, topics: TopicSettings) -> Share:
+    def take(cls, offer: Offer, limit_bytes: int, topics: TopicSettings) -> Contribution:
         """Take the parts of an offer that are ready: at least one, and as many as fit into a number of bytes."""
         offer.is_taken = True
         parts = offer.ready(limit_bytes)
@@ -50,14 +50,14 @@ class Share:
 
 
 def joined(
-    shares: Sequence[Share],
+    contributions: Sequence[Contribution],
 ) -> tuple[dict[TopicPartition, list[OutgoingBatch]], dict[TopicPartition, int]]:
-    """Return the batches of all shares by partition, and the offsets. Two lanes may have one partition of results."""
+    """Return all batches by partition, and the offsets. Two lanes may have one partition of results."""
     batches: dict[TopicPartition, list[OutgoingBatch]] = {}
-    for share in shares:
-        for partition, some in share.batches.items():
+    for each in contributions:
+        for partition, some in each.batches.items():
             batches.setdefault(partition, []).extend(some)
-    return batches, {share.offer.partition: share.publication.next_offset for share in shares}
+    return batches, {each.offer.partition: each.publication.next_offset for each in contributions}
 
 
 def _outgoing(batch: bytearray) -> OutgoingBatch:
