@@ -11,8 +11,8 @@ import asyncio
 import contextlib
 import functools
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from typing import Any, Final, Protocol
 
 from broker.probe import HOST
 
@@ -161,14 +161,32 @@ async def relaying(port: int, target_port: int, *, bytes_per_s: float | None = N
         What all connections together carry, in both directions; None: as much as the machine can.
     """
     relay = Relay(target_port, Line(bytes_per_s))
-    async with asyncio.TaskGroup() as group:
-        server = await asyncio.start_server(functools.partial(relay.accept, group), HOST, port)
+    async with accepting(port, relay) as server:
         if bytes_per_s is not None:
             for listening in server.sockets:  # otherwise the kernel takes megabytes at once, and the line seems fast
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, CHUNK_BYTES)
+        yield relay
+
+
+class Acceptor(Protocol):
+    """Carries connections, each in a task."""
+
+    @property
+    def connections(self) -> Collection[asyncio.Task[None]]:
+        """The tasks that each carry an open connection."""
+
+    def accept(self, group: asyncio.TaskGroup, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take a connection; a task of the group carries it."""
+
+
+@contextlib.asynccontextmanager
+async def accepting(port: int, relay: Acceptor) -> AsyncIterator[asyncio.Server]:
+    """Listen on a port of loopback, and give every connection to a relay, for the length of the block."""
+    async with asyncio.TaskGroup() as group:
+        server = await asyncio.start_server(functools.partial(relay.accept, group), HOST, port)
         try:
-            yield relay
+            yield server
         finally:
             server.close()
-            for connection in relay.connections:
+            for connection in list(relay.connections):
                 connection.cancel()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import struct
 from collections.abc import AsyncIterator, Iterator
 from enum import IntEnum
 from typing import Final
 
 from broker.probe import HOST
+from tests.harness.relay import accepting
 
 _SIZE: Final = struct.Struct(">i")
 _KEY: Final = struct.Struct(">h")
@@ -118,14 +118,8 @@ class RequestRelay:
 async def relaying_requests(port: int, target_port: int) -> AsyncIterator[RequestRelay]:
     """Listen on a port of loopback and pass every connection on to another, for the length of the block."""
     relay = RequestRelay(target_port)
-    async with asyncio.TaskGroup() as group:
-        server = await asyncio.start_server(functools.partial(relay.accept, group), HOST, port)
-        try:
-            yield relay
-        finally:
-            server.close()
-            for connection in relay.connections:
-                connection.cancel()
+    async with accepting(port, relay):
+        yield relay
 
 
 async def _read_frame(reader: asyncio.StreamReader) -> bytes:
