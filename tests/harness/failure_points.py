@@ -27,7 +27,7 @@ from consumer.partitions.lane import Lane
 from tests.harness.hooked import hooked
 from tests.harness.service import Service
 from transport.internals import connection_to
-from transport.protocol.requests import Prepared
+from transport.protocol.requests import Prepared, codes_of
 from transport.sink.connections import SinkConnections
 from transport.sink.producer import TransactionalProducer
 from transport.source.fetching import Fetching
@@ -151,6 +151,11 @@ def _around(wrappers: Mapping[int, Callable[[SinkConnections, int, _Send], Await
     SinkConnections.send = wrapped  # type: ignore[method-assign,assignment]  # the wrapper
 
 
+def _is_accepted(answer: Any) -> bool:
+    """Return whether a request has had its effect. A refused one is repeated: the last markers were not written yet."""
+    return not (any(codes_of(answer).values()) if hasattr(answer, "topics") else answer.error_code)
+
+
 def _before_request(key: int) -> Callable[[_Reach], None]:
     def install_(reach: _Reach) -> None:
         async def wrapper(_: SinkConnections, __: int, send: _Send) -> Any:
@@ -168,7 +173,8 @@ def _when_answered(key: int) -> Callable[[_Reach], None]:
     def install_(reach: _Reach) -> None:
         async def wrapper(_: SinkConnections, __: int, send: _Send) -> Any:
             answer = await send()
-            reach()
+            if _is_accepted(answer):
+                reach()
             return answer
 
         _around({key: wrapper})
@@ -211,8 +217,9 @@ def _one_before_the_other(first: int, second: int) -> Callable[[_Reach], None]:
 
         async def first_one(_: SinkConnections, __: int, send: _Send) -> Any:
             answer = await send()
-            reach()
-            acknowledged.set()
+            if _is_accepted(answer):
+                reach()
+                acknowledged.set()
             return answer
 
         async def held_back(_: SinkConnections, __: int, send: _Send) -> Any:
