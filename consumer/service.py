@@ -43,6 +43,7 @@ from release import revision, version
 from transport.cluster_monitor import monitored_cluster
 from transport.errors import FatalError, leaf_exceptions
 from transport.group.consumers import open_group_consumer
+from transport.group.lookups import SharedLookups
 from transport.group.membership import Membership
 from transport.group.offsets import GroupOffsets
 from transport.metadata import live_servers
@@ -163,7 +164,13 @@ async def assigned_lanes(
         )
         fetching = Fetching(consumer, settings.kafka.request_timeout_ms / 1000, budget, group)
         partitions = KafkaPartitions(
-            consumer, membership, fetching=fetching, publisher=publisher, left=left, settings=settings
+            consumer,
+            membership,
+            fetching=fetching,
+            publisher=publisher,
+            left=left,
+            lookups=SharedLookups(consumer, group),
+            settings=settings,
         )
 
         def lane(partition: TopicPartition, state: PartitionState) -> Lane:

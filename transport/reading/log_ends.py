@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -28,6 +28,8 @@ READ_COMMITTED: Final = 1
 """Isolation level whose end is the last stable offset: only records before it can be read."""
 LATEST: Final = -1
 """In the place of a timestamp, this requests the end of the log."""
+EARLIEST: Final = -2
+"""In the place of a timestamp, this requests the first offset of the log."""
 NO_REPLICA: Final = -1
 """The replica id of a client."""
 NO_LEADER: Final = -1
@@ -60,7 +62,7 @@ async def refresh_log_ends(consumer: AIOKafkaConsumer) -> None:
         await asyncio.sleep(REFRESH_INTERVAL_S)
         by_leader: defaultdict[int, list[TopicPartition]] = defaultdict(list)
         for partition in consumer.assignment():
-            leader = _leader_of(consumer, partition)
+            leader = leader_of(consumer, partition)
             if leader is not None:
                 by_leader[leader].append(partition)
         if by_leader:
@@ -79,11 +81,29 @@ async def log_end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int 
     KafkaError
         The leader does not answer.
     """
-    leader = _leader_of(consumer, partition)
+    leader = leader_of(consumer, partition)
     return None if leader is None else (await _ends(consumer, leader, [partition], READ_UNCOMMITTED)).get(partition)
 
 
-def _leader_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
+async def log_ranges(
+    consumer: AIOKafkaConsumer, leader: int, partitions: Sequence[TopicPartition]
+) -> dict[TopicPartition, range]:
+    """Return the first offset of logs, and their ends as far as they may be read.
+
+    Partitions that the broker does not lead, or may not report, are left out.
+
+    Raises
+    ------
+    KafkaError
+        The broker does not answer.
+    """
+    begins = await _ends(consumer, leader, partitions, READ_COMMITTED, EARLIEST)
+    ends = await _ends(consumer, leader, partitions, READ_COMMITTED)
+    return {partition: range(begins[partition], ends[partition]) for partition in begins.keys() & ends.keys()}
+
+
+def leader_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
+    """Return the broker that leads a partition; None if there is none."""
     leader: int | None = cluster_metadata_of(consumer).leader_for_partition(partition)
     return None if leader == NO_LEADER else leader
 
@@ -107,12 +127,12 @@ async def _refresh(consumer: AIOKafkaConsumer, assignment: Any, leader: int, par
 
 
 async def _ends(
-    consumer: AIOKafkaConsumer, leader: int, partitions: Iterable[TopicPartition], isolation: int
+    consumer: AIOKafkaConsumer, leader: int, partitions: Iterable[TopicPartition], isolation: int, which: int = LATEST
 ) -> dict[TopicPartition, int]:
-    """Request the ends of partitions from a broker; partitions that it does not lead are left out."""
+    """Request the ends of logs from a broker, or their first offsets; partitions that it does not lead are left out."""
     wanted: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for partition in partitions:
-        wanted[partition.topic].append((partition.partition, LATEST))
+        wanted[partition.topic].append((partition.partition, which))
     request = OffsetRequest(NO_REPLICA, isolation, list(wanted.items()))
     # The client's end_offsets() requests one of the two ends, and fails for all partitions if it fails for one.
     answer: Any = await client_of(consumer).send(leader, request)

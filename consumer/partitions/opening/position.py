@@ -14,6 +14,7 @@ from consumer.partitions.state import OffsetLost
 from consumer.settings import OnLostOffset
 from transport.denials import denial
 from transport.errors import FatalError, KafkaError, OwnershipLost, describe
+from transport.group.lookups import Lookups
 from transport.group.offsets import UNSTABLE_PAUSE_S, committed_offset
 from transport.reading.log_ends import log_end
 
@@ -34,6 +35,8 @@ async def start_offset(
     partition: TopicPartition,
     on_lost: OnLostOffset,
     end_left: Callable[[], None] = lambda: None,
+    *,
+    lookups: Lookups | None = None,
 ) -> int | None:
     """Return the offset at which the new owner of a partition starts to read; None if the group has committed none.
 
@@ -47,6 +50,8 @@ async def start_offset(
         What to do if the offset is not in the log.
     end_left
         Is called when another instance may have left a transaction open.
+    lookups
+        By which offsets are looked up; None: by requests for this partition alone.
 
     Raises
     ------
@@ -62,7 +67,7 @@ async def start_offset(
     try:
         async with asyncio.timeout(DEADLINE_S):
             while True:
-                committed, begin, end = await _read_offsets(consumer, partition, end_left)
+                committed, begin, end = await _read_offsets(consumer, partition, end_left, lookups or Lookups(consumer))
                 if committed is None:
                     return None
                 if begin <= committed <= end:
@@ -118,12 +123,12 @@ async def wait_for_repair(consumer: AIOKafkaConsumer, partition: TopicPartition,
 
 
 async def _read_offsets(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, end_left: Callable[[], None]
+    consumer: AIOKafkaConsumer, partition: TopicPartition, end_left: Callable[[], None], lookups: Lookups
 ) -> tuple[int | None, int, int]:
     """Return the committed offset, and the first and the end offset of the log."""
-    committed = await _stable_offset(consumer, partition, end_left)
-    begin = (await consumer.beginning_offsets([partition]))[partition]
-    end = (await consumer.end_offsets([partition]))[partition]
+    committed = await _stable_offset(lookups, partition, end_left)
+    found = await lookups.log_range(partition)
+    begin, end = found.start, found.stop
     if committed is not None and committed > end:
         # `end` is the end of the committed records. The offset may still be in the log, after records of an open
         # transaction: an operator who resets the group to the end of the log puts it there.
@@ -131,13 +136,11 @@ async def _read_offsets(
     return committed, begin, end
 
 
-async def _stable_offset(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, end_left: Callable[[], None]
-) -> int | None:
+async def _stable_offset(lookups: Lookups, partition: TopicPartition, end_left: Callable[[], None]) -> int | None:
     """Return the committed offset, once no open transaction can change it."""
     end_left()  # also if the offset is stable: readers of results wait for a transaction that has no offset yet
     looked_s = time.monotonic()
-    while not (found := await committed_offset(consumer, partition)).is_stable:
+    while not (found := await lookups.committed(partition)).is_stable:
         await asyncio.sleep(UNSTABLE_PAUSE_S)
         if time.monotonic() - looked_s > LOOK_INTERVAL_S:
             end_left()

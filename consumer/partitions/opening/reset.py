@@ -24,13 +24,19 @@ from consumer.settings import AutoOffsetReset, Settings
 from transport.denials import denial
 from transport.errors import FatalError, KafkaError, OwnershipLost, describe
 from transport.group.consumers import open_range_consumer
+from transport.group.lookups import Lookups
 from transport.metadata import live_servers
 
 log = structlog.get_logger()
 
 
 async def reset_offset(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, results: TopicPartition, settings: Settings
+    consumer: AIOKafkaConsumer,
+    partition: TopicPartition,
+    results: TopicPartition,
+    settings: Settings,
+    *,
+    lookups: Lookups | None = None,
 ) -> StartOffset:
     """Return where a partition starts, as the setting ``AUTO_OFFSET_RESET`` says, and log it.
 
@@ -42,6 +48,8 @@ async def reset_offset(
         The partition of requests, and the partition of its results.
     settings
         The settings with the policy.
+    lookups
+        By which offsets are looked up; None: by requests for this partition alone.
 
     Raises
     ------
@@ -54,7 +62,7 @@ async def reset_offset(
     """
     name = f"{partition.topic}/{partition.partition}"
     policy = settings.kafka.auto_offset_reset
-    requests = await _log_of(consumer, partition)
+    requests = await _log_of(lookups or Lookups(consumer), partition)
     if policy is AutoOffsetReset.NONE:
         raise OffsetLost(
             f"group {settings.kafka.group_id} has no committed offset in {name}, whose log has the offsets "
@@ -141,12 +149,10 @@ async def _find_start(
         raise OwnershipLost(f"could not find the last answered request of {name}: {describe(error)}") from error
 
 
-async def _log_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> range:
+async def _log_of(lookups: Lookups, partition: TopicPartition) -> range:
     try:
         async with asyncio.timeout(DEADLINE_S):
-            begin = (await consumer.beginning_offsets([partition]))[partition]
-            end = (await consumer.end_offsets([partition]))[partition]
+            return await lookups.log_range(partition)
     except (KafkaError, TimeoutError) as error:
         name = f"{partition.topic}/{partition.partition}"
         raise OwnershipLost(f"could not read the first and the last offset of {name}: {describe(error)}") from error
-    return range(begin, end)

@@ -22,6 +22,7 @@ from consumer.partitions.publisher import Publisher
 from consumer.partitions.state import OffsetLost, PartitionState
 from consumer.settings import Settings
 from transport.errors import OwnershipLost
+from transport.group.lookups import Lookups
 from transport.group.membership import Membership
 from transport.internals import cluster_metadata_of
 from transport.protocol.offsets import Member
@@ -47,6 +48,8 @@ class KafkaPartitions:
         Commits where a partition starts, if the group has no offset.
     left
         Ends transactions of instances that have died.
+    lookups
+        Looks up the offsets of all lanes that start.
     settings
         How to connect, and where to start.
     """
@@ -59,6 +62,7 @@ class KafkaPartitions:
         fetching: Fetching,
         publisher: Publisher,
         left: LeftTransactions,
+        lookups: Lookups,
         settings: Settings,
     ) -> None:
         self._consumer = consumer
@@ -66,6 +70,7 @@ class KafkaPartitions:
         self._fetching = fetching
         self._publisher = publisher
         self._left = left
+        self._lookups = lookups
         self._settings = settings
 
     def ends(self, partition: TopicPartition) -> LogEnds | None:
@@ -130,7 +135,11 @@ class KafkaPartitions:
                 await wait_for_repair(self._consumer, partition, state.parked.committed)
             try:
                 offset = await start_offset(
-                    self._consumer, partition, self._settings.kafka.on_lost_offset, self._left.look
+                    self._consumer,
+                    partition,
+                    self._settings.kafka.on_lost_offset,
+                    self._left.look,
+                    lookups=self._lookups,
                 )
                 if offset is None:
                     offset = await self._reset_offset(partition, member, targets)
@@ -151,7 +160,7 @@ class KafkaPartitions:
         of the log would skip requests.
         """
         results = targets[self._settings.topics.predictions]
-        start = await reset_offset(self._consumer, partition, results, self._settings)
+        start = await reset_offset(self._consumer, partition, results, self._settings, lookups=self._lookups)
         if start.is_known:
             moved = Chunk.without_records(partition, start.offset)
             await self._publisher.publish(Offer(partition, member, targets, None, lambda _: [*moved.parts]))
