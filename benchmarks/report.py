@@ -60,7 +60,7 @@ def misses(measured: dict[str, Any]) -> Iterator[str]:
     unwritable = measured.get("unwritable", {"lacks": {}})
     for lacks, figures in unwritable["lacks"].items():
         if figures["share"] < unwritable["bar"]:
-            yield f"other partitions keep {figures['share']:.0%} of their rate, where one lacks {lacks}"
+            yield f"other partitions keep {figures['share']:.0%} of their rate, where one has no {lacks}"
 
 
 def _idle(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
@@ -133,5 +133,5 @@ def _recovery(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
 def _unwritable(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
     if figures:
         for lacks, rates in figures["lacks"].items():
-            figure = "{images_per_s:,.0f}/s, {share:.0%}".format(**rates)
-            yield f"other partitions, where one lacks {lacks}: rate, share", figure
+            figure = "{rate:,.0f}/s, {share:.0%}".format(**rates)
+            yield f"other partitions, where one has no {lacks}: rate, share", figure

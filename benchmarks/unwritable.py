@@ -1,13 +1,14 @@
 """What a partition of results that cannot be written to leaves to the other partitions.
 
-Three services have topics with four partitions each. Once broker 3 of three is dead, one of them can write all results;
-another has a partition of predictions without a leader, and the third one with too few replicas in sync. Each round
-measures all three, one after the other, while the other two have nothing to do: how fast the other three partitions
-are drained. The one partition has a few requests in each round, so that its lane always tries to write.
+Two services have topics with four partitions each, of the same number of replicas. Once broker 3 of three is dead, one
+service can write all results; the other one has a partition of predictions without a leader, or with too few replicas
+in sync. Each round measures both, one after the other, while the other has nothing to do: how fast the other three
+partitions are drained. The one partition has a few requests in each round, so that its lane always tries to write.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import statistics
@@ -21,10 +22,9 @@ from rich.console import Console
 from broker import Cluster
 from tests.harness.service import Service, running_service
 from tests.harness.topics import Broker, fresh_topics
-from tests.harness.unwritable import LACKS, OTHERS_ON, UNWRITABLE, Placed, without_broker_3
+from tests.harness.unwritable import LACKS, UNWRITABLE, Placed, replicas_elsewhere, without_broker_3
 from tests.harness.waiting import eventually
 
-WRITABLE: Final = "nothing"
 PARTITIONS: Final = 4
 OTHERS: Final = [partition for partition in range(PARTITIONS) if partition != UNWRITABLE]
 FEW: Final = 20
@@ -37,10 +37,9 @@ DEADLINE_S: Final = 900.0
 
 
 @dataclass
-class _Lane:
-    """A service whose one partition lacks something, and how many requests its other partitions have."""
+class _Side:
+    """A service, and how many requests each of the other partitions has."""
 
-    lacks: str
     broker: Broker
     service: Service
     sent: int = 0
@@ -65,7 +64,7 @@ class _Lane:
 
 
 async def measure(cluster: Cluster, images: Sequence[bytes], *, rounds: int, console: Console) -> dict[str, Any]:
-    """Drain partitions beside one that cannot be written to, in several rounds. Broker 3 is dead afterwards.
+    """Drain partitions beside one that cannot be written to, in several rounds.
 
     Parameters
     ----------
@@ -81,42 +80,52 @@ async def measure(cluster: Cluster, images: Sequence[bytes], *, rounds: int, con
     Returns
     -------
     dict
-        By what the partition lacks: the median rate in images per second, and ``share``: the median of the rounds'
-        ratios to the rate without any lack; and the ``bar``.
+        By what the partition lacks: the rates of each round in images per second, the median ``rate`` of the other
+        partitions, and ``share``, the median of the rounds' ratios to the rate where all can be written; the ``bar``.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs each attempt to reach the dead broker
-    each_gets = images[: max(FEW, len(images) // len(OTHERS))]
-    placed = {WRITABLE: OTHERS_ON, **LACKS}
-    taken: list[dict[str, float]] = []
+    of_each = images[: max(FEW, len(images) // len(OTHERS))]
+    lacks: dict[str, dict[str, Any]] = {}
+    for lack, replicas in LACKS.items():
+        taken = await _rates(cluster, replicas, of_each, rounds)
+        lacks[lack] = {"rounds": taken} | summary(taken)
+        console.print(
+            "unwritable, no {lack}: {rate:,.0f}/s, {share:.0%} of the rate with it".format(lack=lack, **lacks[lack])
+        )
+        cluster.nodes[2].start()
+        await asyncio.to_thread(cluster.wait_until_ready)
+    return {"images": len(OTHERS) * len(of_each), "bar": SHARE_BAR, "lacks": lacks}
+
+
+async def _rates(
+    cluster: Cluster, replicas: Sequence[int], images: Sequence[bytes], rounds: int
+) -> list[dict[str, float]]:
+    """Return the rates of the other partitions in each round, where all can be written and where one cannot."""
     async with contextlib.AsyncExitStack() as stack:
-        lanes = [await _started(stack, cluster, lacks, placed[lacks]) for lacks in placed]
-        for lane in lanes:  # the first images are slow: code and connections are new
-            await lane.drained_per_s(each_gets[: 10 * FEW])
+        sides = [await _started(stack, cluster, each) for each in (replicas_elsewhere(replicas), replicas)]
+        for side in sides:  # the first images are slow: code and connections are new
+            await side.drained_per_s(images[: 10 * FEW])
         cluster.nodes[2].kill()
-        for lane in lanes:
-            if lane.lacks != WRITABLE:
-                await without_broker_3(lane.broker, placed[lane.lacks])
-            await lane.drained_per_s(each_gets[: 10 * FEW])  # leaders and coordinators have moved
-        for number in range(1, rounds + 1):
-            taken.append({lane.lacks: await lane.drained_per_s(each_gets) for lane in lanes})
-            rates = ", ".join(f"{lacks} {rate:,.0f}/s" for lacks, rate in taken[-1].items())
-            console.print(f"unwritable, round {number}: the partition lacks {rates}")
-    return {"images": len(OTHERS) * len(each_gets), "rounds": taken, "bar": SHARE_BAR, "lacks": summary(taken)}
+        await without_broker_3(sides[1].broker, replicas)
+        for side in sides:  # leaders and coordinators have moved
+            await side.drained_per_s(images[: 10 * FEW])
+        names = "writable_per_s", "unwritable_per_s"
+        return [
+            {name: await side.drained_per_s(images) for name, side in zip(names, sides, strict=True)}
+            for _ in range(rounds)
+        ]
 
 
-def summary(taken: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Return the medians of the rounds, by what the partition lacks."""
+def summary(taken: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the median rate beside a partition that cannot be written to, and the median share of the rate without."""
     return {
-        lacks: {
-            "images_per_s": statistics.median(each[lacks] for each in taken),
-            "share": statistics.median(each[lacks] / each[WRITABLE] for each in taken),
-        }
-        for lacks in taken[0]
+        "rate": statistics.median(each["unwritable_per_s"] for each in taken),
+        "share": statistics.median(each["unwritable_per_s"] / each["writable_per_s"] for each in taken),
     }
 
 
-async def _started(stack: contextlib.AsyncExitStack, cluster: Cluster, lacks: str, replicas: Sequence[int]) -> _Lane:
+async def _started(stack: contextlib.AsyncExitStack, cluster: Cluster, replicas: Sequence[int]) -> _Side:
     topics = fresh_topics(Placed(cluster, replicas), partitions=PARTITIONS)
     broker = await stack.enter_async_context(topics)
     service = await stack.enter_async_context(running_service(broker, PATIENTLY, workers=None))
-    return _Lane(lacks, broker, service)
+    return _Side(broker, service)

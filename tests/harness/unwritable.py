@@ -16,10 +16,13 @@ from tests.harness.waiting import eventually
 
 UNWRITABLE: Final = 0
 """The partition."""
-OTHERS_ON: Final = (1, 2)
-"""The brokers with the replicas of all other partitions."""
 LACKS: Final[Mapping[str, Sequence[int]]] = MappingProxyType({"leader": (3,), "replicas": (1, 3)})
 """By what the partition then lacks: the brokers with its replicas. All of them must be in sync."""
+
+
+def replicas_elsewhere(replicas: Sequence[int]) -> list[int]:
+    """Return as many brokers that stay alive: all partitions of a topic have the same number of replicas."""
+    return [1, 2][: len(replicas)]
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Placed:
         await admin.start()
         try:
             for name, config in configs.items():
-                placed = {each: list(OTHERS_ON) for each in range(partitions)}
+                placed = dict.fromkeys(range(partitions), replicas_elsewhere(self.replicas))
                 least = {"min.insync.replicas": "1"}
                 if name.startswith("predictions"):
                     placed[UNWRITABLE] = list(self.replicas)

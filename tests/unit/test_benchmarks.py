@@ -75,16 +75,12 @@ def test_every_missed_bar_is_named() -> None:
 
 
 def test_other_partitions_keep_their_rate_beside_one_that_cannot_be_written() -> None:
-    rounds = [
-        {"nothing": 100.0, "leader": 90.0, "replicas": 60.0},
-        {"nothing": 200.0, "leader": 220.0, "replicas": 140},
-    ]
-    found = unwritable.summary(rounds)
-    assert found["nothing"] == {"images_per_s": 150.0, "share": 1.0}
-    assert found["leader"] == {"images_per_s": 155.0, "share": 1.0}
-    measured = {"unwritable": {"lacks": found, "bar": 0.8}}
-    assert list(report.misses(measured)) == ["other partitions keep 65% of their rate, where one lacks replicas"]
-    assert rows(measured)[1] == ("unwritable", "other partitions, where one lacks leader: rate, share", "155/s, 100%")
+    rounds = [{"writable_per_s": 100.0, "unwritable_per_s": 70.0}, {"writable_per_s": 200.0, "unwritable_per_s": 160.0}]
+    lacking = unwritable.summary(rounds)
+    assert lacking == {"rate": 115.0, "share": 0.75}
+    measured = {"unwritable": {"lacks": {"leader": {"rate": 90.0, "share": 0.9}, "replicas": lacking}, "bar": 0.8}}
+    assert list(report.misses(measured)) == ["other partitions keep 75% of their rate, where one has no replicas"]
+    assert rows(measured)[0] == ("unwritable", "other partitions, where one has no leader: rate, share", "90/s, 90%")
 
 
 def of_partitions(start_s: float, p50_ms: float) -> dict[str, Any]:
