@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice, repeat
 from typing import Final
 
 from consumer.workers.answering.requests import Request, RequestReader
@@ -29,20 +30,25 @@ def groups(tasks: Sequence[Task], rules: Rules, limits: Limits, on_batch: OnBatc
     group: list[Request] = []
     for place, task in enumerate(tasks):
         reader = RequestReader(place, task, rules, limits)
-        for request in _requests(task, reader, rules.inflated_bytes, partial(on_batch, place)):
-            if request is not None:
-                group.append(request)
-            if len(group) == GROUP_RECORDS or (group and request is None):
+        for requests in _requests(task, reader, rules.inflated_bytes, partial(on_batch, place)):
+            if requests is None and group:
                 yield group
                 group = []
+            while requests is not None:
+                group += islice(requests, GROUP_RECORDS - len(group))
+                if len(group) < GROUP_RECORDS:
+                    break
+                yield group
+                group = []
+            del requests  # it may keep inflated bytes in memory
     if group:
         yield group
 
 
 def _requests(
     task: Task, reader: RequestReader, inflated_bytes: int, on_batch: Callable[[int], None]
-) -> Iterator[Request | None]:
-    """Yield the records of a task, and None where the group has to end."""
+) -> Iterator[Iterator[Request] | None]:
+    """Yield the records of a task, those of each block as they are asked for, and None where the group has to end."""
     held_bytes = 0
     for batch in task.batches:
         header = BatchHeader.parse(batch)
@@ -51,8 +57,7 @@ def _requests(
         verdict = _verdict(task, header)
         block = None
         for block, rows in _rows(task, batch, header, inflated_bytes, is_harmful=verdict is not None):
-            for row in rows:
-                yield reader.request(block, row, verdict)
+            yield map(reader.request, repeat(block), rows, repeat(verdict))
         if header.codec != NO_CODEC and block is not None:
             held_bytes += len(block.data)
         del block
@@ -65,13 +70,14 @@ def _rows(
     task: Task, batch: memoryview, header: BatchHeader, inflated_bytes: int, *, is_harmful: bool
 ) -> Iterator[tuple[Block, list[Row]]]:
     """Scan a batch, and give the records that belong to the task."""
+    is_whole = header.base_offset >= task.first_offset and header.last_offset < task.next_offset
     for block in _blocks(batch, header, inflated_bytes, is_harmful=is_harmful):
-        offsets = block.table[:, OFFSET]
-        if offsets[0] < task.first_offset or offsets[-1] >= task.next_offset:
+        if is_whole:
+            yield block, block.rows()
+        else:
+            offsets = block.table[:, OFFSET]
             table = block.table[(offsets >= task.first_offset) & (offsets < task.next_offset)]
             yield block, block._replace(table=table).rows()
-        else:
-            yield block, block.rows()
 
 
 def _blocks(batch: memoryview, header: BatchHeader, inflated_bytes: int, *, is_harmful: bool) -> Iterator[Block]:

@@ -52,9 +52,10 @@ from consumer.workers.batches.rows import (
 from engine.compiled import compiled
 from transport.batches.layout import HEADER_BYTES, MAX_HEADERS, BatchHeader
 
-_AT, _PLACE, _GAPS = 0, 1, 2
+_AT, _PLACE, _GAPS, _BASE_OFFSET, _BASE_MS, _HAS_ONE_TIME = 0, 1, 2, 3, 4, 5
 """What the scan of a block has to know of the blocks before it: where they end, the position of the last record in the
-batch, and how many positions of removed records may still come."""
+batch, and how many positions of removed records may still come. And of the batch: the offset of position 0, the
+timestamp that records differ from, and 1 if that is the timestamp of all, else 0."""
 _INT_BITS, _LONG_BITS = cast("int", np.int64(32)), cast("int", np.int64(64))
 """Literals as arguments would make numba compile a function for each of them."""
 _UNSIGNED: Final = 0x7FFF_FFFF_FFFF_FFFF
@@ -90,17 +91,20 @@ def scan(batch: bytes | bytearray | memoryview, *, limit_bytes: int) -> Iterator
         yield from unread(header, str(error))
         return
     content = np.frombuffer(data, np.uint8)  # not writable, as all others: another kind would compile again
-    state = np.array([0, -1, header.last_offset_delta + 1 - left], np.int64)
+    one_time = header.has_log_append_time
+    base_ms = header.max_timestamp_ms if one_time else header.first_timestamp_ms
+    gaps = header.last_offset_delta + 1 - left
+    state = np.array([0, -1, gaps, header.base_offset, base_ms, one_time], np.int64)
     while left:
         table = np.zeros((min(left, BLOCK_RECORDS), COLUMNS), np.int64)
         _scan(content, table, state)
         left -= len(table)
-        yield Block(data, _with_header(table, header))
+        yield Block(data, table)
 
 
 def warm_up() -> None:
     """Compile the scan, or read its machine code from the cache."""
-    _scan(np.frombuffer(b"", np.uint8), np.zeros((1, COLUMNS), np.int64), np.array([0, -1, 0], np.int64))
+    _scan(np.frombuffer(b"", np.uint8), np.zeros((1, COLUMNS), np.int64), np.zeros(6, np.int64))
 
 
 def unread(header: BatchHeader, why: str) -> Iterator[Block]:
@@ -108,29 +112,20 @@ def unread(header: BatchHeader, why: str) -> Iterator[Block]:
     for first in range(0, header.record_count, BLOCK_RECORDS):
         table = np.zeros((min(header.record_count - first, BLOCK_RECORDS), COLUMNS), np.int64)
         table[:, STATUS] = NOT_INFLATED
-        table[:, OFFSET] = np.arange(first, first + len(table))
+        table[:, OFFSET] = np.arange(first, first + len(table)) + header.base_offset
         table[:, KEY_LENGTH] = table[:, VALUE_LENGTH] = -1
-        yield Block(memoryview(b""), _with_header(table, header), why)
-
-
-def _with_header(table: NDArray[np.int64], header: BatchHeader) -> NDArray[np.int64]:
-    """Turn positions in the batch into offsets, and differences into timestamps; sums wrap around as in Java."""
-    table[:, OFFSET] += header.base_offset
-    if header.has_log_append_time:
-        table[:, TIMESTAMP] = header.max_timestamp_ms
-    else:
-        table[:, TIMESTAMP] += header.first_timestamp_ms
-    return table
+        yield Block(memoryview(b""), table, why)
 
 
 @compiled
 def _scan(data: NDArray[np.uint8], table: NDArray[np.int64], state: NDArray[np.int64]) -> None:
-    """Fill the rows of a block, with positions in the batch as offsets, and advance the state.
+    """Fill the rows of a block, and advance the state. Sums of timestamps wrap around as in Java.
 
     A record that cannot be parsed has the position after the one before it. If its end is not known, `_AT` becomes
     the reason, below 0, why the rest of the batch cannot be read.
     """
     at, place, gaps = state[_AT], state[_PLACE], state[_GAPS]
+    base_ms, has_one_time = state[_BASE_MS], state[_HAS_ONE_TIME]
     for index in range(len(table)):
         row = table[index]
         if at >= 0:
@@ -148,11 +143,12 @@ def _scan(data: NDArray[np.uint8], table: NDArray[np.int64], state: NDArray[np.i
         if row[STATUS] == READABLE:
             gaps -= row[OFFSET] - place - 1
             place = row[OFFSET]
+            row[TIMESTAMP] = base_ms if has_one_time else base_ms + row[TIMESTAMP]
         else:
             place += 1
-            row[OFFSET] = place
             row[KEY_LENGTH] = row[VALUE_LENGTH] = -1
             row[HEADER_COUNT] = 0
+        row[OFFSET] = state[_BASE_OFFSET] + place
     state[_AT], state[_PLACE], state[_GAPS] = at, place, gaps
 
 
