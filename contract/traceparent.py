@@ -7,6 +7,13 @@ from typing import Final, NamedTuple, Self
 
 _FORM: Final = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 _SAMPLED: Final = 1
+_FLAGS_END_AT: Final = 54
+_SAMPLED_DIGITS: Final = b"13579bdf"
+
+
+def may_be_sampled(value: bytes) -> bool:
+    """Return whether `TraceParent.parse` could find a sampled span. Most spans are not, and to parse takes longer."""
+    return value[_FLAGS_END_AT : _FLAGS_END_AT + 1] in _SAMPLED_DIGITS
 
 
 class TraceParent(NamedTuple):

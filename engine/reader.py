@@ -11,7 +11,7 @@ true, and continues there in the next call. The outcomes are the same as without
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -111,7 +111,7 @@ class Reader:
 
     def resume(
         self,
-        payloads: Sequence[bytes],
+        payloads: Iterable[bytes],
         *,
         resume_from: Sequence[ResumeCursor] = (),
         should_stop: Callable[[], bool] | None = None,

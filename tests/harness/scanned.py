@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from aiokafka import ConsumerRecord, TopicPartition
 
+from consumer.workers.batches.rows import parse_headers
 from consumer.workers.batches.scanning import scan
 from transport.batches.layout import BatchHeader
 from transport.batches.splitting import split_batches
@@ -36,6 +37,7 @@ def scanned_batch(
             if why := block.reason(row):
                 yield Unreadable(partition, row.offset, why)
                 continue
+            headers = parse_headers(block.headers(row), row.header_count)
             yield ConsumerRecord(
                 partition.topic,
                 partition.partition,
@@ -47,5 +49,5 @@ def scanned_batch(
                 None,
                 row.key_length,
                 row.value_length,
-                block.headers(row),
+                tuple([(name.decode(), value) for name, value in headers]),
             )

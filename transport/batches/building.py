@@ -22,8 +22,6 @@ _NO_EPOCH: Final = -1
 _NO_PRODUCER: Final = (-1, -1, -1)
 _RECORD_BYTES: Final = 1 + 1 + 5 + 5 + 5
 """Attributes, time, position, and the lengths of record and value take at most these bytes."""
-_JOINED_BYTES: Final = 64 * 1024
-"""Values up to this size are copied together with what is around them, which is faster."""
 _MORE: Final = 0x80
 
 
@@ -49,19 +47,23 @@ def _number(value: int) -> bytes:
 
 NULL: Final = _number(-1)
 NO_HEADERS: Final = _number(0)
+_BEGINNING: Final = b"\0\0"
+"""A record has no attributes, and the time of its batch."""
+_BEGINNINGS: Final = tuple(_BEGINNING + position for position in _SMALL)
 
 
 def sized(content: bytes | None) -> bytes:
     """Return bytes after their length, as a record holds its key."""
-    if content is None:
-        return NULL
-    size_bytes = len(content)
-    return (_SMALL[size_bytes] if size_bytes < _SMALL_NUMBERS else _encoded(size_bytes)) + content
+    return NULL if content is None else _number(len(content)) + content
 
 
 def header_block(headers: Iterable[tuple[str, bytes | None]]) -> bytes:
     """Return headers after their number, as a record holds them."""
-    parts = [sized(part) for name, content in headers for part in (name.encode(), content)]
+    return joined_headers([sized(part) for name, content in headers for part in (name.encode(), content)])
+
+
+def joined_headers(parts: list[bytes]) -> bytes:
+    """Return the `header_block` of headers whose names and values are `sized`, one after the other."""
     return _number(len(parts) // 2) + b"".join(parts)
 
 
@@ -79,42 +81,46 @@ class BatchBuilder:
     def __init__(self, limit_bytes: int, time_ms: int) -> None:
         self._limit_bytes = limit_bytes
         self._time_ms = time_ms
-        self._built: list[bytes] = []
-        self._parts: list[bytes | memoryview] = []
+        self._built: list[bytearray] = []
+        self._open = bytearray(_HEADER.size)
         self._records = 0
-        self._batch_bytes = _HEADER.size
         self.size_bytes = 0
         """Bytes of all batches so far, about."""
 
-    def append(self, key: bytes, value: bytes | memoryview | None, headers: bytes) -> None:
+    def append(self, key: bytes, value: bytes | bytearray | memoryview | None, headers: bytes) -> None:
         """Add a record, whose key is `sized` and whose headers are a `header_block`."""
-        length_bytes = 0 if value is None else len(value)
-        size_bytes = _RECORD_BYTES + len(key) + length_bytes + len(headers)
-        if self._records and self._batch_bytes + size_bytes > self._limit_bytes:
+        value_bytes = 0 if value is None else len(value)
+        size_bytes = _RECORD_BYTES + len(key) + value_bytes + len(headers)
+        if self._records and len(self._open) + size_bytes > self._limit_bytes:
             self._end_batch()
         self.size_bytes += size_bytes
-        self._batch_bytes += size_bytes
-        value_length = NULL if value is None else _number(length_bytes)
-        if length_bytes <= _JOINED_BYTES:
-            body = b"".join((b"\0\0", _number(self._records), key, value_length, value or b"", headers))
-            self._parts.append(_number(len(body)))
-            self._parts.append(body)
+        place = self._records
+        # Most numbers are small, and a call would cost more than all that is done here.
+        beginning = _BEGINNINGS[place] if place < _SMALL_NUMBERS else _BEGINNING + _encoded(place)
+        if value is None:
+            value, value_length = b"", NULL
         else:
-            head = b"\0\0%b%b%b" % (_number(self._records), key, value_length)
-            self._parts += _number(len(head) + length_bytes + len(headers)), head, value or b"", headers
-        self._records += 1
+            value_length = _SMALL[value_bytes] if value_bytes < _SMALL_NUMBERS else _encoded(value_bytes)
+        length = len(beginning) + len(key) + len(value_length) + value_bytes + len(headers)
+        batch = self._open
+        batch += _SMALL[length] if length < _SMALL_NUMBERS else _encoded(length)
+        batch += b"".join((beginning, key, value_length))
+        batch += value
+        batch += headers
+        self._records = place + 1
 
-    def build(self) -> list[bytes]:
+    def build(self) -> list[bytearray]:
         """Return all batches. The builder must not be used afterwards."""
         if self._records:
             self._end_batch()
         return self._built
 
     def _end_batch(self) -> None:
-        records = b"".join(self._parts)
-        header = _HEADER.pack(
+        _HEADER.pack_into(
+            self._open,
             0,
-            _HEADER.size - LENGTH_FROM + len(records),
+            0,
+            len(self._open) - LENGTH_FROM,
             _NO_EPOCH,
             FORMAT,
             0,
@@ -125,5 +131,5 @@ class BatchBuilder:
             *_NO_PRODUCER,
             self._records,
         )
-        self._built.append(b"%b%b" % (header, records))
-        self._parts, self._records, self._batch_bytes = [], 0, _HEADER.size
+        self._built.append(self._open)
+        self._open, self._records = bytearray(_HEADER.size), 0

@@ -62,8 +62,9 @@ class DeadLetterWriter:
         self._request = request
         self._record_bytes = task.dead_letter_bytes
         self._request_bytes = request_bytes
-        self._repeated_bytes = _size_bytes(request.headers)
-        self._attempt = _attempt(request.headers)
+        self._received = request.headers
+        self._repeated_bytes = _size_bytes(self._received)
+        self._attempt = _attempt(self._received)
         self.spent_bytes = spent_bytes
 
     def write(self, item: Item) -> DeadLetter:
@@ -74,7 +75,7 @@ class DeadLetterWriter:
             ours.append((headers.HEADERS_LEFT_OUT, b"there are too many"))
         bare_bytes = FRAMING_BYTES + _size_bytes(ours)
         around_bytes = len(request.key or b"") + self._repeated_bytes
-        key, theirs = request.key, request.headers
+        key, theirs = request.key, self._received
         if bare_bytes + around_bytes > self._record_bytes:
             key, theirs = None, ()
             ours.append((headers.HEADERS_LEFT_OUT, b"they do not fit the dead-letter topic"))

@@ -11,13 +11,14 @@ import msgspec
 
 from consumer.workers.answering.dead_letters import DeadLetterWriter, Item
 from consumer.workers.answering.requests import Request
-from consumer.workers.answering.results import Failure, ResultWriter, failure_json, reading_json
+from consumer.workers.answering.results import Failure, ResultWriter
 from consumer.workers.protocol import Rules
 from consumer.workers.tasks import MOST_REPORTED, WHOLE_RECORD, FailedItem, Part, SampledRecord, Task, Unread
 from contract.errors import ErrorCode
 from contract.topics import RESULTS_BATCH_BYTES
+from contract.traceparent import may_be_sampled
 from engine.reader import Outcome
-from transport.batches.building import NO_HEADERS, NULL, BatchBuilder, header_block, sized
+from transport.batches.building import BatchBuilder, header_block, sized
 
 PART_BYTES: Final = RESULTS_BATCH_BYTES
 """About the most bytes of a part with more than one record."""
@@ -44,7 +45,6 @@ class PartsWriter:
         self._model_json = model_json
         self._closed: list[Part] = []
         self._open: _PartWriter | None = None
-        self._next_offset = task.first_offset
 
     @property
     def size_bytes(self) -> int:
@@ -56,7 +56,7 @@ class PartsWriter:
         self._now_ms = time.time_ns() // 1_000_000
         self._results = ResultWriter(self.task, self._model_json, self._now_ms)
 
-    def add(self, request: Request, outcomes: Sequence[Outcome], *, total: int | None) -> None:
+    def add(self, request: Request, outcomes: Sequence[Outcome], total: int | None) -> None:
         """Add the outcomes of a record, or of the rest of it, if it is the one that the task resumes.
 
         Parameters
@@ -66,19 +66,15 @@ class PartsWriter:
         total
             How many items it has, if there are more than these; None if it is finished.
         """
+        task, part = self.task, self._open
         is_archive = outcomes[0].of == "entry"
-        if is_archive or (self._open is not None and self._open.size_bytes > PART_BYTES):
+        if part is None or is_archive or part.size_bytes > PART_BYTES:
             self._close()
-        is_resumed = request.offset == self.task.first_offset
-        first = self.task.resume_from.items if is_resumed else 0
-        if self._open is None:
-            self._open = _PartWriter(self.task, self._rules, self._now_ms)
-        count = total or first + len(outcomes)
-        spent_bytes = self.task.spent_bytes if is_resumed else 0
-        self.spent_bytes = self._open.add(
-            request, outcomes, first, count, writer=self._results, spent_bytes=spent_bytes, is_finished=total is None
-        )
-        self._next_offset = request.offset + 1
+            part = self._open = _PartWriter(task, self._rules, self._now_ms)
+        first, spent_bytes = 0, 0
+        if request.offset == task.first_offset:
+            first, spent_bytes = task.resume_from.items, task.spent_bytes
+        self.spent_bytes = part.add(request, outcomes, first, total, self._results, spent_bytes=spent_bytes)
         if is_archive:
             self._close()
 
@@ -93,7 +89,7 @@ class PartsWriter:
 
     def _close(self) -> None:
         if self._open is not None:
-            self._closed.append(self._open.part(self._next_offset))
+            self._closed.append(self._open.part())
             self._open = None
 
 
@@ -106,18 +102,15 @@ class _PartWriter:
         self._results = BatchBuilder(RESULTS_BATCH_BYTES, now_ms)
         self._dead_letters = BatchBuilder(RESULTS_BATCH_BYTES, now_ms)
         self._part = Part(0, [], failures=Counter(), failed_items=[], sampled=[])
-        self._first_ms: int | None = None
 
     @property
     def size_bytes(self) -> int:
         return self._results.size_bytes + self._dead_letters.size_bytes
 
-    def part(self, next_offset: int) -> Part:
+    def part(self) -> Part:
         part = self._part
-        part.next_offset = next_offset
-        part.oldest_at_ms = -1 if self._first_ms is None else self._first_ms
-        part.results = self._results.build()  # type: ignore[assignment]  # the service decodes them as bytearray
-        part.dead_letters = self._dead_letters.build()  # type: ignore[assignment]  # as above
+        part.results = self._results.build()
+        part.dead_letters = self._dead_letters.build()
         return part
 
     def add(
@@ -125,39 +118,38 @@ class _PartWriter:
         request: Request,
         outcomes: Sequence[Outcome],
         first: int,
-        count: int,
-        *,
+        total: int | None,
         writer: ResultWriter,
+        *,
         spent_bytes: int,
-        is_finished: bool,
     ) -> int:
         """Write results and dead letters of a record; return the bytes of its dead letters so far."""
         part = self._part
-        if self._first_ms is None:
-            self._first_ms = request.timestamp_ms
-        key = NULL if request.echo_key is None else sized(request.echo_key)
-        headers = header_block(request.echo) if request.echo else NO_HEADERS
-        key_bytes = len(request.echo_key or b"")
+        if not part.next_offset:  # it is the first record
+            part.oldest_at_ms = request.timestamp_ms
+        part.next_offset = request.offset + 1
+        count = total or first + len(outcomes)
+        key, key_bytes = sized(request.echo_key), len(request.echo_key or b"")
         failed: list[Item] = []
-        for index, outcome in enumerate(outcomes, start=first):
+        for index, outcome in enumerate(outcomes, first):
             name = request.filename if outcome.of == "image" else outcome.name
-            if outcome.reading is None:
+            reading = outcome.reading
+            if reading is None:
                 failed.append(Item(index, count, name, self._failure(request, index, outcome), outcome))
-                content = failure_json(failed[-1].failure)
+                result = writer.write(request, index, count, name, None, failure=failed[-1].failure)
             else:
-                content = reading_json(outcome.reading)
-                if outcome.reading.reason is None:
+                result = writer.write(request, index, count, name, reading)
+                if reading.reason is None:
                     part.recognised += 1
                 else:
                     part.unsure += 1
-            result = writer.write(request, index, count, name, content)
             part.results_bytes += key_bytes + len(result)
-            self._results.append(key, result, headers)
+            self._results.append(key, result, request.echo)
         if failed:
             spent_bytes = self._add_failed(request, failed, spent_bytes)
-        if request.trace is not None and request.trace.sampled:
+        if request.traceparent is not None and may_be_sampled(request.traceparent):
             self._report_sampled(request, failed, count)
-        if is_finished:
+        if total is None:
             part.records += 1
             part.record_bytes += len(request.value)
         return spent_bytes
@@ -193,8 +185,10 @@ class _PartWriter:
 
     def _report_sampled(self, request: Request, failed: list[Item], count: int) -> None:
         part, trace = self._part, request.trace
+        if trace is None or not trace.sampled:
+            return
         part.sampled_records += 1
-        if trace is None or not self._rules.reports_sampled or len(part.sampled) == MOST_REPORTED:
+        if not self._rules.reports_sampled or len(part.sampled) == MOST_REPORTED:
             return
         why = failed[0].failure if failed else None
         part.sampled.append(

@@ -1,27 +1,23 @@
-"""Writes results as JSON from prepared pieces. It is what an encoder writes of the same fields; a test compares them.
-
-The pieces are joined for each task, so that only what differs between its results is left to format.
-"""
+"""Writes results as JSON. Their fields are those of `contract.records`; a test compares the bytes."""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from consumer.workers.answering.requests import Request
 from consumer.workers.tasks import Task
+from contract import records
 from contract.errors import ErrorCode
 from contract.records import SCHEMA_VERSION, Status
 from engine.model.classifier import Reading
 
-_json: Final = msgspec.json.Encoder().encode
-_DECIMALS: Final[dict[float, bytes]] = {number / 10_000: _json(number / 10_000) for number in range(10_001)}
-"""Probabilities are rounded to 4 decimals."""
+_encoder: Final = msgspec.json.Encoder()
 
 
-class Failure(NamedTuple):
-    """Why an item has no reading."""
+class Failure(msgspec.Struct, frozen=True, gc=False):
+    """Why an item has no reading: the field `error` of a result."""
 
     code: ErrorCode
     message: str
@@ -29,6 +25,39 @@ class Failure(NamedTuple):
 
 LARGEST_READING: Final = Reading("recognised", 9, 0.1234, [0.1234] * 10, "low-confidence")
 """The reading whose result has the most bytes, apart from the name and the error message."""
+
+
+class _Source(msgspec.Struct, gc=False):
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
+class _Item(msgspec.Struct, gc=False):
+    index: int
+    count: int
+    name: str | None
+
+
+class _Result(msgspec.Struct, gc=False):
+    schema: int
+    result_id: str
+    request_id: str
+    source: _Source
+    item: _Item
+    status: str
+    digit: int | None
+    confidence: float | None
+    probabilities: list[float] | None
+    reason: str | None
+    error: Failure | None
+    model: msgspec.Raw
+    timing: msgspec.Raw
+
+
+_FAILED: Final = (Status.FAILED.value, None, None, None, None)
+"""What stands in for the fields of a reading."""
 
 
 class ResultWriter:
@@ -45,56 +74,50 @@ class ResultWriter:
     """
 
     def __init__(self, task: Task, model_json: bytes, now_ms: int) -> None:
-        topic, at = _json(task.topic)[1:-1], b"%d" % task.partition
-        self._head = b'{"schema":%d,"result_id":"%b/%b/' % (SCHEMA_VERSION, topic, at)
-        self._source = b',"source":{"topic":"%b","partition":%b,"offset":' % (topic, at)
-        self._tail = b',"model":%b,"timing":{"received_at_ms":%d,"classified_at_ms":%d}}' % (
-            model_json,
-            task.received_at_ms,
-            now_ms,
+        self._topic = task.topic
+        self._partition = task.partition
+        self._model = msgspec.Raw(model_json)
+        timing = {"received_at_ms": task.received_at_ms, "classified_at_ms": now_ms}
+        self._timing = msgspec.Raw(msgspec.json.encode(timing))
+        self._written = bytearray()
+
+    def write(
+        self,
+        request: Request,
+        index: int,
+        count: int,
+        name: str | None,
+        reading: Reading | None,
+        *,
+        failure: Failure | None = None,
+    ) -> bytes:
+        """Return the result of an item.
+
+        Parameters
+        ----------
+        request
+            The request that the item belongs to.
+        index, count, name
+            The item, and how many there are.
+        reading, failure
+            What was read, or why nothing was.
+        """
+        topic, partition, offset = self._topic, self._partition, request.offset
+        status, digit, confidence, probabilities, reason = reading or _FAILED
+        result = _Result(
+            SCHEMA_VERSION,
+            records.result_id(topic, partition, offset, index),
+            request.request_id,
+            _Source(topic, partition, offset, request.timestamp_ms),
+            _Item(index, count, name),
+            status,
+            digit,
+            confidence,
+            probabilities,
+            reason,
+            failure,
+            self._model,
+            self._timing,
         )
-
-    def write(self, request: Request, index: int, count: int, name: str | None, outcome: bytes) -> bytes:
-        """Return the result of an item, whose outcome is `reading_json` or `failure_json`."""
-        offset = request.offset
-        return (
-            b'%b%d/%d","request_id":%b%b%d,"timestamp_ms":%d},"item":{"index":%d,"count":%d,"name":%b},"status":%b%b'
-            % (
-                self._head,
-                offset,
-                index,
-                _json(request.request_id),
-                self._source,
-                offset,
-                request.timestamp_ms,
-                index,
-                count,
-                b"null" if name is None else _json(name),
-                outcome,
-                self._tail,
-            )
-        )
-
-
-def reading_json(reading: Reading) -> bytes:
-    """Return the fields from the status on, without its name, for an item that was read."""
-    try:
-        confidence = _DECIMALS[reading.confidence]
-        probabilities = b",".join([_DECIMALS[each] for each in reading.probabilities])
-    except KeyError:
-        confidence, probabilities = _json(reading.confidence), _json(reading.probabilities)[1:-1]
-    return b'"%b","digit":%d,"confidence":%b,"probabilities":[%b],"reason":%b,"error":null' % (
-        reading.status.encode(),
-        reading.digit,
-        confidence,
-        probabilities,
-        b"null" if reading.reason is None else b'"%b"' % reading.reason.encode(),
-    )
-
-
-def failure_json(failure: Failure) -> bytes:
-    """Return the fields from the status on, without its name, for an item that has failed."""
-    return (
-        b'"%b","digit":null,"confidence":null,"probabilities":null,"reason":null,"error":{"code":"%b","message":%b}'
-        % (Status.FAILED.encode(), failure.code.encode(), _json(failure.message))
-    )
+        _encoder.encode_into(result, self._written)  # this memory is already there
+        return bytes(self._written)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Collection, Sequence
-from typing import Final, NamedTuple, overload
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -13,7 +13,7 @@ from consumer.workers import tasks as slices
 from consumer.workers.answering.groups import groups
 from consumer.workers.answering.parts import PartsWriter
 from consumer.workers.answering.requests import Request
-from consumer.workers.answering.results import LARGEST_READING, ResultWriter, reading_json
+from consumer.workers.answering.results import LARGEST_READING, ResultWriter
 from consumer.workers.progress_note import ProgressNote
 from consumer.workers.protocol import Rules
 from consumer.workers.tasks import WHOLE_BATCH, WHOLE_RECORD, Answer, Answers, Stop, Task, Timings
@@ -125,15 +125,19 @@ class Slice:
         return request.place, Stop(request.offset, cursor._replace(spent_s=spent_s), spent_bytes)
 
     def _read(self, requests: list[Request]) -> tuple[list[list[Outcome]], ResumeCursor | None]:
+        write_note = self._note.write
+
         def note_item(payload: int, item: int) -> None:
             request = requests[payload]
-            self._note.write(request.place, request.offset, item)
+            write_note(request.place, request.offset, item)
 
         def judge(payload: int, opened: Payload) -> None:
-            self._check_results_size(requests[payload], opened)
+            if not opened.is_image:
+                self._check_results_size(requests[payload], opened)
 
         return self._reader.resume(
-            _Values(requests),
+            # Each value is copied when it is read, so that only one copy exists at a time.
+            (bytes(request.value) for request in requests),
             resume_from=() if self._is_plain else [self._begin_of(request) for request in requests],
             should_stop=self._is_time_over,
             on_item=note_item,
@@ -160,10 +164,10 @@ class Slice:
         for request in group:
             if at < len(outcomes) and read[at] is request:
                 items, at = outcomes[at], at + 1
-                is_stopped = cursor is not None and at == len(outcomes)
-                self._writers[request.place].add(request, items, total=cursor.total if cursor and is_stopped else None)
+                total = cursor.total if cursor is not None and at == len(outcomes) else None
+                self._writers[request.place].add(request, items, total)
             else:
-                self._writers[request.place].add(request, _NOT_READ, total=None)
+                self._writers[request.place].add(request, _NOT_READ, None)
 
     def _is_refused(self, request: Request) -> bool:
         quarantined = self._tasks[request.place].quarantined
@@ -178,11 +182,9 @@ class Slice:
 
     def _check_results_size(self, request: Request, opened: Payload) -> None:
         """Raise `ResultsTooLarge` for an archive whose results could exceed the limit, before it reads an image."""
-        if opened.is_image:
-            return
         count, task = opened.count, self._tasks[request.place]
         writer = ResultWriter(task, self._model_json, task.received_at_ms)
-        longest = writer.write(request, count, count, None, reading_json(LARGEST_READING))
+        longest = writer.write(request, count, count, None, LARGEST_READING)
         each_bytes = len(longest) + request.echo_bytes + RESULT_OVERHEAD_BYTES
         size_bytes = count * each_bytes + sum(len(msgspec.json.encode(name)) for name in opened.names())
         if size_bytes > self._rules.results_bytes:
@@ -198,24 +200,3 @@ _NOT_READ: Final = [Outcome()]
 
 def _place(group: Sequence[Request], request: Request) -> int:
     return next(place for place, each in enumerate(group) if each is request)
-
-
-class _Values(Sequence[bytes]):
-    """The values of requests. Each is copied when it is read, so that only one copy exists at a time."""
-
-    def __init__(self, requests: list[Request]) -> None:
-        self._requests = requests
-
-    def __len__(self) -> int:
-        return len(self._requests)
-
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[bytes]: ...
-
-    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
-        if isinstance(index, slice):
-            return [bytes(request.value) for request in self._requests[index]]
-        return bytes(self._requests[index].value)

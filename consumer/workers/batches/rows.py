@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import starmap
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,7 +39,7 @@ LOW_INT: Final = 0xFFFF_FFFF
 """The bits of a number of 32 bits."""
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, gc=False):
     """Where the parts of a record are, in bytes from the start of the block's `data`.
 
     A record with another status than `READABLE` has only a status and an offset; its key and value are null.
@@ -75,7 +77,7 @@ class Block(NamedTuple):
 
     def rows(self) -> list[Row]:
         """Return the table as Python's numbers, which are faster to work with one by one."""
-        return list(map(Row._make, self.table.tolist()))
+        return list(starmap(Row, self.table.tolist()))
 
     def key(self, row: Row) -> bytes | None:
         """Return a copy of a record's key."""
@@ -85,24 +87,9 @@ class Block(NamedTuple):
         """Return a copy of a record's value."""
         return None if row.value_length < 0 else bytes(self.data[row.value_start : row.value_start + row.value_length])
 
-    def headers(self, row: Row) -> tuple[tuple[str, bytes | None], ...]:
-        """Return the headers of a record, at most `MAX_HEADERS`."""
-        data, at = bytes(self.data[row.headers_start : row.headers_end]), 0  # slices of bytes are faster than of a view
-        headers: list[tuple[str, bytes | None]] = []
-        for _ in range(row.header_count):
-            # Most lengths are one byte, and a call would cost more than all that is done here.
-            length_bytes, at = (data[at] >> 1, at + 1) if data[at] < MORE else _number(data, at)
-            end = at + length_bytes
-            name = data[at:end].decode()
-            byte = data[end]
-            length_bytes, at = (byte >> 1, end + 1) if byte < MORE and not byte & 1 else _number(data, end)
-            if length_bytes < 0:
-                headers.append((name, None))
-                continue
-            end = at + length_bytes
-            headers.append((name, data[at:end]))
-            at = end
-        return tuple(headers)
+    def headers(self, row: Row) -> bytes:
+        """Return a copy of a record's headers, for `parse_headers`; empty if it has none."""
+        return b"" if row.header_count == 0 else bytes(self.data[row.headers_start : row.headers_end])
 
     def reason(self, row: Row) -> str | None:
         """Return why a record is not readable; None if it is."""
@@ -125,6 +112,38 @@ def _decoding_error(name: memoryview) -> str:
     except UnicodeDecodeError as error:
         return str(error)
     raise AssertionError("the scan has refused a name that is UTF-8")
+
+
+def parse_headers(data: bytes, count: int) -> list[tuple[bytes, bytes | None]]:
+    """Return names and values of headers, whose names the scan has found to be UTF-8.
+
+    Parameters
+    ----------
+    data, count
+        `Block.headers`, and `Row.header_count`.
+    """
+    headers: list[tuple[bytes, bytes | None]] = []
+    at = 0
+    for _ in range(count):
+        # Most lengths are one byte, and a call would cost more than all that is done here.
+        byte = data[at]
+        if byte < MORE:
+            length_bytes, at = byte >> 1, at + 1
+        else:
+            length_bytes, at = _number(data, at)
+        end = at + length_bytes
+        name, byte = data[at:end], data[end]
+        if byte < MORE and not byte & 1:
+            length_bytes, at = byte >> 1, end + 1
+        else:
+            length_bytes, at = _number(data, end)
+        if length_bytes < 0:
+            headers.append((name, None))
+        else:
+            end = at + length_bytes
+            headers.append((name, data[at:end]))
+            at = end
+    return headers
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contract.traceparent import TraceParent
+from contract.traceparent import TraceParent, may_be_sampled
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -20,6 +20,7 @@ TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 )
 def test_a_well_formed_header_names_trace_and_span(value: str, sampled: bool) -> None:  # noqa: FBT001  # a parameter
     assert TraceParent.parse(value.encode()) == TraceParent(TRACE, SPAN, sampled)
+    assert may_be_sampled(value.encode()) == sampled
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ BYTES = st.one_of(st.none(), st.binary(max_size=300))
 RECORDS = st.tuples(BYTES, BYTES, st.lists(st.tuples(st.text(max_size=5), BYTES), max_size=3))
 
 
-def built(records: Sequence[Record], *, limit_bytes: int = 1_000_000) -> list[bytes]:
+def built(records: Sequence[Record], *, limit_bytes: int = 1_000_000) -> list[bytearray]:
     builder = BatchBuilder(limit_bytes, TIME_MS)
     for key, value, headers in records:
         builder.append(sized(key), value, header_block(headers))
@@ -41,7 +41,7 @@ def built_by_the_client(records: Sequence[Record]) -> bytes:
     return bytes(builder.build())
 
 
-def without_checksum(batch: bytes) -> bytes:
+def without_checksum(batch: bytes | bytearray) -> bytes | bytearray:
     return batch[:17] + batch[21:]
 
 

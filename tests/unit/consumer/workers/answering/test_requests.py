@@ -13,6 +13,7 @@ from contract.traceparent import TraceParent
 from engine.limits import Limits
 from tests.harness.raw_batches import UNREADABLE, Raw
 from tests.harness.tasks import rules, task
+from transport.batches.building import NO_HEADERS, header_block
 
 LIMITS = EchoSettings(key_bytes=16, header_bytes=8)
 NAME = Limits(name_characters=8)
@@ -48,11 +49,11 @@ def test_of_the_headers_three_are_echoed_and_all_are_kept() -> None:
         ("x-own", None),
     ]
     found = request(key=b"k", headers=headers, echo=WIDE)
-    assert found.echo == (("request-id", b"order-7"), ("correlation-id", b"c"), ("traceparent", b"t"))
+    assert found.echo == header_block([("request-id", b"order-7"), ("correlation-id", b"c"), ("traceparent", b"t")])
     assert list(found.headers) == headers
     assert found.echo_key == found.key == b"k"
     assert (found.request_id, found.trace) == ("order-7", None)
-    assert found.echo_bytes == 1 + len("request-idorder-7correlation-idctraceparentt")
+    assert found.echo_bytes == len(b"k" + found.echo)
 
 
 def test_the_trace_of_the_sender_is_known() -> None:
@@ -62,7 +63,36 @@ def test_the_trace_of_the_sender_is_known() -> None:
 
 def test_where_a_name_occurs_twice_the_last_one_counts() -> None:
     found = request(headers=[("request-id", b"first"), ("request-id", b"last")])
-    assert (found.request_id, found.echo) == ("last", (("request-id", b"last"),))
+    assert (found.request_id, found.echo) == ("last", header_block([("request-id", b"last")]))
+
+
+@pytest.mark.parametrize("name", ["request-id", "filename"])
+def test_a_name_whose_last_value_is_null_counts_as_left_out(name: str) -> None:
+    found = request(headers=[(name, b"first"), (name, None)])
+    assert (found.request_id, found.filename, found.echo) == ("requests/3/7", None, NO_HEADERS)
+
+
+def test_the_headers_of_one_record_are_not_taken_for_those_of_another() -> None:
+    sent: list[list[tuple[str, bytes | None]]] = [
+        [("request-id", b"a"), ("filename", b"1")],
+        [("request-id", b"b"), ("filename", b"1")],
+        [("request-id", b"b"), ("filename", b"1")],
+        [],
+        [("filename", b"1")],
+        [("request-id", b"b"), ("filename", b"1"), ("x", None)],
+        [("request-id", b"b"), ("filename", b"x" * 9)],
+        [("request-id", b"b"), ("filename", b"1")],
+    ]
+    of = task(*[Raw(b"image", headers=headers) for headers in sent], compacted=True)
+    (block,) = scan(of.batches[0], limit_bytes=1)
+    reader = RequestReader(0, of, rules(NAME, LIMITS), NAME)
+    found = [reader.request(block, row) for row in block.rows()]
+    assert [list(each.headers) for each in found] == sent
+    assert [each.request_id for each in found] == [
+        *("a", "b", "b", "requests/3/3", "requests/3/4", "b", "requests/3/6", "b")
+    ]
+    assert [each.filename for each in found] == ["1", "1", "1", None, "1", "1", None, "1"]
+    assert [each.refusal for each in found] == [None] * 6 + ["header-too-large", None]
 
 
 @pytest.mark.parametrize("value", [None, b""])
@@ -75,7 +105,7 @@ def test_a_name_that_is_not_utf8_is_read_as_far_as_it_goes_and_echoed_as_it_came
     found = request(headers=[("request-id", b"\xffx"), ("filename", b"\xffy")])
     assert found.request_id == "\N{REPLACEMENT CHARACTER}x"
     assert found.filename == "\N{REPLACEMENT CHARACTER}y"
-    assert found.echo == (("request-id", b"\xffx"),)
+    assert found.echo == header_block([("request-id", b"\xffx")])
 
 
 @pytest.mark.parametrize("value", [None, b""])
@@ -83,7 +113,7 @@ def test_a_name_that_is_not_utf8_is_read_as_far_as_it_goes_and_echoed_as_it_came
 def test_a_record_without_bytes_is_refused(value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
     found = request(value, key=b"k", headers=headers)
     assert (found.refusal, bytes(found.value)) == ("empty-record", b"")
-    assert (found.echo_key, found.echo) == (b"k", tuple(headers))
+    assert (found.echo_key, found.echo) == (b"k", header_block(headers))
 
 
 def test_a_key_at_the_limit_is_echoed_and_one_above_it_is_not() -> None:
@@ -91,7 +121,7 @@ def test_a_key_at_the_limit_is_echoed_and_one_above_it_is_not() -> None:
     for headers in ([("request-id", b"7"), ("filename", b"f")], []):
         found = request(key=b"k" * 17, headers=headers)
         assert found.refusal == "key-too-large"
-        assert (found.echo_key, found.echo, found.filename) == (None, (), None)
+        assert (found.echo_key, found.echo, found.filename) == (None, NO_HEADERS, None)
         assert found.key == b"k" * 17, "the dead letter has the original key"
         assert found.request_id == "requests/3/7"
 
@@ -101,7 +131,7 @@ def test_a_header_that_would_come_back_is_refused_above_the_limit(name: str) -> 
     assert request(headers=[(name, b"x" * 8)]).refusal is None
     found = request(key=b"k", headers=[(name, b"x" * 9)])
     assert found.refusal == "header-too-large"
-    assert (found.echo_key, found.echo, found.request_id) == (None, (), "requests/3/7")
+    assert (found.echo_key, found.echo, found.request_id) == (None, NO_HEADERS, "requests/3/7")
     assert found.headers == ((name, b"x" * 9),)
 
 
@@ -115,7 +145,7 @@ def test_of_too_many_headers_none_is_kept_and_nothing_comes_back() -> None:
     found = request(key=b"k", headers=headers, echo=limits)
     assert found.refusal == "too-many-headers"
     assert (found.headers, found.headers_left_out, found.key) == ((), True, b"k")
-    assert (found.echo_key, found.echo, found.request_id, found.filename) == (None, (), "requests/3/7", None)
+    assert (found.echo_key, found.echo, found.request_id, found.filename) == (None, NO_HEADERS, "requests/3/7", None)
     assert request(headers=headers[:1], echo=limits).refusal is None
 
 
@@ -138,7 +168,7 @@ def test_a_record_that_is_too_large_is_refused() -> None:
 def test_of_an_unreadable_record_nothing_is_known_but_its_place() -> None:
     found = request(key=b"k", headers=[(UNREADABLE, b"")])
     assert (found.refusal, found.offset, found.timestamp_ms) == ("unreadable-record", 7, 2_000)
-    assert (found.key, bytes(found.value), found.headers, found.echo) == (None, b"", (), ())
+    assert (found.key, bytes(found.value), found.headers, found.echo) == (None, b"", (), NO_HEADERS)
     assert found.unread.startswith("'utf-8' codec can't decode")
 
 

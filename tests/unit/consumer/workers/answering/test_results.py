@@ -1,4 +1,4 @@
-"""Results are written from prepared pieces: byte for byte what an encoder writes of the same fields."""
+"""Results are byte for byte what an encoder writes of the fields of the contract."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.workers.answering.requests import Request
-from consumer.workers.answering.results import Failure, ResultWriter, failure_json, reading_json
+from consumer.workers.answering.results import Failure, ResultWriter
 from contract import records
 from contract.errors import ErrorCode
 from contract.records import SCHEMA_VERSION, Status, read_result
 from engine.model.classifier import Reading
 from tests.harness.tasks import task
+from transport.batches.building import NO_HEADERS
 
 MODEL = {"name": 'a "name" %d', "version": "1", "sha256": "0" * 64}
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
@@ -41,17 +42,27 @@ FAILURES = st.builds(Failure, st.sampled_from(list(ErrorCode)), TEXT)
 def test_a_result_is_what_an_encoder_writes(
     outcome: Reading | Failure, request_id: str, name: str | None, place: tuple[int, int], item: tuple[int, int]
 ) -> None:
-    request = Request(0, *place, None, memoryview(b""), (), None, (), request_id, None)
+    asked = request(*place, request_id)
     writer = ResultWriter(task(b""), msgspec.json.encode(MODEL), now_ms=3_000)
-    content = reading_json(outcome) if isinstance(outcome, Reading) else failure_json(outcome)
-    written = writer.write(request, *item, name, content)
-    assert written == msgspec.json.encode(fields(outcome, request, name, item))
+    if isinstance(outcome, Reading):
+        written = writer.write(asked, *item, name, outcome)
+    else:
+        written = writer.write(asked, *item, name, None, failure=outcome)
+    assert written == msgspec.json.encode(fields(outcome, asked, name, item))
     read_result(written)
 
 
-def test_values_of_more_decimals_are_written_as_they_are() -> None:
-    reading = Reading("recognised", 3, 0.123456789, [1e-7] * 10, None)
-    assert b'"confidence":0.123456789,"probabilities":[1e-7,' in reading_json(reading)
+def test_a_result_stays_the_same_when_the_next_one_is_written() -> None:
+    writer = ResultWriter(task(b""), msgspec.json.encode(MODEL), now_ms=3_000)
+    reading = Reading("recognised", 3, 0.9, [0.1] * 10, None)
+    first, copy = [writer.write(request(7, 1_000, "first"), 0, 1, None, reading) for _ in range(2)]
+    writer.write(request(8, 1_000, "second" * 1_000), 0, 1, None, reading)
+    assert first == copy
+
+
+def request(offset: int, timestamp_ms: int, request_id: str) -> Request:
+    """Give a request without key and headers."""
+    return Request(0, offset, timestamp_ms, None, memoryview(b""), b"", 0, None, NO_HEADERS, request_id, None)
 
 
 def fields(outcome: Reading | Failure, request: Request, name: str | None, item: tuple[int, int]) -> dict[str, Any]:

@@ -184,7 +184,7 @@ def test_a_batch_beyond_the_limit_is_unreadable_record_by_record() -> None:
     }
     (first, *_) = scan(batch, limit_bytes=1_000_000)
     row = first.rows()[0]
-    assert (row.status, first.key(row), first.value(row), first.headers(row)) == (NOT_INFLATED, None, None, ())
+    assert (row.status, first.key(row), first.value(row), first.headers(row)) == (NOT_INFLATED, None, None, b"")
 
 
 def test_an_unreadable_record_has_neither_key_nor_value_nor_headers() -> None:
@@ -192,7 +192,7 @@ def test_an_unreadable_record_has_neither_key_nor_value_nor_headers() -> None:
     (block,) = scan(batch_bytes([Raw(b"v", b"k", name), Raw(b"v", b"k", place=9)]), limit_bytes=LIMIT_BYTES)
     for row in block.rows():
         assert row.status != READABLE
-        assert (block.key(row), block.value(row), block.headers(row)) == (None, None, ())
+        assert (block.key(row), block.value(row), block.headers(row)) == (None, None, b"")
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
