@@ -7,7 +7,6 @@ scanned in blocks, so that the rows take a bounded memory.
 References
 ----------
 .. [1] Apache Kafka, Implementation, Message Format: Record, Record Header (version 2).
-.. [2] The Unicode Standard, Version 16.0, Table 3-7: Well-Formed UTF-8 Byte Sequences.
 """
 
 from __future__ import annotations
@@ -49,6 +48,7 @@ from consumer.workers.batches.rows import (
     WRONG_POSITION,
     Block,
 )
+from consumer.workers.batches.utf8 import is_utf8
 from engine.compiled import compiled
 from transport.batches.layout import HEADER_BYTES, MAX_HEADERS, BatchHeader
 
@@ -189,7 +189,7 @@ def _skip_headers(data: NDArray[np.uint8], at: int, end: int, row: NDArray[np.in
             return at
         if length_bytes < 0:
             return -NO_NAME
-        if not _is_utf8(data, name, name + length_bytes):
+        if not is_utf8(data, name, name + length_bytes):
             row[HEADERS_START], row[HEADERS_END] = name, name + length_bytes
             return -NOT_UTF8
     return at
@@ -230,39 +230,3 @@ def _number(data: NDArray[np.uint8], at: int, bits: int) -> tuple[int, int]:
     if bits == _INT_BITS:
         raw &= LOW_INT
     return (raw >> 1 & _UNSIGNED) ^ -(raw & 1), at
-
-
-def _utf8_sequences() -> NDArray[np.int64]:
-    """Return for each first byte: how many bytes follow, and the range of the next; -1 if none begins with it."""
-    table = np.full((256, 3), -1, np.int64)
-    table[0x00:0x80] = 0
-    for first, last, following, low, high in (
-        (0xC2, 0xDF, 1, 0x80, 0xBF),
-        (0xE0, 0xE0, 2, 0xA0, 0xBF),
-        (0xE1, 0xEC, 2, 0x80, 0xBF),
-        (0xED, 0xED, 2, 0x80, 0x9F),
-        (0xEE, 0xEF, 2, 0x80, 0xBF),
-        (0xF0, 0xF0, 3, 0x90, 0xBF),
-        (0xF1, 0xF3, 3, 0x80, 0xBF),
-        (0xF4, 0xF4, 3, 0x80, 0x8F),
-    ):
-        table[first : last + 1] = following, low, high
-    return table
-
-
-_UTF8: Final = _utf8_sequences()
-
-
-@compiled
-def _is_utf8(data: NDArray[np.uint8], at: int, end: int) -> bool:
-    while at < end:
-        following, low, high = _UTF8[data[at], 0], _UTF8[data[at], 1], _UTF8[data[at], 2]
-        at += 1
-        if following < 0 or following > end - at:
-            return False
-        for _ in range(following):
-            if data[at] < low or data[at] > high:
-                return False
-            low, high = 0x80, 0xBF
-            at += 1
-    return True
