@@ -100,6 +100,16 @@ class SharedLookups(Lookups):
         return None
 
 
+class _Batch(Generic[V]):
+    """What one request is about."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[TopicPartition, asyncio.Future[V | None]]] = []
+        self.waiting = 0
+        """Callers that wait for the answer."""
+        self.task: asyncio.Task[None] | None = None
+
+
 class _Together(Generic[V]):
     """Collects what is asked for in one pass of the event loop into one request."""
 
@@ -110,26 +120,41 @@ class _Together(Generic[V]):
     ) -> None:
         self._request = request
         self._group = group
-        self._asked: list[tuple[TopicPartition, asyncio.Future[V | None]]] = []
+        self._next: _Batch[V] | None = None
 
     async def look_up(self, partition: TopicPartition) -> V | None:
         """Return what is found for a partition; None if the answer does not have it."""
-        if not self._asked:
-            self._group.create_task(self._answer(), name="look up partitions")
+        if self._next is None:
+            self._next = _Batch()
+            self._next.task = self._group.create_task(self._answer(self._next), name="look up partitions")
+        batch = self._next
         answer: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
-        self._asked.append((partition, answer))
-        return await answer
+        batch.asked.append((partition, answer))
+        batch.waiting += 1
+        try:
+            return await answer
+        finally:
+            batch.waiting -= 1
+            if not batch.waiting:
+                self._end(batch)
 
-    async def _answer(self) -> None:
-        asked, self._asked = self._asked, []
+    async def _answer(self, batch: _Batch[V]) -> None:
+        self._next = None
         try:
             async with asyncio.timeout(SHARED_TIMEOUT_S):
-                found = await self._request(list(dict.fromkeys(partition for partition, _ in asked)))
+                found = await self._request(list(dict.fromkeys(partition for partition, _ in batch.asked)))
         except (KafkaError, TimeoutError) as error:
-            for _, answer in asked:
+            for _, answer in batch.asked:
                 if not answer.done():  # cancelled, if its lane has ended
                     answer.set_exception(error)
         else:
-            for partition, answer in asked:
+            for partition, answer in batch.asked:
                 if not answer.done():
                     answer.set_result(found.get(partition))
+
+    def _end(self, batch: _Batch[V]) -> None:
+        """End a request for which no lane waits any more: a broker that hangs must not delay the shutdown."""
+        if batch.task is not None:
+            batch.task.cancel()  # does nothing if it has answered
+        if self._next is batch:
+            self._next = None

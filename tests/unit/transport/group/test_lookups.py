@@ -11,6 +11,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
+from tests.harness.waiting import eventually
 from transport.group import lookups as module
 from transport.group.lookups import SharedLookups
 from transport.group.offsets import CommittedOffset
@@ -30,6 +31,7 @@ class Brokers:
         self.alone: list[TopicPartition] = []
         self.unknown: set[TopicPartition] = set()
         self.empty_answers = 0
+        self.given_up = 0
         self.hanging: set[int] = set()
         self.failing: set[int] = set()
 
@@ -44,7 +46,10 @@ class Brokers:
     ) -> dict[TopicPartition, range]:
         self.ranges.append((leader, list(partitions)))
         if leader in self.hanging:
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.given_up += 1
         if leader in self.failing:
             raise KafkaConnectionError("down")
         if self.empty_answers:
@@ -122,6 +127,30 @@ async def test_a_leader_that_hangs_delays_only_its_own_partitions(
     assert await lookups.log_range(PARTITIONS[0]) == range(10)
     assert not hanging.done()
     assert await hanging == range(5)
+
+
+async def test_a_request_ends_when_no_lane_waits_for_it_any_more(brokers: Brokers, lookups: SharedLookups) -> None:
+    brokers.hanging = {1}
+    tasks = [asyncio.create_task(lookups.log_range(PARTITIONS[1])) for _ in range(2)]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    await eventually(lambda: brokers.ranges)
+    tasks[1].cancel()
+    await asyncio.wait(tasks)
+    await eventually(lambda: brokers.given_up == 1)
+    brokers.hanging = set()
+    assert await lookups.log_range(PARTITIONS[1]) == range(1, 10)
+
+
+async def test_a_lookup_after_one_that_was_cancelled_at_once_is_answered(
+    brokers: Brokers, lookups: SharedLookups
+) -> None:
+    task = asyncio.create_task(lookups.committed(PARTITIONS[0]))
+    await asyncio.sleep(0)  # it has asked, and its request has not begun
+    task.cancel()
+    await asyncio.wait({task})
+    assert await lookups.committed(PARTITIONS[1]) == CommittedOffset(1)
+    assert brokers.committed[-1] == [PARTITIONS[1]]
 
 
 async def test_a_lane_that_ends_while_it_waits_costs_the_others_nothing(
