@@ -227,8 +227,8 @@ async def test_a_lane_does_not_start_before_the_transaction_of_the_last_one_has_
         await free(publisher, partition)
         order.append("free")
 
-    async def found(*arguments: Any) -> int | None:
-        offset = await start_offset(*arguments)
+    async def found(*arguments: Any, **options: Any) -> int | None:
+        offset = await start_offset(*arguments, **options)
         order.append(f"found {offset}")
         going_on.set()  # too late, if nothing has waited
         return offset
