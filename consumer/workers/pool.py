@@ -114,7 +114,8 @@ class WorkerPool:
         return await job.answered
 
     async def _keep_worker(self, number: int) -> None:
-        # If something has to be compiled, the first worker does it; the others find the machine code in the cache.
+        # If something has to be compiled, the first worker does it. The others wait where they did not find it in the
+        # cache; they compile that one function themselves, and find all others in the cache.
         may_compile = self._one_ready if number else None
         failed_starts = 0
         while True:

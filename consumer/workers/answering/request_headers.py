@@ -20,6 +20,9 @@ _MORE_OF_REPLAYS: Final = len(headers.SET_BY_REPLAY) + 1
 """How many more headers a replay may have, so that every accepted request can also be replayed. The entry of an archive
 also gets a file name."""
 
+REMEMBERED_BYTES: Final = 4096
+"""Larger headers are not kept for the next record: with its own, they would take twice their memory."""
+
 
 class RequestHeaders(msgspec.Struct, frozen=True, gc=False):
     """What is read of the headers of a record. Null and empty values are the same."""
@@ -60,9 +63,12 @@ class HeaderReader:
 
     def read(self, data: bytes, count: int) -> RequestHeaders:
         """Read headers; the parameters are those of `parse_headers`. The same bytes always have the same number."""
-        if data != self._last_data:
-            self._last_data, self._last = data, self._read(data, count)
-        return self._last
+        if data == self._last_data:
+            return self._last
+        read = self._read(data, count)
+        if len(data) <= REMEMBERED_BYTES:
+            self._last_data, self._last = data, read
+        return read
 
     def _read(self, data: bytes, count: int) -> RequestHeaders:
         last = dict(parse_headers(data, count))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import pytest
 
 from consumer.settings import EchoSettings
+from consumer.workers.answering.request_headers import REMEMBERED_BYTES, HeaderReader
 from consumer.workers.answering.requests import Request, RequestReader
 from consumer.workers.batches.scanning import scan
 from contract.traceparent import TraceParent
@@ -70,6 +72,14 @@ def test_where_a_name_occurs_twice_the_last_one_counts() -> None:
 def test_a_name_whose_last_value_is_null_counts_as_left_out(name: str) -> None:
     found = request(headers=[(name, b"first"), (name, None)])
     assert (found.request_id, found.filename, found.echo) == ("requests/3/7", None, NO_HEADERS)
+
+
+@pytest.mark.parametrize(("value_bytes", "is_kept"), [(10, True), (REMEMBERED_BYTES, False)])
+def test_only_small_headers_are_kept_for_the_next_record(value_bytes: int, *, is_kept: bool) -> None:
+    data = header_block([("x-own", bytes(value_bytes))])[1:]  # without their number
+    reader, before = HeaderReader(rules(NAME, WIDE), NAME), sys.getrefcount(data)
+    reader.read(data, 1)
+    assert (sys.getrefcount(data) > before) is is_kept
 
 
 def test_the_headers_of_one_record_are_not_taken_for_those_of_another() -> None:
