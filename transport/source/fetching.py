@@ -176,6 +176,11 @@ class Fetching:
                     continue
                 self._note_ends(source, end, stable)
                 source.receive(data, aborted)
+                if data and source.partition in self._sources:
+                    # Asked for last from now on. A broker that gives no session, because it has too many, answers in
+                    # the order of the request until the answer is full.
+                    # Forced by test_without_sessions_no_partition_waits_for_the_backlog_of_another.
+                    self._sources[source.partition] = self._sources.pop(source.partition)
 
     def _refuse(self, source: PartitionSource, code: int) -> None:
         """End a source that cannot go on; let any other try again after a pause."""

@@ -42,8 +42,8 @@ class FetchSession:
     def request(self, offsets: Mapping[TopicPartition, int], most_bytes: int) -> Prepared:
         """Make the request for the data of these partitions from these offsets on; the answer goes to `note_answer`.
 
-        The answer has `most_bytes` at most, or a single batch that is larger. The broker changes the order of the
-        partitions after each answer, so that each of them comes first at some time.
+        The answer has `most_bytes` at most, or a single batch that is larger. In a session, the broker changes
+        the order of the partitions after each answer, so that each of them comes first at some time.
         """
         changed = {tp: offset for tp, offset in offsets.items() if self._known.get(tp) != offset}
         forgotten = self._known.keys() - offsets.keys()

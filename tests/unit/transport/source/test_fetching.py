@@ -32,7 +32,10 @@ class Brokers:
         self.codes: dict[int, int] = {}
         self.requests: list[tuple[int, set[int]]] = []
         self.most_bytes: list[int] = []
+        self.session_id = 7
         self.session_error = 0
+        self.fills_up = False
+        """True if an answer has room for one partition."""
         self.fails = False
         self.metadata_updates = 0
         self._covered: dict[int, dict[int, int]] = {}
@@ -66,9 +69,8 @@ class Brokers:
             self.session_error = 0
             return SimpleNamespace(error_code=error, session_id=0, topics=[])
         parts = [(number, self.codes.get(number, 0), *self._part(number, offset)) for number, offset in covered.items()]
-        return SimpleNamespace(
-            error_code=0, session_id=7, topics=[(TOPIC, [part for part in parts if part[1] or part[-1]])]
-        )
+        answered = [part for part in parts if part[1] or part[-1]][: 1 if self.fills_up else None]
+        return SimpleNamespace(error_code=0, session_id=self.session_id, topics=[(TOPIC, answered)])
 
     def _part(self, number: int, offset: int) -> tuple[Any, ...]:
         log = self.logs.get(number, [])
@@ -257,3 +259,20 @@ async def test_a_session_names_only_what_has_changed() -> None:
         await asyncio.gather(*readings)
     assert named[0] in (1, 2, 3)
     assert named[4] == 0
+
+
+async def test_without_sessions_no_partition_waits_for_the_backlog_of_another() -> None:
+    brokers = Brokers()
+    brokers.session_id, brokers.fills_up = 0, True
+    brokers.leaders = {0: 1, 1: 1}
+    brokers.logs = {0: [b"a"], 1: [b"b"]}
+
+    async def read_a_backlog(source: PartitionSource) -> None:
+        while True:
+            await source.fetch()
+            brokers.logs[0].append(b"one more")
+
+    async with running(brokers) as fetching, asyncio.timeout(5):
+        reading = asyncio.create_task(read_a_backlog(opened(fetching, 0)))
+        assert await read(opened(fetching, 1), 1) == [0]
+        reading.cancel()
