@@ -22,7 +22,7 @@ STALE_MEMBER: Final = frozenset({22, 25, 27, 82})
 PARTITION_UNAVAILABLE: Final = frozenset({3, 5, 6, 7, 19, 20, 56, 74, 75})
 """The partition does not exist, has no leader, has another one, or too few replicas in sync. The others are not
 concerned."""
-FATAL: Final = frozenset({2, 10, 17, 18, 29, 30, 31, 32, 35, 43, 50, 53, 76, 87})
+FATAL: Final = frozenset({10, 17, 18, 29, 30, 31, 32, 35, 43, 50, 53, 76, 87})
 """What a later attempt would not change: sizes, rights, versions, and batches that a broker does not take."""
 
 _NAMES: Final[Mapping[int, str]] = {

@@ -32,7 +32,6 @@ pytestmark = pytest.mark.usefixtures("quiet")
         ("epoch", 53, r"transactional id group\.x\.0 may not be used .*"),
         ("end", 53, r"transactional id group\.x\.0 may not be used .*"),
         ("produce", 10, r".*MessageSizeTooLargeError.* predictions/0"),
-        ("produce", 2, r".*CorruptRecordException.* predictions/0"),
         ("produce", 32, r".*InvalidTimestampError.* predictions/0"),
         ("produce", 87, r".*InvalidRecordError: predictions/0"),
         ("epoch", 50, r".*InvalidTransactionTimeout.*"),
