@@ -125,13 +125,7 @@ async def monitor_cluster(consumer: AIOKafkaConsumer, topics: TopicSettings, rep
     """
     failures = denials = 0
     while True:
-        try:
-            async with asyncio.timeout(MONITOR_TIMEOUT_S):
-                # The client's own refresh, which requests our topics only, see transport.metadata.
-                answered = await client_of(consumer).force_metadata_update()
-        except (KafkaError, TimeoutError):
-            answered = False
-        if answered:
+        if await _refresh(consumer):
             cluster = cluster_metadata_of(consumer)
             reason, denied = _cluster_problem(cluster, topics), _denied_topic(cluster, topics)
             failures, denials = 0, denials + 1 if denied else 0
@@ -144,6 +138,21 @@ async def monitor_cluster(consumer: AIOKafkaConsumer, topics: TopicSettings, rep
             await _bootstrap_again(consumer)
         report(reason)
         await asyncio.sleep(MONITOR_INTERVAL_S)
+
+
+async def _refresh(consumer: AIOKafkaConsumer) -> bool:
+    """Have the client refresh its metadata; return whether a broker has answered. Only our topics are requested.
+
+    If the first request fails, another one follows at once. A broker may end a connection just then, because it was
+    idle, or because its token has expired, and answers on the next connection.
+    Forced by test_a_connection_that_a_broker_has_ended_is_no_problem_of_the_cluster.
+    """
+    client = client_of(consumer)
+    try:
+        async with asyncio.timeout(MONITOR_TIMEOUT_S):
+            return bool(await client.force_metadata_update() or await client.force_metadata_update())
+    except (KafkaError, TimeoutError):
+        return False
 
 
 def _cluster_problem(cluster: Any, topics: TopicSettings) -> str:

@@ -72,12 +72,18 @@ async def test_missing_topics_and_leaders_are_named(monkeypatch: pytest.MonkeyPa
     assert await reports(incomplete, 1, monkeypatch) == [f"topics are missing: {TOPICS.requests}"]
 
 
+async def test_a_connection_that_a_broker_has_ended_is_no_problem_of_the_cluster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert await reports(Client(False, True, False, False), 2, monkeypatch) == ["", "no broker answers"]
+
+
 async def test_brokers_of_the_settings_are_asked_after_failures_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    failures = [False] * (FAILURES_BEFORE_BOOTSTRAP - 1)
+    failures = [False, False] * (FAILURES_BEFORE_BOOTSTRAP - 1)  # each check asks twice
     patient = Client(*failures, True, *failures, True)
     assert (await reports(patient, 2 * FAILURES_BEFORE_BOOTSTRAP, monkeypatch))[-1] == ""
     assert patient.bootstraps == 0
-    client = Client(*failures, False)
+    client = Client(*failures, False, False)
     found = await reports(client, FAILURES_BEFORE_BOOTSTRAP, monkeypatch)
     assert (set(found), client.bootstraps) == ({"no broker answers"}, 1)
 
