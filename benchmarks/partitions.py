@@ -49,9 +49,8 @@ async def measure(
     dict
         ``start_s``: from the start of the process to ready, for a group without offsets; ``restart_s``: the same for
         a group with offsets; ``idle``: % of a core of the service process (``loop``), its ``workers`` and the
-        ``broker``; ``latency``: by rate, as `benchmarks.latency.at_rate`, and where
-        the time goes (see `_at_rate`); ``pss_peak_mb`` and ``rss_peak_mb`` of the
-        service process.
+        ``broker``; ``latency``: by rate, as `benchmarks.latency.at_rate`, and where the time goes, see `_at_rate`;
+        ``pss_peak_mb`` and ``rss_peak_mb`` of the service process.
     """
     async with fresh_topics(cluster) as broker, running_service(broker, workers=None):
         await broker.send(images)
