@@ -34,6 +34,14 @@ JOIN_TURNS: Final = 20
 """Turns of the event loop that a request waits for lanes that have just received data, so that they are in it."""
 ROOM_LOOK_S: Final = 0.02
 """How often is looked whether a lane has room again, or the pause of a partition is over."""
+COLLECT_S: Final = 0.01
+"""A pause before the next request to a broker from which small batches come faster than they are fetched.
+
+More batches then come in one answer, to one worker, in one transaction. At 1,000 images/s over 8 partitions on two busy
+cores this pause halves the latency (`make bench ARGS=partitions`).
+"""
+COLLECT_BYTES: Final = 64 * 1024
+"""No pause after an answer with more bytes: there the cost of an answer does not count."""
 LEADER_LOOK_S: Final = 0.5
 """How often partitions are looked at that had no leader."""
 
@@ -136,7 +144,7 @@ class Fetching:
                         await waker.wait()
                 continue
             try:
-                await self._fetch_once(node, session, due, most_bytes)
+                is_busy = await self._fetch_once(node, session, due, most_bytes)
             except (KafkaError, TimeoutError) as error:
                 session.forget()
                 log.debug("no fetch", broker=node, why=describe(error), action="retrying")
@@ -144,28 +152,43 @@ class Fetching:
                 await asyncio.sleep(pauses.next_s())
                 continue
             pauses.reset()
+            if is_busy:
+                await asyncio.sleep(COLLECT_S)
 
     def _waiting_for(self, node: int) -> list[PartitionSource]:
         return [each for each in self._sources.values() if each.is_waiting and self._leader(each.partition) == node]
 
     async def _fetch_once(
         self, node: int, session: FetchSession, waiting: Sequence[PartitionSource], most_bytes: int
-    ) -> None:
+    ) -> bool:
         """Send a request, and give each source what the answer has for it. Nothing keeps the answer afterwards.
 
         The promise is taken back only when the lanes have counted what they have received.
+
+        Returns
+        -------
+        bool
+            True if the answer had several small batches: more are on their way.
         """
         try:
             request = session.request({each.partition: each.offset for each in waiting}, most_bytes)
             answer = await send_request(self._client, node, request, self._timeout_s, use=CONNECTION)
             session.note_answer(answer)
-            self._deliver(answer, {source.partition: source for source in waiting})
+            batches, size_bytes = self._deliver(answer, {source.partition: source for source in waiting})
             await self._wait_for_lanes(waiting)
+            return batches > 1 and size_bytes <= COLLECT_BYTES
         finally:
             self._room.withdraw(most_bytes)
 
-    def _deliver(self, answer: Any, waiting: Mapping[TopicPartition, PartitionSource]) -> None:
-        """Give each source its part of an answer. A source whose part is refused pauses; the others do not."""
+    def _deliver(self, answer: Any, waiting: Mapping[TopicPartition, PartitionSource]) -> tuple[int, int]:
+        """Give each source its part of an answer. A source whose part is refused pauses; the others do not.
+
+        Returns
+        -------
+        batches, size_bytes : int
+            How many batches were delivered; the bytes of the answer.
+        """
+        batches = size_bytes = 0
         for topic, partitions in answer.topics:
             for number, code, end, stable, _, aborted, _, data in partitions:
                 source = waiting.get(TopicPartition(topic, number))
@@ -175,12 +198,14 @@ class Fetching:
                     self._refuse(source, code)
                     continue
                 self._note_ends(source, end, stable)
-                source.receive(data, aborted)
+                batches += source.receive(data, aborted)
+                size_bytes += len(data or b"")
                 if data and source.partition in self._sources:
                     # Asked for last from now on. A broker that gives no session, because it has too many, answers in
                     # the order of the request until the answer is full.
                     # Forced by test_without_sessions_no_partition_waits_for_the_backlog_of_another.
                     self._sources[source.partition] = self._sources.pop(source.partition)
+        return batches, size_bytes
 
     def _refuse(self, source: PartitionSource, code: int) -> None:
         """End a source that cannot go on; let any other try again after a pause."""

@@ -133,10 +133,10 @@ class PartitionSource:
         """Return the offsets from the position to the last stable offset, as of the last fetch."""
         return 0 if self.stable_offset is None else max(0, self.stable_offset - self.offset)
 
-    def receive(self, data: bytes | None, aborted: list[tuple[int, int]] | None) -> None:
-        """Give the lane what a broker has returned for a request from `offset` on."""
+    def receive(self, data: bytes | None, aborted: list[tuple[int, int]] | None) -> int:
+        """Give the lane what a broker has returned for a request from `offset` on; return how many batches it gets."""
         if self._arriving is None or self._arriving.done():
-            return  # the lane has ended, or has given up this fetch; the next one asks again
+            return 0  # the lane has ended, or has given up this fetch; the next one asks again
         try:
             split = split_batches(self.partition, data or b"", fetched_from=self.offset, aborted=aborted)
         except FatalError as error:
@@ -148,6 +148,8 @@ class PartitionSource:
             self._corrupt_in_a_row = 0
             if split.next_offset > self.offset:
                 self._arriving.set_result(Fetched(split.batches, self.offset, split.next_offset))
+                return len(split.batches)
+        return 0
 
     def fail(self, error: FatalError | OwnershipLost) -> None:
         """End the lane's fetch with an error."""

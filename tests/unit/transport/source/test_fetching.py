@@ -128,6 +128,38 @@ async def test_each_lane_gets_its_records_from_the_leader_of_its_partition() -> 
         assert first.stable_offset == 2
 
 
+async def test_a_fetch_pauses_after_several_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    brokers = Brokers()
+    brokers.leaders = {0: 1, 1: 2}
+    brokers.logs = {0: [b"a", b"b"], 1: []}
+    monkeypatch.setattr(module, "COLLECT_S", 60.0)
+    async with running(brokers) as fetching:
+        source, other = opened(fetching, 0), opened(fetching, 1)
+        assert await read(source, 2) == [0, 1]
+        waiting = asyncio.create_task(read(source, 1))
+        for number in range(10):  # meanwhile the other broker gets one request after the other
+            brokers.logs[1].append(b"c")
+            assert await read(other, 1) == [number]
+        assert [node for node, _ in brokers.requests].count(1) == 1
+        waiting.cancel()
+
+
+@pytest.mark.parametrize("log", [[b"a"], [b"a" * module.COLLECT_BYTES, b"b"]])
+async def test_a_fetch_goes_on_at_once_after_one_batch_or_many_bytes(
+    log: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brokers = Brokers()
+    brokers.leaders = {0: 1}
+    brokers.logs = {0: log}
+    monkeypatch.setattr(module, "COLLECT_S", 60.0)
+    async with running(brokers) as fetching:
+        source = opened(fetching, 0)
+        assert await read(source, len(log)) == list(range(len(log)))
+        brokers.logs[0] = [*log, b"c"]
+        async with asyncio.timeout(10.0):
+            assert await read(source, 1) == [len(log)]
+
+
 async def test_a_lane_without_room_is_in_no_request_until_it_has_room() -> None:
     brokers = Brokers()
     brokers.leaders = {0: 1, 1: 1}
