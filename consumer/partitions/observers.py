@@ -30,6 +30,11 @@ class Publication:
         """The offset that is committed."""
         return self.parts[-1].part.next_offset
 
+    @property
+    def answers(self) -> int:
+        """How many images were answered: recognised, unsure or failed."""
+        return sum(ready.part.answers for ready in self.parts)
+
     def committed(self, begun_s: float) -> Publication:
         """Return the same with its times: it has just been committed."""
         now_ms = time.time_ns() // 1_000_000

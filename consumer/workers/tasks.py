@@ -159,6 +159,16 @@ class Part(msgspec.Struct, array_like=True, gc=False):
         """Bytes that it takes in the service's memory until it is published."""
         return sum(map(len, self.results)) + sum(map(len, self.dead_letters))
 
+    @property
+    def failed(self) -> int:
+        """How many images it answers as failed."""
+        return sum(self.failures.values())
+
+    @property
+    def answers(self) -> int:
+        """How many images it answers: recognised, unsure or failed."""
+        return self.recognised + self.unsure + self.failed
+
     def followed_by(self, rest: Part) -> Part:
         """Join what two slices have written for one record. Do not use this object afterwards: its lists are reused."""
         self.next_offset = rest.next_offset

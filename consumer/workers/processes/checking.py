@@ -55,12 +55,11 @@ def _check_offsets(answer: Answer, task: Task) -> None:
 def _check_part(part: Part, task: Task) -> None:
     if not part.failures.keys() <= _CODES:
         raise InvalidAnswerError("an unknown error code")
-    failed = sum(part.failures.values())
     most_bytes = RESULTS_BATCH_BYTES + BATCH_FRAMING_BYTES
-    if sum(_checked(batch, most_bytes) for batch in part.results) != part.recognised + part.unsure + failed:
+    if sum(_checked(batch, most_bytes) for batch in part.results) != part.answers:
         raise InvalidAnswerError("another number of results than of items")
     most_bytes = max(most_bytes, task.dead_letter_bytes)
-    if sum(_checked(batch, most_bytes) for batch in part.dead_letters) != failed:
+    if sum(_checked(batch, most_bytes) for batch in part.dead_letters) != part.failed:
         raise InvalidAnswerError("another number of dead letters than of failed items")
 
 

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from consumer.partitions.publisher import LARGE_BYTES
+from consumer.partitions import publisher
+from consumer.partitions.publisher import COLLECT_ANSWERS, LARGE_BYTES
 from tests.harness.memory import MEMBER, memory_lanes, record
 from tests.harness.played_publisher import offer, publishing, requests
 from tests.harness.waiting import eventually
@@ -33,6 +34,21 @@ async def test_lanes_that_come_during_a_transaction_share_the_next_one() -> None
         going_on.set()
         await asyncio.gather(first, *others)
         assert played.ordinary.transactions == [{requests(0): 1}, {requests(1): 1, requests(2): 1}]
+
+
+@pytest.mark.parametrize(("answers", "waits"), [(COLLECT_ANSWERS - 1, False), (COLLECT_ANSWERS, True)])
+async def test_after_a_transaction_with_many_answers_the_next_one_collects_more(
+    answers: int, *, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "COLLECT_S", 60.0)
+    async with publishing() as played:
+        await played.publish(offer(0, *[1] * answers))
+        following = played.publish(offer(1))
+        for _ in range(3):  # meanwhile the slot for large ones commits one transaction after the other
+            await played.publish(offer(2, LARGE_BYTES + 1))
+        assert following.done() is not waits
+        assert len(played.ordinary.transactions) == (1 if waits else 2)
+        following.cancel()
 
 
 async def test_what_is_answered_when_the_transaction_begins_is_in_it() -> None:
