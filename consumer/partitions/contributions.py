@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ class Contribution:
     offer: Offer
     publication: Publication
     batches: Mapping[TopicPartition, Sequence[OutgoingBatch]]
+    has_more: bool
+    """True if more was ready than fits."""
 
     @classmethod
     def take(cls, offer: Offer, limit_bytes: int, topics: TopicSettings) -> Contribution:
@@ -35,7 +38,8 @@ class Contribution:
             )
             if any(by_part)
         }
-        return cls(offer, Publication(offer.partition, parts), batches)
+        has_more = len(offer.ready(sys.maxsize)) > len(parts)
+        return cls(offer, Publication(offer.partition, parts), batches, has_more)
 
     @property
     def size_bytes(self) -> int:

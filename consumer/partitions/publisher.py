@@ -120,11 +120,17 @@ class Publisher:
             await self._ordinary.queue.due()
             await asyncio.sleep(0)  # lanes whose last transaction has just ended add their next answers
             next_at_s = time.monotonic() + COLLECT_S
-            if await self._commit_ordinary() >= COLLECT_ANSWERS:
+            if await self._commit_ordinary():
                 await asyncio.sleep(next_at_s - time.monotonic())
 
-    async def _commit_ordinary(self) -> int:
-        """Commit what the lanes have ready, and return how many answers that were. Nothing keeps them afterwards."""
+    async def _commit_ordinary(self) -> bool:
+        """Commit what the lanes have ready. Nothing keeps it afterwards.
+
+        Returns
+        -------
+        bool
+            True if the next transaction should collect more: this one had many answers, and left none waiting.
+        """
         contributions: list[Contribution] = []
         size_bytes = 0
         for offer in self._ordinary.queue.take():
@@ -132,8 +138,9 @@ class Publisher:
             size_bytes += contributions[-1].size_bytes
             if size_bytes > ORDINARY_BYTES:
                 break
+        has_more = size_bytes > ORDINARY_BYTES or any(each.has_more for each in contributions)
         await self._commit(self._ordinary, contributions)
-        return sum(each.publication.answers for each in contributions)
+        return not has_more and sum(each.publication.answers for each in contributions) >= COLLECT_ANSWERS
 
     async def _serve_each(self, slot: Slot) -> None:
         while True:

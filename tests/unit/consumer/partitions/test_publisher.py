@@ -51,6 +51,16 @@ async def test_after_a_transaction_with_many_answers_the_next_one_collects_more(
         following.cancel()
 
 
+async def test_a_transaction_that_leaves_answers_waiting_is_followed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher, "COLLECT_S", 60.0)
+    async with publishing() as played:
+        fits = [LARGE_BYTES // COLLECT_ANSWERS - 200] * COLLECT_ANSWERS  # bytes of keys; a batch has some more
+        publication = await played.publish(offer(0, *fits, LARGE_BYTES // 2))
+        assert publication.answers == COLLECT_ANSWERS
+        async with asyncio.timeout(10.0):
+            await played.publish(offer(1))
+
+
 async def test_what_is_answered_when_the_transaction_begins_is_in_it() -> None:
     async with publishing() as played:
         publication = await played.publish(offer(0, 10, 10, LARGE_BYTES))
