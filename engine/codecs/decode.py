@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin, TiffTags
 
-from engine.codecs import exif, gif, jpeg, png, tiff, webp
+from engine.codecs import exif, foreign, gif, jpeg, png, tiff, webp
 from engine.codecs import grey_png as grey
 from engine.codecs.eight_bit import eight_bit, high_bytes
 from engine.codecs.formats import Format, image_format
@@ -94,9 +94,9 @@ def decode(data: bytes, limits: Limits, charge: Charge = _free) -> Picture:
     """
     kind = image_format(data)
     if kind is None:
-        raise (
-            UnknownFormat("The bytes are of no accepted image format.") if data else EmptyRecord("There are no bytes.")
-        )
+        if not data:
+            raise EmptyRecord("There are no bytes.")
+        raise UnknownFormat(f"The bytes are of no accepted image format{foreign.clause(data)}.")
     if len(data) > limits.image_bytes:
         raise ImageTooLarge(f"The image has {len(data):,} bytes; at most {limits.image_bytes:,} are allowed.")
     if kind in _SMALLEST_PART_BYTES:

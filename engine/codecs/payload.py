@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from engine.codecs import archive
+from engine.codecs import archive, foreign
 from engine.codecs.formats import ZIP_END_MAGIC, ZIP_LOCAL_MAGIC, image_format
 from engine.errors import (
     EmptyArchive,
@@ -130,7 +130,9 @@ def open_payload(payload: bytes, limits: Limits) -> Payload:
     if image_format(payload) is not None:
         return Payload(payload, None, limits)
     if not is_archive(payload):
-        raise UnknownFormat("The bytes are neither an accepted image format nor a zip archive.")
+        raise UnknownFormat(
+            f"The bytes are neither an accepted image format nor a zip archive{foreign.clause(payload)}."
+        )
     entries = [entry for entry in archive.directory(payload, limits) if not _is_left_out(entry)]
     if not entries:
         raise EmptyArchive("The zip archive has no entry that could be an image.")
