@@ -15,8 +15,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from engine.codecs.decode import Charge, Picture, decode
+from engine.codecs.decode import Picture, decode
 from engine.codecs.payload import Item, Payload, open_payload
+from engine.codecs.pixels.room import Charge
 from engine.errors import ArchiveTooCostly, EngineError, as_engine_error
 from engine.limits import Limits
 from engine.model.classifier import Classifier, Reading

@@ -55,7 +55,7 @@ def test_the_judge_distinguishes_our_defects_from_damaged_pictures(
 
 
 def test_the_judge_finds_a_defect_that_is_reported_as_damage(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.codecs.decode.grey", None)  # our own line trips over it, where damage is expected
+    monkeypatch.setattr("engine.codecs.pixels.png.grey", None)  # our own line trips over it, where damage is expected
     with pytest.raises(Finding, match="AttributeError out of our own code"):
         judge(SEVEN)
 

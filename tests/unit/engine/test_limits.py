@@ -17,7 +17,7 @@ from PIL import Image
 
 from consumer.settings import Settings
 from contract.errors import ErrorCode
-from engine.codecs.gif import PIECES_EACH
+from engine.codecs.headers.gif import PIECES_EACH
 from engine.limits import Limits
 from engine.model.classifier import Classifier
 from engine.reader import Outcome, Reader

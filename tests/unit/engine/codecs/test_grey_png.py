@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.codecs import grey_png as grey
 from engine.codecs.decode import decode
+from engine.codecs.pixels import grey_png as grey
 from engine.limits import Limits
 
 

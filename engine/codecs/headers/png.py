@@ -14,7 +14,7 @@ import struct
 import zlib
 from typing import Final, NamedTuple
 
-from engine.codecs.exif import UPRIGHT, read_orientation
+from engine.codecs.headers.exif import UPRIGHT, read_orientation
 from engine.errors import DamagedImage, TooManyFrames, TooManyParts
 from engine.limits import Limits
 

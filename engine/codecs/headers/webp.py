@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-from engine.codecs.exif import UPRIGHT, read_orientation
+from engine.codecs.headers.exif import UPRIGHT, read_orientation
 from engine.errors import DamagedImage, TooManyFrames, TooManyParts
 from engine.limits import Limits
 

@@ -1,0 +1,1 @@
+"""Pixels out of image files whose headers are checked, for each format by one decoder."""
