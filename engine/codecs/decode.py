@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from engine.codecs import foreign
 from engine.codecs.formats import Format, image_format
 from engine.codecs.headers import exif, gif, webp
-from engine.codecs.pixels import bmp, jpeg, png, tiff
+from engine.codecs.pixels import bmp, heif, jpeg, png, tiff
 from engine.codecs.pixels.libraries import by_opencv, by_pillow
 from engine.codecs.pixels.room import PIXEL_BYTES, Charge, check_size, free
 from engine.errors import DamagedImage, EmptyRecord, EngineError, ImageTooLarge, OutOfMemory, UnknownFormat
@@ -100,5 +100,7 @@ _DECODERS: Final[Mapping[Format, Callable[[bytes, Limits, Charge], NDArray[np.ui
         "BMP": bmp.decode,
         "GIF": _decode_gif,
         "TIFF": tiff.decode,
+        "AVIF": heif.decode_avif,
+        "HEIF": heif.decode_heif,
     }
 )

@@ -12,7 +12,8 @@ UPRIGHT: Final = 1
 """The value for an upright camera; valid values are 1 to 8."""
 ORIENTATION: Final = 0x0112
 """The tag."""
-_SHORT: Final = 3
+_INTEGERS: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
+"""Types of a value that are integers: the standard demands type 3, and cameras and programs write the others, too."""
 _TRANSFORMS: Final = {  # whether rows and columns are exchanged, then the steps along both
     2: (False, 1, -1),
     3: (False, -1, -1),
@@ -38,10 +39,12 @@ def read_orientation(exif: bytes) -> int:
         (at,) = struct.unpack_from(order + "I", exif, 4)
         (count,) = struct.unpack_from(order + "H", exif, at)
         for index in range(count):
-            tag, kind, _, value = struct.unpack_from(order + "HHIH", exif, at + 2 + 12 * index)
+            entry_at = at + 2 + 12 * index
+            tag, kind = struct.unpack_from(order + "HH", exif, entry_at)
             if tag == ORIENTATION:
-                return int(value) if kind == _SHORT else UPRIGHT
-    except struct.error:
+                (value,) = struct.unpack_from(order + _INTEGERS[kind], exif, entry_at + 8)
+                return int(value)
+    except (struct.error, KeyError):  # it is cut short, or the value is no integer
         pass
     return UPRIGHT
 

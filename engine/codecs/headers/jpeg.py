@@ -8,6 +8,7 @@ References
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from engine.codecs.headers.exif import UPRIGHT, read_orientation
@@ -22,6 +23,8 @@ _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {
 _ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length: TEM, RSTn
 _END: Final = 0xD9
 _SCAN: Final = 0xDA
+_CUT: Final = -1
+"""Stands where a file ends without an end marker."""
 _APP1, _APP14 = 0xE1, 0xEE
 _METADATA: Final = frozenset({*range(0xE0, 0xF0), 0xFE}) - {_APP14}
 """Application segments and comments, except APP14: Adobe's segment defines how the colours are encoded."""
@@ -29,7 +32,9 @@ _LENGTH_BYTES: Final = 2
 _FRAME_BYTES: Final = 6  # precision, height, width, channels; the decoder reads the rest
 _IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # the next marker that is not part of a scan's data
 _PROGRESSIVE: Final = frozenset({0xC2, 0xC6, 0xCA, 0xCE})  # frames whose pixels come in several scans
-_FILL = re.compile(rb"\xff*")
+_MARKER = re.compile(rb"\xff+([^\x00\xff])")  # between segments: stray bytes and fill bytes come before it
+_END_MARKER: Final = b"\xff\xd9"
+_COEFFICIENTS: Final = 64  # of a block
 
 
 _Frame = tuple[int, int, int, bool]
@@ -45,6 +50,8 @@ class Jpeg(NamedTuple):
     orientation: int
     metadata: list[tuple[int, int]]
     """Start and end of each segment that does not affect the pixels."""
+    end_at: int | None
+    """Where a file without an end marker ends; None if it has one."""
 
     @property
     def pixel_bytes(self) -> int:
@@ -55,44 +62,77 @@ class Jpeg(NamedTuple):
 def walk(data: bytes, limits: Limits) -> Jpeg:
     """Check the structure of a JPEG file.
 
+    As in libjpeg, stray bytes between segments do not matter, and after a scan the file may end anywhere; `end_at` then
+    says so, since the decoder has to find out whether pixels are missing.
+
     Raises
     ------
     DamagedImage
-        If it is cut short or has no frame or no scan.
+        If it is cut short before its pixels, or has no frame or no scan.
     TooManyParts, TooManyScans
         If it has more segments or scans than the limits.
     """
     frame: _Frame | None = None
     orientation = UPRIGHT
-    scans = 0
+    scans: list[bytes] = []
     metadata = []
+    end_at: int | None = None
+    for marker, begin, end, body in _segments(data, limits):
+        if marker == _CUT:
+            end_at = begin
+        elif marker in _FRAMES:
+            frame = _frame(marker, body, frame)
+        elif marker in _METADATA:
+            metadata.append((begin, end))
+            orientation = _orientation(marker, body, orientation)
+        elif marker == _SCAN:
+            scans.append(body)
+            if len(scans) > limits.scans:
+                raise TooManyScans(f"The JPEG file has more than {limits.scans:,} scans.")
+    if frame is None or not scans:
+        raise DamagedImage("The JPEG file has no pixels." if end_at is None else "The JPEG file is cut short.")
+    if end_at is not None and not _is_covered(scans, channels=frame[2]):
+        raise DamagedImage("The JPEG file is cut short: it lacks scans.")
+    return Jpeg(*frame, orientation, metadata, end_at)
+
+
+def _segments(data: bytes, limits: Limits) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yield marker, start, end and body of each segment up to the end marker, or `_CUT` where the file ends before."""
     at = 2
     for _ in range(limits.parts):
-        begin = at
-        marker, at = _marker(data, at)
+        found = _MARKER.search(data, at)
+        if found is None:
+            yield _CUT, at, at, b""
+            return
+        begin, (marker,), at = found.start(), found[1], found.end()
         if marker == _END:
-            break
+            return
         if marker in _ALONE:
             continue
         length = int.from_bytes(data[at : at + _LENGTH_BYTES], "big")
         body, at = data[at + _LENGTH_BYTES : at + length], at + length
-        if length < _LENGTH_BYTES or at > len(data):
-            raise DamagedImage("The JPEG file is cut short.")
-        if marker in _FRAMES:
-            frame = _frame(marker, body, frame)
-        elif marker in _METADATA:
-            metadata.append((begin, at))
-            orientation = _orientation(marker, body, orientation)
-        elif marker == _SCAN:
-            scans += 1
+        if at > len(data):
+            yield _CUT, begin, begin, b""
+            return
+        if length < _LENGTH_BYTES:
+            raise DamagedImage("A segment of the JPEG file has an impossible length.")
+        yield marker, begin, at, body
+        if marker == _SCAN:
             at = _scan_end(data, at)
-            if scans > limits.scans:
-                raise TooManyScans(f"The JPEG file has more than {limits.scans:,} scans.")
-    else:
-        raise TooManyParts(f"The JPEG file has more than {limits.parts:,} segments.")
-    if frame is None or not scans:
-        raise DamagedImage("The JPEG file has no pixels.")
-    return Jpeg(*frame, orientation, metadata)
+    raise TooManyParts(f"The JPEG file has more than {limits.parts:,} segments.")
+
+
+def with_end(data: bytes, found: Jpeg, rest: bytes = b"") -> bytes:
+    """Return a file that has lost its end marker with one, after further bytes of its last scan.
+
+    Parameters
+    ----------
+    data, found
+        The file, and the result of `walk`, with `Jpeg.end_at`.
+    rest
+        May contain restart markers, and no others.
+    """
+    return data[: found.end_at].rstrip(b"\xff") + rest + _END_MARKER
 
 
 def strip_metadata(data: bytes, found: Jpeg) -> bytes:
@@ -110,15 +150,6 @@ def strip_metadata(data: bytes, found: Jpeg) -> bytes:
     return b"".join(data[end:begin] for end, begin in zip(ends, begins, strict=True))
 
 
-def _marker(data: bytes, at: int) -> tuple[int, int]:
-    """Read the marker at this offset; any number of fill bytes may come before it."""
-    fill = _FILL.match(data, at)
-    end = fill.end() if fill else at
-    if end == at or end >= len(data):
-        raise DamagedImage("The JPEG file is cut short.")
-    return data[end], end + 1
-
-
 def _frame(marker: int, body: bytes, before: _Frame | None) -> _Frame:
     if before is not None or len(body) < _FRAME_BYTES:
         raise DamagedImage("The JPEG file's header is impossible.")
@@ -132,6 +163,22 @@ def _orientation(marker: int, body: bytes, before: int) -> int:
 
 def _scan_end(data: bytes, at: int) -> int:
     found = _IN_SCAN.search(data, at)
-    if found is None:
-        raise DamagedImage("The JPEG file is cut short.")
-    return found.start()
+    return len(data) if found is None else found.start()
+
+
+def _is_covered(scans: list[bytes], channels: int) -> bool:
+    """Return whether the scans begin to hold every bit of every coefficient of every channel, by their headers.
+
+    A sequential file has its channels in one scan or in several; a progressive one its coefficients, too, and their
+    lower bits (section G.1).
+    """
+    covered: dict[int, set[int]] = {}
+    for scan in scans:
+        count = scan[0] if scan else 0
+        if len(scan) < 4 + 2 * count:
+            return False
+        first, last, bits = scan[1 + 2 * count : 4 + 2 * count]
+        if not bits & 0x0F:  # no lower bit follows
+            for channel in scan[1 : 1 + 2 * count : 2]:
+                covered.setdefault(channel, set()).update(range(first, last + 1))
+    return len(covered) == channels and all(len(each) >= _COEFFICIENTS for each in covered.values())

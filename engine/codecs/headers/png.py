@@ -24,6 +24,7 @@ GREY: Final = 0
 _KEPT: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 _PLAIN: Final = [b"IHDR", b"IDAT", b"IEND"]
 _READ: Final = frozenset({b"IHDR", b"eXIf", b"acTL"})
+_ANCILLARY: Final = 0x20  # the bit of a chunk's first letter that makes it a small one: the picture needs no such chunk
 _FRAMING_BYTES: Final = 12  # of a chunk: length, kind, checksum
 _CHUNK: Final = struct.Struct(">I4s")
 _CHECKSUM: Final = struct.Struct(">I")
@@ -35,6 +36,10 @@ _CHANNELS: Final = {
     4: 4,
     6: 4,
 }  # decoded, by colour type: grey with alpha becomes RGBA
+_STORED_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # in the file, by colour type
+_PASSES: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""Of an interlaced picture: first column and row of each pass, and the steps along both (section 8)."""
+_INFLATED_PIECE_BYTES: Final = 1 << 16
 _DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
 
 
@@ -55,6 +60,14 @@ class Header(NamedTuple):
         """Bytes of a decoded pixel; palettes and depths below 8 bits are expanded."""
         return _CHANNELS[self.colour_type] * max(1, self.depth // 8)
 
+    @property
+    def filtered_bytes(self) -> int:
+        """Bytes of all rows as they are deflated: each with one byte for its filter."""
+        bits = _STORED_CHANNELS[self.colour_type] * self.depth
+        passes = _PASSES if self.interlace else ((0, 0, 1, 1),)
+        sizes = [(-(-(self.width - x) // across), -(-(self.height - y) // down)) for x, y, across, down in passes]
+        return sum(height * (1 + -(-width * bits // 8)) for width, height in sizes if width > 0 and height > 0)
+
 
 class Png(NamedTuple):
     """The result of `walk`."""
@@ -66,55 +79,108 @@ class Png(NamedTuple):
     """The file with its critical chunks only."""
     deflated: bytes
     """The bodies of its IDAT chunks."""
+    has_end: bool = True
+    """False if the file ends without the chunk that marks its end: then `check_pixels` finds out what is missing."""
 
 
 def walk(data: bytes, limits: Limits) -> Png:
     """Check structure and checksums of a PNG file.
 
+    As in the viewers that use libpng, an ancillary chunk with a wrong checksum is left out, and after the first pixels
+    the file may end anywhere.
+
     Raises
     ------
     DamagedImage
-        If it is cut short, a checksum is wrong, or a critical chunk is missing or impossible.
+        If it is cut short before its pixels, the checksum of a critical chunk is wrong, or such a chunk is missing or
+        impossible.
     TooManyParts, TooManyFrames
         If it has more chunks or frames than the limits.
     """
-    chunks = _chunks(data, limits)
+    chunks, rest_at = _chunks(data, limits)
     kinds = [kind for kind, _, _ in chunks]
-    if kinds[0] != b"IHDR" or b"IDAT" not in kinds:
-        raise DamagedImage("The PNG file has no pixels.")
+    if not kinds or kinds[0] != b"IHDR":
+        raise DamagedImage("The PNG file does not begin with a header.")
     if kinds.count(b"IHDR") > 1:  # a decoder may use the last one, whose dimensions have not been checked
         raise DamagedImage("The PNG file has two headers.")
+    rest = _cut_pixels(data, rest_at)
+    if b"IDAT" not in kinds and not rest:
+        raise DamagedImage("The PNG file has no pixels.")
     header = _header(data[chunks[0][1] + 8 : chunks[0][2] - 4])
     if kinds == _PLAIN and chunks[-1][2] == len(data):  # most encoders write a small picture like this
         return Png(header, False, UPRIGHT, data, data[chunks[1][1] + 8 : chunks[1][2] - 4])
-    deflated = b"".join(data[at + 8 : end - 4] for kind, at, end in chunks if kind == b"IDAT")
+    deflated = b"".join(data[at + 8 : end - 4] for kind, at, end in chunks if kind == b"IDAT") + rest
     bodies = {kind: data[at + 8 : end - 4] for kind, at, end in chunks if kind in _READ}
     _check_frames(bodies.get(b"acTL", b""), limits)
     orientation = read_orientation(bodies.get(b"eXIf", b""))
-    data = MAGIC + b"".join(data[at:end] for kind, at, end in chunks if kind in _KEPT)
-    return Png(header, b"tRNS" in kinds, orientation, data, deflated)
+    kept = [data[at:end] for kind, at, end in chunks if kind in _KEPT]
+    if rest:
+        kept.append(_chunk(b"IDAT", rest))
+    if kinds[-1] != b"IEND":
+        kept.append(_chunk(b"IEND", b""))
+    return Png(header, b"tRNS" in kinds, orientation, MAGIC + b"".join(kept), deflated, kinds[-1] == b"IEND")
 
 
-def _chunks(data: bytes, limits: Limits) -> list[tuple[bytes, int, int]]:
-    """List kind, start and end of each chunk up to IEND, its checksum compared."""
+def check_pixels(found: Png) -> None:
+    """Check that a file without an end has all pixels, after its size has been held against the limits.
+
+    Raises
+    ------
+    DamagedImage
+        If it has not.
+    """
+    missing_bytes = found.header.filtered_bytes
+    stream = zlib.decompressobj()
+    for at in range(0, len(found.deflated), _INFLATED_PIECE_BYTES):
+        rest = found.deflated[at : at + _INFLATED_PIECE_BYTES]
+        while rest and not stream.eof and missing_bytes >= 0:
+            try:
+                missing_bytes -= len(stream.decompress(rest, _INFLATED_PIECE_BYTES))
+            except zlib.error as error:
+                raise DamagedImage("The PNG file's pixels are damaged.") from error
+            rest = stream.unconsumed_tail
+    if missing_bytes > 0 or not stream.eof:  # libpng wants the checksum of the pixels, too
+        raise DamagedImage("The PNG file is cut short.")
+
+
+def _chunks(data: bytes, limits: Limits) -> tuple[list[tuple[bytes, int, int]], int]:
+    """List kind, start and end of each chunk up to IEND, its checksum compared; return, too, where reading ended."""
     chunks: list[tuple[bytes, int, int]] = []
+    has_pixels = False
     size = len(data)
     at = len(MAGIC)
-    kind = b""
-    while kind != b"IEND":
+    for _ in range(limits.parts):
         if at + _FRAMING_BYTES > size:
-            raise DamagedImage("The PNG file is cut short.")
+            break
         length, kind = _CHUNK.unpack_from(data, at)
         end = at + _FRAMING_BYTES + length
         if end > size:
-            raise DamagedImage("The PNG file is cut short.")
-        if (zlib.crc32(data[at + 4 : end - 4]),) != _CHECKSUM.unpack_from(data, end - 4):
+            break
+        if (zlib.crc32(data[at + 4 : end - 4]),) == _CHECKSUM.unpack_from(data, end - 4):
+            chunks.append((kind, at, end))
+            has_pixels = has_pixels or kind == b"IDAT"
+        elif has_pixels and kind != b"IDAT" and not kind[0] & _ANCILLARY:
+            break
+        elif not kind[0] & _ANCILLARY:
             raise DamagedImage("A chunk of the PNG file does not match its checksum.")
-        chunks.append((kind, at, end))
         at = end
-        if len(chunks) > limits.parts:
-            raise TooManyParts(f"The PNG file has more than {limits.parts:,} chunks.")
-    return chunks
+        if kind == b"IEND":
+            return chunks, at
+    else:
+        raise TooManyParts(f"The PNG file has more than {limits.parts:,} chunks.")
+    return chunks, at
+
+
+def _cut_pixels(data: bytes, at: int) -> bytes:
+    """Return what there is of the pixels in a last chunk that is cut short."""
+    if at + _CHUNK.size > len(data):
+        return b""
+    length, kind = _CHUNK.unpack_from(data, at)
+    return data[at + _CHUNK.size :][:length] if kind == b"IDAT" else b""
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return _CHUNK.pack(len(body), kind) + body + _CHECKSUM.pack(zlib.crc32(kind + body))
 
 
 def _header(body: bytes) -> Header:

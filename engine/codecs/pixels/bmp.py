@@ -13,15 +13,19 @@ from engine.codecs.pixels.libraries import by_opencv, by_pillow
 from engine.codecs.pixels.room import PIXEL_BYTES, Charge, check_size
 from engine.limits import Limits
 
-_SIZE, _SIZE_AT = struct.Struct("<2i"), 18
-_COMPRESSION_AT: Final = 30
-_RUN_LENGTHS: Final = (b"\x01\0\0\0", b"\x02\0\0\0")
+_HEADER: Final = struct.Struct("<I2i2HI")
+"""Its own bytes, width, height, planes, bits of a pixel, compression."""
+_HEADER_AT: Final = 14
+_SMALLEST_HEADER_BYTES: Final = 40
+"""A smaller one is that of OS/2: its sides have 16 bits each, and it has no compression."""
+_RUN_LENGTHS: Final = frozenset({1, 2})
+"""Compressions: run lengths of pixels of 8 and of 4 bits."""
 
 
 def decode(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
     """Decode a BMP file."""
-    if data[_COMPRESSION_AT : _COMPRESSION_AT + 4] not in _RUN_LENGTHS:
+    header_bytes, width, height, _, _, compression = _HEADER.unpack_from(data, _HEADER_AT)
+    if header_bytes < _SMALLEST_HEADER_BYTES or compression not in _RUN_LENGTHS:
         return by_pillow(data, "BMP", limits, charge)
-    width, height = _SIZE.unpack_from(data, _SIZE_AT)
     check_size(abs(width), abs(height), PIXEL_BYTES, limits, charge)
     return by_opencv(data, cv2.IMREAD_UNCHANGED)

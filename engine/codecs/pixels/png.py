@@ -22,6 +22,8 @@ def decode(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
     found = png.walk(data, limits)
     header = found.header
     check_size(header.width, header.height, header.pixel_bytes, limits, charge)
+    if not found.has_end:
+        png.check_pixels(found)
     is_grey = header.colour_type == png.GREY
     if found.has_transparent_colour and is_grey:
         return by_pillow(found.data, "PNG", limits, free)  # OpenCV ignores the transparent colour
