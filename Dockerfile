@@ -5,7 +5,7 @@
 # compiled   the engine's loops as machine code, which takes half a minute of a core
 # (last)     packages, with the other two on top: an update of our code is a layer of 8 MB
 #
-# Together 505 MB on top of the base, which docs/operations.md accounts for. With --build-arg REQUIREMENTS=otel the
+# Together 509 MB on top of the base, which docs/operations.md accounts for. With --build-arg REQUIREMENTS=otel the
 # service can trace (DIGITS_TRACING__…).
 ARG PYTHON_IMAGE=python:3.13-slim
 

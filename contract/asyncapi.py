@@ -120,7 +120,7 @@ def _components() -> dict[str, Any]:
     return {
         "messages": {
             "request": {
-                "summary": "An image (PNG, JPEG, WebP, GIF, BMP, TIFF), or a zip archive of such images.",
+                "summary": "An image (PNG, JPEG, HEIC, AVIF, WebP, GIF, BMP, TIFF), or a zip archive of such images.",
                 "contentType": "application/octet-stream",
                 "headers": _headers(required=(), optional=REQUEST_HEADERS),
                 "payload": _bytes("The bytes of the file, unchanged; the service recognises the format by them alone."),

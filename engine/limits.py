@@ -24,13 +24,15 @@ class Limits:
     image_bytes: int = 16 * _MIB
     """Bytes of one encoded image."""
     pixels: int = 16_000_000
-    """Pixels of one image of any depth: photos of most phones have at most 16 MP."""
+    """Pixels of one image of any depth as it is decoded: photos of most phones have at most 16 MP."""
+    reduced_pixels: int = 200_000_000
+    """Pixels of one image that is decoded to fewer: a sequential JPEG in one scan, or a TIFF with overviews."""
     decoded_bytes: int = 96_000_000
     """Bytes of one decoded image: 16 MP of RGB with 16 bits each."""
     frames: int = 1_000
     """Frames of an animation or pages of a TIFF. Only the first is read, but the headers of all are walked."""
     parts: int = 10_000
-    """Parts of an image file (chunks, segments, blocks, TIFF tags, values, strips, tiles), each of which costs time."""
+    """Parts of an image file (chunks, segments, blocks, boxes, TIFF tags, values, strips, tiles): each costs time."""
     scans: int = 32
     """Scans of a progressive JPEG file, each of which is a pass over all pixels: encoders write about ten."""
     side_max_px: int = 1_000_000

@@ -1,8 +1,9 @@
 """Decodes an encoded image into upright pixels of 8 bits, within the limits.
 
 walk    check the headers (of PNG and JPEG the whole file); pictures that are too large, too small or cut are refused
-decode  small grey PNG by `grey_png`; PNG, JPEG and WebP by OpenCV, which is 2 to 5 times as fast; others by Pillow
-convert expand palettes, scale 16 bit to 8, undo the EXIF orientation; alpha is kept
+decode  small grey PNG by `grey_png`; PNG, JPEG and WebP by OpenCV, which is 2 to 5 times as fast; HEIC by libheif;
+        others by Pillow. What its decoder can reduce meanwhile may be larger: JPEG, and TIFF with overviews
+convert expand palettes, scale 16 bit and numbers to 8, undo the EXIF orientation; alpha is kept
 
 Of an animation the first frame is decoded. A decoder gets only data in the format that the first bytes name, so the
 other formats that the libraries support are never reached.

@@ -11,12 +11,13 @@ from typing import Final
 
 from PIL import Image
 
+import tests.harness.heif_encoder  # noqa: F401  # Pillow then writes HEIF
 from contract.errors import ErrorCode
 from tests.chaos.plan import dice
 from tests.harness.images import drawn_digits, zipped
 from tests.harness.poison import poisoned
 
-FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 LARGEST_PX: Final = 256
 ZIP_ENTRIES: Final = 80
 ZIPS: Final = 0.04

@@ -13,11 +13,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from PIL import Image
 
+import tests.harness.heif_encoder  # noqa: F401  # Pillow then writes HEIF
 from engine.limits import Limits
 from tests.harness.images import drawn_digits
 from tests.hostile.files import RATIONAL, SHORT, chunk, in_jpeg, segment, tiff_of
@@ -107,6 +108,33 @@ def jpeg_of_exif_values() -> bytes:
     return in_jpeg(stream.getvalue(), *(segment(0xE1, piece) for piece in pieces))
 
 
+def jpeg_to_be_reduced() -> bytes:
+    """Have as many pixels as may be, in nearly as many bytes as may be."""
+    width, height = 16_320, 12_240
+    assert width * height <= Limits().reduced_pixels
+    noise = np.random.default_rng(0).normal(128, 50, (height // 16, width // 16, 3)).clip(0, 255).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).resize((width, height), Image.Resampling.BILINEAR).save(stream, "JPEG", quality=30)
+    return stream.getvalue()
+
+
+def floats_tiff() -> bytes:
+    stream = io.BytesIO()
+    numbers = np.random.default_rng(0).integers(0, 8, (SIDE, SIDE)).astype(np.float32)
+    Image.fromarray(numbers).save(stream, "TIFF", compression="tiff_adobe_deflate")
+    return stream.getvalue()
+
+
+def heif(kind: str) -> bytes:
+    """Have noise in every block: more detail costs more time."""
+    noise = np.random.default_rng(0).integers(0, 256, (SIDE // 8, SIDE // 8, 4), dtype=np.uint8)
+    stream = io.BytesIO()
+    options: dict[str, dict[str, Any]] = {"AVIF": {"speed": 10, "max_threads": 1}, "HEIF": {}}
+    picture = Image.fromarray(noise).resize((SIDE, SIDE), Image.Resampling.NEAREST)
+    picture.save(stream, kind, quality=60, **options[kind])
+    return stream.getvalue()
+
+
 def webp_with_alpha() -> bytes:
     stream = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 4), dtype=np.uint8)
@@ -164,6 +192,10 @@ IMAGES: Final[Mapping[str, Callable[[], bytes]]] = MappingProxyType(
         "TIFF of EXIF values": tiff_of_exif_values,
         "JPEG in CMYK, of EXIF values": jpeg_of_exif_values,
         "GIF, wide": wide_gif,
+        "JPEG of 200 megapixels": jpeg_to_be_reduced,
+        "TIFF of floats": floats_tiff,
+        "AVIF with alpha": lambda: heif("AVIF"),
+        "HEIC with alpha": lambda: heif("HEIF"),
         "WebP, lossy, with alpha": webp_with_alpha,
     }
 )

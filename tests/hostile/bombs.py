@@ -17,13 +17,17 @@ from tests.hostile.files import (
     SHORT,
     after_header,
     bmp,
+    box,
     chunk,
     gif,
+    heif,
     in_jpeg,
+    made_of,
     png,
     png_header,
     riff,
     segment,
+    sized,
     tiff,
     tiff_of,
     webp,
@@ -38,7 +42,7 @@ _DEFLATE: Final = 8
 
 def bombs() -> Cases:
     """Every bomb by name."""
-    return _dimensions() | _pixels() | _tiffs() | _parts() | _metadata() | _webp_metadata()
+    return _dimensions() | _pixels() | _tiffs() | _parts() | _metadata() | _webp_metadata() | _boxes()
 
 
 def _dimensions() -> dict[str, Case]:
@@ -48,6 +52,11 @@ def _dimensions() -> dict[str, Case]:
     lossless = bytes([0x2F]) + struct.pack("<I", 0x3FFF | 0x3FFF << 14) + bytes(20)
     return {
         "a PNG of 4,611,686,014,132,420,609 pixels": fails(png(png_header(2**31 - 1, 2**31 - 1), b""), _PIXELS),
+        "a JPEG of 20,000 by 20,000": fails(_resized(bytes(jpeg), 20_000, 20_000), _PIXELS),
+        "a JPEG of 14,142 by 14,142 in no bytes": Case(_resized(bytes(jpeg), 14_142, 14_142), [READ]),
+        "a progressive JPEG of 14,142 by 14,142": fails(
+            _resized(encoded(seven(), "JPEG", progressive=True), 14_142, 14_142, frame=b"\xff\xc2"), _PIXELS
+        ),
         "a PNG of one pixel too many": fails(encoded(Image.new("1", (16_000_001, 8)), "PNG"), _PIXELS),
         "a JPEG of 65,535 by 65,535": fails(bytes(jpeg), _PIXELS),
         "a GIF of 65,535 by 65,535": fails(gif(65_535, 65_535, b""), _PIXELS),
@@ -61,6 +70,47 @@ def _dimensions() -> dict[str, Case]:
         "a lossy WebP of 16,383 by 16,383": fails(
             webp(riff(b"VP8 ", b"\x10\x00\x00\x9d\x01\x2a" + b"\xff" * 9)), _PIXELS
         ),
+    }
+
+
+def _resized(jpeg: bytes, width: int, height: int, *, frame: bytes = b"\xff\xc0") -> bytes:
+    at = jpeg.index(frame) + 5
+    return jpeg[:at] + struct.pack(">2H", height, width) + jpeg[at + 4 :]
+
+
+def _boxes() -> dict[str, Case]:
+    """HEIF and AVIF: containers that say more than they hold."""
+    damaged, parts = ErrorCode.DAMAGED_IMAGE, ErrorCode.TOO_MANY_PARTS
+    small = sized((28, 28), (512, 512), of={1: [1], 2: [2]})
+    deep = box(b"moov")
+    for _ in range(2_000):
+        deep = box(b"moov", deep)
+    frames = box(b"moov", box(b"trak", box(b"mdia", box(b"minf", box(b"stbl", box(b"stsz", b"\0" * 8 + b"\xff" * 4))))))
+    avif, heic = encoded(seven("RGB"), "AVIF", quality=90), encoded(seven("RGB"), "HEIF", quality=90)
+    size = struct.pack(">2I", 112, 112)
+    huge = struct.pack(">2I", 2**32 - 1, 2**32 - 1)
+    return {
+        f"a {kind} {what}": case
+        for kind, data, brand in (("HEIC", heic, b"heic"), ("AVIF", avif, b"avif"))
+        for what, case in {
+            "of four billion by four billion": fails(data.replace(size, huge), _PIXELS),
+            "without pixels": fails(heif(small, brand=brand), damaged),
+            "without a size": fails(heif(brand=brand), damaged),
+            "of ten thousand boxes": fails(heif(box(b"free") * 10_001, brand=brand), parts),
+            "of boxes in boxes": fails(heif(brand=brand, after=deep), damaged),
+            "whose box is longer than it": fails(heif(b"\xff\xff\xff\xffipco", brand=brand), damaged),
+            "whose box is shorter than its head": fails(heif(b"\x00\x00\x00\x04ipco", brand=brand), damaged),
+            "whose box has no size": fails(heif(b"\x00\x00\x00\x01ipco" + b"\xff" * 8, brand=brand), damaged),
+            "that is made of itself": fails(heif(small, made_of(1, 1, 1), brand=brand), parts),
+            "whose one tile is used nine thousand times": fails(
+                heif(small, made_of(1, *[2] * 9_000), brand=brand), ErrorCode.DECODES_TOO_LARGE
+            ),
+            "of ten thousand references": fails(heif(small, made_of(1, *[2] * 10_001), brand=brand), parts),
+            "of four billion frames": fails(heif(small, brand=brand, after=frames), ErrorCode.TOO_MANY_FRAMES),
+            "of four billion items with properties": fails(
+                heif(box(b"iprp", box(b"ipma", bytes(4) + b"\xff" * 4)), brand=brand), damaged
+            ),
+        }.items()
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from PIL import Image
 
+import tests.harness.heif_encoder  # noqa: F401  # Pillow then writes HEIF
 from contract.errors import ErrorCode
 
 READ: Final = "read"

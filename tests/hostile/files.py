@@ -57,6 +57,31 @@ def webp(*chunks: bytes) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
+def box(kind: bytes, *parts: bytes) -> bytes:
+    """Write one box of a HEIF or AVIF file."""
+    body = b"".join(parts)
+    return struct.pack(">I4s", len(body) + 8, kind) + body
+
+
+def heif(*boxes: bytes, brand: bytes = b"heic", after: bytes = b"") -> bytes:
+    """Write a HEIF or AVIF file whose first picture is item 1."""
+    handler = box(b"hdlr", bytes(8), b"pict", bytes(13))
+    head = box(b"ftyp", brand, bytes(4), b"mif1", brand)
+    return head + box(b"meta", bytes(4), handler, box(b"pitm", bytes(4), b"\x00\x01"), *boxes) + after
+
+
+def sized(*sizes: tuple[int, int], of: dict[int, list[int]]) -> bytes:
+    """Write the box of properties: sizes, and which of them, counted from 1, each item has."""
+    properties = [box(b"ispe", struct.pack(">3I", 0, width, height)) for width, height in sizes]
+    items = b"".join(struct.pack(">HB", item, len(numbers)) + bytes(numbers) for item, numbers in of.items())
+    return box(b"iprp", box(b"ipco", *properties), box(b"ipma", struct.pack(">2I", 0, len(of)), items))
+
+
+def made_of(item: int, *others: int) -> bytes:
+    """Write the box that says that a picture is made of others."""
+    return box(b"iref", bytes(4), box(b"dimg", struct.pack(f">2H{len(others)}H", item, len(others), *others)))
+
+
 def tiff(fields: dict[int, tuple[int, int]], *, after: bytes = b"", next_at: int = 0, count: int = 1) -> bytes:
     """Write a TIFF file of one directory: type and value by tag, each with the same count."""
     lines = b"".join(struct.pack("<2H2I", tag, kind, count, value) for tag, (kind, value) in sorted(fields.items()))

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import tests.harness.heif_encoder  # noqa: F401  # Pillow then writes HEIF
 from engine.canvas.pipeline import normalise
 from engine.codecs.decode import Picture, decode
 from engine.codecs.payload import open_payload
@@ -20,9 +21,9 @@ from engine.limits import Limits
 LIMITS = Limits(
     record_bytes=200_000, image_bytes=100_000, pixels=100_000, entry_bytes=100_000, inflated_bytes=500_000, entries=50
 )
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF")
 MAGICS = [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"BM", b"II*\x00", b"MM\x00*", b"RIFF\x00\x00\x00\x00WEBP"]
-MAGICS += [b"PK\x03\x04", b"PK\x05\x06"]
+MAGICS += [b"PK\x03\x04", b"PK\x05\x06", b"II+\x00", b"\x00\x00\x00\x10ftypavif", b"\x00\x00\x00\x10ftypheic"]
 
 
 def whole(kind: str) -> bytes:

@@ -42,7 +42,7 @@ class Heif(NamedTuple):
     height: int
     """Of the largest picture of the file: whichever of them the decoder uses, it is no larger."""
     tile_pixels: int
-    """Pixels of all tiles of the first picture and of what belongs to it, or of the picture itself."""
+    """Pixels of all tiles of the first picture, or of its alpha if that has more; without tiles, of itself."""
     is_deep: bool
     """True if a picture may have more than 8 bits a channel."""
     exif_types: list[int]
@@ -91,24 +91,30 @@ def walk(data: bytes, limits: Limits) -> Heif:
     if not found.sizes:
         raise DamagedImage("The file has no picture.")
     width, height = max(found.sizes, key=lambda size: size[0] * size[1])
-    return Heif(width, height, _tile_pixels(found), found.is_deep, found.exif_types)
+    shown = [found.primary, *found.auxiliary.get(found.primary, ())]
+    return Heif(width, height, max(_tile_pixels(found, item) for item in shown), found.is_deep, found.exif_types)
 
 
-def _tile_pixels(found: _Found) -> int:
-    """Add up the pictures that the first one is made of. One that is used twice is decoded twice, and so counted."""
-    pixels = 0
-    waiting = [found.primary, *found.auxiliary.get(found.primary, ())]
+def _tile_pixels(found: _Found, picture: int) -> int:
+    """Add up the pictures that one is made of. One that is used twice is decoded twice, and so counted."""
+    pixels: dict[int, int] = {}
+    total = 0
+    waiting = [picture]
     while waiting:
-        found.count()  # a picture that is made of itself ends here
         item = waiting.pop()
-        tiles = found.made_of.get(item)
-        if tiles:
-            waiting += tiles
-            continue
-        numbers = [number for number in found.property_numbers.get(item, ()) if 0 < number <= len(found.properties)]
-        sizes = [size for number in numbers if (size := found.properties[number - 1]) is not None]
-        pixels += max((width * height for width, height in sizes), default=0)
-    return pixels
+        tiles = found.made_of.get(item, [])
+        found.count(1 + len(tiles))  # a picture that is made of itself ends here
+        waiting += tiles
+        if item not in pixels:
+            pixels[item] = 0 if tiles else _pixels(found, item)
+        total += pixels[item]
+    return total
+
+
+def _pixels(found: _Found, item: int) -> int:
+    numbers = [number for number in found.property_numbers.get(item, ()) if 0 < number <= len(found.properties)]
+    sizes = [size for number in numbers if (size := found.properties[number - 1]) is not None]
+    return max((width * height for width, height in sizes), default=0)
 
 
 def _boxes(body: memoryview, at: int, found: _Found) -> Iterator[tuple[bytes, memoryview, int]]:

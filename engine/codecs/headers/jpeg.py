@@ -48,6 +48,8 @@ class Jpeg(NamedTuple):
     channels: int
     progressive: bool
     orientation: int
+    is_buffered: bool
+    """True if the decoder keeps all coefficients until the last scan: of a progressive file, or one of many scans."""
     metadata: list[tuple[int, int]]
     """Start and end of each segment that does not affect the pixels."""
     end_at: int | None
@@ -93,7 +95,8 @@ def walk(data: bytes, limits: Limits) -> Jpeg:
         raise DamagedImage("The JPEG file has no pixels." if end_at is None else "The JPEG file is cut short.")
     if end_at is not None and not _is_covered(scans, channels=frame[2]):
         raise DamagedImage("The JPEG file is cut short: it lacks scans.")
-    return Jpeg(*frame, orientation, metadata, end_at)
+    is_buffered = frame[3] or not scans[0] or scans[0][0] < frame[2]
+    return Jpeg(*frame, orientation, is_buffered, metadata, end_at)
 
 
 def _segments(data: bytes, limits: Limits) -> Iterator[tuple[int, int, int, bytes]]:

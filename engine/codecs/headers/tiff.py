@@ -1,41 +1,111 @@
 """Checks untrusted TIFF files: the directories are walked before a pixel is decoded.
 
-walk   check the directory of the first picture: number and offsets of values, no tag twice
+walk   check the directory of the first picture: number and offsets of values, no tag twice; find its overviews
 check  check the size of its strips or tiles, after the decoder has read their numbers
 
 References
 ----------
 .. [1] Adobe, TIFF Revision 6.0, 1992.
+.. [2] LibTIFF, BigTIFF Design: the same with offsets and counts of 64 bits.
 """
 
 from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
+from engine.codecs.headers.exif import ORIENTATION, UPRIGHT
 from engine.errors import DamagedImage, DecodesTooLarge, TooManyFrames, TooManyParts, TooManyPixels
 from engine.limits import Limits
 
-_DIRECTORY_AT: Final = 4
-_ENTRY, _ENTRY_BYTES = "HHI", 12  # tag, type, number of values; then the values or their offset
 _VALUE_BYTES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)  # by type
-_INLINE_BYTES: Final = 4
+_INTEGERS: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}  # by type
+_KIND, _REDUCED = 254, 1  # the tag that says what a directory describes, and its flag of a smaller copy
 _WIDTH, _HEIGHT, _BITS, _PLANAR = 256, 257, 258, 284
 _STRIPS, _STRIP_HEIGHT, _STRIP_BYTES = 273, 278, 279
 _TILES, _TILE_WIDTH, _TILE_HEIGHT, _TILE_BYTES = 324, 322, 323, 325
+_DIRECTORIES: Final = 330  # the tag of further directories that belong to this one
+_SHORT: Final = 3  # type of 16 bits
+_SAMPLES, _SAMPLE_FORMAT, _FLOATS = 277, 339, 3
+_LISTS: Final = frozenset({_BITS, _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES})
+_SIZES: Final = frozenset({_WIDTH, _HEIGHT, _SAMPLES, _PLANAR, _STRIP_HEIGHT, _TILE_WIDTH, _TILE_HEIGHT})
+_READ: Final = _LISTS | _SIZES | {ORIENTATION, _KIND, _DIRECTORIES, _SAMPLE_FORMAT}
 _SEPARATE: Final = 2  # planar configuration: each channel has strips of its own
 _PIXEL_BYTES: Final = 4
 
 
-def walk(data: bytes, limits: Limits) -> int:
-    """Count values and frames. Pages that lie outside the file are ignored.
+class _Layout(NamedTuple):
+    """How numbers are written, by the first bytes of the file."""
 
-    Returns
-    -------
-    pieces
-        Number of tags, strips and tiles of the first picture; the decoder processes each of them separately.
+    order: str
+    first_at: int
+    """Where the offset of the first directory is."""
+    offset: str
+    tags: str
+    """Number of a directory's tags."""
+    entry: str
+    """Tag, type, number of values; then the values or their offset."""
+    value_at: int
+    """Within an entry; the offset of the values has as many bytes as there is room for values."""
+    entry_bytes: int
+
+    def read(self, what: str, data: bytes, at: int) -> tuple[int, ...]:
+        return struct.unpack_from(self.order + what, data, at)
+
+
+class Directory(NamedTuple):
+    """What the directory of a picture says, or one of a smaller copy of it."""
+
+    at: int
+    numbers: Mapping[int, tuple[int, ...]]
+    """Values by tag; empty if they are no integers, or outside the file."""
+    pieces: int
+    """Number of tags, strips and tiles; the decoder processes each of them separately."""
+    orientation_at: int
+    """Offset of the tag; 0 if there is none."""
+
+    def number(self, tag: int, default: int = 0) -> int:
+        """Return the first value of a tag."""
+        return (self.numbers.get(tag) or (default,))[0]
+
+    @property
+    def width(self) -> int:
+        """In px."""
+        return self.number(_WIDTH)
+
+    @property
+    def height(self) -> int:
+        """In px."""
+        return self.number(_HEIGHT)
+
+    @property
+    def orientation(self) -> int:
+        """As of EXIF."""
+        return self.number(ORIENTATION, UPRIGHT)
+
+    @property
+    def is_of_floats(self) -> bool:
+        """True if pixels are numbers with a fraction."""
+        return self.number(_SAMPLE_FORMAT) == _FLOATS
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of a pixel as it is stored, all channels together."""
+        return self.number(_SAMPLES, 1) * -(-self.number(_BITS, 1) // 8)
+
+
+class Tiff(NamedTuple):
+    """The result of `walk`."""
+
+    first: Directory
+    others: list[int]
+    """Offsets of the directories of further pages, and of those that belong to the first one."""
+
+
+def walk(data: bytes, limits: Limits) -> Tiff:
+    """Check the first directory, and count frames. Pages that lie outside the file are ignored.
 
     Raises
     ------
@@ -45,30 +115,75 @@ def walk(data: bytes, limits: Limits) -> int:
     TooManyFrames, TooManyParts
         As their names say.
     """
-    order = "<" if data.startswith(b"II") else ">"
+    layout = _layout(data)
     try:
-        (at,) = struct.unpack_from(order + "I", data, _DIRECTORY_AT)
-        pieces = _pieces(data, order, at, limits)
+        (at,) = layout.read(layout.offset, data, layout.first_at)
+        first = _directory(data, layout, at, limits)
     except struct.error:
         raise DamagedImage("The TIFF file is cut short.") from None
-    with contextlib.suppress(struct.error):
-        _count_frames(data, order, at, limits)
-    return pieces
+    _, *pages = _pages(data, layout, at, limits)
+    return Tiff(first, [*first.numbers.get(_DIRECTORIES, ()), *pages])
 
 
-def _pieces(data: bytes, order: str, at: int, limits: Limits) -> int:
-    (entries,) = struct.unpack_from(order + "H", data, at)
-    if at + 2 + entries * _ENTRY_BYTES > len(data):
+def overviews(data: bytes, found: Tiff, limits: Limits) -> list[Directory]:
+    """Read the directories of smaller copies of the first picture, as many as are allowed to have parts together."""
+    layout = _layout(data)
+    read: list[Directory] = []
+    parts = 0
+    for at in found.others:
+        with contextlib.suppress(struct.error, DamagedImage, TooManyParts):
+            directory = _directory(data, layout, at, limits)
+            parts += directory.pieces
+            if parts > limits.parts:
+                break
+            if directory.number(_KIND) & _REDUCED:
+                read.append(directory)
+    return read
+
+
+def sizes(directory: Directory) -> dict[int, Any]:
+    """Return the tags that `check` needs, for a decoder that does not say what it has read."""
+    found: dict[int, Any] = {tag: numbers for tag, numbers in directory.numbers.items() if tag in _LISTS}
+    return found | {tag: numbers[0] for tag, numbers in directory.numbers.items() if tag in _SIZES and numbers}
+
+
+def beginning_at(data: bytes, directory: Directory) -> bytes:
+    """Return a file whose first directory is another of its own."""
+    layout = _layout(data)
+    offset = struct.pack(layout.order + layout.offset, directory.at)
+    return data[: layout.first_at] + offset + data[layout.first_at + len(offset) :]
+
+
+def upright(data: bytes, directory: Directory) -> bytes:
+    """Return a file whose picture is upright as it is stored."""
+    if directory.orientation == UPRIGHT:
+        return data
+    layout = _layout(data)
+    entry = struct.pack(f"{layout.order}{layout.entry}H", ORIENTATION, _SHORT, 1, UPRIGHT)
+    return data[: directory.orientation_at] + entry + data[directory.orientation_at + len(entry) :]
+
+
+def _layout(data: bytes) -> _Layout:
+    order = "<" if data.startswith(b"II") else ">"
+    if b"+" in data[2:4]:
+        return _Layout(order, 8, "Q", "Q", "HHQ", 12, 20)
+    return _Layout(order, 4, "I", "H", "HHI", 8, 12)
+
+
+def _directory(data: bytes, layout: _Layout, at: int, limits: Limits) -> Directory:
+    (entries,) = layout.read(layout.tags, data, at)
+    first_at = at + struct.calcsize("=" + layout.tags)
+    if first_at + entries * layout.entry_bytes > len(data):
         raise DamagedImage("The TIFF file is cut short.")
     if entries > limits.parts:
         raise TooManyParts(f"The TIFF file has more than {limits.parts:,} tags.")
-    pieces, room_bytes = 0, len(data)
-    seen = set()
-    for entry_at in range(at + 2, at + 2 + entries * _ENTRY_BYTES, _ENTRY_BYTES):
-        tag, kind, count = struct.unpack_from(order + _ENTRY, data, entry_at)
+    pieces, room_bytes, orientation_at = 0, len(data), 0
+    numbers: dict[int, tuple[int, ...]] = {}
+    for entry_at in range(first_at, first_at + entries * layout.entry_bytes, layout.entry_bytes):
+        tag, kind, count = layout.read(layout.entry, data, entry_at)
         value_bytes = _VALUE_BYTES[kind] if kind < len(_VALUE_BYTES) else 0
-        room_bytes -= count * value_bytes if count * value_bytes > _INLINE_BYTES else 0
-        seen.add(tag)
+        is_inside = count * value_bytes <= layout.entry_bytes - layout.value_at
+        room_bytes -= 0 if is_inside else count * value_bytes
         if room_bytes < 0:
             raise DamagedImage("Values of the TIFF file share bytes.")
         # Bytes are read in one step, numbers one by one; the offset of a strip is a number, whatever its type.
@@ -76,19 +191,38 @@ def _pieces(data: bytes, order: str, at: int, limits: Limits) -> int:
             raise TooManyParts(f"A tag of the TIFF file has more than {limits.parts:,} values.")
         if tag in (_STRIPS, _TILES):
             pieces = max(pieces, count)
-    if len(seen) < entries:
-        raise DamagedImage("The TIFF file's directory has a tag twice.")
-    return int(entries) + pieces
+        if tag in numbers:
+            raise DamagedImage("The TIFF file's directory has a tag twice.")
+        numbers[tag] = ()
+        orientation_at = entry_at if tag == ORIENTATION else orientation_at
+        if tag in _READ and kind in _INTEGERS:
+            values = f"{min(count, limits.parts)}{_INTEGERS[kind]}"
+            numbers[tag] = _numbers(data, layout, entry_at + layout.value_at, values, is_inside=is_inside)
+    return Directory(at, numbers, int(entries) + pieces, orientation_at)
 
 
-def _count_frames(data: bytes, order: str, at: int, limits: Limits) -> None:
+def _numbers(data: bytes, layout: _Layout, at: int, values: str, *, is_inside: bool) -> tuple[int, ...]:
+    """Read the values of a tag if they are inside the file; else none."""
+    try:
+        if not is_inside:
+            (at,) = layout.read(layout.offset, data, at)
+        return layout.read(values, data, at)
+    except struct.error:
+        return ()
+
+
+def _pages(data: bytes, layout: _Layout, at: int, limits: Limits) -> Iterator[int]:
+    """Yield the offset of each page's directory, while they lie inside the file."""
     frames = 0
-    while at:
-        frames += 1
-        if frames > limits.frames:
-            raise TooManyFrames(f"The TIFF file has more than {limits.frames:,} pages.")
-        (entries,) = struct.unpack_from(order + "H", data, at)
-        (at,) = struct.unpack_from(order + "I", data, at + 2 + entries * _ENTRY_BYTES)
+    with contextlib.suppress(struct.error):
+        while at:
+            frames += 1
+            if frames > limits.frames:
+                raise TooManyFrames(f"The TIFF file has more than {limits.frames:,} pages.")
+            (entries,) = layout.read(layout.tags, data, at)
+            yield at
+            next_at = at + struct.calcsize("=" + layout.tags) + entries * layout.entry_bytes
+            (at,) = layout.read(layout.offset, data, next_at)
 
 
 def check(data: bytes, tags: Mapping[int, Any], limits: Limits) -> int:

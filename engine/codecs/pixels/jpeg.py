@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Final
 
 import cv2
@@ -15,6 +16,13 @@ from engine.errors import DamagedImage
 from engine.limits import Limits
 
 _RGB_CHANNELS: Final = 3
+_REDUCED_FLAGS: Final = MappingProxyType(
+    {2: cv2.IMREAD_REDUCED_GRAYSCALE_2, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 8: cv2.IMREAD_REDUCED_GRAYSCALE_8}
+)
+"""By the number that the sides are divided by, which libjpeg does in the transform of each block."""
+_IN_COLOUR: Final = cv2.IMREAD_REDUCED_COLOR_2 - cv2.IMREAD_REDUCED_GRAYSCALE_2
+_CHEAPER: Final = 1
+"""A pixel that is only reduced costs as much as this share of a byte that is decoded."""
 _NOISE: Final = ((b"\x6b\x1d\x35" * 100, 0), (b"\x94\xe2\xca" * 100, 4))
 """Bytes of a scan, each the complement of the other: all codes and signs occur. And which restart marker comes first:
 libjpeg passes over an interval whose marker is one or two too early."""
@@ -25,34 +33,50 @@ _RESTS: Final = tuple(
 
 
 def decode(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
-    """Decode a JPEG file."""
+    """Decode a JPEG file; if it has too many pixels, reduced by the decoder's own transform."""
     found = jpeg.walk(data, limits)
-    check_size(found.width, found.height, found.pixel_bytes, limits, charge)
-    if found.end_at is None:
-        pixels = _decode(data, found, limits)
-    else:
-        for _ in _RESTS:
-            check_size(found.width, found.height, found.pixel_bytes, limits, charge)
-        pixels = _decode_endless(data, found, limits)
+    reduction = _reduction(found, limits)
+    width, height = -(-found.width // reduction), -(-found.height // reduction)
+    if reduction > 1:
+        charge(found.width * found.height // _CHEAPER)
+    decodings = 1 if found.end_at is None else 1 + len(_RESTS)
+    for _ in range(decodings):
+        check_size(width, height, found.pixel_bytes, limits, charge)
+    pixels = (
+        _decode_endless(data, found, reduction, limits) if decodings > 1 else _decode(data, found, reduction, limits)
+    )
     return exif.undo_orientation(pixels, found.orientation)
 
 
-def _decode(data: bytes, found: jpeg.Jpeg, limits: Limits) -> NDArray[np.uint8]:
+def _reduction(found: jpeg.Jpeg, limits: Limits) -> int:
+    """Return the least number to divide the sides by so that the picture is within the limits; 1 if there is none."""
+    pixels = found.width * found.height
+    most = min(limits.pixels, limits.decoded_bytes // max(1, found.pixel_bytes))
+    if found.is_buffered or found.channels not in (1, _RGB_CHANNELS) or not most < pixels <= limits.reduced_pixels:
+        return 1
+    fitting = [each for each in _REDUCED_FLAGS if -(-found.width // each) * -(-found.height // each) <= most]
+    return min(fitting, default=1)
+
+
+def _decode(data: bytes, found: jpeg.Jpeg, reduction: int, limits: Limits) -> NDArray[np.uint8]:
     if found.channels not in (1, _RGB_CHANNELS):
         # OpenCV decodes CMYK with wrong colours. Pillow would parse all EXIF values, so these are removed.
         return by_pillow(jpeg.strip_metadata(data, found), "JPEG", limits, free)
-    return by_opencv(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    flags = cv2.IMREAD_ANYCOLOR
+    if reduction > 1:
+        flags = _REDUCED_FLAGS[reduction] + (0 if found.channels == 1 else _IN_COLOUR)
+    return by_opencv(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
-def _decode_endless(data: bytes, found: jpeg.Jpeg, limits: Limits) -> NDArray[np.uint8]:
+def _decode_endless(data: bytes, found: jpeg.Jpeg, reduction: int, limits: Limits) -> NDArray[np.uint8]:
     """Decode a file without an end marker if all its pixels are there.
 
     Where a scan is cut, libjpeg makes up the rest of its pixels and gives a warning, which the libraries that call it
     do not pass on. Therefore other bytes are put there: after a whole scan libjpeg skips them, and in a cut one they
     become pixels. The two that are tried differ in every bit, so one of them differs from what libjpeg assumes.
     """
-    pixels = _decode(jpeg.with_end(data, found), found, limits)
+    pixels = _decode(jpeg.with_end(data, found), found, reduction, limits)
     for rest in _RESTS:
-        if not np.array_equal(pixels, _decode(jpeg.with_end(data, found, rest), found, limits)):
+        if not np.array_equal(pixels, _decode(jpeg.with_end(data, found, rest), found, reduction, limits)):
             raise DamagedImage("The JPEG file is cut short.")
     return pixels

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import TiffImagePlugin, TiffTags
 
 from engine.codecs.headers import exif, tiff
-from engine.codecs.pixels.eight_bit import eight_bit
+from engine.codecs.pixels.eight_bit import eight_bit, numbers_to_eight_bit
 from engine.codecs.pixels.libraries import opened_by_pillow
-from engine.codecs.pixels.room import PIXEL_BYTES, Charge
+from engine.codecs.pixels.room import PIXEL_BYTES, Charge, check_size
 from engine.errors import DamagedImage
 from engine.limits import Limits
 
@@ -20,8 +21,21 @@ _PIECE_COST_BYTES: Final = 2_000
 
 
 def decode(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
-    """Decode the first picture of a TIFF file."""
-    charge(tiff.walk(data, limits) * _PIECE_COST_BYTES)
+    """Decode the first picture of a TIFF file; if it has too many pixels, its largest overview that has not."""
+    found = tiff.walk(data, limits)
+    charge(found.first.pieces * _PIECE_COST_BYTES)
+    orientation = found.first.orientation
+    overview = _overview(data, found, limits)
+    if overview is not None:
+        data = tiff.beginning_at(data, overview)
+        charge(overview.pieces * _PIECE_COST_BYTES)
+    shown = overview or found.first
+    pixels = (_decode_floats if shown.is_of_floats else _decode)(data, shown, limits, charge)
+    return exif.undo_orientation(pixels, orientation)
+
+
+def _decode(data: bytes, shown: tiff.Directory, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
+    data = tiff.upright(data, shown)  # Pillow would rotate the picture, but not for every type of the tag
     with opened_by_pillow(data, "TIFF", limits, charge) as image:
         if not isinstance(image, TiffImagePlugin.TiffImageFile):
             raise DamagedImage("The TIFF file cannot be decoded: it is damaged.")
@@ -31,5 +45,26 @@ def decode(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
         for pointer in TiffTags.TAGS_V2_GROUPS:  # Pillow would parse these directories, value by value
             if pointer in tags:
                 del tags[pointer]
+        tags[exif.ORIENTATION] = exif.UPRIGHT  # where it is missing, Pillow would look for it in XMP
         image.load()
-        return exif.undo_orientation(eight_bit(image), image.getexif().get(exif.ORIENTATION, exif.UPRIGHT))
+        return eight_bit(image)
+
+
+def _decode_floats(data: bytes, shown: tiff.Directory, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
+    """Decode by OpenCV: Pillow reads only one channel of 32 bits, and not in every order of bytes."""
+    check_size(shown.width, shown.height, max(PIXEL_BYTES, shown.pixel_bytes), limits, charge)
+    charge(max(0, tiff.check(data, tiff.sizes(shown), limits) - shown.width * shown.height * PIXEL_BYTES))
+    numbers: NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if numbers is None or numbers.dtype.kind != "f":
+        raise DamagedImage("The TIFF file's numbers cannot be decoded: it is damaged, or of a kind that is not read.")
+    if numbers.ndim > 2:  # noqa: PLR2004  # height, width, channels: blue, green, red, alpha
+        numbers = numbers[:, :, [2, 1, 0, 3][: numbers.shape[2]]]
+    return numbers_to_eight_bit(numbers)
+
+
+def _overview(data: bytes, found: tiff.Tiff, limits: Limits) -> tiff.Directory | None:
+    """Return the overview that stands for a picture of too many pixels; None if there is none, or no need."""
+    if not limits.pixels < found.first.width * found.first.height <= limits.reduced_pixels:
+        return None
+    small = [each for each in tiff.overviews(data, found, limits) if each.width * each.height <= limits.pixels]
+    return max(small, key=lambda each: each.width * each.height, default=None)

@@ -21,7 +21,7 @@ from tests.data.hostile import Case, corpus, payloads
 from tests.harness.processes import forget_high_water, memory_bytes
 from tests.hostile.case import Expected
 
-ACCEPTED = {"PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"}
+ACCEPTED = {"PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF"}
 PEAK_MB = 300.0
 """What one payload may add to the process."""
 

@@ -7,7 +7,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import tests.harness.heif_encoder  # noqa: F401  # Pillow then writes HEIF
 from consumer.settings import Settings
 from contract.errors import ErrorCode
 from engine.codecs.headers.gif import PIECES_EACH
@@ -67,12 +68,15 @@ class Case:
     limit: int
     code: str
     lower: bool = False
+    others: dict[str, int] = field(default_factory=dict)
+    """Other limits that make this one decide."""
 
 
 CASES = {
     "record_bytes": Case(lambda: DIGIT, len(DIGIT), "record-too-large"),
     "image_bytes": Case(lambda: DIGIT, len(DIGIT), "image-too-large"),
     "pixels": Case(lambda: DIGIT, PIXELS, "too-many-pixels"),
+    "reduced_pixels": Case(lambda: saved("JPEG"), 40 * 40, "too-many-pixels", others={"pixels": 20 * 20}),
     "decoded_bytes": Case(lambda: DIGIT, PIXELS, "decodes-too-large"),
     "frames": Case(lambda: saved("GIF", save_all=True), 3, "too-many-frames"),
     "parts": Case(lambda: DIGIT, 3, "too-many-parts"),
@@ -112,9 +116,9 @@ def test_what_is_at_a_limit_passes_and_what_is_beyond_it_fails_with_its_code(cla
     case = CASES[name]
     payload = case.payload()
     beyond, within = (1, -1) if case.lower else (-1, 1)
-    assert codes(read(classifier, payload, **{name: case.limit})) == set()
-    assert codes(read(classifier, payload, **{name: case.limit + within})) == set()
-    assert codes(read(classifier, payload, **{name: case.limit + beyond})) == {case.code}
+    assert codes(read(classifier, payload, **case.others, **{name: case.limit})) == set()
+    assert codes(read(classifier, payload, **case.others, **{name: case.limit + within})) == set()
+    assert codes(read(classifier, payload, **case.others, **{name: case.limit + beyond})) == {case.code}
 
 
 def markers(jpeg: bytes) -> int:
@@ -136,11 +140,16 @@ OF_FORMATS = {
     "frames of a WebP": ("frames", saved("WEBP", save_all=True), 3, "too-many-frames"),
     "pages of a TIFF": ("frames", saved("TIFF", save_all=True), 3, "too-many-frames"),
     "bytes of a TIFF's strips": ("decoded_bytes", saved("TIFF"), 40 * 40 * 4, "decodes-too-large"),
-    "pixels of a JPEG": ("pixels", saved("JPEG"), 40 * 40, "too-many-pixels"),
+    "pixels of a progressive JPEG": ("pixels", saved("JPEG", progressive=True), 40 * 40, "too-many-pixels"),
     "pixels of a GIF": ("pixels", saved("GIF"), 40 * 40, "too-many-pixels"),
     "pixels of a BMP": ("pixels", saved("BMP"), 40 * 40, "too-many-pixels"),
     "pixels of a WebP": ("pixels", saved("WEBP"), 40 * 40, "too-many-pixels"),
     "pixels of a TIFF": ("pixels", saved("TIFF"), 40 * 40, "too-many-pixels"),
+    "pixels of a BigTIFF": ("pixels", saved("TIFF", big_tiff=True), 40 * 40, "too-many-pixels"),
+    "pixels of an AVIF": ("pixels", saved("AVIF"), 40 * 40, "too-many-pixels"),
+    "pixels of a HEIF": ("pixels", saved("HEIF"), 40 * 40, "too-many-pixels"),
+    "bytes of a HEIF": ("decoded_bytes", saved("HEIF"), 40 * 40 * 4, "decodes-too-large"),
+    "frames of an AVIF": ("frames", saved("AVIF", save_all=True), 3, "too-many-frames"),
 }
 
 

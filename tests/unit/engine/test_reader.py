@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from engine import reader as reader_module
-from engine.codecs.decode import Charge, Picture, decode
+from engine.codecs.decode import Picture, decode
 from engine.codecs.payload import Payload
+from engine.codecs.pixels.room import Charge
 from engine.limits import Limits
 from engine.model.classifier import Classifier
 from engine.reader import Outcome, Reader

@@ -14,13 +14,14 @@ from numba.core.registry import CPUDispatcher
 from PIL import Image
 
 import engine
+import tests.harness.heif_encoder  # noqa: F401  # Pillow then writes HEIF
 from engine.limits import Limits
 from engine.model.classifier import Classifier
 from engine.reader import Reader
 from models import default_model
 
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "F")
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 ORIENTATION = 0x0112
 
 
