@@ -20,7 +20,8 @@ from typing import Final
 from engine import reader
 from engine.canvas.pipeline import Canvas
 from engine.codecs import decode as picture
-from engine.codecs.decode import Charge, Picture
+from engine.codecs.decode import Picture
+from engine.codecs.pixels.room import Charge
 from engine.limits import Limits
 from engine.model.classifier import Classifier
 from tests.harness.hooked import hooked

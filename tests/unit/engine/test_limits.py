@@ -36,7 +36,8 @@ ZEROS = DIGIT + bytes(20_000)
 
 def saved(kind: str, **options: Any) -> bytes:
     stream = io.BytesIO()
-    grey = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
+    side = 64 if kind == "HEIF" else 40  # HEIF has whole blocks, and counts them
+    grey = np.random.default_rng(0).integers(0, 256, (side, side), dtype=np.uint8)
     more = {"append_images": [Image.fromarray(np.roll(grey, n)) for n in (1, 2)]} if options.get("save_all") else {}
     Image.fromarray(grey).save(stream, kind, **options, **more)
     return stream.getvalue()
@@ -147,8 +148,8 @@ OF_FORMATS = {
     "pixels of a TIFF": ("pixels", saved("TIFF"), 40 * 40, "too-many-pixels"),
     "pixels of a BigTIFF": ("pixels", saved("TIFF", big_tiff=True), 40 * 40, "too-many-pixels"),
     "pixels of an AVIF": ("pixels", saved("AVIF"), 40 * 40, "too-many-pixels"),
-    "pixels of a HEIF": ("pixels", saved("HEIF"), 40 * 40, "too-many-pixels"),
-    "bytes of a HEIF": ("decoded_bytes", saved("HEIF"), 40 * 40 * 4, "decodes-too-large"),
+    "pixels of a HEIF": ("pixels", saved("HEIF"), 64 * 64, "too-many-pixels"),
+    "bytes of a HEIF": ("decoded_bytes", saved("HEIF"), 64 * 64 * 4, "decodes-too-large"),
     "frames of an AVIF": ("frames", saved("AVIF", save_all=True), 3, "too-many-frames"),
 }
 

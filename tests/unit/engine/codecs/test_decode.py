@@ -212,9 +212,10 @@ def test_more_frames_than_the_limit_are_refused(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_too_many_pixels_are_refused(kind: str) -> None:
-    data = encoded(Image.fromarray(GREY), kind)
-    assert code(data, replace(LIMITS, pixels=GREY.size - 1, reduced_pixels=GREY.size - 1)) == "too-many-pixels"
-    assert pixels(data, replace(LIMITS, pixels=GREY.size)).shape[:2] == GREY.shape
+    picture = np.kron(GREY, np.ones((16, 16), np.uint8))  # HEIF has whole blocks, and counts them
+    data = encoded(Image.fromarray(picture), kind)
+    assert code(data, replace(LIMITS, pixels=picture.size - 1, reduced_pixels=picture.size - 1)) == "too-many-pixels"
+    assert pixels(data, replace(LIMITS, pixels=picture.size)).shape[:2] == picture.shape
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -472,7 +473,7 @@ def test_white_of_a_tiff_of_numbers_is_what_they_fit(white: float) -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0, 16), (-1, 1), (100_000, 200_000), (3, 3)])
 def test_other_numbers_in_a_tiff_are_scaled_by_their_range(low: float, high: float) -> None:
-    numbers = low + (high - low) * (GREY - GREY.min()) / float(np.ptp(GREY))
+    numbers = low + (high - low) * (GREY.astype(float) - GREY.min()) / float(np.ptp(GREY))
     seen = pixels(encoded(Image.fromarray(numbers.astype(np.float32)), "TIFF"))
     assert (seen.min(), seen.max()) == (0, 255 if high > low else 0)
 
@@ -496,8 +497,8 @@ def test_an_avif_is_turned_as_its_container_says(held: int) -> None:
     picture = Image.fromarray(GREY.repeat(4, axis=0).repeat(4, axis=1))
     stored = picture.transpose(SEEN_BY_SENSOR[held]) if held in SEEN_BY_SENSOR else picture
     seen = pixels(encoded(stored, "AVIF", quality=90, exif=exif))
-    assert seen.shape[:2] == (80, 64)
-    assert np.abs(seen[:, :, 0].astype(int) - np.asarray(picture)).mean() < 4
+    assert seen.shape == (80, 64)
+    assert np.abs(seen.astype(int) - np.asarray(picture)).mean() < 4
 
 
 @pytest.mark.parametrize(
