@@ -47,11 +47,13 @@ class Limits:
     entry_bytes: int = 16 * _MIB
     """Bytes of one entry, inflated."""
     inflation_ratio: int = 200
-    """Inflated bytes for each packed byte of an entry: zeros reach 1,030, images 1 to 20."""
+    """Inflated bytes for each packed byte of an entry that has more than `image_bytes`; smaller ones are no bombs."""
     name_characters: int = 255
     """Characters of a name, an entry's or the header `filename`: it is echoed in the result."""
     archive_decoded_bytes: int = 1024 * _MIB
-    """Bytes of all decoded images of an archive. They are never in memory at the same time, but each costs time."""
+    """Bytes of all decoded images of an archive. They are never in memory at the same time, but each costs time.
+
+    Inflating by a slow method counts, too."""
     kept_ratio: int = 2
     """Bytes of failed entries that an archive may have in its dead letters, for each byte of its own (and 64 KiB)."""
 

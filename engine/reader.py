@@ -197,7 +197,7 @@ class Reader:
         """Give the outcomes of an archive's entries until `should_stop` returns true."""
         most_kept_bytes = self._limits.kept_ratio * opened.size_bytes + _KEPT_BYTES
         outcomes: list[Outcome] = []
-        items = opened.items(reading.items)
+        items = opened.items(reading.items, lambda cost_bytes: self._charge(reading, cost_bytes))
         while reading.items < opened.count:
             if outcomes and reading.should_stop():
                 return outcomes, reading.progress(opened.count)

@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from engine.codecs import archive, foreign
+from engine.codecs import foreign
+from engine.codecs.archive.directory import Entry, directory, has_end_record
+from engine.codecs.archive.inflate import inflate
+from engine.codecs.archive.names import is_metadata
 from engine.codecs.formats import ZIP_END_MAGIC, ZIP_LOCAL_MAGIC, image_format
+from engine.codecs.pixels.room import Charge, free
 from engine.errors import (
     EmptyArchive,
     EmptyRecord,
@@ -23,9 +27,6 @@ from engine.errors import (
     as_engine_error,
 )
 from engine.limits import Limits
-
-_METADATA_FOLDER = "__MACOSX"
-_METADATA_FILES = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class Item:
 class Payload:
     """An opened payload. Each call of `items` starts from the beginning."""
 
-    def __init__(self, payload: bytes, entries: list[archive.Entry] | None, limits: Limits) -> None:
+    def __init__(self, payload: bytes, entries: list[Entry] | None, limits: Limits) -> None:
         self._payload = payload
         self._entries = entries
         self._limits = limits
@@ -75,27 +76,36 @@ class Payload:
         for entry in self._entries:
             yield self._name(entry)
 
-    def items(self, begin: int = 0) -> Iterator[Item]:
-        """Yield the items from an index on; entries of an archive are inflated one at a time."""
+    def items(self, begin: int = 0, charge: Charge = free) -> Iterator[Item]:
+        """Yield the items from an index on; entries of an archive are inflated one at a time.
+
+        Parameters
+        ----------
+        begin
+            The first index.
+        charge
+            Called before an entry is inflated by a slow method, with the cost in bytes to decode. If it raises an
+            `EngineError`, the entry is not inflated.
+        """
         if self._entries is None:
             yield Item(0, None, self._payload, None, None)
             return
         for index in range(begin, len(self._entries)):
-            yield self._item(index, self._entries[index])
+            yield self._item(index, self._entries[index], charge)
 
-    def _name(self, entry: archive.Entry) -> str | None:
+    def _name(self, entry: Entry) -> str | None:
         return entry.name if len(entry.name) <= self._limits.name_characters else None
 
-    def _item(self, index: int, entry: archive.Entry) -> Item:
+    def _item(self, index: int, entry: Entry, charge: Charge) -> Item:
         name = self._name(entry)
         try:
-            data = archive.inflate(self._payload, entry, self._limits)
+            data = inflate(self._payload, entry, self._limits, charge)
         except Exception as cause:  # noqa: BLE001  # an error of the engine must cost this entry only
             error = as_engine_error("Unpacking the entry", cause)
             return Item(index, name, None, error, f"not unpacked: {error.code}")
         return Item(index, name, data, self._entry_error(entry, data), None)
 
-    def _entry_error(self, entry: archive.Entry, data: bytes) -> EngineError | None:
+    def _entry_error(self, entry: Entry, data: bytes) -> EngineError | None:
         if len(entry.name) > self._limits.name_characters:
             return NameTooLong(
                 f"The entry's name has {len(entry.name):,} characters; "
@@ -108,7 +118,7 @@ class Payload:
 
 def is_archive(payload: bytes) -> bool:
     """Return whether bytes that are not an image are a zip archive; other bytes may come before it."""
-    return payload.startswith((ZIP_LOCAL_MAGIC, ZIP_END_MAGIC)) or archive.has_end_record(payload)
+    return payload.startswith((ZIP_LOCAL_MAGIC, ZIP_END_MAGIC)) or has_end_record(payload)
 
 
 def open_payload(payload: bytes, limits: Limits) -> Payload:
@@ -133,15 +143,7 @@ def open_payload(payload: bytes, limits: Limits) -> Payload:
         raise UnknownFormat(
             f"The bytes are neither an accepted image format nor a zip archive{foreign.clause(payload)}."
         )
-    entries = [entry for entry in archive.directory(payload, limits) if not _is_left_out(entry)]
+    entries = [entry for entry in directory(payload, limits) if not (entry.is_directory or is_metadata(entry.name))]
     if not entries:
         raise EmptyArchive("The zip archive has no entry that could be an image.")
     return Payload(payload, entries, limits)
-
-
-def _is_left_out(entry: archive.Entry) -> bool:
-    """Return whether an entry is a directory or a metadata file that the operating system has added."""
-    if entry.is_directory:
-        return True
-    folders, _, file = entry.name.replace("\\", "/").rpartition("/")
-    return file.lower() in _METADATA_FILES or _METADATA_FOLDER in folders.split("/") or file == _METADATA_FOLDER

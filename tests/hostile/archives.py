@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import zlib
 from typing import Final
 
@@ -16,18 +17,25 @@ from tests.hostile.zips import (
     DEFLATE64,
     DESCRIPTOR,
     ENCRYPTED,
+    END_MARKER,
     IN_EXTRA,
     LZMA,
+    PACKERS,
+    PPMD,
     STORED,
     STRONGLY_ENCRYPTED,
     UTF8,
+    XZ,
     ZSTANDARD,
     Entry,
     archive,
     deflated,
     end64,
     local_header,
+    lzma_packed,
+    unicode_path,
     zip64_field,
+    zstandard,
 )
 
 _MIB: Final = 1024 * 1024
@@ -37,7 +45,7 @@ _FAR: Final = 2**63
 
 def archives() -> Cases:
     """Every archive by name."""
-    return _bombs() | _lies() | _unusual() | _broken() | _named() | _left_out()
+    return _bombs() | _lies() | _methods() | _bombs_of_methods() | _unusual() | _broken() | _named() | _left_out()
 
 
 def _beside_a_good_one(entry: Entry, code: ErrorCode) -> Case:
@@ -53,7 +61,7 @@ def _bombs() -> dict[str, Case]:
     large = png(png_header(3_000, 3_000, 16, RGB), bytes(18_001 * 3_000))
     first = Entry(b"0", STORED.to_bytes() * 300, method=STORED)
     return {
-        "a flat bomb, beyond the ratio": _beside_a_good_one(kernel, ErrorCode.INFLATES_TOO_FAR),
+        "a flat bomb that is no larger than an image may be": _beside_a_good_one(kernel, ErrorCode.UNKNOWN_FORMAT),
         "a flat bomb, one byte beyond the size": _beside_a_good_one(
             Entry(b"0", zeros + b"0"), ErrorCode.ENTRY_TOO_LARGE
         ),
@@ -131,14 +139,101 @@ def _lies() -> dict[str, Case]:
         "an encrypted entry": _beside_a_good_one(Entry(flags=ENCRYPTED), ErrorCode.ENCRYPTED_ENTRY),
         "a strongly encrypted entry": _beside_a_good_one(Entry(flags=STRONGLY_ENCRYPTED), ErrorCode.ENCRYPTED_ENTRY),
         "an entry encrypted by AES": _beside_a_good_one(Entry(flags=ENCRYPTED, method=AES), ErrorCode.ENCRYPTED_ENTRY),
-        **{
-            f"compression method {method}": _beside_a_good_one(Entry(method=method), ErrorCode.UNKNOWN_COMPRESSION)
-            for method in (1, 6, DEFLATE64, BZIP2, LZMA, ZSTANDARD, 95, AES, 0xFFFF)
-        },
         "an entry without bytes": _beside_a_good_one(Entry(data=b""), ErrorCode.EMPTY_RECORD),
         "a stored entry without bytes": _beside_a_good_one(Entry(data=b"", method=STORED), ErrorCode.EMPTY_RECORD),
         "an entry that is no image": _beside_a_good_one(Entry(data=b"#!/bin/sh"), ErrorCode.UNKNOWN_FORMAT),
         "an entry that is half an image": _beside_a_good_one(Entry(data=SEVEN[:-20]), ErrorCode.DAMAGED_IMAGE),
+    }
+
+
+def _methods() -> dict[str, Case]:
+    """Make entries of every method, as they are and damaged."""
+    unknown, damaged = ErrorCode.UNKNOWN_COMPRESSION, ErrorCode.DAMAGED_ENTRY
+    flags = {LZMA: END_MARKER}
+    cases = {
+        f"compression method {method}": _beside_a_good_one(Entry(method=method), unknown)
+        for method in (1, 6, DEFLATE64, XZ, PPMD, AES, 0xFFFF)
+    }
+    for name, method in {"bzip2": BZIP2, "LZMA": LZMA, "Zstandard": ZSTANDARD}.items():
+        packed, flag = PACKERS[method](SEVEN), flags.get(method, 0)
+
+        def lying(packed: bytes = packed, method: int = method, flag: int = flag, size: int | None = None) -> Case:
+            return _beside_a_good_one(Entry(method=method, flags=flag, packed=packed, inflated_bytes=size), damaged)
+
+        cases |= {
+            f"{name}": read(archive(Entry(method=method, flags=flag))),
+            f"{name} cut short": lying(packed[:-12]),
+            f"{name} without bytes": lying(b""),
+            f"{name} that is another method": lying(b"\x00" + deflated(SEVEN)),
+            f"{name} of a size too small": lying(size=len(SEVEN) - 1),
+            f"{name} of a size too large": lying(size=len(SEVEN) + 1),
+            f"{name} of no size": lying(size=0),
+            f"{name} with a changed byte": lying(packed[:60] + bytes([packed[60] ^ 0x10]) + packed[61:]),
+        }
+    window = b"\x28\xb5\x2f\xfd\x00" + bytes([17 << 3]) + (1 | len(SEVEN) << 3).to_bytes(3, "little") + SEVEN
+    return (
+        cases
+        | {
+            "LZMA without its end marker": read(archive(Entry(method=LZMA))),  # the flag says that there is none
+            "LZMA with a dictionary of 4 GiB": read(
+                archive(Entry(method=LZMA, packed=lzma_packed(SEVEN, dictionary_bytes=0xFFFF_FFFF)))
+            ),
+            "LZMA with a dictionary of no bytes": _beside_a_good_one(
+                Entry(method=LZMA, data=bytes(9_000), packed=lzma_packed(bytes(9_000), dictionary_bytes=0)),
+                ErrorCode.UNKNOWN_FORMAT,
+            ),
+            "LZMA with impossible properties": _beside_a_good_one(
+                Entry(method=LZMA, packed=b"\x09\x14\x05\x00\xff" + bytes(30)), damaged
+            ),
+            "LZMA with too many literal bits": _beside_a_good_one(
+                Entry(method=LZMA, packed=b"\x09\x14\x05\x00\x24" + bytes(30)), damaged
+            ),
+            "LZMA with properties of another size": _beside_a_good_one(
+                Entry(method=LZMA, packed=b"\x09\x14\x06\x00\x5d" + bytes(30)), damaged
+            ),
+            "Zstandard with a window of 128 MiB": read(archive(Entry(method=ZSTANDARD, packed=window))),
+            "Zstandard with a window of 4 GiB": _beside_a_good_one(
+                Entry(method=ZSTANDARD, packed=window[:5] + bytes([22 << 3]) + window[6:]), damaged
+            ),
+            "Zstandard with a window of exabytes": _beside_a_good_one(
+                Entry(method=ZSTANDARD, packed=window[:5] + b"\xff" + window[6:]), damaged
+            ),
+            "Zstandard that claims a content of exabytes": _beside_a_good_one(
+                Entry(method=ZSTANDARD, packed=b"\x28\xb5\x2f\xfd\xe0" + b"\xff" * 8 + window[6:]), damaged
+            ),
+            "Zstandard with a dictionary that is not there": _beside_a_good_one(
+                Entry(method=ZSTANDARD, packed=b"\x28\xb5\x2f\xfd\x01\x50\x07" + window[6:]), damaged
+            ),
+            "Zstandard in two frames": read(
+                archive(Entry(method=ZSTANDARD, packed=zstandard(SEVEN[:100]) + zstandard(SEVEN[100:])))
+            ),
+            "Zstandard of empty frames": _beside_a_good_one(
+                Entry(method=ZSTANDARD, packed=zstandard(b"") * 10_000 + zstandard(SEVEN)[:-4]), damaged
+            ),
+        }
+    )
+
+
+def _bombs_of_methods() -> dict[str, Case]:
+    """Make bombs of the methods that pack zeros much further than Deflate."""
+    zeros = bytes(16 * _MIB)
+    crc = zlib.crc32(zeros)
+    slow = bz2.compress(zeros)
+    cases: dict[str, Case] = {}
+    for name, method in {"bzip2": BZIP2, "LZMA": LZMA, "Zstandard": ZSTANDARD}.items():
+        kernel = Entry(b"0", zeros, method=method, packed=PACKERS[method](zeros), crc=crc)
+        small = Entry(b"0", b"", method=method, packed=kernel.packed, crc=crc, inflated_bytes=1_000)
+        cases |= {
+            f"a bomb of {name}, no larger than an image may be": _beside_a_good_one(kernel, ErrorCode.UNKNOWN_FORMAT),
+            f"a bomb of {name} that claims to be small": _beside_a_good_one(small, ErrorCode.DAMAGED_ENTRY),
+            f"a bomb of {name} of many entries": fails(archive(*[kernel] * 17), ErrorCode.ARCHIVE_TOO_LARGE),
+        }
+    unread: list[Expected] = [ErrorCode.ARCHIVE_TOO_COSTLY] * 4
+    return cases | {
+        "a slow method for more bytes than may be decoded": Case(
+            archive(*[Entry(b"0", zeros, method=BZIP2, packed=slow, crc=crc)] * 12),
+            [*[ErrorCode.UNKNOWN_FORMAT] * 8, *unread],
+        ),
     }
 
 
@@ -168,6 +263,8 @@ def _unusual() -> dict[str, Case]:
         "the same name three times": Case(archive(*[Entry(b"7.png")] * 3), [DIGIT] * 3, names=["7.png"] * 3),
         "bytes before it": read(b"MZ this program unpacks itself" + plain),
         "bytes after it": read(plain + b"and a signature"),
+        "64 KiB after it": read(plain + bytes(64 * 1024)),
+        "an end record that is cut short after it": read(plain + b"PK\x05\x06"),
         "too many bytes after it": fails(plain + bytes(70_000), ErrorCode.DAMAGED_ARCHIVE),
         "bytes before and after it": read(b"\x00" * 99 + plain + b"\x00" * 99),
         "a long comment": read(archive(_GOOD, comment=b"\x1b[2J" * 16_000)),
@@ -234,6 +331,28 @@ def _named() -> dict[str, Case]:
             f"a name that is {what}": read(archive(Entry(name.encode(), flags=UTF8)), names=[name])
             for what, name in names.items()
         },
+        "a name that is UTF-8 and does not say so": read(archive(Entry("七\x1b.png".encode())), names=["七\x1b.png"]),
+        "a name in the Unicode path field": read(
+            archive(Entry(b"?.png", extra=unicode_path(b"?.png", "七\x1b.png".encode()))), names=["七\x1b.png"]
+        ),
+        **{
+            f"a Unicode path field {what}": read(archive(Entry(b"7.png", extra=field)), names=["7.png"])
+            for what, field in {
+                "of another name": unicode_path(b"8.png", b"9.png"),
+                "of another version": unicode_path(b"7.png", b"9.png", version=2),
+                "that is not UTF-8": unicode_path(b"7.png", b"\xff\xed\xa0\x80"),
+                "without a name": unicode_path(b"7.png", b""),
+                "that is cut short": unicode_path(b"7.png", b"")[:-2],
+                "after a hundred others": b"up\x00\x00" * 100 + unicode_path(b"7.png", b"9.png"),
+                "whose length is a lie": b"\x75\x70\xff\xff\x01",
+            }.items()
+        },
+        "a Unicode path field beside flag 11": read(
+            archive(Entry(b"7.png", flags=UTF8, extra=unicode_path(b"7.png", b"9.png"))), names=["7.png"]
+        ),
+        "a Unicode path field beyond the limit": Case(
+            archive(Entry(b"7.png", extra=unicode_path(b"7.png", b"x" * 256))), [ErrorCode.NAME_TOO_LONG], names=[None]
+        ),
         "a name that is not UTF-8 and does not say so": read(archive(Entry(b"\xff\x80\x1b")), names=["\xa0\u00c7\x1b"]),
         "a name that is not UTF-8 and says it is": read(
             archive(Entry(b"a\xff\xed\xa0\x80", flags=UTF8)), names=["a" + "\ufffd" * 4]
@@ -246,11 +365,23 @@ def _named() -> dict[str, Case]:
 
 
 def _left_out() -> dict[str, Case]:
-    system = [b"__MACOSX/._7.png", b"d/.DS_Store", b"Thumbs.db", b"d\\desktop.ini", b"THUMBS.DB"]
+    system = [
+        *(b"__MACOSX/._7.png", b"a/__MACOSX/b/7.png", b"__MACOSX", b"._7.png", b"d/._7.png", b"d\\._.DS_Store"),
+        *(b"d/.DS_Store", b"Thumbs.db", b"THUMBS.DB", b"d/ehthumbs.db", b"d\\desktop.ini", b"d/Icon\r", b".localized"),
+        *(b".Spotlight-V100/Store-V2/x", b".Trashes/7.png", b"d/.fseventsd/0", b"@eaDir/7.png/SYNOPHOTO_THUMB_M.jpg"),
+        *(b"$RECYCLE.BIN/S-1-5/$R7.png", b"System Volume Information/x", b".AppleDouble/7.png", b"d/.directory"),
+    ]
     metadata = [Entry(name, b"\x00\x05\x16\x07") for name in system]
     folders = [Entry(b"d/", b"", method=STORED), Entry(b"w\\", b"", method=STORED), Entry(b"with bytes/", b"x")]
     return {
         "metadata of operating systems": read(archive(*metadata, _GOOD), names=["good.png"]),
+        "names like those of metadata": Case(
+            archive(Entry(b"d/_7.png"), Entry(b"._d/7.png"), Entry(b"__MACOSX.png"), Entry(b"Thumbs.db.png")),
+            [DIGIT] * 4,
+        ),
+        "metadata by its Unicode path": read(
+            archive(Entry(b"7.png", b"", extra=unicode_path(b"7.png", b"d/._7.png")), _GOOD), names=["good.png"]
+        ),
         "metadata and nothing else": fails(archive(*metadata), ErrorCode.EMPTY_ARCHIVE),
         "directories": read(archive(*folders, _GOOD), names=["good.png"]),
         "directories and nothing else": fails(archive(*folders), ErrorCode.EMPTY_ARCHIVE),

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import struct
 import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
+
+import cramjam
 
 from tests.hostile.case import SEVEN
 
-STORED, DEFLATED, DEFLATE64, BZIP2, LZMA, ZSTANDARD, AES = 0, 8, 9, 12, 14, 93, 99
-ENCRYPTED, DESCRIPTOR, STRONGLY_ENCRYPTED, UTF8 = 0x0001, 0x0008, 0x0041, 0x0800
+STORED, DEFLATED, DEFLATE64, BZIP2, LZMA, ZSTANDARD, XZ, PPMD, AES = 0, 8, 9, 12, 14, 93, 95, 98, 99
+ENCRYPTED, END_MARKER, DESCRIPTOR, STRONGLY_ENCRYPTED, UTF8 = 0x0001, 0x0002, 0x0008, 0x0041, 0x0800
 IN_EXTRA = 0xFFFF_FFFF
 """A size that says: look in the zip64 field."""
 
@@ -42,6 +49,24 @@ def deflated(data: bytes) -> bytes:
     """Compress without zlib's framing, as archives do."""
     stream = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     return stream.compress(data) + stream.flush()
+
+
+def lzma_packed(data: bytes, *, dictionary_bytes: int = 1 << 20) -> bytes:
+    """Compress by LZMA as archives do: version, properties with their size, and a stream that ends with a marker."""
+    filters = [{"id": lzma.FILTER_LZMA1, "preset": 6, "dict_size": 1 << 20}]
+    header = bytes([9, 20, 5, 0, 93]) + dictionary_bytes.to_bytes(4, "little")
+    return header + lzma.compress(data, lzma.FORMAT_RAW, filters=filters)
+
+
+def zstandard(data: bytes) -> bytes:
+    """Compress by Zstandard: one frame, which says how large its content is."""
+    return bytes(cramjam.zstd.compress(data))
+
+
+PACKERS: Final[Mapping[int, Callable[[bytes], bytes]]] = MappingProxyType(
+    {STORED: bytes, DEFLATED: deflated, BZIP2: bz2.compress, LZMA: lzma_packed, ZSTANDARD: zstandard}
+)
+"""By method; an entry of any other method is deflated."""
 
 
 def local_header(name: bytes, method: int, claims: tuple[int, int, int], flags: int = 0) -> bytes:
@@ -87,7 +112,7 @@ def directory_entry(entry: Entry) -> bytes:
 def _packed(entry: Entry) -> bytes:
     if entry.packed is not None:
         return entry.packed
-    return entry.data if entry.method == STORED else deflated(entry.data)
+    return PACKERS.get(entry.method, deflated)(entry.data)
 
 
 def _claims(entry: Entry, packed: bytes) -> tuple[int, int, int]:
@@ -107,3 +132,9 @@ def end64(size: int, offset: int, count: int, *, at: int) -> bytes:
 def zip64_field(*values: int) -> bytes:
     """Write the extra field that holds what does not fit into 32 bits."""
     return struct.pack(f"<2H{len(values)}Q", 1, 8 * len(values), *values)
+
+
+def unicode_path(raw: bytes, name: bytes, *, version: int = 1, crc: int | None = None) -> bytes:
+    """Write the extra field in which Info-ZIP keeps a name in UTF-8, for an entry of this raw name."""
+    body = struct.pack("<BI", version, zlib.crc32(raw) if crc is None else crc) + name
+    return struct.pack("<2H", 0x7075, len(body)) + body

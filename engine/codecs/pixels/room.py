@@ -9,7 +9,10 @@ from engine.errors import DecodesTooLarge, ImageTooSmall, SideTooLong, TooManyPi
 from engine.limits import Limits
 
 Charge = Callable[[int], None]
-"""Called with the bytes that a decoder is about to allocate; raises an `EngineError` if they are too many."""
+"""Called with the bytes that a decoder is about to allocate, or with as many as would take as long as what is next.
+
+It raises an `EngineError` if they are too many.
+"""
 
 PIXEL_BYTES: Final = 4
 """Bytes of a decoded pixel, except in PNG and JPEG, whose headers define it: most decoders produce four channels."""

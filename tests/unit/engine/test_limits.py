@@ -89,14 +89,13 @@ CASES = {
     "entries": Case(lambda: zipped([(f"{n}.png", DIGIT) for n in range(3)]), 3, "too-many-entries"),
     "inflated_bytes": Case(lambda: stored(*DIGITS), sum(map(len, DIGITS)), "archive-too-large"),
     "entry_bytes": Case(lambda: stored(DIGIT), len(DIGIT), "entry-too-large"),
-    "inflation_ratio": Case(
-        lambda: zipped([("0.png", ZEROS)]), -(-len(ZEROS) // deflated_bytes(ZEROS)), "inflates-too-far"
-    ),
     "name_characters": Case(lambda: zipped([("sieben.png", DIGIT)]), 10, "name-too-long"),
     "archive_decoded_bytes": Case(lambda: stored(*DIGITS), decoding_cost(*DIGITS), "archive-too-costly"),
 }
 KEPT_RATIO = "kept_ratio"
 """Has no code: the item has failed for another reason, and only its bytes are left out."""
+INFLATION_RATIO = "inflation_ratio"
+"""Decides about what is too large for an image, so what is within it fails by that limit."""
 
 
 @pytest.fixture(scope="module")
@@ -161,8 +160,20 @@ def test_every_format_is_counted_to_the_unit(classifier: Classifier, name: str) 
     assert codes(read(classifier, payload, **{limit: count - 1})) == {code}
 
 
+def test_what_is_too_large_for_an_image_and_inflates_too_far_is_not_inflated(classifier: Classifier) -> None:
+    payload, ratio = zipped([("0.png", ZEROS)]), -(-len(ZEROS) // deflated_bytes(ZEROS))
+    for limit, image_bytes, expected in (
+        (ratio, len(ZEROS) - 1, {"image-too-large"}),
+        (ratio - 1, len(ZEROS) - 1, {"inflates-too-far"}),
+        (ratio - 1, len(ZEROS), set()),
+    ):
+        outcomes = read(classifier, payload, inflation_ratio=limit, image_bytes=image_bytes)
+        assert codes(outcomes) == expected
+        assert (outcomes[0].left_out is None) == ("inflates-too-far" not in expected)
+
+
 def test_no_limit_is_forgotten_here() -> None:
-    assert {field.name for field in fields(Limits)} == {*CASES, KEPT_RATIO}
+    assert {field.name for field in fields(Limits)} == {*CASES, KEPT_RATIO, INFLATION_RATIO}
     assert {case.code for case in CASES.values()} <= set(ErrorCode)
 
 
@@ -222,4 +233,5 @@ def test_the_page_of_limits_has_every_setting_with_its_default_and_code() -> Non
     }
     for name, case in CASES.items():
         assert rows[f"DIGITS_LIMITS__{name.upper()}"][1] == case.code
+    assert rows[f"DIGITS_LIMITS__{INFLATION_RATIO.upper()}"][1] == "inflates-too-far"
     assert {code for _, code in rows.values()} - {"none"} <= set(ErrorCode)

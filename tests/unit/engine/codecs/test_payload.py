@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import pytest
 
+from engine.codecs.archive.methods import METHODS
 from engine.codecs.payload import Item, open_payload
-from engine.errors import EngineError
+from engine.errors import ArchiveTooCostly, EngineError
 from engine.limits import Limits
 from tests.harness.images import streamed
 
@@ -83,7 +84,7 @@ def test_a_payload_over_the_limit_is_refused_before_it_is_opened() -> None:
     assert open_payload(PNG, replace(LIMITS, record_bytes=len(PNG))).count == 1
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_entries_come_in_directory_order_with_their_names(method: int) -> None:
     payload = archive([("b.png", PNG + b"1"), ("a/ä.png", PNG + b"2"), ("b.png", PNG + b"3")], method)
     assert open_payload(payload, LIMITS).count == 3
@@ -100,7 +101,7 @@ def test_names_are_labels_whatever_path_they_pretend_to_be() -> None:
 
 
 def test_directories_and_system_metadata_are_left_out_and_not_counted() -> None:
-    metadata = ["__MACOSX/._1.png", "d/.DS_Store", "Thumbs.db", "d\\Desktop.ini"]
+    metadata = ["__MACOSX/._1.png", "d/.DS_Store", "Thumbs.db", "d\\Desktop.ini", "d/._1.png"]
     payload = archive([("d/", b""), *[(name, b"x") for name in metadata], ("d/1.png", PNG)])
     assert [(item.index, item.name) for item in items(payload)] == [(0, "d/1.png")]
 
@@ -115,6 +116,15 @@ def test_an_archive_with_nothing_but_metadata_is_empty() -> None:
 def test_bytes_before_and_after_an_archive_do_not_matter(before: bytes, after: bytes) -> None:
     payload = before + archive([("1.png", PNG), ("2.png", PNG)]) + after
     assert [item.data for item in items(payload)] == [PNG, PNG]
+
+
+@pytest.mark.parametrize(("after_bytes", "expected"), [(64 * 1024, None), (66_000, "damaged-archive")])
+def test_up_to_64_kib_after_an_archive_do_not_matter(after_bytes: int, expected: str | None) -> None:
+    payload = archive([("1.png", PNG)]) + bytes(after_bytes)
+    if expected is None:
+        assert codes(payload) == [None]
+    else:
+        assert code(payload) == expected
 
 
 def test_an_image_with_an_archive_after_it_is_an_image() -> None:
@@ -149,11 +159,17 @@ def test_more_entries_than_the_limit_are_refused_despite_the_end_record() -> Non
 
 def test_a_bomb_with_an_honest_header_is_refused_without_inflating_it() -> None:
     bomb = archive([("zeros", bytes(1_000_000))])
-    assert codes(bomb) == ["inflates-too-far"]
-    assert codes(bomb, replace(LIMITS, inflation_ratio=2000)) == [None]
-    assert codes(bomb, replace(LIMITS, inflation_ratio=2000, entry_bytes=999_999)) == ["entry-too-large"]
-    assert items(bomb)[0].data is None
-    assert items(bomb)[0].left_out
+    small_images = replace(LIMITS, image_bytes=999_999)
+    assert codes(bomb, small_images) == ["inflates-too-far"]
+    assert codes(bomb, replace(small_images, inflation_ratio=2000)) == [None]
+    assert codes(bomb, replace(LIMITS, entry_bytes=999_999)) == ["entry-too-large"]
+    assert items(bomb, small_images)[0].data is None
+    assert items(bomb, small_images)[0].left_out
+
+
+def test_what_is_no_larger_than_an_image_may_be_is_no_bomb() -> None:
+    blank = archive([("blank.bmp", bytes(1_000_000))])
+    assert codes(blank, replace(LIMITS, image_bytes=1_000_000, inflation_ratio=1)) == [None]
 
 
 def test_a_bomb_that_lies_about_its_size_is_inflated_no_further_than_it_claims() -> None:
@@ -189,13 +205,13 @@ def test_one_bad_entry_is_lost_alone() -> None:
     [
         (8, "<H", 0x0001, "encrypted-entry"),
         (8, "<H", 0x0041, "encrypted-entry"),
-        (10, "<H", 12, "unknown-compression"),
+        (10, "<H", 9, "unknown-compression"),
         (10, "<H", 99, "unknown-compression"),
         (16, "<I", 1, "damaged-entry"),
         (24, "<I", 5, "damaged-entry"),
         (42, "<I", 1, "damaged-entry"),
     ],
-    ids=["encrypted", "strongly encrypted", "bzip2", "AE-x", "wrong CRC", "wrong size", "no local header"],
+    ids=["encrypted", "strongly encrypted", "Deflate64", "AE-x", "wrong CRC", "wrong size", "no local header"],
 )
 def test_each_fault_of_an_entry_has_its_code(offset: int, layout: str, value: int, expected: str) -> None:
     payload = archive([("1.png", PNG * 4), ("2.png", PNG * 4)])
@@ -236,6 +252,28 @@ def test_sizes_in_the_zip64_field_are_read() -> None:
     locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, len(local) + len(directory), 1)
     end = struct.pack("<4s4H2IH", END, 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
     assert [item.data for item in items(local + directory + end64 + locator + end)] == [PNG]
+
+
+def test_a_slow_method_is_charged_before_the_entry_is_inflated() -> None:
+    payload = open_payload(archive([("1.png", PNG), ("2.png", PNG)], zipfile.ZIP_BZIP2), LIMITS)
+    charged: list[int] = []
+
+    def charge(cost_bytes: int) -> None:
+        charged.append(cost_bytes)
+        if len(charged) > 1:
+            raise ArchiveTooCostly("That is too much.")
+
+    first, second = payload.items(0, charge)
+    assert charged == [len(PNG) * METHODS[12].cost] * 2
+    assert (first.data, first.error) == (PNG, None)
+    assert (second.data, second.left_out) == (None, "not unpacked: archive-too-costly")
+
+
+def test_a_fast_method_is_not_charged() -> None:
+    payload = open_payload(archive([("1.png", PNG)]), LIMITS)
+    charged: list[int] = []
+    assert [item.error for item in payload.items(0, charged.append)] == [None]
+    assert not charged
 
 
 def test_items_may_be_asked_for_again() -> None:

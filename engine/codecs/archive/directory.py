@@ -1,11 +1,8 @@
-"""Reads untrusted zip archives: the directory first, then the entries one at a time.
+"""Reads the directory of an untrusted zip archive, within the limits.
 
-directory  find the end record, walk the central directory within the limits, refuse overlapping entries
-inflate    inflate one entry; its bytes are counted meanwhile, size and checksum compared at the end
-
-The directory is parsed here because the standard library's zipfile creates an object of half a kilobyte for each entry
-before the entries can be counted, and takes 10 µs for each. Sizes in headers are used to refuse an archive only: no
-memory is allocated for a declared size, and an entry that inflates to more than it declares is damaged.
+It is parsed here because the standard library's zipfile creates an object of half a kilobyte for each entry before the
+entries can be counted, and takes 10 µs for each. Sizes in headers are used to refuse an archive only: no memory is
+allocated for a declared size.
 
 References
 ----------
@@ -17,22 +14,12 @@ from __future__ import annotations
 
 import itertools
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from engine.codecs.archive import extra_fields, names
 from engine.codecs.formats import ZIP_END_MAGIC, ZIP_LOCAL_MAGIC
-from engine.errors import (
-    ArchiveOverlaps,
-    ArchiveTooLarge,
-    DamagedArchive,
-    DamagedEntry,
-    EncryptedEntry,
-    EntryTooLarge,
-    InflatesTooFar,
-    TooManyEntries,
-    UnknownCompression,
-)
+from engine.errors import ArchiveOverlaps, ArchiveTooLarge, DamagedArchive, TooManyEntries
 from engine.limits import Limits
 
 _ENTRY_MAGIC = b"PK\x01\x02"
@@ -43,14 +30,8 @@ _ENTRY = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
 _END64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR64 = struct.Struct("<4sIQI")
-_COMMENT_MAX_BYTES = 0xFFFF  # the end record is at most this far from the end of the file
+_TAIL_BYTES = 66_000  # the end record begins at most this far from the end of the payload, as Info-ZIP has it
 _IN_EXTRA = 0xFFFFFFFF  # the value is in the zip64 extra field
-_EXTRA_FIELDS = 64  # of an entry at most; archivers write three or four
-_ZIP64 = 1
-
-_STORED, _DEFLATED = 0, 8
-_FLAG_ENCRYPTED = 0x0001 | 0x0040  # traditional, strong
-_FLAG_UTF8 = 0x0800
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,41 +87,22 @@ def directory(payload: bytes, limits: Limits) -> list[Entry]:
     return entries
 
 
-def inflate(payload: bytes, entry: Entry, limits: Limits) -> bytes:
-    """Return the bytes of one entry.
-
-    Raises
-    ------
-    EncryptedEntry, UnknownCompression, EntryTooLarge, InflatesTooFar, DamagedEntry
-        As their names say. At most one byte more than the entry declares is inflated, and never more than the limits.
-    """
-    if entry.flags & _FLAG_ENCRYPTED:
-        raise EncryptedEntry("The entry is encrypted.")
-    if entry.method not in (_STORED, _DEFLATED):
-        raise UnknownCompression(f"The entry's compression method {entry.method} is neither stored nor deflated.")
-    if entry.inflated_bytes > limits.entry_bytes:
-        raise EntryTooLarge(
-            f"The entry inflates to {entry.inflated_bytes:,} bytes; at most {limits.entry_bytes:,} are allowed."
-        )
-    if entry.inflated_bytes > limits.inflation_ratio * max(entry.packed_bytes, 1):
-        raise InflatesTooFar(f"The entry inflates more than {limits.inflation_ratio} times.")
-    packed = _packed(payload, entry)
-    data = bytes(packed) if entry.method == _STORED else _inflate(packed, entry.inflated_bytes)
-    if len(data) != entry.inflated_bytes:
-        raise DamagedEntry(f"The entry has {len(data):,} bytes where its header says {entry.inflated_bytes:,}.")
-    if zlib.crc32(data) != entry.crc:
-        raise DamagedEntry("The entry's bytes do not match its checksum.")
-    return data
+def data_at(payload: bytes, entry: Entry) -> int:
+    """Return the offset of the entry's packed bytes, after its local header; that header's offset if it is invalid."""
+    at = entry.header_at
+    if at + _LOCAL.size > len(payload) or payload[at : at + 4] != ZIP_LOCAL_MAGIC:
+        return at
+    *_, name_len, extra_len = _LOCAL.unpack_from(payload, at)
+    return int(at + _LOCAL.size + name_len + extra_len)
 
 
 def _end_at(payload: bytes) -> int:
-    return payload.rfind(ZIP_END_MAGIC, max(0, len(payload) - _END.size - _COMMENT_MAX_BYTES))
+    last_at = len(payload) - _END.size
+    return payload.rfind(ZIP_END_MAGIC, max(0, len(payload) - _TAIL_BYTES), last_at + len(ZIP_END_MAGIC))
 
 
 def _directory_place(payload: bytes, end_at: int) -> tuple[int, int, int]:
     """Return size and declared offset of the directory, and the offset at which it really ends."""
-    if end_at + _END.size > len(payload):
-        raise DamagedArchive("The zip archive's end record is cut short.")
     *_, size, offset, _ = _END.unpack_from(payload, end_at)
     locator_at = end_at - _LOCATOR64.size
     if locator_at < 0 or payload[locator_at : locator_at + 4] != _LOCATOR64_MAGIC:
@@ -167,65 +129,26 @@ def _walk(payload: bytes, at: int, end: int, shift: int, limits: Limits) -> Iter
         at = extra_at + extra_len + comment_len
         if at > end:
             raise DamagedArchive("The zip archive's directory is damaged.")
+        raw_name, extra = payload[name_at:extra_at], payload[extra_at : extra_at + extra_len]
         if _IN_EXTRA in (packed, inflated, header_at):
-            extra = payload[extra_at : extra_at + extra_len]
             inflated, packed, header_at = _from_extra(extra, inflated, packed, header_at)
-        name = payload[name_at:extra_at].decode("utf-8" if flags & _FLAG_UTF8 else "cp437", "replace")
-        yield Entry(name, flags, method, crc, packed, inflated, header_at + shift)
+        yield Entry(names.decode(raw_name, flags, extra), flags, method, crc, packed, inflated, header_at + shift)
 
 
 def _from_extra(extra: bytes, *claims: int) -> list[int]:
     """Read the numbers that do not fit into 32 bits from the zip64 extra field, in this order."""
-    at = 0
-    for _ in range(_EXTRA_FIELDS):
-        if at + 4 > len(extra):
-            break
-        kind, length = struct.unpack_from("<2H", extra, at)
-        if kind == _ZIP64:
-            body = extra[at + 4 : at + 4 + length]
-            values = struct.iter_unpack("<Q", body[: len(body) // 8 * 8])
-            try:
-                return [next(values)[0] if claim == _IN_EXTRA else claim for claim in claims]
-            except StopIteration:  # the field is shorter than it declares
-                break
-        at += 4 + length
-    raise DamagedArchive("The zip archive's directory lacks a zip64 field.")
+    body = extra_fields.find(extra, extra_fields.ZIP64) or b""
+    values = struct.iter_unpack("<Q", body[: len(body) // 8 * 8])
+    try:
+        return [next(values)[0] if claim == _IN_EXTRA else claim for claim in claims]
+    except StopIteration:
+        raise DamagedArchive("The zip archive's directory lacks a zip64 field.") from None
 
 
 def _refuse_overlaps(payload: bytes, entries: list[Entry], directory_at: int, directory_bytes: int) -> None:
-    places = [(entry.header_at, _data_at(payload, entry) + entry.packed_bytes) for entry in entries]
+    places = [(entry.header_at, data_at(payload, entry) + entry.packed_bytes) for entry in entries]
     places.append((directory_at, directory_at + directory_bytes))
     places.sort()
     for (_, end), (next_at, _) in itertools.pairwise(places):
         if end > next_at:
             raise ArchiveOverlaps("Entries of the zip archive share the same bytes.")
-
-
-def _data_at(payload: bytes, entry: Entry) -> int:
-    """Return the offset of the entry's packed bytes, after its local header; that header's offset if it is invalid."""
-    at = entry.header_at
-    if at + _LOCAL.size > len(payload) or payload[at : at + 4] != ZIP_LOCAL_MAGIC:
-        return at
-    *_, name_len, extra_len = _LOCAL.unpack_from(payload, at)
-    return int(at + _LOCAL.size + name_len + extra_len)
-
-
-def _packed(payload: bytes, entry: Entry) -> memoryview:
-    start = _data_at(payload, entry)
-    if start == entry.header_at:
-        raise DamagedEntry("The entry does not lie where the directory says.")
-    if start + entry.packed_bytes > len(payload):
-        raise DamagedEntry("The entry is cut short.")
-    return memoryview(payload)[start : start + entry.packed_bytes]
-
-
-def _inflate(packed: memoryview, expected_bytes: int) -> bytes:
-    """Inflate at most one byte more than expected, so that a longer entry is noticed without inflating all of it."""
-    stream = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        data = stream.decompress(packed, expected_bytes + 1)
-    except zlib.error as error:
-        raise DamagedEntry("The entry's deflate stream is damaged.") from error
-    if len(data) <= expected_bytes and not stream.eof:
-        raise DamagedEntry("The entry's deflate stream is cut short.")
-    return data
