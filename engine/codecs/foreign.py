@@ -1,8 +1,9 @@
 """Names what is no accepted format, for the message of the error: a sender then sees at once what has been sent.
 
-The tables here decide nothing: whatever they find or miss, the bytes are refused. No more is looked at than the first
-bytes, and nothing is parsed. For another format, add a row: `_FIRST_BYTES` for what is known by its first bytes,
-`_BRANDS` for media files in boxes, `_TEXTS` for text.
+The tables here decide nothing but whether a zip archive is looked for in the bytes (`_ARCHIVES`): whatever they find or
+miss, the bytes are refused. No more is looked at than the first bytes, and nothing is parsed. For another format, add a
+row: `_ARCHIVES` for archives, `_FIRST_BYTES` for what else is known by its first bytes, `_BRANDS` for media files in
+boxes, `_TEXTS` for text.
 """
 
 from __future__ import annotations
@@ -12,6 +13,33 @@ import re
 from typing import Final
 
 from engine.codecs.formats import payload_format
+
+_ARCHIVES: Final[tuple[tuple[int, bytes, str], ...]] = (
+    (257, b"ustar", "a tar archive"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (0, b"Rar!\x1a\x07", "a RAR archive"),
+    (0, b"\x1f\x8b\x08", "a gzip file"),
+    *(
+        (0, b"BZh%d%s" % (level, magic), "a bzip2 file")
+        for level in range(1, 10)
+        for magic in (b"1AY&SY", b"\x17rE8P\x90")
+    ),
+    (0, b"\xfd7zXZ\x00", "an xz file"),
+    (0, b"\x28\xb5\x2f\xfd", "a Zstandard file"),
+    (0, b"\x04\x22\x4d\x18", "an LZ4 file"),
+    (0, b"LZIP\x01", "an lzip file"),
+    (0, b"\x1f\x9d", "a compress file"),
+    (0, b"\x5d\x00\x00\x80\x00", "an LZMA file"),
+    (0, b"MSCF\x00\x00\x00\x00", "a CAB archive"),
+    *((2, b"-lh%d-" % method, "an LZH archive") for method in range(8)),
+    (7, b"**ACE**", "an ACE archive"),
+    (0, b"xar!\x00", "a XAR archive"),
+    (0, b"!<arch>\n", "an ar archive"),
+    *((0, b"07070%d" % kind, "a cpio archive") for kind in (1, 2, 7)),
+    (0x8001, b"CD001", "an image of a disc"),
+)
+"""Archives and compressed files, likewise."""
+_INSTEAD: Final = "; send its images in a zip archive"
 
 _FIRST_BYTES: Final[tuple[tuple[int, bytes, str], ...]] = (
     # Pictures
@@ -102,12 +130,24 @@ def clause(data: bytes) -> str:
 
 def named(data: bytes) -> str | None:
     """Name the format of bytes, perhaps with advice after a semicolon; None if it is unknown."""
-    for at, magic, name in _FIRST_BYTES:
-        if data.startswith(magic, at):
-            return name
+    archive = _first(_ARCHIVES, data)
+    if archive is not None:
+        return archive + _INSTEAD
+    name = _first(_FIRST_BYTES, data)
+    if name is not None:
+        return name
     if data.startswith(b"ftyp", _BOX_AT):
         return next(name for brand, name in _BRANDS if data[_BRAND_AT].startswith(brand))
     return _named_text(data[:_TEXT_BYTES])
+
+
+def is_archive(data: bytes) -> bool:
+    """Return whether bytes are an archive or a compressed file, of any kind but zip."""
+    return _first(_ARCHIVES, data) is not None
+
+
+def _first(rows: tuple[tuple[int, bytes, str], ...], data: bytes) -> str | None:
+    return next((name for at, magic, name in rows if data.startswith(magic, at)), None)
 
 
 def _named_text(data: bytes) -> str | None:

@@ -117,8 +117,13 @@ class Payload:
 
 
 def is_archive(payload: bytes) -> bool:
-    """Return whether bytes that are not an image are a zip archive; other bytes may come before it."""
-    return payload.startswith((ZIP_LOCAL_MAGIC, ZIP_END_MAGIC)) or has_end_record(payload)
+    """Return whether bytes that are not an image are a zip archive.
+
+    Other bytes may come before it, but not an archive of another kind: the zip archive would be one file of many in it.
+    """
+    if payload.startswith((ZIP_LOCAL_MAGIC, ZIP_END_MAGIC)):
+        return True
+    return has_end_record(payload) and not foreign.is_archive(payload)
 
 
 def open_payload(payload: bytes, limits: Limits) -> Payload:

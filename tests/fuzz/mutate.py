@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from tests.hostile.files import PNG_MAGIC, chunk
-from tests.hostile.zips import DEFLATED, STORED, Entry, archive
+from tests.hostile.zips import DEFLATED, PACKERS, Entry, archive, unicode_path
 
 Change = Callable[[bytes, int], bytes]
 """Changes bytes somewhere, up to a size: what the fuzzer does by itself."""
@@ -20,6 +20,7 @@ _BLIND: Final = 0.25
 """Share of the changes after which checksums and sizes are not corrected."""
 _INFLATED_MAX_BYTES: Final = 1_000_000
 _LIES: Final = ("crc", "inflated_bytes", "packed_bytes", "header_at")
+_FIELDS: Final = (b"\x01\x00\x08\x00", unicode_path(b"x", b"y"))
 
 
 def mutate(payload: bytes, max_bytes: int, seed: int, change: Change) -> bytes:
@@ -82,17 +83,22 @@ def _archive(payload: bytes, max_bytes: int, chance: random.Random, change: Chan
     at = chance.randrange(len(entries))
     entry = entries[at]
     what = chance.random()
-    if what < 0.4:
+    if what < 0.3:
         entries[at] = replace(entry, data=mutate(entry.data or b"\x00", max_bytes, chance.getrandbits(32), change))
+    elif what < 0.4:
+        packed = PACKERS[entry.method](entry.data)
+        entries[at] = replace(entry, packed=change(packed or b"\x00", max_bytes), flags=chance.choice([0, 2]))
+    elif what < 0.5:
+        entries[at] = replace(entry, method=chance.choice([*PACKERS]))
     elif what < 0.6:
         number = chance.choice([0, 1, 30, 0xFFFF_FFFF, chance.getrandbits(32), chance.getrandbits(10)])
         entries[at] = replace(entry, **{chance.choice(_LIES): number})  # type: ignore[arg-type]  # all of them numbers
     elif what < 0.7:
         entries[at] = replace(entry, name=change(entry.name or b"x", 300)[:300])
     elif what < 0.8:
-        entries[at] = replace(entry, extra=change(entry.extra or b"\x01\x00\x08\x00", 300)[:300])
+        entries[at] = replace(entry, extra=change(entry.extra or chance.choice(_FIELDS), 300)[:300])
     elif what < 0.9:
-        entries[at] = replace(entry, flags=chance.getrandbits(16), method=chance.choice([0, 8, 9, 12, 99]))
+        entries[at] = replace(entry, flags=chance.getrandbits(16), method=chance.choice([*PACKERS, 9, 95, 99]))
     else:
         entries.insert(at, replace(entry, shared=chance.random() < 0.5, header_at=chance.choice([None, 0])))
     return archive(*entries, comment=b"" if chance.random() < 0.9 else change(b"comment", 100)[:100])
@@ -115,4 +121,4 @@ def _data(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 
 def _method(info: zipfile.ZipInfo) -> int:
-    return STORED if info.compress_type == zipfile.ZIP_STORED else DEFLATED
+    return info.compress_type if info.compress_type in PACKERS else DEFLATED

@@ -269,6 +269,11 @@ def _unusual() -> dict[str, Case]:
         "bytes before and after it": read(b"\x00" * 99 + plain + b"\x00" * 99),
         "a long comment": read(archive(_GOOD, comment=b"\x1b[2J" * 16_000)),
         "a comment that is an end record": fails(archive(_GOOD, comment=archive()), ErrorCode.EMPTY_ARCHIVE),
+        "a tape archive with it inside": fails(
+            b"1.zip".ljust(257, b"\x00") + b"ustar\x0000".ljust(255, b"\x00") + plain + bytes(1_024),
+            ErrorCode.UNKNOWN_FORMAT,
+        ),
+        "an archive of 7-Zip with it inside": fails(b"7z\xbc\xaf\x27\x1c" + plain, ErrorCode.UNKNOWN_FORMAT),
         "a part of a split archive": read(b"PK\x07\x08" + plain),
     }
 

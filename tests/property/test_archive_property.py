@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.errors import ErrorCode
+from engine.codecs.archive.names import is_metadata
 from engine.codecs.payload import Payload, open_payload
 from engine.errors import EngineError
 from engine.limits import Limits
 from tests.hostile.case import SEVEN
-from tests.hostile.zips import DEFLATED, STORED, UTF8, Entry, archive
+from tests.hostile.zips import PACKERS, UTF8, Entry, archive
 
 LIMITS = Limits(
     record_bytes=200_000,
@@ -27,14 +28,14 @@ HONEST = st.builds(
     Entry,
     name=st.text(st.characters(codec="utf-8"), max_size=50).map(str.encode),
     data=st.sampled_from([SEVEN, SEVEN + b"and more"]),
-    method=st.sampled_from([STORED, DEFLATED]),
-    flags=st.just(UTF8),
+    method=st.sampled_from(sorted(PACKERS)),
+    flags=st.sampled_from([0, UTF8]),
 )
 LYING = st.builds(
     Entry,
     name=st.binary(max_size=60),
     data=st.one_of(st.just(SEVEN), st.binary(max_size=200), st.integers(0, 100_000).map(bytes)),
-    method=st.one_of(st.sampled_from([STORED, DEFLATED]), st.integers(0, 2**16 - 1)),
+    method=st.one_of(st.sampled_from(sorted(PACKERS)), st.integers(0, 2**16 - 1)),
     flags=st.one_of(st.just(0), st.integers(0, 2**16 - 1)),
     crc=NUMBERS,
     inflated_bytes=NUMBERS,
@@ -66,10 +67,8 @@ def test_valid_entries_are_read_unchanged(entries: list[Entry], before: bytes, c
 
 
 def left_out(name: str) -> bool:
-    """Return whether an entry is one that operating systems add, by the rule of the contract."""
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
-    system = "__MACOSX" in parts or (bool(parts) and parts[-1].lower() in (".ds_store", "thumbs.db", "desktop.ini"))
-    return name.endswith(("/", "\\")) or system
+    """Return whether an entry is a directory, or one that operating systems add."""
+    return name.endswith(("/", "\\")) or is_metadata(name)
 
 
 @given(st.lists(LYING, min_size=1, max_size=6), st.data())
