@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import resource
 import time
 import zlib
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import cramjam
 import cv2
 
 import engine
@@ -30,8 +32,8 @@ _NEVER: Final = frozenset({ErrorCode.INTERNAL_ERROR, ErrorCode.OUT_OF_MEMORY})
 """Codes that say that we, or our limits, are at fault."""
 _IMAGE_S, _RECORD_S = 2.0, 30.0
 """Of processor time, at most: what docs/limits.md promises of one image, and of an archive."""
-_REFUSALS: Final = (cv2.error, zlib.error, OSError, EngineError)
-"""What C code raises in our own lines, where it refuses a file."""
+_REFUSALS: Final = (cv2.error, zlib.error, lzma.LZMAError, cramjam.DecompressionError, OSError, EngineError)
+"""What C code raises in our own lines, where it refuses a file or a stream."""
 
 
 class Finding(Exception):  # noqa: N818  # read as what it is
