@@ -97,8 +97,8 @@ def data_at(payload: bytes, entry: Entry) -> int:
 
 
 def _end_at(payload: bytes) -> int:
-    last_at = len(payload) - _END.size
-    return payload.rfind(ZIP_END_MAGIC, max(0, len(payload) - _TAIL_BYTES), last_at + len(ZIP_END_MAGIC))
+    magic_ends = max(0, len(payload) - _END.size + len(ZIP_END_MAGIC))  # at the latest, if the record is whole
+    return payload.rfind(ZIP_END_MAGIC, max(0, len(payload) - _TAIL_BYTES), magic_ends)
 
 
 def _directory_place(payload: bytes, end_at: int) -> tuple[int, int, int]:

@@ -139,8 +139,9 @@ def test_an_archive_with_a_comment_opens() -> None:
     assert open_payload(packed.getvalue(), LIMITS).count == 1
 
 
-def test_an_archive_cut_short_anywhere_is_damaged() -> None:
-    payload = archive([("1.png", PNG), ("2.png", PNG)])
+@pytest.mark.parametrize("entries", [[], [("1.png", PNG), ("2.png", PNG)]], ids=["empty", "two entries"])
+def test_an_archive_cut_short_anywhere_is_damaged(entries: list[tuple[str, bytes]]) -> None:
+    payload = archive(entries)
     for end in range(4, len(payload)):
         assert code(payload[:end]) == "damaged-archive"
 
