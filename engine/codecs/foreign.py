@@ -151,13 +151,14 @@ def _first(rows: tuple[tuple[int, bytes, str], ...], data: bytes) -> str | None:
 
 
 def _named_text(data: bytes) -> str | None:
+    encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
         # What is cut off in the middle of a character is no reason not to call it text.
-        text = data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig", "strict")
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
         if not error.start or error.start < len(data) - 3:
             return None
-        text = data[: error.start].decode("utf-8-sig")
+        text = data[: error.start].decode(encoding)
     text = text.strip()
     if not text or not text.replace("\n", "").replace("\r", "").replace("\t", "").isprintable():
         return None

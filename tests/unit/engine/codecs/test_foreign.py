@@ -56,6 +56,7 @@ ADVICE = "; send the bytes that it encodes"
         (b"<!DOCTYPE html><html><body>502</body></html>", "an HTML page"),
         ("Sieben \u2014 \u4e03, und so weiter".encode() * 200, "text"),
         ("sieben".encode("utf-16"), "text"),
+        ("sieben".encode("utf-16") + b"n", "text"),
         (b"7", "text"),
     ],
 )
