@@ -37,9 +37,10 @@ def print_json(record: Mapping[str, Any]) -> None:
     typer.echo(json_line(record))
 
 
-def print_line(text: Text) -> None:
-    """Print one line on standard output, without wrapping it."""
-    stdout().print(text, soft_wrap=True)
+def print_line(*parts: str | Text) -> None:
+    """Print one line on standard output, without wrapping it; what is not printable is escaped, except in `Text`."""
+    line = Text.assemble(*(part if isinstance(part, Text) else printable(part) for part in parts))
+    stdout().print(line, soft_wrap=True)
 
 
 def status(result: Result) -> Text:

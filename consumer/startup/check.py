@@ -20,6 +20,7 @@ from consumer.workers.processes.process import WorkerProcess
 from consumer.workers.processes.spec import WorkerSpec
 from consumer.workers.protocol import Compiling
 from contract.topics import misfits
+from engine.errors import printable
 from engine.model.files import ModelError
 from transport.admin.admin_client import AdminClient, has_old_broker, open_admin_client
 from transport.admin.authorization import check_rights, id_prefix
@@ -55,7 +56,7 @@ class Findings:
         self._show("-", subject, why)
 
     def _show(self, verdict: str, subject: str, what: str) -> None:
-        typer.echo(f"{verdict:<6} {subject:<9} {what}")
+        typer.echo(f"{verdict:<6} {subject:<9} {printable(what)}")
 
 
 async def check(settings: Settings) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from contract.topics import MAX_RECORD_BYTES, TopicFound, misfits
 from producer import display
@@ -47,7 +46,7 @@ async def _create_topics(settings: ClientSettings, *, partitions: int, replicas:
     async with open_cluster(settings.kafka, print_message) as cluster:
         created = await cluster.create_topics(configs, partitions=partitions, replicas=replicas)
     for name in configs:
-        display.print_line(Text(f"{name}: {'created' if name in created else 'exists, not changed'}"))
+        display.print_line(f"{name}: {'created' if name in created else 'exists, not changed'}")
     # Read them again: the new topics have to fit the others, too.
     async with open_cluster(settings.kafka, print_message) as cluster:
         _print_misfits(settings, await cluster.topics_found(settings.topics))
@@ -58,7 +57,7 @@ async def _check(settings: ClientSettings) -> Exit:
     async with open_cluster(settings.kafka, print_message) as cluster:
         found = await cluster.topics_found(settings.topics)
     for name in settings.topics.by_role.values():
-        display.print_line(Text(f"{name}: {'exists' if name in found else 'is missing'}"))
+        display.print_line(f"{name}: {'exists' if name in found else 'is missing'}")
     misfit = _print_misfits(settings, found)
     return Exit.OK if len(found) == len(settings.topics.by_role) and not misfit else Exit.NOT_ALL_WELL
 

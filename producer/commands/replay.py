@@ -7,7 +7,6 @@ import contextlib
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from engine.terminal import print_table
 from producer import display
@@ -96,7 +95,7 @@ async def _replay(settings: ClientSettings, plan: Plan, *, as_json: bool) -> Exi
 
             await send_again(settings, cluster, plan, on_done)
     if not as_json:
-        display.print_line(Text(f"{counts['sent']} sent again, {counts['skipped']} skipped (--dry-run shows why)"))
+        display.print_line(f"{counts['sent']} sent again, {counts['skipped']} skipped (--dry-run shows why)")
     return Exit.OK
 
 

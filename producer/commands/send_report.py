@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from rich.text import Text
-
 from contract.records import Result
 from engine.terminal import print_table
 from producer import display
@@ -32,7 +30,7 @@ def report_sent(requests: Sequence[OutgoingRequest], topic: str, *, as_json: boo
                 }
             )
     else:
-        display.print_line(Text(f"{len(requests)} sent to {topic}"))
+        display.print_line(f"{len(requests)} sent to {topic}")
     return Exit.OK
 
 

@@ -13,6 +13,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from engine.errors import printable
 from engine.terminal import stdout, table
 from producer import display
 from producer.commands.shared import AsJson, load_settings, run
@@ -106,7 +107,7 @@ def _tables(settings: ClientSettings, now: Snapshot, before: Snapshot) -> Render
     ]
     numbers = {member.member_id: str(number) for number, member in enumerate(now.group.members, 1)}
     return Group(
-        Text(f"group {settings.kafka.group_id} ({_STATES.get(state, state)}) on {settings.topics.requests}"),
+        Text(printable(f"group {settings.kafka.group_id} ({_STATES.get(state, state)}) on {settings.topics.requests}")),
         table(
             ("partition", "log start", "committed", "end", "lag", "written/s", "answered/s", "member"),
             [*(_cells(row, numbers) for row in found), _total(found)],

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from contract.records import Result
-from engine.errors import printable
 from producer import display
 from producer.commands.shared import AsJson, load_settings, run
 from producer.display import print_message
@@ -56,11 +54,8 @@ def _show(result: Result | InvalidResult, *, as_json: bool) -> None:
         display.print_json(result.model_dump(mode="json", by_alias=True))
     else:
         digit, confidence = display.digit_and_confidence(result)
-        name = printable(result.item.name or "")
         display.print_line(
-            Text.assemble(
-                f"{printable(result.result_id):<36} {digit:>1} {confidence:>6} ",
-                display.status(result),
-                f"{'':<{11 - len(result.status)}}{name}  {printable(display.explanation(result))}".rstrip(),
-            )
+            f"{result.result_id:<36} {digit:>1} {confidence:>6} ",
+            display.status(result),
+            f"{'':<{11 - len(result.status)}}{result.item.name or ''}  {display.explanation(result)}".rstrip(),
         )

@@ -6,6 +6,7 @@ of PNG, scans of JPEG, both kinds of WebP, run lengths of BMP, packings, strips,
 
 from __future__ import annotations
 
+import bz2
 import io
 import re
 import struct
@@ -22,6 +23,7 @@ from engine.limits import Limits
 from tests.harness.images import drawn_digits
 from tests.hostile.files import RATIONAL, SHORT, chunk, in_jpeg, segment, tiff_of
 from tests.hostile.vp8l import of_many_codes
+from tests.hostile.zips import BZIP2, Entry, archive
 
 SIDE: Final = 4_000
 """Squared, the most pixels."""
@@ -166,6 +168,19 @@ def images_of_many_codes() -> bytes:
     return zip_of(image, Limits().record_bytes // (len(zlib.compress(image, 1)) + 200))
 
 
+def images_in_bzip2() -> bytes:
+    """Pack small images by the slowest method, each with as many bytes after it as an entry may have.
+
+    They are a piece of noise again and again, which fits into a record and yet scatters what bzip2 walks through.
+    """
+    noise = np.random.default_rng(0).bytes(56 * 1024)
+    entry_bytes = Limits().entry_bytes
+    image = (drawn_digits(1)[0] + noise * (entry_bytes // len(noise)))[:entry_bytes]
+    packed = bz2.compress(image)
+    entry = Entry(b"0.png", image, method=BZIP2, packed=packed, crc=zlib.crc32(image))
+    return archive(*[entry] * ((Limits().record_bytes - 1_000) // (len(packed) + 200)))
+
+
 def many_names() -> bytes:
     """Put large images before as many lines of the directory as fit, each of which is looked at in every slice."""
     image = png(2_000, 2_000, depth=16, colour_type=2, channels=3, level=6)
@@ -201,6 +216,7 @@ RECORDS: Final[Mapping[str, Callable[[], bytes]]] = MappingProxyType(
         "large images": large_images,
         "images of many parts": images_of_many_parts,
         "images of many codes": images_of_many_codes,
+        "images in bzip2": images_in_bzip2,
         "a directory of many names": many_names,
     }
 )

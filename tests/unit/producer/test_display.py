@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.text import Text
 
 from producer import display
 
@@ -22,3 +23,8 @@ def test_a_line_of_json_is_ascii_and_keeps_the_data(name: str) -> None:
     assert line.isascii()
     assert line.isprintable()
     assert json.loads(line) == {"name": name}
+
+
+def test_a_line_shows_what_is_not_ours_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    display.print_line("7 \x1b]0;owned\x07[red]x[/red]\n", Text("failed", style="red"), "  a\x9b2J\u202eb")
+    assert capsys.readouterr().out == "7 \\x1b]0;owned\\x07[red]x[/red]\\nfailed  a\\x9b2J\\u202eb\n"

@@ -104,6 +104,16 @@ def test_names_of_files_and_entries_do_nothing_to_a_terminal(nasty: Path, tmp_pa
     assert "owned" in shown.stdout
 
 
+def test_a_name_does_nothing_to_a_terminal_that_has_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "300")
+    shown = run("classify", DATA / "cases" / "zip_escape_in_name.zip")
+    assert shown.exit_code == 0, shown.output
+    without_styles = re.sub(r"\x1b\[[0-9;]*m", "", shown.stdout)
+    assert all(line.isprintable() for line in without_styles.splitlines())
+    assert r"\x1b[2J\x1b]0;owned\x07\x1b[31mseven.png" in without_styles
+
+
 def test_a_complaint_about_a_name_does_nothing_to_a_terminal() -> None:
     shown = run("classify", NASTY)
     assert shown.exit_code == 2
