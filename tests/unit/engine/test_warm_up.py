@@ -35,7 +35,7 @@ def pictures() -> Iterator[bytes]:
         packed = io.BytesIO()
         try:
             Image.fromarray(shape).convert(mode).save(packed, kind, exif=exif)
-        except (OSError, ValueError):  # not every format has every mode
+        except (KeyError, OSError, ValueError):  # not every format has every mode
             continue
         yield packed.getvalue()
 
