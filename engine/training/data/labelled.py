@@ -92,6 +92,21 @@ def list_folder(folder: Path) -> list[tuple[Path, int]]:
     return found
 
 
+def read_compressed(path: Path) -> bytes:
+    """Read a file, compressed by gzip or not.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
 def _find(folder: Path, stem: str) -> Path:
     """Find an IDX file by the beginning of its name: common names differ in a dot and in their ending."""
     found = sorted(folder.glob(f"{stem}*"))
@@ -102,12 +117,7 @@ def _find(folder: Path, stem: str) -> Path:
 
 def _read(path: Path, magic: int, dimensions: int) -> NDArray[np.uint8]:
     """Read one IDX file: magic number, sizes, bytes."""
-    try:
-        content = path.read_bytes()
-        if content.startswith(_GZIP_MAGIC):
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    content = read_compressed(path)
     header = np.frombuffer(content[: 4 * (1 + dimensions)], ">u4")
     if len(header) != 1 + dimensions or header[0] != magic:
         raise DataError(f"{path} is not an IDX file of bytes in {dimensions} dimensions")
