@@ -23,6 +23,14 @@ ModelOption = Annotated[
     Path | None,
     typer.Option("--model", envvar="DIGITS_MODEL", help="Folder of the model.", show_default="the shipped one"),
 ]
+HandsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--hands",
+        help="Folder with digits of other hands: optdigits-orig.tra.gz and pendigits-tra.csv.gz. Without it, only "
+        "digits drawn by program show other hands.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 error_console = Console(stderr=True)

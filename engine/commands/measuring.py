@@ -13,6 +13,7 @@ import typer
 
 from engine.commands.console import (
     WORK,
+    HandsOption,
     JsonOption,
     ModelOption,
     OverwriteOption,
@@ -104,6 +105,7 @@ def benchmark(
 def card(
     mnist: MnistOption,
     *,
+    hands: HandsOption = None,
     model: ModelOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write the card to.", show_default="the model's")] = None,
     overwrite: OverwriteOption = False,
@@ -120,13 +122,15 @@ def card(
         from engine.training.data.typefaces import TypefacesMissingError, require
         from engine.training.fit.naming import refuse_to_overwrite
         from engine.training.fit.train import split
+        from engine.training.hands.folder import read_hands
         from engine.training.report import benchmark as speedometer
         from engine.training.report.card import CARD, write_card
-        from engine.training.report.trial import run_trial, steps
+        from engine.training.report.trial import Amounts, run_trial, steps
 
     folder = model or default_model()
     try:
         refuse_to_overwrite((out or folder) / CARD, overwrite=overwrite)
+        others = read_hands(hands) if hands else None
         require("test")
         classifier = Classifier.load(folder)
         data = read_mnist(mnist)
@@ -134,7 +138,8 @@ def card(
         raise exit_unusable(error) from error
     with progress_bars() as bars:
         bar = bars.add_task("measure", total=steps(), note="")
-        trial = run_trial(classifier, split(data)[1], disturbed, foreign, lambda: bars.advance(bar))
+        amounts = Amounts(disturbed=disturbed, foreign=foreign)
+        trial = run_trial(classifier, split(data)[1], others, amounts, lambda: bars.advance(bar))
         costs = None
         if speed:
             clock = bars.add_task("speed", total=speedometer.steps(), note="")

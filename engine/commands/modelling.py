@@ -13,6 +13,7 @@ import typer
 
 from engine.commands.console import (
     WORK,
+    HandsOption,
     OverwriteOption,
     exit_unusable,
     needs_training,
@@ -27,6 +28,7 @@ def train(
         Path, typer.Option("--mnist", help="Folder with MNIST's two training files, or pictures as LABEL/*.")
     ],
     *,
+    hands: HandsOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write the model to.", show_default="models/NAME-VERSION")
     ] = None,
@@ -56,20 +58,23 @@ def train(
         from engine.training.fit.naming import model_folder, next_version, refuse_to_overwrite
         from engine.training.fit.train import Settings
         from engine.training.fit.train import train as train_model
+        from engine.training.hands.folder import read_hands
 
     try:
         version = version or next_version(name, default_model())
         folder = out or model_folder(name, version)
         refuse_to_overwrite(folder / MANIFEST, overwrite=overwrite)
+        others = read_hands(hands) if hands else None
         require("train")
         data = read_training_digits(mnist).part(slice(0, digits))
         settings = Settings(name=name, version=version, plan=Plan(epochs=epochs, seed=seed))
         with progress_bars() as bars:
-            trained = train_model(data, settings, folder, work, bars)
+            trained = train_model(data, others, settings, folder=folder, work=work, bars=bars)
     except (OSError, ModelError, DataError, TypefacesMissingError) as error:
         raise exit_unusable(error) from error
     typer.echo(f"{folder}: {trained.info.name} {trained.info.version}, sha256 {trained.info.sha256}")
-    typer.echo(msgspec.json.format(msgspec.json.encode(trained.manifest["held_out"]), indent=2))
+    figures = {name: trained.manifest[name] for name in ("held_out", "held_out_hands", "hands")}
+    typer.echo(msgspec.json.format(msgspec.json.encode(figures), indent=2))
 
 
 def import_sklearn(

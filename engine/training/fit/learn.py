@@ -15,8 +15,9 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,36 +45,45 @@ class Plan:
     epochs: int = 70
     disturbed_share: float = 0.75
     """Disturbed digits in each epoch, as a share of the clean ones."""
+    hands_share: float = 0.6
+    """Digits of other hands in each epoch, as a share of the clean ones."""
     seed: int = 0
     strength: Strength = field(default_factory=Strength)
 
 
-def fit(data: Labelled, disturbed: Labelled, plan: Plan, progress: Callable[[int, float], None]) -> Machine:
+class Pool(NamedTuple):
+    """More digits than one epoch uses."""
+
+    digits: Labelled
+    share: float
+    """How many of them each epoch draws, as a share of the clean digits."""
+
+
+def fit(data: Labelled, pools: Sequence[Pool], plan: Plan, progress: Callable[[int, float], None]) -> Machine:
     """Train a machine; the eleventh column ("is a digit") stays 0.
 
     Parameters
     ----------
     data
         The training digits; each epoch uses all of them.
-    disturbed
-        The same digits as the canvas normalises them from disturbed pictures; each epoch draws some of them.
+    pools
+        Disturbed digits, and those of other hands, as the canvas normalises them.
     plan
         Sizes, epochs, and the seed of all random choices.
     progress
         Called after each epoch with its number (from 1) and its mean loss.
     """
     random = np.random.default_rng(plan.seed)
-    offset, parameters = _start(data, plan, random)
+    drawn = [min(round(pool.share * len(data)), len(pool.digits)) for pool in pools]
+    offset, parameters = _start(_mixed(data, pools, drawn, random), plan, random)
     average = {name: value.copy() for name, value in parameters.items()}
-    drawn = min(round(plan.disturbed_share * len(data)), len(disturbed))
     optimiser = Adam(parameters, _STEP)
-    steps = plan.epochs * math.ceil((len(data) + drawn) / _BATCH)
+    steps = plan.epochs * math.ceil((len(data) + sum(drawn)) / _BATCH)
     targets = np.eye(DIGITS, dtype=np.float32)
     for epoch in range(plan.epochs):
-        some = disturbed.part(random.choice(len(disturbed), drawn, replace=False))
-        digits, labels = np.concatenate([data.digits, some.digits]), np.concatenate([data.labels, some.labels])
-        order = random.permutation(len(labels))
-        features, labels = describe(augment(digits[order], plan.strength, random)), labels[order]
+        mixed = _mixed(data, pools, drawn, random)
+        mixed = mixed.part(random.permutation(len(mixed)))
+        features, labels = describe(augment(mixed.digits, plan.strength, random)), mixed.labels
         losses = []
         for first in range(0, len(labels), _BATCH):
             part = slice(first, first + _BATCH)
@@ -83,6 +93,16 @@ def fit(data: Labelled, disturbed: Labelled, plan: Plan, progress: Callable[[int
             losses.append(loss)
         progress(epoch + 1, float(np.mean(losses)))
     return _machine(average, offset)
+
+
+def _mixed(data: Labelled, pools: Sequence[Pool], drawn: Sequence[int], random: np.random.Generator) -> Labelled:
+    """Join all clean digits and those that are drawn from each pool."""
+    some = [
+        pool.digits.part(random.choice(len(pool.digits), count, replace=False))
+        for pool, count in zip(pools, drawn, strict=True)
+    ]
+    parts = [data, *some]
+    return Labelled(np.concatenate([part.digits for part in parts]), np.concatenate([part.labels for part in parts]))
 
 
 def _start(data: Labelled, plan: Plan, random: np.random.Generator) -> tuple[Floats, Parameters]:

@@ -2,9 +2,10 @@
 
 split      hold out the last sixth of the digits, for choosing thresholds and for measuring
 disturb    normalise disturbed pictures of the other digits by the canvas
-learn      fit the compact machine to clean and disturbed digits
+hands      normalise pictures of other hands: scans, pen tracks, and drawn digits
+learn      fit the compact machine to all of them
 reject     fit the eleventh machine against pictures without a digit
-calibrate  choose the temperature and the two thresholds on the held-out digits
+calibrate  choose the temperature on held-out digits of all hands, the two thresholds on those of `split`
 save       write the model and its manifest, which states the effect of the thresholds
 
 The saved machine is the measured one: it is not trained again on the held-out digits.
@@ -12,6 +13,7 @@ The saved machine is the measured one: it is not trained again on the held-out d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -20,11 +22,9 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from engine.model import compact
-from engine.model import store as model
 from engine.model.compact import machine_of
 from engine.model.reference_digits import draw_reference_digits
-from engine.model.store import Model, Thresholds
+from engine.model.store import Model
 from engine.model.svm import DIGITS, Floats, Machine
 from engine.training.data.disturb import DISTURBANCES, disturb
 from engine.training.data.labelled import Labelled
@@ -38,16 +38,15 @@ from engine.training.data.samples import (
     prepare,
     prepare_in_parallel,
 )
-from engine.training.fit.calibrate import fit_temperature, threshold_for_share
-from engine.training.fit.learn import Plan, fit
+from engine.training.fit.learn import Plan, Pool, fit
+from engine.training.fit.other_hands import fingerprint_of_hands, held_out_hands, write_hands
 from engine.training.fit.reject import EPOCHS, Examples, fit_reject
+from engine.training.fit.save import save
 from engine.training.fit.stages import Arrays, Stages, arrays_of, fingerprint
-from engine.training.parallel import describe
-from engine.training.report.evaluate import judge
+from engine.training.hands.folder import Hands
+from engine.training.hands.samples import Copies
 
 _LEARNED_PART = 5 / 6
-_UNSURE_AS_NO_DIGIT = 0.006  # of the clean digits; with the next share below the 1 % that may be unsure
-_UNSURE_AS_DOUBTFUL = 0.0025
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,10 @@ class Settings:
     """Number of digits that are disturbed, each once for every slot of `SLOTS`."""
     negatives: int = 8_000
     """Number of pictures without a digit, of each kind."""
+    copies: Copies = field(default_factory=Copies)
+    """Number of pictures of other hands."""
+    held_out_each: int = 100
+    """Number of pictures of each variant of the drawn digits, for the temperature and the figures."""
 
     def scaled(self, digits: int) -> Settings:
         """Limit the sizes by the number of training digits."""
@@ -70,6 +73,8 @@ class Settings:
             plan=replace(self.plan, centres=centres),
             disturbed=min(self.disturbed, digits),
             negatives=min(self.negatives, digits),
+            copies=self.copies.scaled(digits),
+            held_out_each=min(self.held_out_each, max(2, digits // 400)),
         )
 
 
@@ -79,13 +84,17 @@ def split(data: Labelled) -> tuple[Labelled, Labelled]:
     return data.part(slice(0, learned)), data.part(slice(learned, None))
 
 
-def train(data: Labelled, settings: Settings, folder: Path, work: Path, bars: Progress) -> Model:
+def train(
+    data: Labelled, hands: Hands | None, settings: Settings, *, folder: Path, work: Path, bars: Progress
+) -> Model:
     """Train a model and save it.
 
     Parameters
     ----------
     data
         Labelled digits; the last sixth is held out.
+    hands
+        Digits of other hands, of which the last sixth is held out, too; None to draw them by program alone.
     settings
         Sizes and seeds. The same settings and digits give the same model.
     folder
@@ -101,18 +110,24 @@ def train(data: Labelled, settings: Settings, folder: Path, work: Path, bars: Pr
     seed = settings.plan.seed
     probe = _probe()
     origin = fingerprint(learned.digits, learned.labels, probe.digits, probe.evidence, settings.disturbed, seed)
+    written = fingerprint_of_hands(hands, settings.copies, seed, probe)
     # One thread for BLAS: its products are too small to divide, and waiting threads would use the processor.
     with threadpool_limits(1, "blas"):
         disturbed = stages.run("disturbed", origin, lambda: _disturb(learned, settings, bars))
-        learnt = fingerprint(origin, asdict(settings.plan))
-        machine = machine_of(stages.run("machine", learnt, lambda: _learn(learned, disturbed, settings.plan, bars)))
+        others = stages.run("hands", written, lambda: write_hands(hands, settings.copies, seed, bars))
+        learnt = fingerprint(origin, written, asdict(settings.plan))
+        machine = machine_of(
+            stages.run("machine", learnt, lambda: _learn(learned, disturbed, others, settings.plan, bars))
+        )
         against = stages.run(
             "negatives", fingerprint(origin, settings.negatives), lambda: _negatives(learned, settings, bars)
         )
         rejecting = fingerprint(learnt, settings.negatives)
-        rejected = stages.run("reject", rejecting, lambda: _reject(machine, learned, disturbed, against, bars))
-        machine = machine_of(rejected)
-        return _save(machine, held_out, settings, folder)
+        rejected = stages.run(
+            "reject", rejecting, lambda: _reject(machine, learned, [disturbed, others], against, bars)
+        )
+        measured = held_out_hands(hands, settings.held_out_each, bars)
+        return save(machine_of(rejected), held_out, measured, asdict(settings), folder)
 
 
 def _probe() -> Samples:
@@ -130,14 +145,15 @@ def _disturb(learned: Labelled, settings: Settings, bars: Progress) -> Arrays:
     return {"digits": samples.digits, "evidence": samples.evidence, "labels": labels}
 
 
-def _learn(learned: Labelled, disturbed: Arrays, plan: Plan, bars: Progress) -> Arrays:
+def _learn(learned: Labelled, disturbed: Arrays, others: Arrays, plan: Plan, bars: Progress) -> Arrays:
     """Fit the ten machines."""
     bar = bars.add_task("learn", total=plan.epochs, note="")
 
     def progress(_: int, loss: float) -> None:
         bars.update(bar, advance=1, note=f"loss {loss:.4f}")
 
-    machine = fit(learned, Labelled(_ink(disturbed["digits"]), disturbed["labels"]), plan, progress)
+    pools = [Pool(_labelled(disturbed), plan.disturbed_share), Pool(_labelled(others), plan.hands_share)]
+    machine = fit(learned, pools, plan, progress)
     return arrays_of(machine)
 
 
@@ -154,45 +170,20 @@ def _negatives(learned: Labelled, settings: Settings, bars: Progress) -> Arrays:
     }
 
 
-def _reject(machine: Machine, learned: Labelled, disturbed: Arrays, against: Arrays, bars: Progress) -> Arrays:
-    """Fit the eleventh machine to clean and disturbed digits against all negatives."""
+def _reject(machine: Machine, learned: Labelled, pools: Sequence[Arrays], against: Arrays, bars: Progress) -> Arrays:
+    """Fit the eleventh machine to clean digits and those of all pools, against all negatives."""
     bar = bars.add_task("reject", total=EPOCHS, note="")
-    chosen = np.random.default_rng(0).permutation(len(learned))[: len(disturbed["labels"]) // 2]
+    chosen = np.random.default_rng(0).permutation(len(learned))[: len(pools[0]["labels"]) // 2]
     clean = prepare_in_parallel([png(digit) for digit in _pixels(learned.part(chosen))])
-    positive = Examples(_ink(clean.digits), clean.evidence).joined(
-        Examples(_ink(disturbed["digits"]), disturbed["evidence"])
-    )
+    positive = Examples(_ink(clean.digits), clean.evidence)
+    for pool in pools:
+        positive = positive.joined(Examples(_ink(pool["digits"]), pool["evidence"]))
     negative = Examples(_ink(against["digits"]), against["evidence"])
     return arrays_of(fit_reject(machine, positive, negative, lambda: bars.advance(bar)))
 
 
-def _save(machine: Machine, held_out: Labelled, settings: Settings, folder: Path) -> Model:
-    """Calibrate on the held-out digits, and save the model with the figures measured on them."""
-    samples = prepare_in_parallel([png(digit) for digit in _pixels(held_out)])
-    features = describe(_ink(samples.digits))
-    scores = machine.scores(features)
-    machine = replace(machine, temperature=fit_temperature(scores[:, :DIGITS], held_out.labels))
-    machine = machine_of(compact.to_arrays(machine))  # measure the rounded values that the file holds
-    decision = machine.decide(features, samples.evidence)
-    confidence = decision.probabilities.max(axis=1)
-    thresholds = Thresholds(
-        confidence=threshold_for_share(confidence, _UNSURE_AS_DOUBTFUL),
-        digitness=threshold_for_share(decision.digitness, _UNSURE_AS_NO_DIGIT),
-    )
-    figures = judge([decision], thresholds, held_out.labels).figures()
-    about = {
-        "kind": compact.KIND,
-        "name": settings.name,
-        "version": settings.version,
-        "settings": asdict(settings),
-        "thresholds": {
-            **asdict(thresholds),
-            "coverage_pct": round(100 - figures["unsure_pct"], 4),
-            "error_pct_recognised": figures["error_pct_recognised"],
-        },
-        "held_out": figures,
-    }
-    return model.save(folder, compact.to_arrays(machine), thresholds, about)
+def _labelled(pool: Arrays) -> Labelled:
+    return Labelled(_ink(pool["digits"]), pool["labels"])
 
 
 def _pixels(data: Labelled) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -84,6 +84,17 @@ class Judged:
         counts = np.zeros((DIGITS, DIGITS), np.int64)
         np.add.at(counts, (self.labels, self.digits), 1)
         return counts
+
+
+def joined(parts: Iterable[Judged]) -> Judged:
+    """Concatenate the readings of several kinds of pictures, of which there is at least one."""
+    given = list(parts)
+    return Judged(
+        np.concatenate([part.labels for part in given]),
+        np.concatenate([part.digits for part in given]),
+        np.concatenate([part.confidence for part in given]),
+        np.concatenate([part.unsure for part in given]),
+    )
 
 
 def interval_pct(count: int, total: int) -> list[float] | None:

@@ -194,6 +194,16 @@ def test_classify_shows_the_progress_of_compiling_on_standard_error(tmp_path: Pa
     assert second.stderr == ""
 
 
+@pytest.mark.parametrize("command", ["train", "card"])
+def test_a_folder_without_digits_of_other_hands_ends_the_command_in_one_line(command: str, tmp_path: Path) -> None:
+    shutil.copytree(default_model(), tmp_path / "model", ignore=shutil.ignore_patterns("*.md"))
+    options = ["--model", tmp_path / "model"] if command == "card" else ["--out", tmp_path / "new"]
+    result = run(command, "--mnist", tmp_path, "--hands", tmp_path, *options)
+    assert result.exit_code == 2
+    assert "optdigits-orig.tra.gz cannot be read" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("command", ["train", "card", "benchmark"])
 def test_a_command_whose_extra_is_missing_names_it_in_one_line(command: str, tmp_path: Path) -> None:
     blocked = "dict.fromkeys(['joblib', 'matplotlib', 'scipy', 'skimage', 'sklearn', 'threadpoolctl'])"

@@ -215,7 +215,7 @@ def test_judged_readings_count_errors_among_all_and_among_the_recognised() -> No
 @pytest.mark.slow  # trains a machine
 def test_the_eleventh_machine_learns_to_distinguish_digits_from_noise() -> None:
     data = some_digits(400)
-    machine = learn.fit(data, data, Plan(directions=16, centres=40, epochs=10), lambda *_: None)
+    machine = learn.fit(data, [], Plan(directions=16, centres=40, epochs=10), lambda *_: None)
     rng = np.random.default_rng(0)
     evidence = np.zeros((400, len(machine.evidence_weights)), np.float32)
     noise = Examples(rng.random((400, 28, 28), np.float32), evidence)
@@ -250,7 +250,14 @@ def test_the_same_training_twice_gives_the_same_predictions(tmp_path: Path) -> N
     data = some_digits(240)
     settings = Settings(plan=Plan(directions=16, centres=40, epochs=2), disturbed=40, negatives=30)
     models = [
-        train(data, settings, tmp_path / f"model-{run}", tmp_path / f"work-{run}", Progress(disable=True))
+        train(
+            data,
+            None,
+            settings,
+            folder=tmp_path / f"model-{run}",
+            work=tmp_path / f"work-{run}",
+            bars=Progress(disable=True),
+        )
         for run in range(2)
     ]
     digits, evidence = as_ink(draw_reference_digits()), np.zeros((10, 12), np.float32)
