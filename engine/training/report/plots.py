@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from engine.training.report.measure import interval_pct, reliability
+from engine.training.report.measure import Judged, interval_pct, joined, reliability
 from engine.training.report.trial import Trial
 
 _DPI = 110
@@ -23,6 +24,7 @@ def draw_all(trial: Trial, folder: Path) -> list[str]:
         "reliability.png": _reliability,
         "coverage.png": _coverage,
         "wrong.png": _wrong,
+        "wrong-hands.png": _wrong_hands,
         "confusion.png": _confusion,
         "reject.png": _reject,
         "robustness.png": _robustness,
@@ -78,17 +80,27 @@ def _coverage(trial: Trial) -> Figure:
 
 def _wrong(trial: Trial) -> Figure:
     """Every digit that is read wrongly: what it shows, what was read, how confidently."""
-    wrong = np.flatnonzero(trial.clean.wrong)[:_WRONG_AT_MOST]
+    return _wrong_readings(trial.clean, trial.pixels)
+
+
+def _wrong_hands(trial: Trial) -> Figure:
+    """Show digits of other hands that are read wrongly, from all kinds."""
+    return _wrong_readings(joined(trial.hands.values()), trial.hand_pixels)
+
+
+def _wrong_readings(judged: Judged, pixels: NDArray[np.uint8]) -> Figure:
+    wrong = np.flatnonzero(judged.wrong)
+    wrong = wrong[np.linspace(0, len(wrong) - 1, min(len(wrong), _WRONG_AT_MOST)).astype(np.int64)]
     rows = max(1, -(-len(wrong) // _WRONG_COLUMNS))
     figure = Figure(figsize=(_WRONG_COLUMNS * 0.75, rows * 1.0))
     panels = figure.subplots(rows, _WRONG_COLUMNS, squeeze=False)
     for axes in panels.flat:
         axes.axis("off")
     for axes, index in zip(panels.flat, wrong, strict=False):
-        axes.imshow(255 - trial.pixels[index], cmap="gray", vmin=0, vmax=255)
-        shown, read = trial.clean.labels[index], trial.clean.digits[index]
-        mark = "" if trial.clean.unsure[index] else "!"
-        axes.set_title(f"{shown} as {read}{mark}\n{trial.clean.confidence[index]:.2f}", fontsize=7)
+        axes.imshow(255 - pixels[index], cmap="gray", vmin=0, vmax=255)
+        shown, read = judged.labels[index], judged.digits[index]
+        mark = "" if judged.unsure[index] else "!"
+        axes.set_title(f"{shown} as {read}{mark}\n{judged.confidence[index]:.2f}", fontsize=7)
     return figure
 
 

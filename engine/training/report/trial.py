@@ -17,6 +17,8 @@ from engine.training.data.disturb import DISTURBANCES, disturb
 from engine.training.data.labelled import Labelled
 from engine.training.data.negatives import KINDS
 from engine.training.data.samples import Samples, negative_samples, png, prepare_in_parallel
+from engine.training.hands.folder import Hands
+from engine.training.hands.samples import held_out_jobs, run
 from engine.training.report.evaluate import judge
 from engine.training.report.measure import Judged, auroc, interval_pct, resampled_interval
 
@@ -41,6 +43,10 @@ class Trial:
     """Which of these came out as a digit."""
     other_format: Judged
     """scikit-learn's 8x8 digits, of other hands: never trained on."""
+    hands: dict[str, Judged]
+    """Held-out digits of other hands, by their kind: scans and pen tracks if there are any, each drawn variant."""
+    hand_pixels: NDArray[np.uint8]
+    """(m, 28, 28): the digits of `hands` as the canvas normalises them, kind after kind."""
 
     def reject_figures(self) -> dict[str, dict[str, Any]]:
         """For each kind of negative: n, AUROC against the clean digits, share that is recognised."""
@@ -62,8 +68,20 @@ class Trial:
         return resampled_interval(lambda drawn: auroc(self.digitness, foreign[drawn]), len(foreign))
 
 
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """How many pictures are read."""
+
+    disturbed: int = 3_000
+    """Digits that are disturbed in each way."""
+    foreign: int = 1_000
+    """Pictures without a digit, of each kind of the set made for testing."""
+    variant: int = 300
+    """Pictures of each variant of the drawn digits."""
+
+
 def run_trial(
-    classifier: Classifier, held_out: Labelled, disturbed: int, foreign: int, advance: Callable[[], None]
+    classifier: Classifier, held_out: Labelled, hands: Hands | None, amounts: Amounts, advance: Callable[[], None]
 ) -> Trial:
     """Measure a model.
 
@@ -73,10 +91,10 @@ def run_trial(
         The model.
     held_out
         Digits that it has not learned from.
-    disturbed
-        How many of them are disturbed in each way.
-    foreign
-        Pictures without a digit, of each kind of the set made for testing.
+    hands
+        Digits of other hands, of which the last sixth was not learned from; None for drawn digits alone.
+    amounts
+        How many pictures are read.
     advance
         Called after each of `steps()` steps.
     """
@@ -85,14 +103,22 @@ def run_trial(
     advance()
     robustness = {}
     for number, kind in enumerate(DISTURBANCES):
-        pictures = disturb(kind, pixels[:disturbed], np.random.default_rng((_SEED, number)))
+        pictures = disturb(kind, pixels[: amounts.disturbed], np.random.default_rng((_SEED, number)))
         decisions = _decide(classifier, prepare_in_parallel(pictures))
-        robustness[kind] = judge(decisions, classifier.thresholds, held_out.labels[:disturbed])
+        robustness[kind] = judge(decisions, classifier.thresholds, held_out.labels[: amounts.disturbed])
         advance()
     against = {}
     for number, kind in enumerate(KINDS):
-        against[kind] = _joined(_decide(classifier, negative_samples(kind, foreign, "test", pixels, (_SEED, number))))
+        against[kind] = _joined(
+            _decide(classifier, negative_samples(kind, amounts.foreign, "test", pixels, (_SEED, number)))
+        )
         advance()
+    others, hand_pixels = {}, []
+    for kind, jobs in held_out_jobs(hands.held_out() if hands else None, amounts.variant).items():
+        samples, labels = run(jobs, lambda: None)
+        others[kind] = judge(_decide(classifier, samples), classifier.thresholds, labels)
+        hand_pixels.append(samples.digits)
+    advance()
     return Trial(
         clean=judge(clean, classifier.thresholds, held_out.labels),
         pixels=pixels,
@@ -103,12 +129,14 @@ def run_trial(
             kind: ~np.logical_or(*unsure_masks(decision, classifier.thresholds)) for kind, decision in against.items()
         },
         other_format=_other_format(classifier),
+        hands=others,
+        hand_pixels=np.concatenate(hand_pixels),
     )
 
 
 def steps() -> int:
     """Count how often `run_trial` will call `advance`."""
-    return 1 + len(DISTURBANCES) + len(KINDS)
+    return 2 + len(DISTURBANCES) + len(KINDS)
 
 
 def _decide(classifier: Classifier, seen: Samples) -> list[Decision]:

@@ -60,6 +60,8 @@ def trial() -> Trial:
         foreign={"photos": foreign()},
         recognised_foreign={"photos": np.arange(50) < 2},
         other_format=judged(18),
+        hands={"pen tracks": judged(9), "1 with upstroke": judged(15)},
+        hand_pixels=np.zeros((2 * COUNT, 28, 28), np.uint8),
     )
 
 
@@ -69,6 +71,8 @@ def test_the_card_has_every_figure_with_its_interval(folder: Path, trial: Trial)
     assert "| ruled | 600 | 1.00 % | 0.46 to 2.16 % |" in card
     assert "| all at once | 600 | 2.00 % |" in card
     assert "| photos | 50 | 1.0000 | 1.0000 to 1.0000 | 4.00 % | 1.10 to 13.46 % |" in card
+    assert "| 1 with upstroke | 600 | 2.50 % |" in card
+    assert "| digits | 1,200 |  |\n| error | 2.00 % |" in card  # of all other hands together
     assert "31,415 images/s" in card
     assert "| 28 px PNG, batches of 256 | 11.0 | 7.5 | 31.8 |" in card
 
@@ -76,7 +80,7 @@ def test_the_card_has_every_figure_with_its_interval(folder: Path, trial: Trial)
 def test_every_picture_of_the_card_lies_beside_it(folder: Path, trial: Trial) -> None:
     card = write_card(Classifier.load(folder), trial, None, folder).read_text()
     shown = [line.split("(")[1].rstrip(")") for line in card.splitlines() if line.startswith("![")]
-    assert len(shown) == 6
+    assert len(shown) == 7
     assert all((folder / name).stat().st_size > 1_000 for name in shown)
 
 
@@ -84,6 +88,7 @@ def test_machines_find_the_same_figures_as_json(folder: Path, trial: Trial) -> N
     write_card(Classifier.load(folder), trial, SPEED, folder)
     figures = json.loads((folder / "figures.json").read_text())
     assert figures["clean"]["error_pct"] == 0.5
+    assert figures["hands_together"]["n"] == 2 * COUNT
     assert figures["reject"]["photos"]["recognised_pct"] == 4
     assert figures["speed"] == SPEED
 
