@@ -12,6 +12,8 @@ from engine.training.fit.stages import Arrays, fingerprint
 from engine.training.hands.folder import Hands
 from engine.training.hands.samples import Copies, HandSamples, held_out_jobs, run, training_jobs
 
+_FEW = slice(0, 20)
+
 
 def fingerprint_of_hands(hands: Hands | None, copies: Copies, seed: int, probe: Samples) -> str:
     """Hash what the pictures of other hands are made from.
@@ -21,11 +23,12 @@ def fingerprint_of_hands(hands: Hands | None, copies: Copies, seed: int, probe: 
     hands, copies, seed
         As for `write_hands`.
     probe
-        A few pictures that change if the canvas does. Drawn digits, one of each variant, do the same for the drawing.
+        A few pictures that change if the canvas does. A few of other hands do the same for how these are made.
     """
-    drawn = run([job for jobs in held_out_jobs(None, 1).values() for job in jobs], lambda: None)
+    few = None if hands is None else Hands(hands.scans.part(_FEW), hands.tracks.part(_FEW))
+    made = run(training_jobs(few, Copies(scan=1, track=1, variant=1), seed), lambda: None)
     given = [] if hands is None else [hands.scans.bitmaps, hands.scans.labels, hands.tracks.points, hands.tracks.labels]
-    samples = [probe.digits, probe.evidence, drawn.samples.digits, drawn.samples.evidence]
+    samples = [probe.digits, probe.evidence, made.samples.digits, made.samples.evidence]
     return fingerprint(*given, *samples, asdict(copies), seed)
 
 

@@ -27,6 +27,9 @@ from engine.training.fit.learn import Plan
 from engine.training.fit.reject import Examples, fit_reject
 from engine.training.fit.stages import Stages, fingerprint
 from engine.training.fit.train import Settings, train
+from engine.training.hands.folder import Hands
+from engine.training.hands.pen_tracks import PenTracks
+from engine.training.hands.scans import Scans
 from engine.training.parallel import describe
 from engine.training.report.measure import (
     Judged,
@@ -248,11 +251,13 @@ def test_a_stage_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
 @with_typefaces
 def test_the_same_training_twice_gives_the_same_predictions(tmp_path: Path) -> None:
     data = some_digits(240)
+    scans = Scans(np.pad(sample_pixels()[:6], ((0, 0), (2, 2), (2, 2))), np.arange(6))
+    hands = Hands(scans, PenTracks(np.random.default_rng(0).random((6, 8, 2)), np.full(6, 8)))
     settings = Settings(plan=Plan(directions=16, centres=40, epochs=2), disturbed=40, negatives=30)
     models = [
         train(
             data,
-            None,
+            hands,
             settings,
             folder=tmp_path / f"model-{run}",
             work=tmp_path / f"work-{run}",
@@ -265,3 +270,5 @@ def test_the_same_training_twice_gives_the_same_predictions(tmp_path: Path) -> N
     np.testing.assert_array_equal(once.probabilities, again.probabilities)
     np.testing.assert_array_equal(once.digitness, again.digitness)
     assert math.isclose(models[0].manifest["held_out"]["n"], 40)
+    assert models[0].manifest["hands"]["scans"]["n"] == 1
+    assert models[0].manifest["held_out_hands"]["n"] == sum(one["n"] for one in models[0].manifest["hands"].values())
