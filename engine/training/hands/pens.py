@@ -85,14 +85,14 @@ def draw(strokes: Sequence[Points], pen: Pen, side_px: int, rng: np.random.Gener
     picture : (h, w) uint8
         0 paper, 255 ink; one pixel of paper around the ink.
     """
-    holes = _count_holes(_drawn(strokes, Pen(_THIN_PX / _TRIAL_PX, soft=False), _TRIAL_PX, rng))
-    while pen.width * side_px > 1 and not _is_legible(strokes, pen.width, holes, rng):
+    topology = _topology(_drawn(strokes, Pen(_THIN_PX / _TRIAL_PX, soft=False), _TRIAL_PX, rng))
+    while pen.width * side_px > 1 and not _is_legible(strokes, pen.width, topology, rng):
         pen = replace(pen, width=pen.width * _NARROWER)
     return _drawn(strokes, pen, side_px, rng)
 
 
-def _is_legible(strokes: Sequence[Points], width: float, holes: int, rng: np.random.Generator) -> bool:
-    """Decide whether a pen keeps the digit's holes and its strokes apart.
+def _is_legible(strokes: Sequence[Points], width: float, topology: tuple[int, int], rng: np.random.Generator) -> bool:
+    """Decide whether a pen keeps the digit's holes, and its strokes apart.
 
     Notes
     -----
@@ -104,7 +104,7 @@ def _is_legible(strokes: Sequence[Points], width: float, holes: int, rng: np.ran
         return True
     ink = _drawn(strokes, Pen(width, soft=False), _TRIAL_PX, rng)
     widest_px = 2 * float(cv2.distanceTransform(ink, cv2.DIST_L2, 5).max())
-    return widest_px <= _RUN_TOGETHER * width_px + 1 and _count_holes(ink) == holes
+    return widest_px <= _RUN_TOGETHER * width_px + 1 and _topology(ink) == topology
 
 
 def _drawn(strokes: Sequence[Points], pen: Pen, side_px: int, rng: np.random.Generator) -> Pixels:
@@ -153,8 +153,10 @@ def _nib(width_px: float, degrees: float) -> Pixels:
     return nib
 
 
-def _count_holes(picture: Pixels) -> int:
-    """Count the areas of paper that ink encloses."""
-    paper = np.pad(picture <= _BLACK, 1, constant_values=True).astype(np.uint8)
-    count, _, stats, _ = cv2.connectedComponentsWithStats(paper, connectivity=4)
-    return int((stats[1:count, cv2.CC_STAT_AREA] >= _HOLE_MIN_PX).sum()) - 1
+def _topology(picture: Pixels) -> tuple[int, int]:
+    """Count the areas of paper that ink encloses, and the parts of ink inside of them, such as the dot of a 0."""
+    ink = np.pad(picture > _BLACK, 1).astype(np.uint8)
+    count, areas, stats, _ = cv2.connectedComponentsWithStats(1 - ink, connectivity=4)
+    holes = int((stats[1:count, cv2.CC_STAT_AREA] >= _HOLE_MIN_PX).sum()) - 1
+    filled = (areas != areas[0, 0]).astype(np.uint8)
+    return holes, cv2.connectedComponents(ink)[0] - cv2.connectedComponents(filled)[0]

@@ -31,6 +31,7 @@ _PAINTED_PX = 28
 _PAINT_PX = (12, 25)  # the digit's larger side
 _SCREEN_PX = (28, 160)
 _LARGE_PX = 80
+_SCANNED_PEN_MIN = 0.08
 _HALF_THE_TIME = 0.5
 _JPEG = 0.25
 _CONTRAST_MIN = 90.0
@@ -72,8 +73,10 @@ def as_mnist(strokes: Sequence[Points], rng: np.random.Generator) -> bytes:
 
 
 def as_scanned(strokes: Sequence[Points], rng: np.random.Generator) -> bytes:
-    """Draw large, and let another scanner stretch, thicken and reduce it."""
-    return other_handwriting(draw(strokes, choose_pen(rng, _LARGE_PX), _LARGE_PX, rng), rng)
+    """Draw large, and let another scanner stretch, thicken and reduce it; it would lose thin lines."""
+    pen = choose_pen(rng, _LARGE_PX)
+    pen = replace(pen, width=max(pen.width, _SCANNED_PEN_MIN))
+    return other_handwriting(draw(strokes, pen, _LARGE_PX, rng), rng)
 
 
 PICTURES: Final[tuple[Picture, ...]] = (painted, painted, on_screen, on_screen, as_mnist, as_scanned)

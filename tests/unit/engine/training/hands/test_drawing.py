@@ -123,6 +123,12 @@ def test_a_wide_pen_closes_no_ring_whether_it_is_closed_or_open() -> None:
     assert holes(draw([ring[0]], Pen(WIDEST, soft=False), 80, rng())) == 1
 
 
+def test_a_wide_pen_keeps_the_dot_of_a_zero_apart_from_the_ring() -> None:
+    zero = [arc((0.5, 0.5), (0.4, 0.5), 270, -90), line((0.5, 0.5), (0.5, 0.52))]
+    ink = draw(zero, Pen(WIDEST, soft=False), 80, rng())
+    assert cv2.connectedComponents(ink)[0] == 1 + 2  # paper, ring and dot
+
+
 def test_a_wide_pen_makes_no_ring_of_a_bow() -> None:
     bow = curve((0.0, 0.1), (0.4, 0.0), (0.5, 0.5), (0.2, 0.6), (0.02, 0.25))
     assert holes(draw([bow], Pen(WIDEST, soft=False), 80, rng())) == 0
