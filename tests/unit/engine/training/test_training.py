@@ -152,6 +152,16 @@ def test_the_gradients_are_those_of_the_loss() -> None:
         assert float(gradient[at]) == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=1e-3, abs=1e-7), name
 
 
+def test_an_epoch_has_all_clean_digits_and_other_ones_of_each_pool() -> None:
+    data, pool = some_digits(30), Labelled(np.ones((50, 28, 28), np.float32), np.arange(50) + 100)
+    rng = np.random.default_rng(0)
+    first, second = (learn._mixed(data, [learn.Pool(pool, 0.5)], [15], rng) for _ in range(2))
+    np.testing.assert_array_equal(first.digits[:30], data.digits)
+    assert len(set(first.labels[30:])) == 15
+    assert set(first.labels[30:]) != set(second.labels[30:])
+    assert (first.digits[30:] == 1).all()
+
+
 def test_the_temperature_makes_confidence_match_the_share_of_right_answers() -> None:
     rng = np.random.default_rng(0)
     scores = rng.normal(0, 2, (20_000, DIGITS))
