@@ -129,8 +129,8 @@ def card(
 
     folder = model or default_model()
     try:
-        refuse_to_overwrite((out or folder) / CARD, overwrite=overwrite)
         others = read_hands(hands) if hands else None
+        refuse_to_overwrite((out or folder) / CARD, overwrite=overwrite)
         require("test")
         classifier = Classifier.load(folder)
         data = read_mnist(mnist)

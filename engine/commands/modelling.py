@@ -61,10 +61,10 @@ def train(
         from engine.training.hands.folder import read_hands
 
     try:
+        others = read_hands(hands) if hands else None
         version = version or next_version(name, default_model())
         folder = out or model_folder(name, version)
         refuse_to_overwrite(folder / MANIFEST, overwrite=overwrite)
-        others = read_hands(hands) if hands else None
         require("train")
         data = read_training_digits(mnist).part(slice(0, digits))
         settings = Settings(name=name, version=version, plan=Plan(epochs=epochs, seed=seed))
