@@ -197,8 +197,8 @@ def test_classify_shows_the_progress_of_compiling_on_standard_error(tmp_path: Pa
 @pytest.mark.parametrize("command", ["train", "card"])
 def test_a_folder_without_digits_of_other_hands_ends_the_command_in_one_line(command: str, tmp_path: Path) -> None:
     shutil.copytree(default_model(), tmp_path / "model", ignore=shutil.ignore_patterns("*.md"))
-    options = ["--model", tmp_path / "model"] if command == "card" else ["--out", tmp_path / "new"]
-    result = run(command, "--mnist", tmp_path, "--hands", tmp_path, *options)
+    option, folder = ("--model", tmp_path / "model") if command == "card" else ("--out", tmp_path / "new")
+    result = run(command, "--mnist", tmp_path, "--hands", tmp_path, option, folder)
     assert result.exit_code == 2
     assert "optdigits-orig.tra.gz cannot be read" in result.stderr
     assert result.stderr.count("\n") == 1
