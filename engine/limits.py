@@ -51,9 +51,7 @@ class Limits:
     name_characters: int = 255
     """Characters of a name, an entry's or the header `filename`: it is echoed in the result."""
     archive_decoded_bytes: int = 1024 * _MIB
-    """Bytes of all decoded images of an archive. They are never in memory at the same time, but each costs time.
-
-    Inflating by a slow method counts, too."""
+    """Bytes of all decoded images of an archive, which cost time one after the other; a slow inflation counts, too."""
     kept_ratio: int = 2
     """Bytes of failed entries that an archive may have in its dead letters, for each byte of its own (and 64 KiB)."""
 
