@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.codecs.pixels.libraries import by_opencv, by_pillow
 from engine.codecs.pixels.room import PIXEL_BYTES, Charge, check_size
+from engine.errors import DamagedImage
 from engine.limits import Limits
 
 _HEADER: Final = struct.Struct("<I2i2HI")
@@ -24,6 +25,8 @@ _RUN_LENGTHS: Final = frozenset({1, 2})
 
 def decode(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
     """Decode a BMP file."""
+    if len(data) < _HEADER_AT + _HEADER.size:
+        raise DamagedImage("The BMP file ends before its header does.")
     header_bytes, width, height, _, _, compression = _HEADER.unpack_from(data, _HEADER_AT)
     if header_bytes < _SMALLEST_HEADER_BYTES or compression not in _RUN_LENGTHS:
         return by_pillow(data, "BMP", limits, charge)

@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pi_heif
 import pytest
 from PIL import Image
 
@@ -85,6 +86,13 @@ def test_no_decoder_reads_a_format_that_is_not_accepted(reader: Reader, monkeypa
         return imdecode(data, flags)
 
     monkeypatch.setattr(cv2, "imdecode", spied_imdecode)
+    open_heif = pi_heif.open_heif
+
+    def spied_open_heif(data: bytes) -> Any:
+        handed.append(str(image_format(data)))
+        return open_heif(data)
+
+    monkeypatch.setattr(pi_heif, "open_heif", spied_open_heif)
     values = [case.value or b"" for case in corpus().values()]
     reader.read(values)
     assert set(handed) == ACCEPTED
