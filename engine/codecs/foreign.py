@@ -38,7 +38,7 @@ _ARCHIVES: Final[tuple[tuple[int, bytes, str], ...]] = (
     *((0, b"07070%d" % kind, "a cpio archive") for kind in (1, 2, 7)),
     (0x8001, b"CD001", "an image of a disc"),
 )
-"""Archives and compressed files, likewise."""
+"""Archives and compressed files: where the bytes are that they begin with, these bytes, and a name."""
 _INSTEAD: Final = "; send its images in a zip archive"
 
 _FIRST_BYTES: Final[tuple[tuple[int, bytes, str], ...]] = (

@@ -21,8 +21,6 @@ _REDUCED_FLAGS: Final = MappingProxyType(
 )
 """By the number that the sides are divided by, which libjpeg does in the transform of each block."""
 _IN_COLOUR: Final = cv2.IMREAD_REDUCED_COLOR_2 - cv2.IMREAD_REDUCED_GRAYSCALE_2
-_CHEAPER: Final = 1
-"""A pixel that is only reduced costs as much as this share of a byte that is decoded."""
 _NOISE: Final = ((b"\x6b\x1d\x35" * 100, 0), (b"\x94\xe2\xca" * 100, 4))
 """Bytes of a scan, each the complement of the other: all codes and signs occur. And which restart marker comes first:
 libjpeg passes over an interval whose marker is one or two too early."""
@@ -38,7 +36,7 @@ def decode(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
     reduction = _reduction(found, limits)
     width, height = -(-found.width // reduction), -(-found.height // reduction)
     if reduction > 1:
-        charge(found.width * found.height // _CHEAPER)
+        charge(found.width * found.height)  # a pixel that is only reduced costs about as much as a decoded byte
     decodings = 1 if found.end_at is None else 1 + len(_RESTS)
     for _ in range(decodings):
         check_size(width, height, found.pixel_bytes, limits, charge)
