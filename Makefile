@@ -60,10 +60,10 @@ chaos: .venv/.test  ## Kill, freeze and cut off everything while images are answ
 fuzz: .venv/.test  ## Fuzz from payload to prediction for a minute, or ARGS="--minutes 20"
 	@$(PYTHON) -m tests.fuzz $(ARGS)
 
-train: .venv/.bench  ## Train the model from MNIST=DIR and HANDS=DIR (other hands)
+train: .venv/.bench  ## Train the model from MNIST=DIR (HANDS=DIR: other hands, too)
 	@.venv/bin/digit-engine train --mnist $(MNIST) $(if $(HANDS),--hands $(HANDS)) $(ARGS)
 
-card: .venv/.bench  ## Evaluate the shipped model and write its card (needs MNIST=DIR and HANDS=DIR)
+card: .venv/.bench  ## Evaluate the shipped model and write its card (needs MNIST=DIR; HANDS=DIR: other hands)
 	@.venv/bin/digit-engine card --overwrite --mnist $(MNIST) $(if $(HANDS),--hands $(HANDS)) $(ARGS)
 
 audit-dependencies: .venv/.audit  ## Look up known vulnerabilities of the pinned dependencies (asks PyPI)

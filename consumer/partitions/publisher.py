@@ -32,12 +32,12 @@ LARGE_BYTES: Final = 1024 * 1024
 ORDINARY_BYTES: Final = 8 * 1024 * 1024
 """About how many bytes of all lanes the ordinary slot takes at once."""
 COLLECT_ANSWERS: Final = 128
-"""After a transaction with at least this many answers, the next one collects more: it is the rate that counts now."""
+"""After a transaction with at least this many answers, the next one collects more: now the rate counts, not latency."""
 COLLECT_S: Final = 0.1
 """How long after such a transaction has begun the next one begins, at the earliest.
 
 Brokers need about as much processor time for a transaction as for a thousand records: a backlog is answered half as
-fast again with ten transactions a second as with forty (`make bench ARGS=drain`).
+fast again with ten transactions a second as with forty. `make bench ARGS=drain` measures rate and brokers.
 """
 
 

@@ -38,7 +38,7 @@ COLLECT_S: Final = 0.01
 """A pause before the next request to a broker from which small batches come faster than they are fetched.
 
 More batches then come in one answer, to one worker, in one transaction. At 1,000 images/s over 8 partitions on two busy
-cores this pause halves the latency (`make bench ARGS=partitions`).
+cores it takes a third off the latency, which `make bench ARGS=partitions` measures.
 """
 COLLECT_BYTES: Final = 64 * 1024
 """No pause after an answer with more bytes: there the cost of an answer does not count."""

@@ -24,7 +24,11 @@ _RUN_LENGTHS: Final = frozenset({1, 2})
 
 
 def decode(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
-    """Decode a BMP file."""
+    """Decode a BMP file.
+
+    Parameters, result and errors: `engine.codecs.decode.decode`. Damaged files may raise any exception, which becomes
+    `DamagedImage` there.
+    """
     if len(data) < _HEADER_AT + _HEADER.size:
         raise DamagedImage("The BMP file ends before its header does.")
     header_bytes, width, height, _, _, compression = _HEADER.unpack_from(data, _HEADER_AT)

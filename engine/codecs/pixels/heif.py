@@ -27,7 +27,11 @@ _NOTHING: Final = b"skip"
 
 
 def decode_avif(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
-    """Decode an AVIF file."""
+    """Decode an AVIF file.
+
+    Parameters, result and errors: `engine.codecs.decode.decode`. Damaged files may raise any exception, which becomes
+    `DamagedImage` there.
+    """
     found = _check(data, limits, charge)
     if found.exif_types:  # Pillow would parse all values, and none of them counts: the container says how to rotate
         hidden = bytearray(data)
@@ -40,7 +44,11 @@ def decode_avif(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8
 
 
 def decode_heif(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
-    """Decode a HEIF file."""
+    """Decode a HEIF file.
+
+    Parameters, result and errors: `engine.codecs.decode.decode`. Damaged files may raise any exception, which becomes
+    `DamagedImage` there.
+    """
     _check(data, limits, charge)
     image = pi_heif.open_heif(data)
     width, height = image.size

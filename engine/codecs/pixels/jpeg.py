@@ -31,7 +31,11 @@ _RESTS: Final = tuple(
 
 
 def decode(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
-    """Decode a JPEG file; if it has too many pixels, reduced by the decoder's own transform."""
+    """Decode a JPEG file; if it has too many pixels, reduced by the decoder's own transform.
+
+    Parameters, result and errors: `engine.codecs.decode.decode`. Damaged files may raise any exception, which becomes
+    `DamagedImage` there.
+    """
     found = jpeg.walk(data, limits)
     reduction = _reduction(found, limits)
     width, height = -(-found.width // reduction), -(-found.height // reduction)

@@ -61,6 +61,13 @@ def by_opencv(data: bytes, flags: int) -> NDArray[np.uint8]:
 def by_pillow(data: bytes, kind: Format, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
     """Decode a file whose parts are checked, and whose size is not, by Pillow.
 
+    Parameters
+    ----------
+    data, limits, charge
+        As of `engine.codecs.decode.decode`.
+    kind
+        The only format that Pillow may find in it.
+
     Returns
     -------
     pixels
@@ -78,7 +85,7 @@ def by_pillow(data: bytes, kind: Format, limits: Limits, charge: Charge) -> NDAr
 
 @contextlib.contextmanager
 def opened_by_pillow(data: bytes, kind: Format, limits: Limits, charge: Charge) -> Iterator[Image.Image]:
-    """Open an image by Pillow and check its size; no pixel is decoded yet. Raises as `by_pillow` does."""
+    """Open an image by Pillow and check its size; no pixel is decoded yet. Parameters and errors as of `by_pillow`."""
     # Pillow warns of invalid metadata, which is not used, and of many pixels, for which the engine has a limit.
     with warnings.catch_warnings(action="ignore"):
         try:

@@ -18,7 +18,11 @@ _BYTE_BITS: Final = 8
 
 
 def decode(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
-    """Decode a PNG file."""
+    """Decode a PNG file.
+
+    Parameters, result and errors: `engine.codecs.decode.decode`. Damaged files may raise any exception, which becomes
+    `DamagedImage` there.
+    """
     found = png.walk(data, limits)
     header = found.header
     check_size(header.width, header.height, header.pixel_bytes, limits, charge)

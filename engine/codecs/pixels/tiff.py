@@ -21,7 +21,11 @@ _PIECE_COST_BYTES: Final = 2_000
 
 
 def decode(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
-    """Decode the first picture of a TIFF file; if it has too many pixels, its largest overview that has not."""
+    """Decode the first picture of a TIFF file; if it has too many pixels, its largest overview that has not.
+
+    Parameters, result and errors: `engine.codecs.decode.decode`. Damaged files may raise any exception, which becomes
+    `DamagedImage` there.
+    """
     found = tiff.walk(data, limits)
     charge(found.first.pieces * _PIECE_COST_BYTES)
     orientation = found.first.orientation

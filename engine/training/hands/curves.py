@@ -26,7 +26,17 @@ def line(*corners: tuple[float, float]) -> Points:
 
 
 def curve(*through: tuple[float, float]) -> Points:
-    """Join points by a smooth curve, after Catmull and Rom."""
+    """Join points by a smooth curve [1]_.
+
+    Parameters
+    ----------
+    through
+        x and y of each point; at least two.
+
+    References
+    ----------
+    .. [1] E. Catmull, R. Rom, "A Class of Local Interpolating Splines", Computer Aided Geometric Design, 1974.
+    """
     given = np.array(through)
     # The curve leaves its first point, and reaches its last, as if it went on with the same bend.
     first, last = 2 * given[0] - given[1], 2 * given[-1] - given[-2]

@@ -45,6 +45,11 @@ class PenTracks(NamedTuple):
 def read_pen_tracks(folder: Path) -> PenTracks:
     """Read the file `PEN_TRACKS` of a folder, without the digits that need two strokes.
 
+    Parameters
+    ----------
+    folder
+        Of other hands.
+
     Raises
     ------
     DataError

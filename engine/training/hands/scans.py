@@ -43,6 +43,11 @@ class Scans(NamedTuple):
 def read_scans(folder: Path) -> Scans:
     """Read the file `SCANS` of a folder.
 
+    Parameters
+    ----------
+    folder
+        Of other hands.
+
     Raises
     ------
     DataError
