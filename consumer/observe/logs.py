@@ -67,12 +67,21 @@ def log_unawaited_errors(loop: asyncio.AbstractEventLoop, context: dict[str, Any
     A lost lane drops its producer during a transaction. The futures of the producer then fail, and no task awaits them.
     The client also raises a KeyError, in a callback or in a repeated request, for batches that it has dropped before.
     The lane has already logged the failure itself.
+
+    The loop's own TLS raises a RuntimeError if it wants to answer what has arrived on a connection that we have closed
+    meanwhile: test_what_tls_raises_on_a_closed_connection_is_no_error_of_the_service.
     """
     error = context.get("exception")
-    if isinstance(error, KafkaError) or _raised_in(error, "aiokafka.producer"):
+    if isinstance(error, KafkaError) or _raised_in(error, "aiokafka.producer") or _is_after_closing(context):
         logging.getLogger("aiokafka").debug("error not awaited: %s", context["message"], exc_info=error)
     else:
         loop.default_exception_handler(context)
+
+
+def _is_after_closing(context: dict[str, Any]) -> bool:
+    """Return whether the loop complains that a connection is closed, which it is."""
+    transport = context.get("transport")
+    return isinstance(context.get("exception"), RuntimeError) and transport is not None and transport.is_closing()
 
 
 def _raised_in(error: BaseException | None, package: str) -> bool:

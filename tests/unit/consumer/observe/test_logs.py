@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
+import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from consumer.observe.logs import log_unawaited_errors
 
 PROGRAM = """
 import logging
@@ -85,3 +91,30 @@ def test_the_level_decides_what_is_shown_and_the_clients_hiccups_are_for_debuggi
     shown = [event["event"] for event in events(level)]
     assert [event for event in shown if event in expected] == expected
     assert len(shown) == len(expected) or level == "debug"
+
+
+@pytest.mark.parametrize(
+    ("closed", "error", "is_logged"),
+    [(True, RuntimeError("the handler is closed"), False), (False, RuntimeError("odd"), True), (True, OSError(), True)],
+)
+async def test_what_tls_raises_on_a_closed_connection_is_no_error_of_the_service(
+    *, closed: bool, error: Exception, is_logged: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        transport, protocol = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+        if closed:
+            transport.close()
+        context = {
+            "message": "Fatal error on SSL protocol",
+            "exception": error,
+            "transport": transport,
+            "protocol": protocol,
+        }
+        logged: list[dict[str, Any]] = []
+        loop: Any = SimpleNamespace(default_exception_handler=logged.append)
+        with caplog.at_level(logging.DEBUG, "aiokafka"):
+            log_unawaited_errors(loop, context)
+        transport.close()
+    assert logged == ([context] if is_logged else [])
+    assert bool(caplog.records) is not is_logged, "what is no error is still logged at level debug"
