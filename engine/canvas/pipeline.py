@@ -60,7 +60,7 @@ EVIDENCE: Final = (
 
 _GROUP_PX = 48 * 1024  # pixels of planes in one group
 _GREY_NDIM = 2
-_LOOKS_MAX = 4  # at a picture: a badge with a rim on a sheet on a desk
+_LOOKS_MAX = 3  # at parts of a picture: a badge with a rim on a sheet on a desk
 _RIM = 4  # the column of the facts that says how much of the ink is at the picture's edge
 _CROPPED_SHARE = 0.97  # of the ink is in the one component
 _CROPPED_RIM = 0.15  # of the ink is at the rim, at most: more is no stroke that ends there
@@ -115,27 +115,35 @@ def _groups(pictures: Sequence[Picture]) -> Iterator[tuple[int, int]]:
 
 def _normalise(pictures: Sequence[Picture], canvas: Canvas) -> None:
     whole = [picture.pixels if picture.pixels.ndim == _GREY_NDIM else flatten(picture.pixels) for picture in pictures]
-    looks = [_Look(index, picture) for index, picture in enumerate(whole)]
-    seen = canvas
+    small = [reduce(picture) for picture in whole]
+    boxes, surfaces = _normalise_views(small, canvas)
+    looks = [
+        closer
+        for index, picture in enumerate(whole)
+        if (small[index] is not picture or index in surfaces)
+        and (closer := _look_closer(_Look(index, picture), small[index], boxes[index], surfaces.get(index))) is not None
+    ]
     for _ in range(_LOOKS_MAX):
-        small = [reduce(look.whole) for look in looks]
-        boxes, surfaces = _normalise_views(small, seen)
-        kept = _is_kept(looks, seen, boxes) if seen is not canvas else np.ones(len(looks), np.bool_)
-        if seen is not canvas:
-            places = np.array([look.place for look in looks])[kept]
-            canvas.digits[places], canvas.evidence[places] = seen.digits[kept], seen.evidence[kept]
-        looks = [
-            closer
-            for index, look in enumerate(looks)
-            if kept[index]
-            and (closer := _look_closer(look, small[index], boxes[index], surfaces.get(index))) is not None
-        ]
         if not looks:
             return
-        seen = Canvas(
-            np.zeros((len(looks), *canvas.digits.shape[1:]), np.float32),
-            np.zeros((len(looks), len(EVIDENCE)), np.float32),
-        )
+        looks = _look(looks, canvas)
+
+
+def _look(looks: Sequence[_Look], canvas: Canvas) -> list[_Look]:
+    """Normalise parts of pictures, write what they show into the canvas, and return the parts of these to look at."""
+    seen = Canvas(
+        np.zeros((len(looks), *canvas.digits.shape[1:]), np.float32), np.zeros((len(looks), len(EVIDENCE)), np.float32)
+    )
+    small = [reduce(look.whole) for look in looks]
+    boxes, surfaces = _normalise_views(small, seen)
+    kept = _is_kept(looks, seen, boxes)
+    places = np.array([look.place for look in looks])[kept]
+    canvas.digits[places], canvas.evidence[places] = seen.digits[kept], seen.evidence[kept]
+    return [
+        closer
+        for index, look in enumerate(looks)
+        if kept[index] and (closer := _look_closer(look, small[index], boxes[index], surfaces.get(index))) is not None
+    ]
 
 
 class _Look(NamedTuple):
