@@ -28,7 +28,7 @@ from engine.model.store import Model
 from engine.model.svm import DIGITS, Floats, Machine
 from engine.training.data.disturb import DISTURBANCES, disturb
 from engine.training.data.labelled import Labelled
-from engine.training.data.negatives import KINDS
+from engine.training.data.negatives.kinds import KINDS
 from engine.training.data.samples import (
     Samples,
     count_parts,

@@ -15,7 +15,7 @@ from engine.model.classifier import Classifier, unsure_masks
 from engine.model.svm import Decision, Floats
 from engine.training.data.disturb import DISTURBANCES, disturb
 from engine.training.data.labelled import Labelled
-from engine.training.data.negatives import KINDS
+from engine.training.data.negatives.kinds import KINDS
 from engine.training.data.samples import Samples, negative_samples, png, prepare_in_parallel
 from engine.training.hands.folder import Hands
 from engine.training.hands.samples import held_out_jobs, run

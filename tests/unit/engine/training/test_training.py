@@ -39,7 +39,6 @@ from engine.training.report.measure import (
     interval_pct,
     resampled_interval,
 )
-from tests.harness.typefaces import with_typefaces
 
 SAMPLES = sorted((Path(__file__).parents[3] / "data" / "digits").glob("*.png"))
 
@@ -258,7 +257,7 @@ def test_a_stage_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
     assert Stages(tmp_path).run("stage", "x", lambda: {"value": np.ones(1)})["value"] == 1
 
 
-@with_typefaces
+@pytest.mark.slow  # trains two models
 def test_the_same_training_twice_gives_the_same_predictions(tmp_path: Path) -> None:
     data = some_digits(240)
     scans = Scans(np.pad(sample_pixels()[:6], ((0, 0), (2, 2), (2, 2))), np.arange(6))
