@@ -10,9 +10,10 @@ import math
 
 import numpy as np
 
+from engine.training.curves import Points, smooth
 from engine.training.data.negatives.glyphs import Ink
 from engine.training.data.negatives.split import Split
-from engine.training.data.negatives.strokes import Track, pen, through
+from engine.training.data.negatives.strokes import pen
 
 _SIDE_PX = 112
 
@@ -28,12 +29,12 @@ def scribble(split: Split, rng: np.random.Generator) -> Ink:
     return pen(tracks, int(rng.integers(3, 10)))
 
 
-def _through_points(count: int, rng: np.random.Generator) -> Track:
+def _through_points(count: int, rng: np.random.Generator) -> Points:
     """Join random points by a curve."""
-    return through(rng.uniform(10, _SIDE_PX - 10, (count, 2)))
+    return smooth(rng.uniform(10, _SIDE_PX - 10, (count, 2)))
 
 
-def _drifting(rng: np.random.Generator) -> Track:
+def _drifting(rng: np.random.Generator) -> Points:
     """Walk with a direction that drifts, turned back at the edges."""
     steps = int(rng.integers(60, 160))
     turns = np.cumsum(rng.normal(0, 0.12, steps)) + rng.normal(0, 0.35, steps)
@@ -42,7 +43,7 @@ def _drifting(rng: np.random.Generator) -> Track:
     return _into_picture(walk, rng)
 
 
-def zigzag(rng: np.random.Generator) -> Track:
+def zigzag(rng: np.random.Generator) -> Points:
     """Shade an area: to and fro along one direction, moving on across it."""
     lines = int(rng.integers(5, 14))
     along = np.tile([0.0, 1.0], lines)[:lines] + rng.normal(0, 0.1, lines)
@@ -52,7 +53,7 @@ def zigzag(rng: np.random.Generator) -> Track:
     return _into_picture(zigzag @ turn, rng)
 
 
-def _knot(rng: np.random.Generator) -> Track:
+def _knot(rng: np.random.Generator) -> Points:
     """Circle about a centre that moves, with a radius that changes: three to eight times around."""
     angle = np.linspace(0, 2 * math.pi * rng.uniform(3, 8), 240)
     radius = 30 + 14 * np.sin(angle * rng.uniform(0.2, 0.9) + rng.uniform(0, 6)) + rng.normal(0, 0.6, angle.size)
@@ -61,10 +62,10 @@ def _knot(rng: np.random.Generator) -> Track:
     return _into_picture(circle * radius[:, None] + centre * 30, rng)
 
 
-def _into_picture(path: Track, rng: np.random.Generator) -> Track:
+def _into_picture(path: Points, rng: np.random.Generator) -> Points:
     low, high = path.min(axis=0), path.max(axis=0)
     size = rng.uniform(0.5, 0.85) * _SIDE_PX
     path = (path - low) * (size / max(1.0, float((high - low).max())))
     room = _SIDE_PX - path.max(axis=0)
-    moved: Track = path + rng.uniform(0.15, 0.85, 2) * room
+    moved: Points = path + rng.uniform(0.15, 0.85, 2) * room
     return moved

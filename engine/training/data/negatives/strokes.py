@@ -12,14 +12,12 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from engine.training.curves import Points, smooth
 from engine.training.data.negatives.glyphs import Ink
 from engine.training.data.negatives.split import Split
 
 Skeleton = tuple[str, ...]
-Track = NDArray[np.float64]
-"""(n, 2) points, px."""
 
 WRITTEN: Final[Mapping[Split, Mapping[str, Skeleton]]] = MappingProxyType(
     {
@@ -136,23 +134,12 @@ def write(skeleton: Skeleton, rng: np.random.Generator) -> Ink:
     for stroke in skeleton:
         points = np.array([point.split(",") for point in stroke.lstrip(_CURVE).split()], np.float64) - 5
         points += rng.normal(0, _UNSTEADY, points.shape)
-        tracks.append((through(points) if stroke.startswith(_CURVE) else points) @ shape.T)
+        tracks.append((smooth(points) if stroke.startswith(_CURVE) else points) @ shape.T)
     extent = max(float(np.ptp(np.concatenate(tracks), axis=0).max()), 1.0)
     return pen([track * (_SIDE_PX / extent) for track in tracks], int(rng.integers(2, 18)))
 
 
-def through(points: Track) -> Track:
-    """Join points by a curve after Catmull and Rom."""
-    padded = np.concatenate([points[:1], points, points[-1:]])
-    t = np.linspace(0, 1, 12, endpoint=False)[:, None]
-    curve = [
-        0.5 * (2 * b + t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * b - a - 3 * c + d))))
-        for a, b, c, d in zip(padded, padded[1:], padded[2:], padded[3:], strict=False)
-    ]
-    return np.concatenate([*curve, points[-1:]])
-
-
-def pen(tracks: list[Track], width_px: int) -> Ink:
+def pen(tracks: list[Points], width_px: int) -> Ink:
     """Draw tracks with a round pen, on as much paper as they need."""
     every = np.concatenate(tracks)
     low, high = every.min(axis=0) - width_px, every.max(axis=0) + width_px

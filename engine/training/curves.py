@@ -1,6 +1,6 @@
 """Lines of a pen as points: curves through points, arcs, and strokes joined at corners.
 
-A digit is 1 high: y runs from 0 at its top to 1 at its foot, x to the right.
+x runs to the right, y downwards.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ def line(*corners: tuple[float, float]) -> Points:
 
 
 def curve(*through: tuple[float, float]) -> Points:
-    """Join points by a smooth curve, after Catmull and Rom."""
-    given = np.array(through)
+    """Join points by a smooth curve."""
+    return smooth(np.array(through))
+
+
+def smooth(given: Points) -> Points:
+    """Return a curve through all given points, after Catmull and Rom."""
     # The curve leaves its first point, and reaches its last, as if it went on with the same bend.
     first, last = 2 * given[0] - given[1], 2 * given[-1] - given[-2]
     padded = np.concatenate([first[None], given, last[None]])
