@@ -98,13 +98,17 @@ class Result(_Record):
     confidence: Annotated[
         Probability | None,
         Field(
-            description="Calibrated probability that `digit` is right: of all recognised digits that are answered with "
-            "0.9, nine in ten are right."
+            description="Calibrated probability that `digit` is right: of all answers with 0.9, nine in ten are right. "
+            "If `recognised`, it is the probability of the digit; if `unsure`, it is lower where there may be no digit."
         ),
     ]
     probabilities: Annotated[
         list[Probability] | None,
-        Field(min_length=10, max_length=10, description="Of the digits 0 to 9, rounded to 4 decimals."),
+        Field(
+            min_length=10,
+            max_length=10,
+            description="Of the digits 0 to 9 if the picture shows one, rounded to 4 decimals.",
+        ),
     ]
     reason: Annotated[str | None, Field(description="Why `unsure`: a code of `Reason`, or one added later.")]
     error: Error | None

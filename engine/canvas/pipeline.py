@@ -6,14 +6,18 @@ project
 find_levels         `engine.canvas.levelling`          even paper, and where its sheet lies
 remove_paper        `engine.canvas.background`          uneven paper: a surface through it; relief over the paper
 find_ink            `engine.canvas.ink`            noise, polarity, contrast: 0 paper, 1 ink
+repair_shadows        `engine.canvas.scenes.shadows`            shadows with an edge, close crops: the paper found again
+turn_filled         `engine.canvas.scenes.turning`            ink that was taken for paper
 find_components     `engine.canvas.components`     connected components of the ink
+find_surfaces       `engine.canvas.scenes.steps`            plates, sheets, boxes: looked at alone; combs
 erase_lines         `engine.canvas.ruling`          ruled lines, frames, dark edges
+treat_writing       `engine.canvas.scenes.steps`            objects beside the digit; outlined and dotted digits
 keep_strokes        `engine.canvas.strokes`        separates the digit's strokes from dirt
 centre_digits             `engine.canvas.centring`            20 px box, centre of mass: the digit
 ==================  ======================  =====================================================
 
 A large picture is processed twice: first the whole picture, reduced, to find the ink; then the region of the ink at
-full resolution.
+full resolution. A digit on a plate, too: the second time, the plate is the paper.
 """
 
 from __future__ import annotations
@@ -31,6 +35,10 @@ from engine.canvas.ink import find_ink
 from engine.canvas.levelling import find_levels
 from engine.canvas.planes import PLANE_MAX_PX, flatten, project, reduce
 from engine.canvas.ruling import erase_lines
+from engine.canvas.scenes.shadows import repair_shadows
+from engine.canvas.scenes.steps import find_surfaces, treat_writing
+from engine.canvas.scenes.surfaces import Surface, cut_out
+from engine.canvas.scenes.turning import turn_filled
 from engine.canvas.strokes import keep_strokes
 from engine.codecs.decode import Picture
 
@@ -52,6 +60,14 @@ EVIDENCE: Final = (
 
 _GROUP_PX = 48 * 1024  # pixels of planes in one group
 _GREY_NDIM = 2
+_LOOKS_MAX = 3  # at parts of a picture: a badge with a rim on a sheet on a desk
+_RIM = 4  # the column of the facts that says how much of the ink is at the picture's edge
+_CROPPED_SHARE = 0.97  # of the ink is in the one component
+_CROPPED_RIM = 0.15  # of the ink is at the rim, at most: more is no stroke that ends there
+_BARE_CONTRAST = 0.08  # of the grey scale: less is no digit on a surface that seemed bare
+_BARE_NOISE = 0.12  # of the contrast, at most
+_BARE_PARTS = 3  # components, at most
+_BARE_SHARE = 0.8  # of the ink is in them
 _MARGIN = 0.35  # of the longer side of the ink's box is added around it
 _CROP_MAX = 0.6  # of the picture's longer side: a smaller region is processed a second time
 
@@ -100,35 +116,106 @@ def _groups(pictures: Sequence[Picture]) -> Iterator[tuple[int, int]]:
 def _normalise(pictures: Sequence[Picture], canvas: Canvas) -> None:
     whole = [picture.pixels if picture.pixels.ndim == _GREY_NDIM else flatten(picture.pixels) for picture in pictures]
     small = [reduce(picture) for picture in whole]
-    boxes = _normalise_views(small, canvas)
-    closer = {
-        index: view
+    boxes, surfaces = _normalise_views(small, canvas)
+    looks = [
+        closer
         for index, picture in enumerate(whole)
-        if small[index] is not picture and (view := _crop_to_ink(picture, small[index], boxes[index])) is not None
-    }
-    if closer:
-        places = list(closer)
-        seen = Canvas(np.zeros_like(canvas.digits[places]), np.zeros_like(canvas.evidence[places]))
-        _normalise_views(list(closer.values()), seen)
-        canvas.digits[places], canvas.evidence[places] = seen
+        if (small[index] is not picture or index in surfaces)
+        and (closer := _look_closer(_Look(index, picture), small[index], boxes[index], surfaces.get(index))) is not None
+    ]
+    for _ in range(_LOOKS_MAX):
+        if not looks:
+            return
+        looks = _look(looks, canvas)
 
 
-def _normalise_views(views: Sequence[NDArray[np.uint8]], canvas: Canvas) -> NDArray[np.int64]:
-    """Run all steps and fill the canvas; return the boxes of the ink, in px of each view."""
+def _look(looks: Sequence[_Look], canvas: Canvas) -> list[_Look]:
+    """Normalise parts of pictures, write what they show into the canvas, and return the parts of these to look at."""
+    seen = Canvas(
+        np.zeros((len(looks), *canvas.digits.shape[1:]), np.float32), np.zeros((len(looks), len(EVIDENCE)), np.float32)
+    )
+    small = [reduce(look.whole) for look in looks]
+    boxes, surfaces = _normalise_views(small, seen)
+    kept = _is_kept(looks, seen, boxes)
+    places = np.array([look.place for look in looks])[kept]
+    canvas.digits[places], canvas.evidence[places] = seen.digits[kept], seen.evidence[kept]
+    return [
+        closer
+        for index, look in enumerate(looks)
+        if kept[index] and (closer := _look_closer(look, small[index], boxes[index], surfaces.get(index))) is not None
+    ]
+
+
+class _Look(NamedTuple):
+    """A picture, or a part of it, that is normalised."""
+
+    place: int
+    """Of the picture in its batch."""
+    whole: NDArray[np.uint8]
+    """At full resolution."""
+    is_crop: bool = False
+    """It was cropped to its ink."""
+    is_bare: bool = False
+    """It is a surface on which nothing was visible."""
+
+
+def _is_kept(looks: Sequence[_Look], seen: Canvas, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which of the closer looks show something; what was seen from afar stands for the others."""
+    bare = np.array([look.is_bare for look in looks])
+    contrast, noise, _, _, parts, _, share, _, rim = seen.evidence[:, :9].T
+    plain = (contrast >= _BARE_CONTRAST) & (noise <= _BARE_NOISE)
+    plain &= (parts <= _BARE_PARTS) & (share >= _BARE_SHARE) & (rim == 0)
+    kept: NDArray[np.bool_] = (boxes[:, 2] > 0) & (~bare | plain)
+    return kept
+
+
+def _look_closer(
+    look: _Look, small: NDArray[np.uint8], box: NDArray[np.int64], surface: Surface | None
+) -> _Look | None:
+    """Return the part of the picture that must be looked at again; None if there is none."""
+    if surface is not None:
+        return _Look(look.place, cut_out(look.whole, surface.mask), is_bare=surface.is_bare)
+    if look.is_crop or small is look.whole:
+        return None
+    view = _crop_to_ink(look.whole, small, box)
+    return None if view is None else _Look(look.place, view, is_crop=True)
+
+
+def _normalise_views(
+    views: Sequence[NDArray[np.uint8]], canvas: Canvas
+) -> tuple[NDArray[np.int64], dict[int, Surface]]:
+    """Run all steps and fill the canvas; return the boxes of what is kept, in px of each view, and the surfaces."""
     planes = project(views)
     levels, sheets = find_levels(planes)
     ink, unevenness = remove_paper(planes, levels, sheets)
-    contrast, noise = find_ink(ink, levels)
+    heights = np.stack(find_ink(ink, levels), axis=1)
+    repair_shadows(planes, levels, ink, heights)
+    turn_filled(ink, levels)
+    contrast, noise = heights.T
     components = find_components(ink)
+    surfaces, is_changed = find_surfaces(ink, components)
+    if is_changed:
+        components = find_components(ink)
     erased = erase_lines(ink, components)
     if erased.any():
         components = find_components(ink)
+    if treat_writing(ink, components, surfaces):
+        components = find_components(ink)
     strokes, boxes, facts = keep_strokes(ink, components)
+    facts[_are_cropped(boxes, facts, ink.sides), _RIM] = 0  # the rim of a picture cut to its digit says nothing
     centre_digits(strokes, boxes, canvas.digits)
     visible = np.maximum(contrast, 1)
     canvas.evidence[:, :4] = np.stack([contrast / 255, noise / visible, unevenness / visible, erased], axis=1)
     canvas.evidence[:, 4:] = facts
-    return boxes
+    return boxes, surfaces
+
+
+def _are_cropped(boxes: NDArray[np.int64], facts: NDArray[np.float32], sides: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which pictures are cut to the one component that they show, to 1 px."""
+    tight = (boxes[:, :2] <= 1).all(axis=1) & (boxes[:, 2:] >= sides - 1).all(axis=1)
+    cropped: NDArray[np.bool_] = tight & (facts[:, 0] == 1) & (facts[:, 2] >= _CROPPED_SHARE)
+    cropped &= facts[:, _RIM] <= _CROPPED_RIM
+    return cropped
 
 
 def _crop_to_ink(
@@ -142,4 +229,4 @@ def _crop_to_ink(
     if max(bottom - top, right - left) > _CROP_MAX * max(small.shape[:2]) or box[2] == 0:
         return None
     down, across = whole.shape[0] / small.shape[0], whole.shape[1] / small.shape[1]
-    return reduce(whole[int(top * down) : int(bottom * down), int(left * across) : int(right * across)])
+    return whole[int(top * down) : int(bottom * down), int(left * across) : int(right * across)]

@@ -47,6 +47,11 @@ def plane_of(planes: Planes, index: int) -> NDArray[np.float32]:
     return planes.values[planes.starts[index] : planes.starts[index + 1]].reshape((height, width))
 
 
+def unpacked(planes: Planes, index: int) -> NDArray[np.float32]:
+    """Return a view of one plane, (h, w), as `plane_of` does, outside of compiled code."""
+    return planes.values[planes.starts[index] : planes.starts[index + 1]].reshape(planes.sides[index])
+
+
 def flatten(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Composite a picture with alpha on paper.
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +30,9 @@ Floats = NDArray[np.float32]
 _INK = np.float32(0.3)  # the same threshold as for components
 _SIDE_MIN_PX = 20  # in smaller pictures a stroke of the digit may reach both edges
 _LEFT_OVER = 0.005  # of the picture must remain ink; otherwise the lines were the digit
+
+_ONE_PIECE = 0.9  # of the ink: a digit that fills its picture
+_CROSS_LEFT = 0.5  # of the ink besides two lines that cross: more is a digit of its own
 
 _FRAME_SIZE = 0.72  # of the picture's sides; MNIST's digits have 20 of 28 px
 _FRAME_SIDES = 3  # the fourth may be cut off
@@ -63,10 +67,40 @@ def erase_lines(ink: Planes, components: Components) -> NDArray[np.float32]:
         plane = ink.values[ink.starts[index] : ink.starts[index + 1]].reshape(ink.sides[index])
         cleared = _cleared(plane, components.boxes[components.starts[index] : components.starts[index + 1]])
         before, after = _mass(plane), _mass(cleared)
+        if _is_cropped_to_ink(plane, cleared, after / before):
+            continue
         if after > _LEFT_OVER * plane.size:
             erased[index] = 1 - after / before
             plane[:] = cleared
     return erased
+
+
+def _is_cropped_to_ink(ink: Floats, cleared: Floats, left_over: float) -> bool:
+    """Return whether the lines are the bar, foot or stem of a digit to which the picture was cropped.
+
+    Such a digit is one component that touches all four edges, with one line in each direction, or one along each of two
+    opposite edges (a 2 or a 7 with two bars). Frames and squared paper have more lines; where a single rule crosses the
+    digit, the digit touches no edge.
+    """
+    mask = (ink > _INK).astype(np.uint8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    left, top, across, down, area = stats[1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())]
+    height, width = ink.shape
+    if left > 1 or top > 1 or left + across < width - 1 or top + down < height - 1 or area < _ONE_PIECE * mask.sum():
+        return False
+    erased = (mask > 0) & (cleared <= _INK)
+    level = _clusters(np.count_nonzero(erased, axis=1) >= _LINE_SEEN * width)
+    upright = _clusters(np.count_nonzero(erased, axis=0) >= _LINE_SEEN * height)
+    if level + upright == 0:
+        return True
+    if level == 1 and upright == 1:
+        return left_over <= _CROSS_LEFT  # more is a digit on two rules that cross
+    return level + upright == 1 or (level, upright) in ((2, 0), (0, 2))
+
+
+def _clusters(lines: NDArray[np.bool_]) -> int:
+    """Count the groups of adjacent rows."""
+    return int(np.count_nonzero(lines[1:] & ~lines[:-1])) + int(lines[0])
 
 
 def _cleared(ink: Floats, parts: NDArray[np.int32]) -> Floats:

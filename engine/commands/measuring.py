@@ -119,7 +119,6 @@ def card(
     """Measure a trained model on the held-out digits; write its card and plots."""
     with needs_training():
         from engine.training.data.labelled import DataError, read_mnist
-        from engine.training.data.typefaces import TypefacesMissingError, require
         from engine.training.fit.naming import refuse_to_overwrite
         from engine.training.fit.train import split
         from engine.training.hands.folder import read_hands
@@ -131,10 +130,9 @@ def card(
     try:
         others = read_hands(hands) if hands else None
         refuse_to_overwrite((out or folder) / CARD, overwrite=overwrite)
-        require("test")
         classifier = Classifier.load(folder)
         data = read_mnist(mnist)
-    except (ModelError, DataError, TypefacesMissingError) as error:
+    except (ModelError, DataError) as error:
         raise exit_unusable(error) from error
     with progress_bars() as bars:
         bar = bars.add_task("measure", total=steps(), note="")

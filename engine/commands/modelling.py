@@ -53,7 +53,6 @@ def train(
     with needs_training():
         from engine.training.data.labelled import DataError
         from engine.training.data.sources import read_training_digits
-        from engine.training.data.typefaces import TypefacesMissingError, require
         from engine.training.fit.learn import Plan
         from engine.training.fit.naming import model_folder, next_version, refuse_to_overwrite
         from engine.training.fit.train import Settings
@@ -65,12 +64,11 @@ def train(
         version = version or next_version(name, default_model())
         folder = out or model_folder(name, version)
         refuse_to_overwrite(folder / MANIFEST, overwrite=overwrite)
-        require("train")
         data = read_training_digits(mnist).part(slice(0, digits))
         settings = Settings(name=name, version=version, plan=Plan(epochs=epochs, seed=seed))
         with progress_bars() as bars:
             trained = train_model(data, others, settings, folder=folder, work=work, bars=bars)
-    except (OSError, ModelError, DataError, TypefacesMissingError) as error:
+    except (OSError, ModelError, DataError) as error:
         raise exit_unusable(error) from error
     typer.echo(f"{folder}: {trained.info.name} {trained.info.version}, sha256 {trained.info.sha256}")
     figures = {name: trained.manifest[name] for name in ("held_out", "held_out_hands", "hands")}

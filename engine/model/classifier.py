@@ -2,6 +2,7 @@
 
 decide   compute the probabilities of the ten digits, and the log odds that the picture shows a digit at all
 judge    mark a reading as unsure if either value is below its threshold, which the model defines
+state    lower the confidence of an unsure reading by the chance that the picture shows no digit
 round    round to 4 decimals, as the contract requires
 """
 
@@ -19,12 +20,13 @@ from engine.codecs.decode import Picture
 from engine.model import store as model
 from engine.model.files import ModelFiles, ModelInfo
 from engine.model.store import Model, Predictor, Thresholds
-from engine.model.svm import Decision
+from engine.model.svm import Decision, Floats
 
 Status = Literal["recognised", "unsure"]
 Reason = Literal["low-confidence", "not-a-digit"]
 
 _DECIMALS = 4
+_LOG_ODDS_MAX = 30.0  # beyond it the probability is 0 or 1, and powers would overflow
 
 
 class Reading(NamedTuple):
@@ -33,9 +35,9 @@ class Reading(NamedTuple):
     status: Status
     digit: int
     confidence: float
-    """Calibrated probability that `digit` is right, if the picture shows a digit."""
+    """Calibrated probability that `digit` is right; of an unsure reading it allows for pictures without a digit."""
     probabilities: list[float]
-    """Of the digits 0 to 9."""
+    """Of the digits 0 to 9, if the picture shows one: they sum to 1."""
     reason: Reason | None
     """Why it is unsure."""
 
@@ -96,10 +98,11 @@ class Classifier:
         decision = self.decide(canvas)
         probabilities = np.round(decision.probabilities.astype(np.float64), _DECIMALS).tolist()
         foreign, doubtful = unsure_masks(decision, self.thresholds)
-        return [
-            _reading(*row)
-            for row in zip(decision.labels.tolist(), probabilities, foreign.tolist(), doubtful.tolist(), strict=True)
-        ]
+        stated = stated_confidence(decision, foreign | doubtful, self.thresholds)
+        confidence = np.round(stated.astype(np.float64), _DECIMALS)
+        columns = (decision.labels, confidence, foreign, doubtful)
+        rows = zip(*(column.tolist() for column in columns), probabilities, strict=True)
+        return [_reading(*row) for row in rows]
 
     @property
     def thresholds(self) -> Thresholds:
@@ -113,7 +116,20 @@ def unsure_masks(decision: Decision, thresholds: Thresholds) -> tuple[NDArray[np
     return decision.digitness < thresholds.digitness, confidence < thresholds.confidence
 
 
-def _reading(digit: int, probabilities: list[float], foreign: bool, doubtful: bool) -> Reading:  # noqa: FBT001  # one value of each column
+def stated_confidence(decision: Decision, unsure: NDArray[np.bool_], thresholds: Thresholds) -> Floats:
+    """Return the confidence (n,) that the readings state, given which of them are unsure.
+
+    Of a recognised reading it is the probability of the digit. Of an unsure one it is that, times the probability that
+    the picture shows a digit at all; so the confidence of a blank page is low.
+    """
+    confidence = decision.probabilities[np.arange(len(decision.labels)), decision.labels]
+    if unsure.any():
+        log_odds = thresholds.presence_slope * decision.digitness[unsure] + thresholds.presence_offset
+        confidence[unsure] /= 1 + np.exp(-np.clip(log_odds, -_LOG_ODDS_MAX, _LOG_ODDS_MAX))
+    return confidence
+
+
+def _reading(digit: int, confidence: float, foreign: bool, doubtful: bool, probabilities: list[float]) -> Reading:  # noqa: FBT001  # one value of each column
     """Build the reading of one row of the batch."""
     reason: Reason | None = "not-a-digit" if foreign else "low-confidence" if doubtful else None
-    return Reading("unsure" if reason else "recognised", digit, probabilities[digit], probabilities, reason)
+    return Reading("unsure" if reason else "recognised", digit, confidence, probabilities, reason)

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from engine.canvas.pipeline import EVIDENCE, Canvas, normalise
 from engine.codecs.decode import Picture
 from engine.model.hog import FEATURES, hog
+from engine.model.reject_head import RejectHead
 from engine.model.svm import Decision, Floats, Machine
 
 KIND = "compact"
-_STORED = tuple(field.name for field in fields(Machine))
+_REJECT = tuple(field.name for field in fields(RejectHead))
+_DECIDE = tuple(field.name for field in fields(Machine) if field.name != "reject")
+_NUMBERS = frozenset({"temperature", "output_bias"})
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,15 @@ class Compact:
         return self.machine.decide(hog(digits), evidence)
 
 
+def arrays_of(machine: Machine) -> dict[str, NDArray[Any]]:
+    """Return the machine's arrays and those of its reject head, in full precision."""
+    own = {name: np.asarray(getattr(machine, name)) for name in _DECIDE}
+    return own | {name: np.asarray(getattr(machine.reject, name)) for name in _REJECT}
+
+
 def to_arrays(machine: Machine) -> dict[str, NDArray[Any]]:
     """Return the arrays to store; half precision halves the file and changes probabilities by less than 1e-3."""
-    return {name: np.asarray(getattr(machine, name), np.float16) for name in _STORED}
+    return {name: array.astype(np.float16) for name, array in arrays_of(machine).items()}
 
 
 def from_arrays(arrays: Mapping[str, NDArray[Any]], _about: Mapping[str, Any]) -> Compact:
@@ -46,18 +55,24 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]], _about: Mapping[str, Any]) -
     KeyError, ValueError
         If an array is missing, or its dtype or shape does not fit the others.
     """
-    for name in _STORED:
+    if "evidence_weights" in arrays:
+        raise ValueError("it was trained by version 0.1.0 and must be trained again")
+    for name in (*_DECIDE, *_REJECT):
         if arrays[name].dtype != np.float16:
             raise ValueError(f"{name} must be float16, not {arrays[name].dtype}")
     machine = machine_of(arrays)
     if machine.projection.shape[0] != FEATURES:
         raise ValueError(f"projection must have {FEATURES} rows, not {machine.projection.shape[0]}")
-    if len(machine.evidence_weights) != len(EVIDENCE):
-        raise ValueError(f"evidence_weights must be {len(EVIDENCE)}, not {len(machine.evidence_weights)}")
+    if len(machine.reject.from_evidence) != len(EVIDENCE):
+        raise ValueError(f"from_evidence must have {len(EVIDENCE)} rows, not {len(machine.reject.from_evidence)}")
     return Compact(machine)
 
 
 def machine_of(arrays: Mapping[str, NDArray[Any]]) -> Machine:
     """Build the machine from its arrays, which may have any precision."""
-    values = {name: arrays[name].astype(np.float32) for name in _STORED if name != "temperature"}
-    return Machine(**values, temperature=float(arrays["temperature"]))
+    reject = RejectHead(**{name: _value(name, arrays[name]) for name in _REJECT})
+    return Machine(**{name: _value(name, arrays[name]) for name in _DECIDE}, reject=reject)
+
+
+def _value(name: str, array: NDArray[Any]) -> Any:
+    return float(array) if name in _NUMBERS else array.astype(np.float32)

@@ -12,7 +12,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,12 +49,16 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Below either of them a reading is unsure."""
+    """Below either of the first two a reading is unsure; the other two say what its confidence is then."""
 
     confidence: float
     """Probability of the likeliest digit."""
     digitness: float
     """Log odds that this is a digit at all."""
+    presence_slope: float = 1.0
+    """Factor of the digitness in the log odds that an unsure picture shows a digit. Imported models may have none."""
+    presence_offset: float = 0.0
+    """Added to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ def save(folder: Path, arrays: Mapping[str, Array], thresholds: Thresholds, abou
     decision = _predict(predictor, pictures)
     everything = {
         **arrays,
-        "thresholds": np.array([thresholds.confidence, thresholds.digitness], np.float32),
+        "thresholds": np.array(astuple(thresholds), np.float32),
         _REFERENCE: pictures,
         _REFERENCE_PROBABILITIES: decision.probabilities,
         _REFERENCE_DIGITNESS: decision.digitness,

@@ -1,8 +1,8 @@
-"""Turns features into calibrated probabilities of the ten digits, and log odds that the picture shows a digit at all.
+"""Turns features into calibrated probabilities of the ten digits; `engine.model.reject_head` says if there is one.
 
 project    project the 306 features to fewer directions
 compare    Gaussian kernel between each digit and each learned centre: one matrix product and one exponential
-vote       ten one-against-all machines weight the similarities; an eleventh decides whether there is a digit
+vote       ten one-against-all machines weight the similarities
 calibrate  softmax of the scores divided by a temperature, so that confidences match the observed accuracy
 
 This is a support vector machine with a reduced set [1]_: its few "support vectors" are learned together with the
@@ -22,6 +22,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.model.reject_head import RejectHead
+
 DIGITS = 10
 Floats = NDArray[np.float32]
 
@@ -40,7 +42,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Machine:
-    """The compact machine: d directions, m centres, e numbers of evidence from the full picture."""
+    """The compact machine: d directions, m centres."""
 
     projection: Floats
     """(features, d)"""
@@ -51,15 +53,11 @@ class Machine:
     widths: Floats
     """(m,): gamma of each centre's kernel, exp(-gamma * squared distance)."""
     weights: Floats
-    """(m, 11): ten machines for the digits, one for "is a digit"."""
+    """(m, 10)"""
     bias: Floats
-    """(11,)"""
-    evidence_weights: Floats
-    """(e,): weights of the picture's evidence in the eleventh machine."""
-    evidence_floor: Floats
-    """(e,): smaller evidence is raised to this."""
-    evidence_ceiling: Floats
-    """(e,): larger evidence is cut to this, so that values beyond those of the training do not decide alone."""
+    """(10,)"""
+    reject: RejectHead
+    """Says whether the picture shows a digit at all."""
     temperature: float
     """Divides the scores before the softmax."""
 
@@ -71,20 +69,19 @@ class Machine:
         ValueError
             If they do not belong together.
         """
-        directions, centres, evidence = self.projection.shape[1], len(self.centres), len(self.evidence_weights)
+        directions, centres = self.projection.shape[1], len(self.centres)
         expected = {
             "offset": (directions,),
             "centres": (centres, directions),
             "widths": (centres,),
-            "weights": (centres, DIGITS + 1),
-            "bias": (DIGITS + 1,),
-            "evidence_weights": (evidence,),
-            "evidence_floor": (evidence,),
-            "evidence_ceiling": (evidence,),
+            "weights": (centres, DIGITS),
+            "bias": (DIGITS,),
         }
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} must have shape {shape}, not {getattr(self, name).shape}")
+        if len(self.reject.from_features) != len(self.projection):
+            raise ValueError(f"from_features must have {len(self.projection)} rows, as projection has")
         if not self.temperature > 0:
             raise ValueError(f"temperature must be above 0, not {self.temperature}")
 
@@ -100,17 +97,13 @@ class Machine:
         """
         scores = self.scores(features)
         return Decision(
-            labels=scores[:, :DIGITS].argmax(axis=1),
-            probabilities=softmax(scores[:, :DIGITS] / np.float32(self.temperature)),
-            digitness=scores[:, DIGITS] + self.within_range(evidence) @ self.evidence_weights,
+            labels=scores.argmax(axis=1),
+            probabilities=softmax(scores / np.float32(self.temperature)),
+            digitness=self.reject.digitness(features, evidence),
         )
 
-    def within_range(self, evidence: Floats) -> Floats:
-        """Clip evidence (n, e) to the range of the training."""
-        return np.clip(evidence, self.evidence_floor, self.evidence_ceiling)
-
     def scores(self, features: Floats) -> Floats:
-        """Compute the scores of the eleven machines: (n, 11)."""
+        """Compute the scores of the ten machines: (n, 10)."""
         scores: Floats = self.similarities(features) @ self.weights
         scores += self.bias
         return scores

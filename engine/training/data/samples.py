@@ -23,8 +23,8 @@ from engine.model.hog import SIDE_PX
 from engine.model.svm import Floats
 from engine.training.data.disturb import DISTURBANCES, Digit
 from engine.training.data.handwriting import other_handwriting, photographed
-from engine.training.data.negatives import negatives
-from engine.training.data.typefaces import Split
+from engine.training.data.negatives.kinds import negatives
+from engine.training.data.negatives.split import Split
 
 Kind = Callable[[Digit, np.random.Generator], bytes]
 
@@ -113,13 +113,13 @@ def negative_samples(kind: str, count: int, split: Split, digits: NDArray[np.uin
     Parameters
     ----------
     kind
-        One of `engine.training.data.negatives.KINDS`.
+        One of `engine.training.data.negatives.kinds.KINDS`.
     count
         How many pictures.
     split
-        Those for training, or those for testing.
+        The kinds that are learned, or those that never are.
     digits : (n, 28, 28) uint8
-        Of which several are put side by side.
+        For the kinds that are made of digits.
     seed
         Seed of all random choices; the result does not depend on the number of cores.
     """

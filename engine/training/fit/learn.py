@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.canvas.pipeline import EVIDENCE
+from engine.model.reject_head import RejectHead
 from engine.model.svm import DIGITS, Floats, Machine, softmax
 from engine.training.data.augmentation import Strength, augment
 from engine.training.data.labelled import Labelled
@@ -60,7 +61,7 @@ class Pool(NamedTuple):
 
 
 def fit(data: Labelled, pools: Sequence[Pool], plan: Plan, progress: Callable[[int, float], None]) -> Machine:
-    """Train a machine; the eleventh column ("is a digit") stays 0.
+    """Train a machine; its reject head stays untrained.
 
     Parameters
     ----------
@@ -127,17 +128,15 @@ def _start(data: Labelled, plan: Plan, random: np.random.Generator) -> tuple[Flo
 
 
 def _machine(parameters: Parameters, offset: Floats) -> Machine:
-    """Build the machine; the eleventh column is still 0."""
+    """Build the machine; its reject head has not learned anything yet."""
     return Machine(
         projection=parameters["projection"],
         offset=offset,
         centres=parameters["centres"],
         widths=np.exp(parameters["log_widths"]),
-        weights=np.pad(parameters["weights"], ((0, 0), (0, 1))),
-        bias=np.pad(parameters["bias"], (0, 1)),
-        evidence_weights=np.zeros(len(EVIDENCE), np.float32),
-        evidence_floor=np.zeros(len(EVIDENCE), np.float32),
-        evidence_ceiling=np.zeros(len(EVIDENCE), np.float32),
+        weights=parameters["weights"],
+        bias=parameters["bias"],
+        reject=RejectHead.untrained(len(parameters["projection"]), len(EVIDENCE)),
         temperature=1.0,
     )
 

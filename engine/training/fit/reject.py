@@ -1,8 +1,8 @@
-"""Fits the eleventh machine, which decides whether a picture shows a digit at all.
+"""Fits the reject head, which decides whether a picture shows a digit at all.
 
-Its inputs are the similarities to the same centres as for the ten others (a photo, a scribble or a letter is far from
-most of them) and the evidence of the full picture (several parts, ink at the rim, noise). It is a logistic regression,
-fitted on clean and disturbed digits against pictures without a digit, all newly augmented in each epoch.
+Its inputs are the features of the digit and the evidence of the full picture (several parts, ink at the rim, noise). It
+is fitted by Adam on the logistic loss: clean and disturbed digits and those of other hands against pictures without a
+digit, all newly augmented in each epoch.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.model.svm import DIGITS, Floats, Machine
+from engine.model.reject_head import RejectHead
+from engine.model.svm import Floats, Machine
 from engine.training.data.augmentation import Strength, augment
-from engine.training.fit.adam import Adam
+from engine.training.fit.adam import Adam, Parameters
 from engine.training.parallel import describe
 
-EPOCHS: Final = 12
+EPOCHS: Final = 20
 
+_HIDDEN = 64
 _BATCH = 500
 _SAMPLE = 10_000  # examples of each class, from which the scale of the inputs is computed
-_STEP = 0.02
+_STEP = 0.002
 _DECAY = 1e-4  # weight decay in each step, against overfitting to few pictures
 _EXTREME = 0.001  # share of the examples at each end whose evidence is clipped
 
@@ -48,7 +50,7 @@ class Examples:
 
 
 def fit_reject(machine: Machine, positive: Examples, negative: Examples, advance: Callable[[], None]) -> Machine:
-    """Fit the eleventh column; the ten others stay as they are.
+    """Fit the reject head; the ten machines stay as they are.
 
     Parameters
     ----------
@@ -61,59 +63,78 @@ def fit_reject(machine: Machine, positive: Examples, negative: Examples, advance
     """
     random = np.random.default_rng(0)
     count = min(len(positive.digits), len(negative.digits))
-    sample = positive.part(slice(0, _SAMPLE)).joined(negative.part(random.permutation(count)[:_SAMPLE]))
-    machine = replace(
-        machine,
-        evidence_floor=np.quantile(sample.evidence, _EXTREME, axis=0).astype(np.float32),
-        evidence_ceiling=np.quantile(sample.evidence, 1 - _EXTREME, axis=0).astype(np.float32),
-    )
-    scaled = _Scaled(machine, sample)
+    sample = positive.part(random.permutation(len(positive.digits))[:_SAMPLE])
+    scale = _Scale(sample.joined(negative.part(random.permutation(len(negative.digits))[:_SAMPLE])))
+    parameters = _start(scale.width, random)
+    optimiser = Adam(parameters, dict.fromkeys(parameters, 1.0))
     is_digit = np.repeat(np.array([1, 0], np.float32), count)
-    weights = np.zeros(scaled.width, np.float32)
-    optimiser = Adam({"weights": weights}, {"weights": 1.0})
     steps = EPOCHS * math.ceil(2 * count / _BATCH)
     for _ in range(EPOCHS):
         drawn = [side.part(random.choice(len(side.digits), count, replace=False)) for side in (positive, negative)]
         examples = drawn[0].joined(drawn[1])
-        examples = replace(examples, digits=augment(examples.digits, Strength(), random))
+        inputs = scale.inputs(replace(examples, digits=augment(examples.digits, Strength(), random)))
         for part in np.array_split(random.permutation(2 * count), math.ceil(2 * count / _BATCH)):
-            gradient = _gradient(weights, scaled.inputs(examples.part(part)), is_digit[part])
             rate = _STEP * (1 + math.cos(math.pi * (optimiser.taken + 1) / steps)) / 2
-            optimiser.step({"weights": gradient}, rate)
+            optimiser.step(gradients(parameters, inputs[part], is_digit[part]), rate)
         advance()
-    return scaled.machine_with(weights)
+    return replace(machine, reject=scale.head(parameters))
 
 
-class _Scaled:
-    """Scales similarities and evidence: each column has mean 0 and deviation 1; a column of 1 for the bias is added."""
+class _Scale:
+    """Scales features and evidence: over a sample, each column has mean 0 and deviation 1."""
 
-    def __init__(self, machine: Machine, sample: Examples) -> None:
-        self._machine = machine
+    def __init__(self, sample: Examples) -> None:
+        self._floor, self._ceiling = np.quantile(sample.evidence, (_EXTREME, 1 - _EXTREME), axis=0).astype(np.float32)
         rows = self._rows(sample)
         self._mean, self._spread = rows.mean(axis=0), rows.std(axis=0) + np.float32(1e-3)
-        self.width = rows.shape[1] + 1
+        self.width = rows.shape[1]
 
     def _rows(self, examples: Examples) -> Floats:
-        similarities = self._machine.similarities(describe(examples.digits))
-        return np.concatenate([similarities, self._machine.within_range(examples.evidence)], axis=1)
+        evidence = np.clip(examples.evidence, self._floor, self._ceiling)
+        return np.concatenate([describe(examples.digits), evidence], axis=1)
 
     def inputs(self, examples: Examples) -> Floats:
         """Return the scaled inputs, one row for each example."""
-        rows = (self._rows(examples) - self._mean) / self._spread
-        return np.concatenate([rows, np.ones((len(rows), 1), np.float32)], axis=1)
+        scaled: Floats = (self._rows(examples) - self._mean) / self._spread
+        return scaled
 
-    def machine_with(self, weights: Floats) -> Machine:
-        """Return the machine with these weights in its eleventh column, converted for inputs that are not scaled."""
-        unscaled = weights[:-1] / self._spread
-        centres = len(self._machine.centres)
-        columns, biases = self._machine.weights.copy(), self._machine.bias.copy()
-        columns[:, DIGITS], biases[DIGITS] = unscaled[:centres], weights[-1] - unscaled @ self._mean
-        return replace(self._machine, weights=columns, bias=biases, evidence_weights=unscaled[centres:])
+    def head(self, parameters: Parameters) -> RejectHead:
+        """Return the head with these parameters, converted for inputs that are not scaled."""
+        unscaled = parameters["hidden"] / self._spread[:, None]
+        features = len(unscaled) - len(self._floor)
+        return RejectHead(
+            from_features=unscaled[:features],
+            from_evidence=unscaled[features:],
+            hidden_bias=parameters["hidden_bias"] - self._mean @ unscaled,
+            output=parameters["output"],
+            output_bias=float(parameters["output_bias"][0]),
+            evidence_floor=self._floor,
+            evidence_ceiling=self._ceiling,
+        )
 
 
-def _gradient(weights: Floats, rows: Floats, targets: Floats) -> Floats:
-    """Compute the gradient of the mean logistic loss of one batch, with weight decay for all but the bias."""
-    probability = 1 / (1 + np.exp(-np.clip(rows @ weights, -30, 30)))
-    gradient: Floats = rows.T @ (probability - targets) / np.float32(len(rows))
-    gradient[:-1] += np.float32(_DECAY) * weights[:-1]
-    return gradient
+def _start(width: int, random: np.random.Generator) -> Parameters:
+    """Draw small weights: with them, hidden units have about the deviation of the inputs."""
+    hidden = random.normal(0, math.sqrt(2 / width), (width, _HIDDEN))
+    output = random.normal(0, math.sqrt(1 / _HIDDEN), _HIDDEN)
+    return {
+        "hidden": hidden.astype(np.float32),
+        "hidden_bias": np.zeros(_HIDDEN, np.float32),
+        "output": output.astype(np.float32),
+        "output_bias": np.zeros(1, np.float32),
+    }
+
+
+def gradients(parameters: Parameters, inputs: Floats, targets: Floats) -> Parameters:
+    """Compute the gradients of the mean logistic loss of a batch, with weight decay for all but the biases."""
+    hidden = np.maximum(inputs @ parameters["hidden"] + parameters["hidden_bias"], 0)
+    log_odds = hidden @ parameters["output"] + parameters["output_bias"]
+    slope = (1 / (1 + np.exp(-np.clip(log_odds, -30, 30))) - targets) / np.float32(len(targets))
+    back = slope[:, None] * parameters["output"] * (hidden > 0)
+    decay = np.float32(_DECAY)
+    return {
+        "hidden": inputs.T @ back + decay * parameters["hidden"],
+        "hidden_bias": back.sum(axis=0),
+        "output": hidden.T @ slope + decay * parameters["output"],
+        "output_bias": slope.sum(keepdims=True),
+    }

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.model import compact
 from engine.model import store as model
 from engine.model.compact import machine_of
 from engine.model.reference_digits import as_ink
 from engine.model.store import Model, Thresholds
-from engine.model.svm import DIGITS, Machine
+from engine.model.svm import Decision, Floats, Machine
 from engine.training.data.labelled import Labelled
-from engine.training.data.samples import png, prepare_in_parallel
-from engine.training.fit.calibrate import fit_temperature, threshold_for_share
+from engine.training.data.negatives.kinds import KINDS
+from engine.training.data.samples import negative_samples, png, prepare_in_parallel
+from engine.training.fit.calibrate import fit_presence, fit_temperature, threshold_for_share
 from engine.training.hands.samples import HandSamples
 from engine.training.parallel import describe
 from engine.training.report.evaluate import judge
 from engine.training.report.measure import joined
 
-_UNSURE_AS_NO_DIGIT: Final = 0.006  # of the clean digits; with the next share below the 1 % that may be unsure
+_UNSURE_AS_NO_DIGIT: Final = 0.004  # of the clean digits; with the next share below the 1 % that may be unsure
 _UNSURE_AS_DOUBTFUL: Final = 0.0025
+_CALIBRATED_WITH: Final = 200  # pictures without a digit, of each kind
+_CALIBRATION_SEED: Final = 10_000  # training starts from small seeds
 _SHOWN: Final = ("n", "error_pct", "unsure_pct", "error_pct_recognised")
 
 
@@ -36,9 +40,10 @@ def save(
     Parameters
     ----------
     machine
-        All eleven machines are fitted.
+        Its ten machines and its reject head are fitted.
     held_out
-        Digits that were not learned from; thresholds are chosen on them.
+        Digits that were not learned from; the thresholds are chosen on them, and so is the presence, which also needs
+        pictures without a digit.
     hands
         Held-out digits of other hands by their kind. The temperature is chosen on both together, since a confidence
         must mean the same for every hand.
@@ -47,19 +52,17 @@ def save(
     folder
         The folder for the model.
     """
-    samples = prepare_in_parallel([png(digit) for digit in np.rint(held_out.digits * 255).astype(np.uint8)])
+    pixels = np.rint(held_out.digits * 255).astype(np.uint8)
+    samples = prepare_in_parallel([png(digit) for digit in pixels])
     features = describe(as_ink(samples.digits))
     other_features = {kind: describe(as_ink(hand.samples.digits)) for kind, hand in hands.items()}
     scores = machine.scores(np.concatenate([features, *other_features.values()]))
     labels = np.concatenate([held_out.labels, *(hand.labels for hand in hands.values())])
-    machine = replace(machine, temperature=fit_temperature(scores[:, :DIGITS], labels))
+    machine = replace(machine, temperature=fit_temperature(scores, labels))
     machine = machine_of(compact.to_arrays(machine))  # measure the rounded values that the file holds
     decision = machine.decide(features, samples.evidence)
-    confidence = decision.probabilities.max(axis=1)
-    thresholds = Thresholds(
-        confidence=threshold_for_share(confidence, _UNSURE_AS_DOUBTFUL),
-        digitness=threshold_for_share(decision.digitness, _UNSURE_AS_NO_DIGIT),
-    )
+    foreign = _foreign_digitness(machine, pixels, settings["negatives"], settings["plan"]["seed"])
+    thresholds = _thresholds(decision, foreign)
     figures = judge([decision], thresholds, held_out.labels).figures()
     others = {
         kind: judge([machine.decide(other_features[kind], hand.samples.evidence)], thresholds, hand.labels)
@@ -70,9 +73,9 @@ def save(
         "name": settings["name"],
         "version": settings["version"],
         "settings": settings,
+        "hidden": len(machine.reject.output),
         "thresholds": {
-            "confidence": thresholds.confidence,
-            "digitness": thresholds.digitness,
+            **asdict(thresholds),
             "coverage_pct": round(100 - figures["unsure_pct"], 4),
             "error_pct_recognised": figures["error_pct_recognised"],
         },
@@ -81,3 +84,17 @@ def save(
         "hands": {kind: {name: one.figures()[name] for name in _SHOWN} for kind, one in others.items()},
     }
     return model.save(folder, compact.to_arrays(machine), thresholds, about)
+
+
+def _thresholds(decision: Decision, foreign: Floats) -> Thresholds:
+    """Choose the thresholds on digits; fit the presence to them and to pictures without a digit."""
+    confidence = threshold_for_share(decision.probabilities.max(axis=1), _UNSURE_AS_DOUBTFUL)
+    digitness = threshold_for_share(decision.digitness, _UNSURE_AS_NO_DIGIT)
+    return Thresholds(confidence, digitness, *fit_presence(decision.digitness, foreign, digitness))
+
+
+def _foreign_digitness(machine: Machine, digits: NDArray[np.uint8], learned: int, seed: int) -> Floats:
+    """Return the digitness of pictures without a digit: of the learned kinds, but none of the learned pictures."""
+    count, first = min(_CALIBRATED_WITH, learned), _CALIBRATION_SEED + seed
+    parts = [negative_samples(kind, count, "train", digits, (first, number)) for number, kind in enumerate(KINDS)]
+    return np.concatenate([machine.reject.digitness(describe(as_ink(part.digits)), part.evidence) for part in parts])

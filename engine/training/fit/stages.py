@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +28,6 @@ def fingerprint(*made_from: Any) -> str:
         array = isinstance(thing, np.ndarray)
         digest.update(np.ascontiguousarray(thing).data if array else msgspec.json.encode(thing, order="sorted"))
     return digest.hexdigest()
-
-
-def arrays_of(made: Any) -> Arrays:
-    """Return the fields of a dataclass as arrays."""
-    return {item.name: np.asarray(getattr(made, item.name)) for item in fields(made)}
 
 
 class Stages:

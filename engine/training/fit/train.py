@@ -4,8 +4,8 @@ split      hold out the last sixth of the digits, for choosing thresholds and fo
 disturb    normalise disturbed pictures of the other digits by the canvas
 hands      normalise pictures of other hands: scans, pen tracks, and drawn digits
 learn      fit the compact machine to all of them
-reject     fit the eleventh machine against pictures without a digit
-calibrate  choose the temperature on held-out digits of all hands, the two thresholds on those of `split`
+reject     fit the reject head to all of them, against pictures without a digit
+calibrate  choose the temperature on held-out digits of all hands, the thresholds and the presence on those of `split`
 save       write the model and its manifest, which states the effect of the thresholds
 
 The saved machine is the measured one: it is not trained again on the held-out digits.
@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from engine.model.compact import machine_of
-from engine.model.reference_digits import draw_reference_digits
+from engine.model.compact import arrays_of, machine_of
+from engine.model.reference_digits import as_ink, draw_reference_digits
 from engine.model.store import Model
-from engine.model.svm import DIGITS, Floats, Machine
+from engine.model.svm import DIGITS, Machine
 from engine.training.data.disturb import DISTURBANCES, disturb
 from engine.training.data.labelled import Labelled
-from engine.training.data.negatives import KINDS
+from engine.training.data.negatives.kinds import KINDS
 from engine.training.data.samples import (
     Samples,
     count_parts,
@@ -42,7 +42,7 @@ from engine.training.fit.learn import Plan, Pool, fit
 from engine.training.fit.other_hands import fingerprint_of_hands, held_out_hands, write_hands
 from engine.training.fit.reject import EPOCHS, Examples, fit_reject
 from engine.training.fit.save import save
-from engine.training.fit.stages import Arrays, Stages, arrays_of, fingerprint
+from engine.training.fit.stages import Arrays, Stages, fingerprint
 from engine.training.hands.folder import Hands
 from engine.training.hands.samples import Copies
 
@@ -58,7 +58,7 @@ class Settings:
     plan: Plan = field(default_factory=Plan)
     disturbed: int = 20_000
     """Number of digits that are disturbed, each once for every slot of `SLOTS`."""
-    negatives: int = 8_000
+    negatives: int = 4_000
     """Number of pictures without a digit, of each kind."""
     copies: Copies = field(default_factory=Copies)
     """Number of pictures of other hands."""
@@ -171,24 +171,20 @@ def _negatives(learned: Labelled, settings: Settings, bars: Progress) -> Arrays:
 
 
 def _reject(machine: Machine, learned: Labelled, pools: Sequence[Arrays], against: Arrays, bars: Progress) -> Arrays:
-    """Fit the eleventh machine to clean digits and those of all pools, against all negatives."""
+    """Fit the reject head to clean digits and those of all pools, against all negatives."""
     bar = bars.add_task("reject", total=EPOCHS, note="")
     chosen = np.random.default_rng(0).permutation(len(learned))[: len(pools[0]["labels"]) // 2]
     clean = prepare_in_parallel([png(digit) for digit in _pixels(learned.part(chosen))])
-    positive = Examples(_ink(clean.digits), clean.evidence)
+    positive = Examples(as_ink(clean.digits), clean.evidence)
     for pool in pools:
-        positive = positive.joined(Examples(_ink(pool["digits"]), pool["evidence"]))
-    negative = Examples(_ink(against["digits"]), against["evidence"])
+        positive = positive.joined(Examples(as_ink(pool["digits"]), pool["evidence"]))
+    negative = Examples(as_ink(against["digits"]), against["evidence"])
     return arrays_of(fit_reject(machine, positive, negative, lambda: bars.advance(bar)))
 
 
 def _labelled(pool: Arrays) -> Labelled:
-    return Labelled(_ink(pool["digits"]), pool["labels"])
+    return Labelled(as_ink(pool["digits"]), pool["labels"])
 
 
 def _pixels(data: Labelled) -> NDArray[np.uint8]:
     return np.rint(data.digits * 255).astype(np.uint8)
-
-
-def _ink(pixels: NDArray[np.uint8]) -> Floats:
-    return pixels.astype(np.float32) / np.float32(255)

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.training.hands.curves import Points
+from engine.training.curves import Points
 
 Pixels = NDArray[np.uint8]
 

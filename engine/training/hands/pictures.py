@@ -16,9 +16,9 @@ from typing import Final
 import cv2
 import numpy as np
 
+from engine.training.curves import Points
 from engine.training.data.disturb import encode_jpeg, encode_png
 from engine.training.data.handwriting import other_handwriting
-from engine.training.hands.curves import Points
 from engine.training.hands.pens import Pixels, choose_pen, draw
 from engine.training.hands.scans import SCAN_PX
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from engine.training.curves import Points, resampled
 from engine.training.hands.choices import Choices
-from engine.training.hands.curves import Points, resampled
 from engine.training.hands.skeletons.ones_and_sevens import is_ambiguous
 from engine.training.hands.skeletons.skeleton import Skeleton, Variant
 

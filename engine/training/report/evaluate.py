@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.codecs.decode import Picture, decode
 from engine.errors import EngineError
 from engine.limits import Limits
-from engine.model.classifier import Classifier, unsure_masks
+from engine.model.classifier import Classifier, stated_confidence, unsure_masks
 from engine.model.store import Thresholds
 from engine.model.svm import Decision
 from engine.training.data.labelled import Labelled
@@ -68,6 +68,6 @@ def judge_pictures(
 def judge(chunks: Sequence[Decision], thresholds: Thresholds, labels: NDArray[np.int64]) -> Judged:
     """Compare decisions with the labels."""
     digits = np.concatenate([chunk.labels for chunk in chunks])
-    probabilities = np.concatenate([chunk.probabilities for chunk in chunks])
-    unsure = np.concatenate([np.logical_or(*unsure_masks(chunk, thresholds)) for chunk in chunks])
-    return Judged(labels, digits, probabilities[np.arange(len(digits)), digits], unsure)
+    unsure = [np.logical_or(*unsure_masks(chunk, thresholds)) for chunk in chunks]
+    confidence = [stated_confidence(chunk, mask, thresholds) for chunk, mask in zip(chunks, unsure, strict=True)]
+    return Judged(labels, digits, np.concatenate(confidence), np.concatenate(unsure))

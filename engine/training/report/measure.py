@@ -39,7 +39,7 @@ class Judged:
     digits: NDArray[np.int64]
     """(n,): what was read."""
     confidence: Floats
-    """(n,): probability of what was read."""
+    """(n,): as it is stated in the results."""
     unsure: NDArray[np.bool_]
     """(n,)"""
 

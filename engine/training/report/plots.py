@@ -119,9 +119,9 @@ def _confusion(trial: Trial) -> Figure:
 
 
 def _reject(trial: Trial) -> Figure:
-    """ROC of the reject head: what share of each kind passes, by the share of clean digits that do."""
+    """ROC of the reject head: what share of each kind that was never learned passes, by the share of clean digits."""
     figure, axes = _panel("Is it a digit?", "pictures without a digit that pass, %", "digits that pass, %")
-    for kind, decision in trial.foreign.items():
+    for kind, decision in trial.foreign.unseen.items():
         levels = np.quantile(trial.digitness, np.linspace(0, 1, 400))
         digits = [100 * (trial.digitness >= level).mean() for level in levels]
         passing = [100 * (decision.digitness >= level).mean() for level in levels]

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from engine.canvas.pipeline import Canvas
-from engine.model.classifier import Classifier, unsure_masks
+from engine.model.classifier import Classifier
 from engine.model.svm import Decision, Floats
 from engine.training.data.disturb import DISTURBANCES, disturb
 from engine.training.data.labelled import Labelled
-from engine.training.data.negatives import KINDS
+from engine.training.data.negatives.kinds import KINDS
+from engine.training.data.negatives.split import SPLITS, Split
 from engine.training.data.samples import Samples, negative_samples, png, prepare_in_parallel
 from engine.training.hands.folder import Hands
 from engine.training.hands.samples import held_out_jobs, run
 from engine.training.report.evaluate import judge
-from engine.training.report.measure import Judged, auroc, interval_pct, resampled_interval
+from engine.training.report.foreign import Foreign
+from engine.training.report.measure import Judged
 
 _SEED: Final = 20_000  # training starts from small seeds: nothing that is drawn here was drawn there
 _CHUNK = 256
@@ -37,35 +39,14 @@ class Trial:
     """(n,): of the clean digits."""
     robustness: dict[str, Judged]
     """By kind of disturbance."""
-    foreign: dict[str, Decision]
-    """By kind of picture without a digit."""
-    recognised_foreign: dict[str, NDArray[np.bool_]]
-    """Which of these came out as a digit."""
+    foreign: Foreign
+    """Pictures without a digit."""
     other_format: Judged
     """scikit-learn's 8x8 digits, of other hands: never trained on."""
     hands: dict[str, Judged]
     """Held-out digits of other hands, by their kind: scans and pen tracks if there are any, each drawn variant."""
     hand_pixels: NDArray[np.uint8]
     """(m, 28, 28): the digits of `hands` as the canvas normalises them, kind after kind."""
-
-    def reject_figures(self) -> dict[str, dict[str, Any]]:
-        """For each kind of negative: n, AUROC against the clean digits, share that is recognised."""
-        return {
-            kind: {
-                "n": len(decision.digitness),
-                "auroc": round(auroc(self.digitness, decision.digitness), 5),
-                "auroc_interval": self._auroc_interval(decision.digitness),
-                "recognised_pct": round(100 * float(self.recognised_foreign[kind].mean()), 2),
-                "recognised_pct_interval": interval_pct(
-                    int(self.recognised_foreign[kind].sum()), len(decision.digitness)
-                ),
-            }
-            for kind, decision in self.foreign.items()
-        }
-
-    def _auroc_interval(self, foreign: Floats) -> list[float] | None:
-        """Resample only the pictures without a digit: there are far more digits, so they hardly change the interval."""
-        return resampled_interval(lambda drawn: auroc(self.digitness, foreign[drawn]), len(foreign))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +56,7 @@ class Amounts:
     disturbed: int = 3_000
     """Digits that are disturbed in each way."""
     foreign: int = 1_000
-    """Pictures without a digit, of each kind of the set made for testing."""
+    """Pictures without a digit, of each kind: this many that were never learned, and as many of the learned part."""
     variant: int = 300
     """Pictures of each variant of the drawn digits."""
 
@@ -107,11 +88,11 @@ def run_trial(
         decisions = _decide(classifier, prepare_in_parallel(pictures))
         robustness[kind] = judge(decisions, classifier.thresholds, held_out.labels[: amounts.disturbed])
         advance()
-    against = {}
+    against: dict[Split, dict[str, Decision]] = {split: {} for split in SPLITS}
     for number, kind in enumerate(KINDS):
-        against[kind] = _joined(
-            _decide(classifier, negative_samples(kind, amounts.foreign, "test", pixels, (_SEED, number)))
-        )
+        for split in SPLITS:
+            samples = negative_samples(kind, amounts.foreign, split, pixels, (_SEED, number))
+            against[split][kind] = _joined(_decide(classifier, samples))
         advance()
     others, hand_pixels = {}, []
     for kind, jobs in held_out_jobs(hands.held_out() if hands else None, amounts.variant).items():
@@ -124,10 +105,7 @@ def run_trial(
         pixels=pixels,
         digitness=_joined(clean).digitness,
         robustness=robustness,
-        foreign=against,
-        recognised_foreign={
-            kind: ~np.logical_or(*unsure_masks(decision, classifier.thresholds)) for kind, decision in against.items()
-        },
+        foreign=Foreign(unseen=against["test"], learned=against["train"], thresholds=classifier.thresholds),
         other_format=_other_format(classifier),
         hands=others,
         hand_pixels=np.concatenate(hand_pixels),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from engine.training.curves import Points, curve, joined, line
 from engine.training.hands.choices import Choices
-from engine.training.hands.curves import Points, curve, joined, line
 from engine.training.hands.skeletons.skeleton import Skeleton
 
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from engine.training.curves import Points, curve, joined, line
 from engine.training.hands.choices import Choices
-from engine.training.hands.curves import Points, curve, joined, line
 from engine.training.hands.skeletons.skeleton import Skeleton
 
 Point = tuple[float, float]

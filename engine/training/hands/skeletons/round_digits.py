@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.training.curves import Points, arc, curve, joined, line
 from engine.training.hands.choices import Choices
-from engine.training.hands.curves import Points, arc, curve, joined, line
 from engine.training.hands.skeletons.skeleton import Skeleton
 
 _TOP = 270.0

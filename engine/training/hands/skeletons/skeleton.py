@@ -1,12 +1,15 @@
-"""What a variant of a digit returns: its strokes, and the angle that separates a 1 from a 7."""
+"""What a variant of a digit returns: its strokes, and the angle that separates a 1 from a 7.
+
+A digit is 1 high: y runs from 0 at its top to 1 at its foot.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from engine.training.curves import Points
 from engine.training.hands.choices import Choices
-from engine.training.hands.curves import Points
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,14 @@ def test_the_shipped_model_loads_and_is_one_file_of_at_most_a_megabyte() -> None
 
 def test_the_shipped_manifest_states_what_its_thresholds_stand_for() -> None:
     manifest = load(default_model()).manifest
-    assert set(manifest["thresholds"]) == {"confidence", "digitness", "coverage_pct", "error_pct_recognised"}
+    assert set(manifest["thresholds"]) == {
+        "confidence",
+        "digitness",
+        "presence_slope",
+        "presence_offset",
+        "coverage_pct",
+        "error_pct_recognised",
+    }
     assert manifest["thresholds"]["coverage_pct"] >= 99
     assert manifest["held_out"]["n"] == 10_000
     assert manifest["held_out"]["error_pct"] <= 0.5
@@ -80,7 +87,19 @@ def test_a_missing_array_is_named(folder: Path, name: str) -> None:
 
 def test_an_array_of_another_shape_is_named(folder: Path) -> None:
     change_arrays(folder, lambda arrays: arrays.update(bias=arrays["bias"][:-1]))
-    with pytest.raises(ModelError, match=r"bias must have shape \(11,\)"):
+    with pytest.raises(ModelError, match=r"bias must have shape \(10,\)"):
+        load(folder)
+
+
+def test_a_model_without_presence_takes_the_digitness_for_it(folder: Path) -> None:
+    change_arrays(folder, lambda arrays: arrays.update(thresholds=arrays["thresholds"][:2]))
+    thresholds = load(folder).thresholds
+    assert (thresholds.presence_slope, thresholds.presence_offset) == (1, 0)
+
+
+def test_a_model_with_the_former_reject_head_must_be_trained_again(folder: Path) -> None:
+    change_arrays(folder, lambda arrays: arrays.update(evidence_weights=np.zeros(12, np.float16)))
+    with pytest.raises(ModelError, match=r"version 0\.1\.0 and must be trained again"):
         load(folder)
 
 

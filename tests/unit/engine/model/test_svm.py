@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from engine.model.reject_head import RejectHead
 from engine.model.svm import DIGITS, Machine, softmax
 
-FEATURES, DIRECTIONS, CENTRES, EVIDENCE = 12, 5, 40, 3
+FEATURES, DIRECTIONS, CENTRES, EVIDENCE, HIDDEN = 12, 5, 40, 3, 7
 
 
 @pytest.fixture
@@ -24,11 +25,17 @@ def machine() -> Machine:
         offset=some(DIRECTIONS),
         centres=some(CENTRES, DIRECTIONS),
         widths=np.exp(some(CENTRES) - np.float32(2)),
-        weights=some(CENTRES, DIGITS + 1),
-        bias=some(DIGITS + 1),
-        evidence_weights=some(EVIDENCE),
-        evidence_floor=np.full(EVIDENCE, -0.5, np.float32),
-        evidence_ceiling=np.full(EVIDENCE, 0.5, np.float32),
+        weights=some(CENTRES, DIGITS),
+        bias=some(DIGITS),
+        reject=RejectHead(
+            from_features=some(FEATURES, HIDDEN),
+            from_evidence=some(EVIDENCE, HIDDEN),
+            hidden_bias=some(HIDDEN),
+            output=some(HIDDEN),
+            output_bias=0.25,
+            evidence_floor=np.full(EVIDENCE, -0.5, np.float32),
+            evidence_ceiling=np.full(EVIDENCE, 0.5, np.float32),
+        ),
         temperature=1.5,
     )
 
@@ -42,16 +49,22 @@ def test_similarities_are_gaussian_kernels_of_the_projected_features(machine: Ma
 
 def test_probabilities_are_a_softmax_over_the_temperature_and_sum_to_one(machine: Machine) -> None:
     features = np.random.default_rng(3).standard_normal((7, FEATURES)).astype(np.float32)
-    evidence = np.random.default_rng(4).standard_normal((7, EVIDENCE)).astype(np.float32)
-    decision = machine.decide(features, evidence)
+    decision = machine.decide(features, np.zeros((7, EVIDENCE), np.float32))
     scores = machine.similarities(features).astype(float) @ machine.weights + machine.bias
-    expected = np.exp(scores[:, :DIGITS] / 1.5)
+    expected = np.exp(scores / 1.5)
     expected /= expected.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(decision.probabilities, expected, atol=1e-5)
     np.testing.assert_array_equal(decision.labels, expected.argmax(axis=1))
-    np.testing.assert_allclose(
-        decision.digitness, scores[:, DIGITS] + np.clip(evidence, -0.5, 0.5) @ machine.evidence_weights, atol=1e-4
-    )
+
+
+def test_the_reject_head_is_a_network_over_features_and_evidence_within_its_range(machine: Machine) -> None:
+    features = np.random.default_rng(3).standard_normal((7, FEATURES)).astype(np.float32)
+    evidence = np.random.default_rng(4).standard_normal((7, EVIDENCE)).astype(np.float32)
+    head = machine.reject
+    inputs = np.concatenate([features, np.clip(evidence, -0.5, 0.5)], axis=1).astype(float)
+    weights = np.concatenate([head.from_features, head.from_evidence])
+    expected = np.maximum(inputs @ weights + head.hidden_bias, 0) @ head.output + 0.25
+    np.testing.assert_allclose(machine.decide(features, evidence).digitness, expected, atol=1e-4)
 
 
 def test_a_higher_temperature_is_less_confident_of_the_same_digit(machine: Machine) -> None:
@@ -71,14 +84,27 @@ def test_nothing_in_gives_nothing_out(machine: Machine) -> None:
     assert decision.probabilities.shape == (0, DIGITS)
 
 
-@pytest.mark.parametrize(
-    "name", [item.name for item in fields(Machine) if item.name not in {"projection", "temperature"}]
-)
+@pytest.mark.parametrize("name", ["offset", "centres", "widths", "weights", "bias"])
 def test_arrays_that_do_not_belong_together_are_refused(machine: Machine, name: str) -> None:
-    array = getattr(machine, name)
-    wrong = array[None] if name == "evidence_weights" else array[:-1]  # of evidence any number is right
     with pytest.raises(ValueError, match="must have shape"):
-        replace(machine, **{name: wrong})
+        replace(machine, **{name: getattr(machine, name)[:-1]})
+
+
+@pytest.mark.parametrize("name", ["from_features", "hidden_bias", "output", "evidence_floor", "evidence_ceiling"])
+def test_arrays_of_a_reject_head_that_do_not_belong_together_are_refused(machine: Machine, name: str) -> None:
+    with pytest.raises(ValueError, match="must have shape"):
+        replace(machine.reject, **{name: getattr(machine.reject, name)[..., :-1]})
+
+
+def test_a_reject_head_of_other_features_is_refused(machine: Machine) -> None:
+    with pytest.raises(ValueError, match="from_features must have 12 rows"):
+        replace(machine, reject=RejectHead.untrained(FEATURES + 1, EVIDENCE))
+
+
+def test_an_untrained_reject_head_has_no_opinion(machine: Machine) -> None:
+    untrained = replace(machine, reject=RejectHead.untrained(FEATURES, EVIDENCE))
+    decision = untrained.decide(np.ones((2, FEATURES), np.float32), np.ones((2, EVIDENCE), np.float32))
+    assert decision.digitness.tolist() == [0, 0]
 
 
 def test_a_temperature_of_zero_is_refused(machine: Machine) -> None:

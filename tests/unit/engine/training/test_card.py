@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from engine.model.classifier import Classifier
+from engine.model.store import Thresholds
 from engine.model.svm import DIGITS, Decision
 from engine.training.report import plots
 from engine.training.report.card import write_card
+from engine.training.report.foreign import Foreign, mixed
 from engine.training.report.measure import Judged
 from engine.training.report.trial import Trial
 from models import default_model
@@ -34,13 +36,12 @@ def judged(wrong: int) -> Judged:
     return Judged(labels, digits, confidence, confidence < 0.51)
 
 
-def foreign() -> Decision:
+def foreign(recognised: int) -> Decision:
     rng = np.random.default_rng(0)
-    return Decision(
-        rng.integers(0, DIGITS, 50),
-        rng.dirichlet(np.ones(DIGITS), 50).astype(np.float32),
-        rng.normal(-5, 1, 50).astype(np.float32),
-    )
+    digitness = rng.normal(-5, 1, 50).astype(np.float32)
+    digitness[:recognised] = 0.5
+    probabilities = rng.dirichlet(np.ones(DIGITS), 50).astype(np.float32)
+    return Decision(probabilities.argmax(axis=1), probabilities, digitness)
 
 
 @pytest.fixture
@@ -57,8 +58,7 @@ def trial() -> Trial:
         pixels=np.zeros((COUNT, 28, 28), np.uint8),
         digitness=np.random.default_rng(1).normal(5, 1, COUNT).astype(np.float32),
         robustness={"ruled": judged(6), "all_at_once": judged(12)},
-        foreign={"photos": foreign()},
-        recognised_foreign={"photos": np.arange(50) < 2},
+        foreign=Foreign({"photos": foreign(2)}, {"photos": foreign(1)}, Thresholds(0.0, 0.0)),
         other_format=judged(18),
         hands={"pen tracks": judged(9), "1 with upstroke": judged(15)},
         hand_pixels=np.zeros((2 * COUNT, 28, 28), np.uint8),
@@ -70,11 +70,22 @@ def test_the_card_has_every_figure_with_its_interval(folder: Path, trial: Trial)
     assert "| error | 0.50 % | 0.17 to 1.46 % |" in card
     assert "| ruled | 600 | 1.00 % | 0.46 to 2.16 % |" in card
     assert "| all at once | 600 | 2.00 % |" in card
-    assert "| photos | 50 | 1.0000 | 1.0000 to 1.0000 | 4.00 % | 1.10 to 13.46 % |" in card
+    assert "| photos | 50 | 1.0000 | 4.00 % | 1.10 to 13.46 % | 2.00 % |" in card
     assert "| 1 with upstroke | 600 | 2.50 % |" in card
     assert "| digits | 1,200 |  |\n| error | 2.00 % |" in card  # of all other hands together
     assert "31,415 images/s" in card
     assert "| 28 px PNG, batches of 256 | 11.0 | 7.5 | 31.8 |" in card
+
+
+def test_calibration_over_all_answers_counts_pictures_without_a_digit_as_wrong() -> None:
+    digits = Judged(np.zeros(90, int), np.zeros(90, int), np.ones(90, np.float32), np.zeros(90, np.bool_))
+    others = Judged(np.full(50, -1), np.zeros(50, int), np.full(50, 0.25, np.float32), np.ones(50, np.bool_))
+    confidence, right = mixed(digits, others, 0.1)
+    assert len(right) == 100
+    assert right.sum() == 90
+    assert confidence[~right].tolist() == [0.25] * 10
+    confidence, right = mixed(digits, others, 0.5)
+    assert (len(right), right.sum()) == (100, 50)  # as many as there are without a digit
 
 
 def test_every_picture_of_the_card_lies_beside_it(folder: Path, trial: Trial) -> None:
@@ -90,6 +101,7 @@ def test_machines_find_the_same_figures_as_json(folder: Path, trial: Trial) -> N
     assert figures["clean"]["error_pct"] == 0.5
     assert figures["hands_together"]["n"] == 2 * COUNT
     assert figures["reject"]["photos"]["recognised_pct"] == 4
+    assert [row["foreign_pct"] for row in figures["all_answers"]] == [0, 2, 10, 33]
     assert figures["speed"] == SPEED
 
 

@@ -21,8 +21,8 @@ from engine.training.data.handwriting import other_handwriting, photographed
 from engine.training.data.labelled import DataError, Labelled, list_folder, read_idx, read_mnist
 from engine.training.data.samples import disturbed_samples, prepare
 from engine.training.data.sources import read_training_digits
-from engine.training.fit import learn
-from engine.training.fit.calibrate import fit_temperature, threshold_for_share
+from engine.training.fit import learn, reject
+from engine.training.fit.calibrate import FOREIGN_SHARE, fit_presence, fit_temperature, threshold_for_share
 from engine.training.fit.learn import Plan
 from engine.training.fit.reject import Examples, fit_reject
 from engine.training.fit.stages import Stages, fingerprint
@@ -39,7 +39,6 @@ from engine.training.report.measure import (
     interval_pct,
     resampled_interval,
 )
-from tests.harness.typefaces import with_typefaces
 
 SAMPLES = sorted((Path(__file__).parents[3] / "data" / "digits").glob("*.png"))
 
@@ -225,19 +224,61 @@ def test_judged_readings_count_errors_among_all_and_among_the_recognised() -> No
     assert judged.confusion()[4, 9] == 1
 
 
+def test_the_gradients_of_the_reject_head_are_those_of_its_loss() -> None:
+    random = np.random.default_rng(0)
+    inputs, targets = random.normal(0, 1, (30, 6)), np.repeat([1.0, 0.0], 15)
+    parameters: dict[str, Any] = {
+        name: value.astype(np.float64) + 0.1 for name, value in reject._start(6, random).items()
+    }
+
+    def loss(changed: dict[str, Any]) -> float:
+        hidden = np.maximum(inputs @ changed["hidden"] + changed["hidden_bias"], 0)
+        log_odds = hidden @ changed["output"] + changed["output_bias"]
+        decay = sum(reject._DECAY / 2 * (changed[name] ** 2).sum() for name in ("hidden", "output"))
+        return float((np.logaddexp(0, log_odds) - targets * log_odds).mean() + decay)
+
+    for name, gradient in reject.gradients(parameters, inputs, targets).items():  # type: ignore[arg-type]  # doubles, so that differences are exact
+        losses = []
+        for sign in (1, -1):
+            changed = {key: value.copy() for key, value in parameters.items()}
+            changed[name].flat[0] += sign * 1e-5
+            losses.append(loss(changed))
+        assert gradient.flat[0] == pytest.approx((losses[0] - losses[1]) / 2e-5, rel=1e-3, abs=1e-7), name
+
+
+def test_presence_is_the_share_of_digits_among_unsure_pictures() -> None:
+    rng = np.random.default_rng(0)
+    digits, foreign = (rng.normal(mean, 2, 40_000).astype(np.float32) for mean in (3, -3))
+    slope, offset = fit_presence(digits, foreign, threshold=0.0)
+    for low, high in ((-3, -2), (-1.5, -0.5)):
+        shows, none = (((low < part) & (part < high)).mean() for part in (digits, foreign))
+        share = (1 - FOREIGN_SHARE) * shows / ((1 - FOREIGN_SHARE) * shows + FOREIGN_SHARE * none)
+        stated = 1 / (1 + math.exp(-(slope * (low + high) / 2 + offset)))
+        assert stated == pytest.approx(share, abs=0.05)
+
+
+def test_presence_can_be_found_although_digits_and_others_do_not_overlap() -> None:
+    slope, offset = fit_presence(np.full(50, -1, np.float32), np.full(50, -9, np.float32), threshold=0.0)
+    assert slope * -1 + offset > 0 > slope * -9 + offset
+
+
+def test_presence_is_the_digitness_itself_if_nothing_is_unsure() -> None:
+    assert fit_presence(np.ones(9, np.float32), np.ones(9, np.float32), threshold=0.0) == (1, 0)
+
+
 @pytest.mark.slow  # trains a machine
-def test_the_eleventh_machine_learns_to_distinguish_digits_from_noise() -> None:
+def test_the_reject_head_learns_to_distinguish_digits_from_noise() -> None:
     data = some_digits(400)
     machine = learn.fit(data, [], Plan(directions=16, centres=40, epochs=10), lambda *_: None)
     rng = np.random.default_rng(0)
-    evidence = np.zeros((400, len(machine.evidence_weights)), np.float32)
+    evidence = np.zeros((400, len(machine.reject.from_evidence)), np.float32)
     noise = Examples(rng.random((400, 28, 28), np.float32), evidence)
     fitted = fit_reject(machine, Examples(data.digits, evidence), noise, lambda: None)
     unseen = some_digits(100)
     digits = fitted.decide(describe(unseen.digits), evidence[:100])
     others = fitted.decide(describe(rng.random((100, 28, 28), np.float32)), evidence[:100])
     assert auroc(digits.digitness, others.digitness) > 0.9
-    np.testing.assert_array_equal(fitted.weights[:, :DIGITS], machine.weights[:, :DIGITS])
+    np.testing.assert_array_equal(fitted.weights, machine.weights)
 
 
 def test_a_kept_stage_is_done_again_only_if_it_was_made_from_something_else(tmp_path: Path) -> None:
@@ -258,7 +299,7 @@ def test_a_stage_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
     assert Stages(tmp_path).run("stage", "x", lambda: {"value": np.ones(1)})["value"] == 1
 
 
-@with_typefaces
+@pytest.mark.slow  # trains two models
 def test_the_same_training_twice_gives_the_same_predictions(tmp_path: Path) -> None:
     data = some_digits(240)
     scans = Scans(np.pad(sample_pixels()[:6], ((0, 0), (2, 2), (2, 2))), np.arange(6))
@@ -281,4 +322,5 @@ def test_the_same_training_twice_gives_the_same_predictions(tmp_path: Path) -> N
     np.testing.assert_array_equal(once.digitness, again.digitness)
     assert math.isclose(models[0].manifest["held_out"]["n"], 40)
     assert models[0].manifest["hands"]["scans"]["n"] == 1
+    assert models[0].manifest["thresholds"]["presence_slope"] == pytest.approx(models[0].thresholds.presence_slope)
     assert models[0].manifest["held_out_hands"]["n"] == sum(one["n"] for one in models[0].manifest["hands"].values())

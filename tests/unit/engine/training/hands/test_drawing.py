@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from engine.codecs.decode import decode
 from engine.limits import Limits
+from engine.training.curves import arc, curve, line, resampled
 from engine.training.hands import writing
 from engine.training.hands.choices import Choices, Split
-from engine.training.hands.curves import arc, curve, line, resampled
 from engine.training.hands.pens import WIDEST, Pen, choose_pen, draw
 from engine.training.hands.pictures import as_mnist, painted
 from engine.training.hands.skeletons.ones_and_sevens import is_ambiguous

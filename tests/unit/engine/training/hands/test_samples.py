@@ -11,7 +11,7 @@ from engine.canvas.pipeline import Canvas
 from engine.codecs.decode import decode
 from engine.limits import Limits
 from engine.model.classifier import Classifier
-from engine.training.hands.curves import arc, line
+from engine.training.curves import arc, line
 from engine.training.hands.folder import Hands
 from engine.training.hands.pen_tracks import PenTracks
 from engine.training.hands.pictures import scan_reduced

@@ -8,49 +8,33 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from engine.training.data.typefaces import Split
+from engine.training.curves import Points, smooth
+from engine.training.data.negatives.glyphs import Ink
+from engine.training.data.negatives.split import Split
+from engine.training.data.negatives.strokes import pen
 
 _SIDE_PX = 112
-_FIXED_POINT = 4  # bits of a coordinate after the point, for OpenCV
-
-Path = NDArray[np.float64]
-"""(n, 2) points, px."""
 
 
-def scribble(split: Split, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw one scribble on (112, 112): 0 paper, 1 ink."""
+def scribble(split: Split, rng: np.random.Generator) -> Ink:
+    """Draw one scribble, on as much paper as it needs: 0 paper, 1 ink."""
     if split == "train":
         count = int(rng.integers(1, 6))
-        strokes = [_through_points(int(rng.integers(4 if count > 1 else 7, 12)), rng) for _ in range(count)]
+        tracks = [_through_points(int(rng.integers(4 if count > 1 else 7, 12)), rng) for _ in range(count)]
     else:
         kind = int(rng.integers(3))
-        strokes = [(_drifting, _zigzag, _knot)[kind](rng) for _ in range(int(rng.integers(1 if kind else 3, 5)))]
-    picture = np.zeros((_SIDE_PX, _SIDE_PX), np.uint8)
-    width = int(rng.integers(3, 10))
-    for stroke in strokes:
-        points = np.rint(stroke * (1 << _FIXED_POINT)).astype(np.int32)
-        cv2.polylines(
-            picture, [points], isClosed=False, color=255, thickness=width, lineType=cv2.LINE_AA, shift=_FIXED_POINT
-        )
-    return picture.astype(np.float32) / np.float32(255)
+        tracks = [(_drifting, zigzag, _knot)[kind](rng) for _ in range(int(rng.integers(1 if kind else 3, 5)))]
+    return pen(tracks, int(rng.integers(3, 10)))
 
 
-def _through_points(count: int, rng: np.random.Generator) -> Path:
-    """Join random points by a curve after Catmull and Rom."""
-    points = rng.uniform(10, _SIDE_PX - 10, (count, 2))
-    padded = np.concatenate([points[:1], points, points[-1:]])
-    curve = []
-    for a, b, c, d in zip(padded, padded[1:], padded[2:], padded[3:], strict=False):
-        t = np.linspace(0, 1, 12, endpoint=False)[:, None]
-        curve.append(0.5 * (2 * b + t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * b - a - 3 * c + d)))))
-    return np.concatenate(curve)
+def _through_points(count: int, rng: np.random.Generator) -> Points:
+    """Join random points by a curve."""
+    return smooth(rng.uniform(10, _SIDE_PX - 10, (count, 2)))
 
 
-def _drifting(rng: np.random.Generator) -> Path:
+def _drifting(rng: np.random.Generator) -> Points:
     """Walk with a direction that drifts, turned back at the edges."""
     steps = int(rng.integers(60, 160))
     turns = np.cumsum(rng.normal(0, 0.12, steps)) + rng.normal(0, 0.35, steps)
@@ -59,7 +43,7 @@ def _drifting(rng: np.random.Generator) -> Path:
     return _into_picture(walk, rng)
 
 
-def _zigzag(rng: np.random.Generator) -> Path:
+def zigzag(rng: np.random.Generator) -> Points:
     """Shade an area: to and fro along one direction, moving on across it."""
     lines = int(rng.integers(5, 14))
     along = np.tile([0.0, 1.0], lines)[:lines] + rng.normal(0, 0.1, lines)
@@ -69,7 +53,7 @@ def _zigzag(rng: np.random.Generator) -> Path:
     return _into_picture(zigzag @ turn, rng)
 
 
-def _knot(rng: np.random.Generator) -> Path:
+def _knot(rng: np.random.Generator) -> Points:
     """Circle about a centre that moves, with a radius that changes: three to eight times around."""
     angle = np.linspace(0, 2 * math.pi * rng.uniform(3, 8), 240)
     radius = 30 + 14 * np.sin(angle * rng.uniform(0.2, 0.9) + rng.uniform(0, 6)) + rng.normal(0, 0.6, angle.size)
@@ -78,10 +62,10 @@ def _knot(rng: np.random.Generator) -> Path:
     return _into_picture(circle * radius[:, None] + centre * 30, rng)
 
 
-def _into_picture(path: Path, rng: np.random.Generator) -> Path:
+def _into_picture(path: Points, rng: np.random.Generator) -> Points:
     low, high = path.min(axis=0), path.max(axis=0)
     size = rng.uniform(0.5, 0.85) * _SIDE_PX
     path = (path - low) * (size / max(1.0, float((high - low).max())))
     room = _SIDE_PX - path.max(axis=0)
-    moved: Path = path + rng.uniform(0.15, 0.85, 2) * room
+    moved: Points = path + rng.uniform(0.15, 0.85, 2) * room
     return moved

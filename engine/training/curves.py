@@ -1,6 +1,6 @@
 """Lines of a pen as points: curves through points, arcs, and strokes joined at corners.
 
-A digit is 1 high: y runs from 0 at its top to 1 at its foot, x to the right.
+x runs to the right, y downwards.
 """
 
 from __future__ import annotations
@@ -26,18 +26,22 @@ def line(*corners: tuple[float, float]) -> Points:
 
 
 def curve(*through: tuple[float, float]) -> Points:
-    """Join points by a smooth curve [1]_.
+    """Join points, two at least, by a smooth curve."""
+    return smooth(np.array(through))
+
+
+def smooth(given: Points) -> Points:
+    """Return a curve through all given points [1]_.
 
     Parameters
     ----------
-    through
-        x and y of each point; at least two.
+    given
+        (n, 2), n at least two: x and y of each point.
 
     References
     ----------
     .. [1] E. Catmull, R. Rom, "A Class of Local Interpolating Splines", Computer Aided Geometric Design, 1974.
     """
-    given = np.array(through)
     # The curve leaves its first point, and reaches its last, as if it went on with the same bend.
     first, last = 2 * given[0] - given[1], 2 * given[-1] - given[-2]
     padded = np.concatenate([first[None], given, last[None]])

@@ -1,0 +1,1 @@
+"""Digits where people meet them: cropped, on plates, in form fields, on sheets in uneven light."""
