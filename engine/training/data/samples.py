@@ -25,6 +25,7 @@ from engine.training.data.disturb import DISTURBANCES, Digit
 from engine.training.data.handwriting import other_handwriting, photographed
 from engine.training.data.negatives.kinds import negatives
 from engine.training.data.negatives.split import Split
+from engine.training.scenes.kinds import SCENES
 
 Kind = Callable[[Digit, np.random.Generator], bytes]
 
@@ -36,6 +37,7 @@ SLOTS: Final[tuple[tuple[Kind, ...], ...]] = (
     (photographed,),
     (other_handwriting,),
     tuple(DISTURBANCES[name] for name in _NAMES),
+    tuple(SCENES.values()),
 )
 """Each digit is disturbed once for each slot, by a kind that is drawn from it at random."""
 

@@ -44,7 +44,7 @@ class Plan:
     directions: int = 96
     centres: int = 1_000
     epochs: int = 70
-    disturbed_share: float = 0.75
+    disturbed_share: float = 1.0
     """Disturbed digits in each epoch, as a share of the clean ones."""
     hands_share: float = 0.6
     """Digits of other hands in each epoch, as a share of the clean ones."""
