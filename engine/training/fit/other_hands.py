@@ -7,29 +7,17 @@ from dataclasses import asdict
 
 from rich.progress import Progress
 
-from engine.training.data.samples import Samples
+from engine.training.fit.code import code
 from engine.training.fit.stages import Arrays, fingerprint
 from engine.training.hands.folder import Hands
 from engine.training.hands.samples import Copies, HandSamples, held_out_jobs, run, training_jobs
 
-_FEW = slice(0, 20)
 
-
-def fingerprint_of_hands(hands: Hands | None, copies: Copies, seed: int, probe: Samples) -> str:
-    """Hash what the pictures of other hands are made from.
-
-    Parameters
-    ----------
-    hands, copies, seed
-        As for `write_hands`.
-    probe
-        A few pictures that change if the canvas does. A few of other hands do the same for how these are made.
-    """
-    few = None if hands is None else Hands(hands.scans.part(_FEW), hands.tracks.part(_FEW))
-    made = run(training_jobs(few, Copies(scan=1, track=1, variant=1), seed), lambda: None)
+def fingerprint_of_hands(hands: Hands | None, copies: Copies, seed: int) -> str:
+    """Hash what the pictures of other hands are made from, as `write_hands` gets it, and the code that makes them."""
     given = [] if hands is None else [hands.scans.bitmaps, hands.scans.labels, hands.tracks.points, hands.tracks.labels]
-    samples = [probe.digits, probe.evidence, made.samples.digits, made.samples.evidence]
-    return fingerprint(*given, *samples, asdict(copies), seed)
+    made_by = code("engine.training.hands.samples", apart_from="engine.training.data.negatives")
+    return fingerprint(*given, asdict(copies), seed, made_by)
 
 
 def write_hands(hands: Hands | None, copies: Copies, seed: int, bars: Progress) -> Arrays:
@@ -48,8 +36,8 @@ def write_hands(hands: Hands | None, copies: Copies, seed: int, bars: Progress) 
     """
     jobs = training_jobs(hands.learned() if hands else None, copies, seed)
     bar = bars.add_task("hands", total=len(jobs), note="")
-    samples, labels = run(jobs, lambda: bars.advance(bar))
-    return {"digits": samples.digits, "evidence": samples.evidence, "labels": labels}
+    made = run(jobs, lambda: bars.advance(bar))
+    return {"digits": made.samples.digits, "evidence": made.samples.evidence, "labels": made.labels}
 
 
 def held_out_hands(hands: Hands | None, each: int, bars: Progress) -> Mapping[str, HandSamples]:

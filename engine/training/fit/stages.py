@@ -1,7 +1,7 @@
 """Keeps the result of each training stage, so that an interrupted training continues with the next stage.
 
 The arrays of a stage are saved in the work folder under its name, with a fingerprint of all its inputs. If the seed,
-the data or the plan changes, the fingerprint differs and the stage runs again.
+the data, the plan or the code changes, the fingerprint differs and the stage runs again.
 """
 
 from __future__ import annotations
@@ -66,6 +66,6 @@ def _read(path: Path) -> Arrays | None:
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
         return None
     return arrays if _FINGERPRINT in arrays else None

@@ -23,21 +23,19 @@ from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
 from engine.model.compact import arrays_of, machine_of
-from engine.model.reference_digits import as_ink, draw_reference_digits
+from engine.model.reference_digits import as_ink
 from engine.model.store import Model
 from engine.model.svm import DIGITS, Machine
-from engine.training.data.disturb import DISTURBANCES, disturb
 from engine.training.data.labelled import Labelled
 from engine.training.data.negatives.kinds import KINDS
 from engine.training.data.samples import (
-    Samples,
     count_parts,
     disturbed_samples,
     negative_samples,
     png,
-    prepare,
     prepare_in_parallel,
 )
+from engine.training.fit.code import code
 from engine.training.fit.learn import Plan, Pool, fit
 from engine.training.fit.other_hands import fingerprint_of_hands, held_out_hands, write_hands
 from engine.training.fit.reject import EPOCHS, Examples, fit_reject
@@ -47,6 +45,7 @@ from engine.training.hands.folder import Hands
 from engine.training.hands.samples import Copies
 
 _LEARNED_PART = 5 / 6
+_NEGATIVES = "engine.training.data.negatives.kinds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,32 +107,25 @@ def train(
     settings = settings.scaled(len(learned))
     stages = Stages(work)
     seed = settings.plan.seed
-    probe = _probe()
-    origin = fingerprint(learned.digits, learned.labels, probe.digits, probe.evidence, settings.disturbed, seed)
-    written = fingerprint_of_hands(hands, settings.copies, seed, probe)
+    of_pictures = code("engine.training.data.samples", apart_from="engine.training.data.negatives")
+    origin = fingerprint(learned.digits, learned.labels, settings.disturbed, seed, of_pictures)
+    written = fingerprint_of_hands(hands, settings.copies, seed)
     # One thread for BLAS: its products are too small to divide, and waiting threads would use the processor.
     with threadpool_limits(1, "blas"):
         disturbed = stages.run("disturbed", origin, lambda: _disturb(learned, settings, bars))
         others = stages.run("hands", written, lambda: write_hands(hands, settings.copies, seed, bars))
-        learnt = fingerprint(origin, written, asdict(settings.plan))
+        learnt = fingerprint(origin, written, asdict(settings.plan), code("engine.training.fit.learn"))
         machine = machine_of(
             stages.run("machine", learnt, lambda: _learn(learned, disturbed, others, settings.plan, bars))
         )
-        against = stages.run(
-            "negatives", fingerprint(origin, settings.negatives), lambda: _negatives(learned, settings, bars)
-        )
-        rejecting = fingerprint(learnt, settings.negatives)
+        refused = fingerprint(origin, settings.negatives, code(_NEGATIVES))
+        against = stages.run("negatives", refused, lambda: _negatives(learned, settings, bars))
+        rejecting = fingerprint(learnt, refused, code("engine.training.fit.reject"))
         rejected = stages.run(
             "reject", rejecting, lambda: _reject(machine, learned, [disturbed, others], against, bars)
         )
         measured = held_out_hands(hands, settings.held_out_each, bars)
         return save(machine_of(rejected), held_out, measured, asdict(settings), folder)
-
-
-def _probe() -> Samples:
-    """Normalise a few pictures of every kind: if the canvas changes, they change, and so does every fingerprint."""
-    random = np.random.default_rng(0)
-    return prepare([picture for kind in DISTURBANCES for picture in disturb(kind, draw_reference_digits(), random)])
 
 
 def _disturb(learned: Labelled, settings: Settings, bars: Progress) -> Arrays:
