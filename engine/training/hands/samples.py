@@ -20,7 +20,14 @@ from engine.training.data.samples import Samples, joined, prepare
 from engine.training.hands.choices import Choices, Split
 from engine.training.hands.folder import Hands
 from engine.training.hands.pen_tracks import PenTracks
-from engine.training.hands.pictures import PICTURES, SCAN_PICTURES, Scanned, scan_as_it_is, scan_reduced
+from engine.training.hands.pictures import (
+    PICTURES,
+    SCAN_PICTURES,
+    Picture,
+    Scanned,
+    scan_as_it_is,
+    scan_reduced,
+)
 from engine.training.hands.scans import Scans
 from engine.training.hands.skeletons.variants import VARIANTS
 from engine.training.hands.writing import rewritten, write
@@ -56,6 +63,8 @@ class HandSamples(NamedTuple):
     samples: Samples
     labels: NDArray[np.int64]
     """(n,)"""
+    drawn_as: NDArray[np.str_]
+    """(n,): which function of `engine.training.hands.pictures` made each."""
 
 
 Job = Callable[[], HandSamples]
@@ -109,7 +118,11 @@ def run(jobs: Sequence[Job], advance: Callable[[], None]) -> HandSamples:
     for part in joblib.Parallel(n_jobs=os.cpu_count(), return_as="generator")(joblib.delayed(job)() for job in jobs):
         parts.append(part)
         advance()
-    return HandSamples(joined([part.samples for part in parts]), np.concatenate([part.labels for part in parts]))
+    return HandSamples(
+        joined([part.samples for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.drawn_as for part in parts]),
+    )
 
 
 def _of_scans(scans: Scans, pictures: Sequence[Scanned], copies: int, seed: int) -> list[Job]:
@@ -144,7 +157,7 @@ def _scanned(scans: Scans, pictures: Sequence[Scanned], seed: tuple[int, ...]) -
     rng = np.random.default_rng(seed)
     kinds = rng.integers(0, len(pictures), len(scans.labels))
     made = [pictures[kind](bitmap, rng) for kind, bitmap in zip(kinds, scans.bitmaps, strict=True)]
-    return HandSamples(prepare(made), scans.labels)
+    return HandSamples(prepare(made), scans.labels, _names(pictures, kinds))
 
 
 def _tracked(tracks: PenTracks, seed: tuple[int, ...]) -> HandSamples:
@@ -152,14 +165,17 @@ def _tracked(tracks: PenTracks, seed: tuple[int, ...]) -> HandSamples:
     rng = np.random.default_rng(seed)
     kinds = rng.integers(0, len(PICTURES), len(tracks.labels))
     made = [PICTURES[kind]([rewritten(track, rng)], rng) for kind, track in zip(kinds, tracks.points, strict=True)]
-    return HandSamples(prepare(made), tracks.labels)
+    return HandSamples(prepare(made), tracks.labels, _names(PICTURES, kinds))
 
 
 def _drawn(variant: str, split: Split, count: int, seed: tuple[int, ...]) -> HandSamples:
     """Write one variant and draw it with any pen."""
     rng = np.random.default_rng(seed)
     digit, choices = int(variant[0]), Choices(split, rng)
-    made = [
-        PICTURES[kind](write(digit, VARIANTS[variant], choices), rng) for kind in rng.integers(0, len(PICTURES), count)
-    ]
-    return HandSamples(prepare(made), np.full(count, digit, np.int64))
+    kinds = rng.integers(0, len(PICTURES), count)
+    made = [PICTURES[kind](write(digit, VARIANTS[variant], choices), rng) for kind in kinds]
+    return HandSamples(prepare(made), np.full(count, digit, np.int64), _names(PICTURES, kinds))
+
+
+def _names(pictures: Sequence[Picture] | Sequence[Scanned], kinds: NDArray[np.int64]) -> NDArray[np.str_]:
+    return np.array([picture.__name__ for picture in pictures])[kinds]

@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.canvas.pipeline import Canvas
 from engine.codecs.decode import Picture, decode
 from engine.errors import EngineError
 from engine.limits import Limits
 from engine.model.classifier import Classifier, stated_confidence, unsure_masks
+from engine.model.reference_digits import as_ink
 from engine.model.store import Thresholds
 from engine.model.svm import Decision
 from engine.training.data.labelled import Labelled
+from engine.training.data.samples import Samples
 from engine.training.report.measure import Judged
 
 _CHUNK = 256
@@ -63,6 +66,12 @@ def judge_pictures(
     judged.digits[failed] = _UNREAD
     judged.unsure[failed] = True
     return judged
+
+
+def decide(classifier: Classifier, seen: Samples) -> list[Decision]:
+    """Decide on pictures that have been through decoder and canvas, as many at a time as the service does."""
+    parts = [slice(first, first + _CHUNK) for first in range(0, len(seen.digits), _CHUNK)]
+    return [classifier.decide(Canvas(as_ink(seen.digits[part]), seen.evidence[part])) for part in parts]
 
 
 def judge(chunks: Sequence[Decision], thresholds: Thresholds, labels: NDArray[np.int64]) -> Judged:

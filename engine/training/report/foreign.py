@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,6 +35,12 @@ class Foreign:
     def figures(self, digitness: Floats) -> dict[str, dict[str, Any]]:
         """Compute for each kind: n, AUROC against the digits' `digitness` (n,), shares that are recognised."""
         return {kind: self._figures(kind, digitness) for kind in self.unseen}
+
+    def never_learned(self, kinds: Collection[str]) -> dict[str, Any]:
+        """Compute which share of some kinds together is recognised; those that were not read are left out."""
+        recognised = [self._recognised(self.unseen[kind]) for kind in kinds if kind in self.unseen]
+        together = np.concatenate(recognised) if recognised else np.zeros(0, np.bool_)
+        return {"n": len(together), **_share("recognised_pct", together)}
 
     def _figures(self, kind: str, digitness: Floats) -> dict[str, Any]:
         unseen = self.unseen[kind]

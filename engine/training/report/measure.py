@@ -22,6 +22,7 @@ TITLES: Final[Mapping[str, str]] = {
     "error_at_99_coverage_pct": "error at 99 % coverage",
     "unsure_pct": "unsure",
     "error_pct_recognised": "error among the recognised",
+    "right_recognised_pct": "right and recognised",
 }
 """How tables for people name the figures of `Judged.figures`, in this order."""
 
@@ -54,6 +55,7 @@ class Judged:
         count, wrong = len(self.labels), int(self.wrong.sum())
         recognised = ~self.unsure
         wrong_recognised = int((self.wrong & recognised).sum())
+        right_recognised = int((~self.wrong & recognised).sum())
         return {
             "n": count,
             "error_pct": _percent(wrong, count),
@@ -68,6 +70,8 @@ class Judged:
             "unsure_pct_interval": interval_pct(int(self.unsure.sum()), count),
             "error_pct_recognised": _percent(wrong_recognised, int(recognised.sum())),
             "error_pct_recognised_interval": interval_pct(wrong_recognised, int(recognised.sum())),
+            "right_recognised_pct": _percent(right_recognised, count),
+            "right_recognised_pct_interval": interval_pct(right_recognised, count),
         }
 
     def _resampled_pct(self, statistic: Callable[[Floats, NDArray[np.bool_]], float]) -> list[float] | None:
@@ -78,6 +82,10 @@ class Judged:
             return 100 * statistic(self.confidence[drawn], right[drawn])
 
         return resampled_interval(again, len(right))
+
+    def part(self, chosen: NDArray[np.bool_]) -> Judged:
+        """Select the readings where the mask (n,) is true."""
+        return Judged(self.labels[chosen], self.digits[chosen], self.confidence[chosen], self.unsure[chosen])
 
     def confusion(self) -> NDArray[np.int64]:
         """Count (10, 10): rows are what is shown, columns what was read."""

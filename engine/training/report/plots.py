@@ -25,6 +25,7 @@ def draw_all(trial: Trial, folder: Path) -> list[str]:
         "coverage.png": _coverage,
         "wrong.png": _wrong,
         "wrong-hands.png": _wrong_hands,
+        "wrong-scenes.png": _wrong_scenes,
         "confusion.png": _confusion,
         "reject.png": _reject,
         "robustness.png": _robustness,
@@ -80,15 +81,21 @@ def _coverage(trial: Trial) -> Figure:
 
 def _wrong(trial: Trial) -> Figure:
     """Every digit that is read wrongly: what it shows, what was read, how confidently."""
-    return _wrong_readings(trial.clean, trial.pixels)
+    return _wrong_readings(trial.clean, 255 - trial.pixels)
 
 
 def _wrong_hands(trial: Trial) -> Figure:
     """Show digits of other hands that are read wrongly, from all kinds."""
-    return _wrong_readings(joined(trial.hands.values()), trial.hand_pixels)
+    return _wrong_readings(joined(trial.hands.kinds.values()), 255 - trial.hands.pixels)
 
 
-def _wrong_readings(judged: Judged, pixels: NDArray[np.uint8]) -> Figure:
+def _wrong_scenes(trial: Trial) -> Figure:
+    """Show pictures of scenes that are read wrongly, from all kinds, as they were sent."""
+    return _wrong_readings(joined(trial.scenes.kinds.values()), trial.scenes.thumbnails)
+
+
+def _wrong_readings(judged: Judged, pictures: NDArray[np.uint8]) -> Figure:
+    """Show pictures (n, h, w) of wrong readings, at most 60, evenly chosen."""
     wrong = np.flatnonzero(judged.wrong)
     wrong = wrong[np.linspace(0, len(wrong) - 1, min(len(wrong), _WRONG_AT_MOST)).astype(np.int64)]
     rows = max(1, -(-len(wrong) // _WRONG_COLUMNS))
@@ -97,7 +104,7 @@ def _wrong_readings(judged: Judged, pixels: NDArray[np.uint8]) -> Figure:
     for axes in panels.flat:
         axes.axis("off")
     for axes, index in zip(panels.flat, wrong, strict=False):
-        axes.imshow(255 - pixels[index], cmap="gray", vmin=0, vmax=255)
+        axes.imshow(pictures[index], cmap="gray", vmin=0, vmax=255)
         shown, read = judged.labels[index], judged.digits[index]
         mark = "" if judged.unsure[index] else "!"
         axes.set_title(f"{shown} as {read}{mark}\n{judged.confidence[index]:.2f}", fontsize=7)

@@ -1,4 +1,4 @@
-"""Every scene by its name, in the groups that the card shows."""
+"""Every scene by its name, and the groups that the card shows."""
 
 from __future__ import annotations
 
@@ -36,3 +36,16 @@ SCENES: Final[Mapping[str, Disturbance]] = MappingProxyType(
     }
 )
 """Draws one digit, cleanly drawn as in MNIST, into a scene; the same generator state gives the same bytes."""
+
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "tight crops": ("tight_crop", "tight_photo"),
+        "plates, badges, hollow, boxed, dotted": (
+            *("disc", "rounded_plate", "diamond", "badge", "sticker", "key", "hollow", "dotted"),
+            *("box", "ring", "box_row", "comb"),
+        ),
+        "shadow with an edge": ("shadow_edge",),
+        "desks": ("sheet_askew", "punched", "pen_at_edge", "finger_at_edge"),
+    }
+)
+"""Each scene is in one of them."""

@@ -81,7 +81,7 @@ def test_a_reduced_scan_counts_the_ink_of_4x4_pixels() -> None:
 
 @pytest.mark.parametrize("variant", ["0 plain", "3 round", "4 open", "5 plain", "6 straight", "9 straight"])
 def test_a_drawn_digit_is_what_it_is_said_to_be(variant: str) -> None:
-    samples, labels = made(held_out_jobs(None, 30)[variant])
+    samples, labels, _ = made(held_out_jobs(None, 30)[variant])
     classifier = Classifier.load(default_model())
     decision = classifier.decide(Canvas(samples.digits.astype(np.float32) / np.float32(255), samples.evidence))
     assert np.count_nonzero(decision.labels == labels) >= 27
