@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -55,6 +56,22 @@ def test_every_file_that_a_page_names_exists(page: Path) -> None:
 def test_the_promises_about_delivery_name_their_tests() -> None:
     named = re.findall(r"`(test_\w+)`", (ROOT / "docs/delivery.md").read_text(encoding="utf-8"))
     assert len(named) > 20
+
+
+def test_the_figures_of_the_model_are_those_of_its_card() -> None:
+    figures = json.loads((ROOT / "models/digits/figures.json").read_text(encoding="utf-8"))
+    readme, operations = (
+        (ROOT / page).read_text(encoding="utf-8").replace("\n", " ") for page in ("README.md", "docs/operations.md")
+    )
+    clean, speed = figures["clean"], figures["speed"]
+    low, high = clean["error_pct_interval"]
+    at_99 = clean["error_at_99_coverage_pct"]
+    assert f"| {clean['error_pct']:.2f} % ({low:.2f} to {high:.2f} %); {at_99:.2f} % at 99 % coverage |" in readme
+    assert f"calibration error of the confidence | {clean['ece_pct']:.2f} % |" in readme
+    per_s = f"{round(speed['images_per_s_core'], -2):,} images/s"
+    assert f"| {per_s}, {speed['times_plain_chain']:.0f} times as fast as Pillow" in readme
+    assert f"one core of a worker alone, 28 px PNG | {per_s};" in operations
+    assert f"On clean digits it is {clean['unsure_pct']:.1f} % ([its card]" in operations
 
 
 def test_the_architecture_lists_every_folder_and_module() -> None:
