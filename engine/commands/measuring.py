@@ -113,7 +113,7 @@ def card(
         int, typer.Option(help="Number of digits that are disturbed, for each kind of disturbance.")
     ] = 3_000,
     foreign: Annotated[int, typer.Option(help="Number of pictures without a digit, for each kind.")] = 1_000,
-    scenes: Annotated[int, typer.Option(help="Number of digits that are drawn into each scene.")] = 500,
+    scenes: Annotated[int, typer.Option(help="Number of digits that are drawn into each scene.")] = 300,
     speed: Annotated[bool, typer.Option(help="Measure the speed too; the first run trains the plain chain.")] = True,
     work: Annotated[Path, typer.Option(help="Folder in which the SVC of the plain chain is kept.")] = WORK,
 ) -> None:

@@ -67,9 +67,9 @@ class Amounts:
     """Digits that are disturbed in each way."""
     foreign: int = 1_000
     """Pictures without a digit, of each kind: this many that were never learned, and as many of the learned part."""
-    variant: int = 300
+    variant: int = 500
     """Pictures of each variant of the drawn digits."""
-    scenes: int = 500
+    scenes: int = 300
     """Digits that are drawn into each scene."""
 
 
