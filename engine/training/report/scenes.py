@@ -78,8 +78,16 @@ def _drawn(kind: str, digits: NDArray[np.uint8], seed: tuple[int, ...]) -> tuple
 
 
 def thumbnail(encoded: bytes) -> NDArray[np.uint8]:
-    """Reduce an encoded picture to grey in a square of 56 px; what it does not fill is white."""
+    """Reduce an encoded picture to grey in a square of 56 px; what it does not fill is white.
+
+    Raises
+    ------
+    ValueError
+        If OpenCV cannot decode it.
+    """
     grey = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if grey is None:
+        raise ValueError("OpenCV cannot decode the picture")
     scale = THUMBNAIL_PX / max(grey.shape)
     height, width = (max(1, round(side * scale)) for side in grey.shape)
     square = np.full((THUMBNAIL_PX, THUMBNAIL_PX), _PAPER, np.uint8)

@@ -55,6 +55,18 @@ def folder(tmp_path: Path) -> Path:
     return copy
 
 
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare time: the intervals that are found by resampling are not looked at here."""
+    monkeypatch.setattr("engine.training.report.measure._RESAMPLES", 5)
+
+
+@pytest.fixture
+def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the seconds that the drawings take."""
+    monkeypatch.setattr("engine.training.report.card.draw_all", lambda *_: [])
+
+
 @pytest.fixture
 def hands() -> HandReadings:
     """Pen tracks, and two variants of each digit of which the second is written with an upstroke."""
@@ -86,6 +98,7 @@ def trial(hands: HandReadings) -> Trial:
     )
 
 
+@pytest.mark.usefixtures("_no_pictures")
 def test_the_card_has_every_figure_with_its_interval(folder: Path, trial: Trial) -> None:
     card = write_card(Classifier.load(folder), trial, SPEED, folder).read_text()
     assert "| error | 0.50 % | 0.17 to 1.46 % |" in card
@@ -122,6 +135,7 @@ def test_every_picture_of_the_card_lies_beside_it(folder: Path, trial: Trial) ->
     assert all((folder / name).stat().st_size > 1_000 for name in shown)
 
 
+@pytest.mark.usefixtures("_no_pictures")
 def test_machines_find_the_same_figures_as_json(folder: Path, trial: Trial) -> None:
     write_card(Classifier.load(folder), trial, SPEED, folder)
     figures = json.loads((folder / "figures.json").read_text())
@@ -134,6 +148,7 @@ def test_machines_find_the_same_figures_as_json(folder: Path, trial: Trial) -> N
     assert figures["speed"] == SPEED
 
 
+@pytest.mark.usefixtures("_no_pictures")
 def test_a_card_without_measured_speed_has_no_line_about_it(folder: Path, trial: Trial) -> None:
     assert "## Speed" not in write_card(Classifier.load(folder), trial, None, folder).read_text()
 

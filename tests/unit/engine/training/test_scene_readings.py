@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 
 from engine.model.classifier import Classifier
 from engine.model.reference_digits import draw_reference_digits
@@ -13,7 +14,10 @@ from engine.training.scenes.kinds import SCENES
 from models import default_model
 
 
-def test_every_scene_is_read_with_its_digits_and_comes_again_with_the_same_seed() -> None:
+def test_every_scene_is_read_with_its_digits_and_comes_again_with_the_same_seed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # no other processes, which would take seconds to start
     classifier, digits = Classifier.load(default_model()), draw_reference_digits()[:3]
     steps: list[int] = []
     once, again = (read_scenes(classifier, digits, np.arange(3), 7, lambda: steps.append(1)) for _ in range(2))
