@@ -1,6 +1,7 @@
 """Invented characters: strokes put together as scripts of many strokes do, but in no script.
 
-training  level, upright and slanting strokes, corners and boxes on a grid, as in Chinese characters
+training  level, upright and slanting strokes, corners and boxes on a grid, as in Chinese characters; three or four
+          arcs anywhere, a straight stroke, and dots
 testing   curves, loops and dots that hang from a line or stand on one, as in Indic scripts
 
 Each has several strokes that cross or lie apart, so that only few of them resemble a digit.
@@ -18,11 +19,13 @@ from engine.training.data.negatives.strokes import pen, pen_px
 _SIDE_PX = 96
 _PEN_MAX_PX = 14  # a wider one fills what lies between the strokes
 _UNSTEADY = 0.02
+_HALF = 0.5
 
 
 def invented(split: Split, rng: np.random.Generator) -> Ink:
     """Write one invented character, 0 paper, 1 ink."""
-    tracks = _on_grid(rng) if split == "train" else _on_line(rng)
+    learned = _on_grid if rng.random() < _HALF else _in_arcs
+    tracks = (learned if split == "train" else _on_line)(rng)
     squeeze = np.array([np.exp(rng.normal(0, 0.15)), 1.0])
     unsteady = [(track + rng.normal(0, _UNSTEADY, track.shape)) * squeeze * _SIDE_PX for track in tracks]
     return pen(unsteady, min(_PEN_MAX_PX, pen_px(rng, _SIDE_PX)))
@@ -49,6 +52,16 @@ def _stroke(rng: np.random.Generator) -> Points:
     return np.array([[low, y], [high, y], [high, y + 0.4], [low, y + 0.4], [low, y]])
 
 
+def _in_arcs(rng: np.random.Generator) -> list[Points]:
+    """Draw three or four arcs, a straight stroke, and up to three dots."""
+    tracks = [rng.uniform(0, 1, (2, 2))]
+    for _ in range(int(rng.integers(3, 5))):
+        middle, radii, start = rng.uniform(0.1, 0.9, 2), rng.uniform(0.12, 0.4, 2), rng.uniform(0, 360)
+        tracks.append(arc((middle[0], middle[1]), (radii[0], radii[1]), start, start + rng.uniform(90, 360)))
+    dots = rng.uniform(-0.1, 1.1, (int(rng.integers(0, 4)), 1, 2))
+    return [*tracks, *(dots + np.array([[0, 0], [0.02, 0.02]]))]
+
+
 def _on_line(rng: np.random.Generator) -> list[Points]:
     """Draw a line, and two to four curves along it."""
     line = float(rng.choice([0.0, 1.0]))
@@ -59,6 +72,6 @@ def _on_line(rng: np.random.Generator) -> list[Points]:
         middle = abs(line - rng.uniform(0.35, 0.7))
         start = rng.uniform(0, 360)
         tracks.append(arc((x, middle), (reach, rng.uniform(0.15, 0.3)), start, start + rng.uniform(150, 400)))
-        if rng.random() < 0.5:  # noqa: PLR2004  # a stem
+        if rng.random() < _HALF:  # a stem
             tracks.append(np.array([[x, line], [x, middle]]))
     return tracks

@@ -159,5 +159,20 @@ _SHAPES: Final[Mapping[Split, Mapping[str, Callable[[], Corners]]]] = MappingPro
     }
 )
 
-SOLID_ONLY: Final = frozenset({"disc", "ellipse", "octagon", "hexagon", "drop", "cloud", "bar", "parallelogram"})
+SOLID_ONLY: Final = frozenset(
+    {
+        "disc",
+        "ellipse",
+        "pentagon",
+        "hexagon",
+        "octagon",
+        "star of eight",
+        "sun",
+        "shield",
+        "drop",
+        "cloud",
+        "bar",
+        "parallelogram",
+    }
+)
 """Shapes whose outline a 0 has, too."""
