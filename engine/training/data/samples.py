@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import joblib
@@ -21,25 +21,12 @@ from engine.errors import EngineError
 from engine.limits import Limits
 from engine.model.hog import SIDE_PX
 from engine.model.svm import Floats
-from engine.training.data.disturb import DISTURBANCES, Digit
-from engine.training.data.handwriting import other_handwriting, photographed
 from engine.training.data.negatives.kinds import negatives
 from engine.training.data.negatives.split import Split
-from engine.training.scenes.kinds import SCENES
-
-Kind = Callable[[Digit, np.random.Generator], bytes]
+from engine.training.data.slots import SLOTS
 
 _PART = 250
 _CANVAS_BATCH = 50
-
-_NAMES = ("small", "tight", "ruled", "ruled", "bordered", "shaded", "coloured", "jpeg_50")
-SLOTS: Final[tuple[tuple[Kind, ...], ...]] = (
-    (photographed,),
-    (other_handwriting,),
-    tuple(DISTURBANCES[name] for name in _NAMES),
-    tuple(SCENES.values()),
-)
-"""Each digit is disturbed once for each slot, by a kind that is drawn from it at random."""
 
 
 class Samples(NamedTuple):

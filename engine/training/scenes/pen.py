@@ -32,7 +32,7 @@ def drawn(digit: Digit, height_px: int, rng: np.random.Generator, pens: tuple[fl
     Parameters
     ----------
     digit : (28, 28) uint8
-        0 paper, 255 ink.
+        0 paper, 255 ink; if all is paper, so is what is returned.
     height_px
         The longer side of what is returned.
     rng
@@ -40,6 +40,8 @@ def drawn(digit: Digit, height_px: int, rng: np.random.Generator, pens: tuple[fl
     pens
         Least and most that is added to each side of a stroke, in px of MNIST.
     """
+    if not digit.any():
+        return np.zeros((height_px, height_px))
     large = cv2.resize(digit, None, fx=_SMOOTHER_PX, fy=_SMOOTHER_PX, interpolation=cv2.INTER_CUBIC)
     inside = cv2.GaussianBlur(large.astype(np.float64) / 255, (0, 0), _SMOOTHER_PX / 3) > _EDGE
     depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5)

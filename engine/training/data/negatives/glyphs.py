@@ -1,7 +1,8 @@
 """Draws single characters: with the typefaces that matplotlib brings, and as a pen would write them.
 
 The extra `train` installs matplotlib, so nothing else needs to be installed. Its typefaces (DejaVu, STIX, Computer
-Modern) hold several thousand signs and the letters of a dozen scripts.
+Modern) hold several thousand signs and the letters of a dozen scripts. OpenCV adds Latin letters made of lines, after
+A. Hershey (1967), some of them in the forms of handwriting.
 """
 
 from __future__ import annotations
@@ -26,9 +27,19 @@ FAMILIES: Final = ("DejaVuSans", "DejaVuSansMono", "DejaVuSerif", "STIXGeneral",
 """The beginnings of the files' names. Those of Computer Modern have Latin letters and digits only."""
 
 _DRAWN_PX: Final = 96  # large, since the drawing is shrunk afterwards
-_PENS_PX: Final = (3, 15)
+_PENS_PX: Final = (3, 20)
 _LATIN_ONLY: Final = ("cmr10", "cmb10", "cmss10", "cmti10", "cmtt10")
 _WRITTEN: Final = 0.4  # share of characters that are drawn again by a pen
+_IN_LINES: Final = 0.25  # share of Latin characters that are drawn with one of OpenCV's typefaces
+_LINES: Final = (
+    cv2.FONT_HERSHEY_SIMPLEX,
+    cv2.FONT_HERSHEY_PLAIN,
+    cv2.FONT_HERSHEY_DUPLEX,
+    cv2.FONT_HERSHEY_COMPLEX,
+    cv2.FONT_HERSHEY_TRIPLEX,
+    cv2.FONT_HERSHEY_SCRIPT_SIMPLEX,
+    cv2.FONT_HERSHEY_SCRIPT_COMPLEX,
+)
 
 
 def draw(characters: Sequence[str], rng: np.random.Generator) -> Ink:
@@ -43,6 +54,8 @@ def draw(characters: Sequence[str], rng: np.random.Generator) -> Ink:
         0 paper, 1 ink; about 70 px high for a capital.
     """
     character = characters[int(rng.integers(len(characters)))]
+    if character.isascii() and rng.random() < _IN_LINES:
+        return _in_lines(character, rng)
     ink = _printed(character, rng)
     return _written(ink, int(rng.integers(*_PENS_PX))) if rng.random() < _WRITTEN else ink
 
@@ -62,6 +75,19 @@ def _printed(character: str, rng: np.random.Generator) -> Ink:
     ink = np.asarray(picture, np.float32) / np.float32(255)
     box = picture.getbbox()
     return ink if box is None else ink[box[1] : box[3], box[0] : box[2]]
+
+
+def _in_lines(character: str, rng: np.random.Generator) -> Ink:
+    """Draw a character of ASCII with one of OpenCV's typefaces, with a pen of any width."""
+    typeface, pen_px = _LINES[int(rng.integers(len(_LINES)))], int(rng.integers(*_PENS_PX))
+    scale = cv2.getFontScaleFromHeight(typeface, _DRAWN_PX)
+    (width, height), below = cv2.getTextSize(character, typeface, scale, pen_px)
+    margin = 2 * pen_px + _DRAWN_PX // 4  # some strokes leave the box that OpenCV states
+    picture = np.zeros((height + below + 2 * margin, width + 2 * margin), np.uint8)
+    cv2.putText(picture, character, (margin, margin + height), typeface, scale, 255, pen_px, cv2.LINE_AA)
+    rows, columns = np.flatnonzero(picture.max(1)), np.flatnonzero(picture.max(0))
+    cropped = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return cropped.astype(np.float32) / np.float32(255)
 
 
 def _written(ink: Ink, pen_px: int) -> Ink:

@@ -1,25 +1,28 @@
 """Makes pictures of each kind, for learning and for measuring on kinds that were never learned.
 
-===========  =======================================================================================================
-letters      printed and written letters that are no digit's double
-signs        arithmetic, punctuation, arrows, suits, stars, currencies, marks, music, faces …
-scripts      Greek, Cyrillic, Hebrew, Arabic and others
-written      letters, signs and characters of a few strokes, as a pen writes them
-shapes       polygons and round shapes, solid and outlined
-several      two to five digits in a row, apart or touching
-overlapping  two or three digits over one another
-halves       half a digit
-struck out   a digit that is crossed out
-scribbles    strokes that mean nothing
-photos       random crops of scikit-image's own pictures
-textures     stripes, checks, dots, waves, rings
-codes        bar codes and codes of squares
-blank        paper, perhaps shaded, stained or noisy
-noise        random pixels, random blots
-===========  =======================================================================================================
+============  ==========================================================================================================
+letters       printed and written letters that are no digit's double
+signs         arithmetic, punctuation, arrows, suits, stars, currencies, marks, music, faces …
+scripts       Greek, Cyrillic, Hebrew, Arabic and others
+written       letters, signs and characters of a few strokes, as a pen writes them
+invented      characters of many strokes that are in no script
+shapes        polygons and round shapes, solid and outlined
+icons         shapes put together
+several       two to five digits in a row, apart or touching
+overlapping   two or three digits over one another
+halves        half a digit
+struck out    a digit that is crossed out
+scribbles     strokes that mean nothing
+photos        random crops of scikit-image's own pictures
+empty scenes  plates, form fields and sheets with nothing on them
+textures      stripes, checks, dots, waves, rings
+codes         bar codes and codes of squares
+blank         paper, perhaps shaded, stained or noisy
+noise         random pixels, random blots
+============  ==========================================================================================================
 
-Each kind has two parts without a common letter, sign, shape, photo or scribbling hand: `train` is learned, `test` never
-is. The same generator state gives the same bytes.
+Each kind has two parts without a common letter, sign, shape, photo, empty scene or scribbling hand: `train` is
+learned, `test` never is. The same generator state gives the same bytes.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ from numpy.typing import NDArray
 from engine.training.data.negatives import surfaces
 from engine.training.data.negatives.dressing import bent, dressed
 from engine.training.data.negatives.glyphs import Ink, draw
+from engine.training.data.negatives.icons import icon
+from engine.training.data.negatives.invented import invented
 from engine.training.data.negatives.scribbles import scribble
 from engine.training.data.negatives.several import half, overlapping, row, struck_out
 from engine.training.data.negatives.shapes import shape
@@ -84,7 +89,9 @@ _INKS: Final[Mapping[str, Callable[[Split, Digits, np.random.Generator], Ink]]] 
         "signs": _characters(SIGNS),
         "scripts": _characters(SCRIPTS),
         "written": lambda split, _, rng: bent(written(split, rng), rng),
+        "invented": lambda split, _, rng: bent(invented(split, rng), rng),
         "shapes": lambda split, _, rng: shape(split, rng),
+        "icons": lambda split, _, rng: icon(split, rng),
         "several": lambda _, digits, rng: row(digits, rng),
         "overlapping": lambda _, digits, rng: overlapping(digits, rng),
         "halves": lambda split, _, rng: half(split, rng),
@@ -95,6 +102,7 @@ _INKS: Final[Mapping[str, Callable[[Split, Digits, np.random.Generator], Ink]]] 
 _SURFACES: Final[Mapping[str, Callable[[Split, np.random.Generator], bytes]]] = MappingProxyType(
     {
         "photos": surfaces.photo,
+        "empty scenes": surfaces.empty_scene,
         "textures": surfaces.texture,
         "codes": surfaces.code,
         "blank": surfaces.blank,

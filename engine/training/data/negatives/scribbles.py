@@ -13,9 +13,10 @@ import numpy as np
 from engine.training.curves import Points, smooth
 from engine.training.data.negatives.glyphs import Ink
 from engine.training.data.negatives.split import Split
-from engine.training.data.negatives.strokes import pen
+from engine.training.data.negatives.strokes import pen, pen_px
 
 _SIDE_PX = 112
+_PEN_MAX_PX = 16  # a wider one fills what it circles
 
 
 def scribble(split: Split, rng: np.random.Generator) -> Ink:
@@ -26,7 +27,7 @@ def scribble(split: Split, rng: np.random.Generator) -> Ink:
     else:
         kind = int(rng.integers(3))
         tracks = [(_drifting, zigzag, _knot)[kind](rng) for _ in range(int(rng.integers(1 if kind else 3, 5)))]
-    return pen(tracks, int(rng.integers(3, 10)))
+    return pen(tracks, min(_PEN_MAX_PX, pen_px(rng, _SIDE_PX)))
 
 
 def _through_points(count: int, rng: np.random.Generator) -> Points:

@@ -28,21 +28,27 @@ _TURNED: Final = 0.3
 
 def shape(split: Split, rng: np.random.Generator) -> Ink:
     """Draw one shape, as it stands or turned, in some proportion, solid or outlined."""
-    names = sorted(_SHAPES[split])
-    name = names[int(rng.integers(len(names)))]
-    corners = _SHAPES[split][name]() * np.array([np.exp(rng.normal(0, 0.12)), 1.0])
+    name, corners = corners_of(split, rng)
+    corners = corners * np.array([np.exp(rng.normal(0, 0.12)), 1.0])
     corners += rng.normal(0, 0.015, corners.shape)
     if rng.random() < _TURNED:
         angle = rng.uniform(0, 2 * np.pi)
         corners @= np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     points = np.rint((corners + 1.5) * (_SIDE_PX / 3) * (1 << _FIXED_POINT)).astype(np.int32)
     picture = np.zeros((_SIDE_PX, _SIDE_PX), np.uint8)
-    if name not in _SOLID_ONLY and rng.random() < _OUTLINED:
+    if name not in SOLID_ONLY and rng.random() < _OUTLINED:
         width = int(rng.integers(2, 12))
         cv2.polylines(picture, [points], True, 255, width, cv2.LINE_AA, _FIXED_POINT)
     else:
         cv2.fillPoly(picture, [points], 255, cv2.LINE_AA, _FIXED_POINT)
     return picture.astype(np.float32) / np.float32(255)
+
+
+def corners_of(split: Split, rng: np.random.Generator) -> tuple[str, Corners]:
+    """Choose one of the shapes: its name, and its corners within -1 and 1."""
+    names = sorted(_SHAPES[split])
+    name = names[int(rng.integers(len(names)))]
+    return name, _SHAPES[split][name]()
 
 
 def _regular(count: int, first: float = -np.pi / 2) -> Corners:
@@ -90,6 +96,11 @@ def _gear() -> Corners:
     return corners
 
 
+def _sector() -> Corners:
+    t = np.linspace(-0.75 * np.pi, 0.5 * np.pi, 40)
+    return np.concatenate([[[0.0, 0.0]], np.stack([np.cos(t), np.sin(t)], axis=1)])
+
+
 def _points(text: str) -> Callable[[], Corners]:
     corners = np.array([point.split(",") for point in text.split()], np.float64)
     return corners.copy
@@ -116,6 +127,18 @@ _SHAPES: Final[Mapping[Split, Mapping[str, Callable[[], Corners]]]] = MappingPro
             "trapezium": _points("-.5,-.7 .5,-.7 1,.7 -1,.7"),
             "crescent": _crescent,
             "flag": _points("-1,-1 1,-.5 -.7,0 -.7,1 -1,1"),
+            "star of three": lambda: _star(3, 0.3),
+            "sun": lambda: _star(12, 0.7),
+            "sector": _sector,
+            "fork": _points(
+                "-1,-1 -.6,-1 -.6,0 -.2,0 -.2,-1 .2,-1 .2,0 .6,0 .6,-1 1,-1 1,.4 .2,.4 .2,1 -.2,1 -.2,.4 -1,.4"
+            ),
+            "frame": _points("-1,-1 1,-1 1,1 .6,1 .6,-.6 -.6,-.6 -.6,1 -1,1"),
+            "arrow both ways": _points("-1,0 -.5,-.6 -.5,-.25 .5,-.25 .5,-.6 1,0 .5,.6 .5,.25 -.5,.25 -.5,.6"),
+            "shield": _points("-.8,-1 0,-.8 .8,-1 .8,.1 .5,.6 0,1 -.5,.6 -.8,.1"),
+            "tree": _points("0,-1 .6,-.3 .3,-.3 .9,.4 .2,.4 .2,1 -.2,1 -.2,.4 -.9,.4 -.3,-.3 -.6,-.3"),
+            "pieces": _points("-1,-.6 -.2,-.6 -.35,-1 .35,-1 .2,-.6 1,-.6 1,1 .2,1 .35,.6 -.35,.6 -.2,1 -1,1"),
+            "jags": _points("-1,.2 -.6,-.7 -.2,.2 .2,-.7 .6,.2 1,-.7 1,.7 -1,.7"),
         },
         "test": {
             "hexagon": lambda: _regular(6),
@@ -136,4 +159,20 @@ _SHAPES: Final[Mapping[Split, Mapping[str, Callable[[], Corners]]]] = MappingPro
     }
 )
 
-_SOLID_ONLY: Final = frozenset({"disc", "ellipse", "octagon", "hexagon", "drop", "cloud", "bar", "parallelogram"})
+SOLID_ONLY: Final = frozenset(
+    {
+        "disc",
+        "ellipse",
+        "pentagon",
+        "hexagon",
+        "octagon",
+        "star of eight",
+        "sun",
+        "shield",
+        "drop",
+        "cloud",
+        "bar",
+        "parallelogram",
+    }
+)
+"""Shapes whose outline a 0 has, too."""

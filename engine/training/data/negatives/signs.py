@@ -26,7 +26,19 @@ DOUBLES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Doubles of digits, which many people write or print like one: in neither part of any table."""
 
-LETTERS: Final[Table] = MappingProxyType({"train": ("ACEHJLNPUVWXY", "cdfkmnprtvx"), "test": ("FKMRT", "ehuw")})
+
+def _block(first: str, last: str, without: str = "") -> str:
+    """List the characters of a range of Unicode, except for doubles of digits and what is measured."""
+    every = (chr(code) for code in range(ord(first), ord(last) + 1))
+    return "".join(character for character in every if character not in without)
+
+
+LETTERS: Final[Table] = MappingProxyType(
+    {
+        "train": ("ACEHJLNPUVWXY", "cdfkmnprtvx", "ÀÃÄÅÆÇÉÊËÑÛÝČĂĚŇŸçñčňřťţ"),
+        "test": ("FKMRT", "ehuw"),
+    }
+)
 
 SIGNS: Final[Table] = MappingProxyType(
     {
@@ -45,6 +57,12 @@ SIGNS: Final[Table] = MappingProxyType(
             "■□▣▤▥▦▧▨▩▬▲△▶▷▼▽◀◁◆◇◈●◐◑◒◓◔◕◢◣◤◥◧◨◩◪◫",
             "☰☱☲☳☴☵☶☷⠿⠷⠯⠻⠽⠾⠫⠵",
             "⌂⌘⌥⌦⌫⌕⌗⌖⎈⏏",
+            _block("←", "⇿", "↑↓↥↧↾↿⇂⇃⇡⇣↯↺↻"),
+            _block("⟰", "⟿", "⟲⟳") + _block("⤆", "⤽", "⤈⤉⤹⤷"),
+            _block("⊂", "⊗", "⊘⊖") + _block("≁", "≿") + _block("⊠", "⋇", "⋄⋅") + _block("⋈", "⋭", "⋮"),
+            _block("⨀", "⩰", "⨀⨁⨅⨌⨍⨎⨏⨐⨑⨒⨓⨔⨕⨖⨗⨘⨙⨚⨛⨜⨟⨾⨰⨋⩀⩁"),
+            _block("䷀", "䷿"),  # lines, six above one another
+            _block("🀰", "🂓")[::3] + _block("🂡", "🂮")[::2],  # dominoes, playing cards
         ),
         "test": (
             "✓✔✗✘☑☒",  # check marks

@@ -6,6 +6,7 @@ its points, any other has corners. The characters of the part for testing are ne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -117,6 +118,7 @@ _FIXED_POINT: Final = 4  # bits of a coordinate after the point, for OpenCV
 _SIDE_PX: Final = 96
 _UNSTEADY: Final = 0.35  # standard deviation of a point, of the box of 10
 _CURVE: Final = "~"
+_PENS: Final = (math.log(1 / 50), math.log(1 / 4))
 
 
 def written(split: Split, rng: np.random.Generator) -> Ink:
@@ -136,7 +138,12 @@ def write(skeleton: Skeleton, rng: np.random.Generator) -> Ink:
         points += rng.normal(0, _UNSTEADY, points.shape)
         tracks.append((smooth(points) if stroke.startswith(_CURVE) else points) @ shape.T)
     extent = max(float(np.ptp(np.concatenate(tracks), axis=0).max()), 1.0)
-    return pen([track * (_SIDE_PX / extent) for track in tracks], int(rng.integers(2, 18)))
+    return pen([track * (_SIDE_PX / extent) for track in tracks], pen_px(rng, _SIDE_PX))
+
+
+def pen_px(rng: np.random.Generator, side_px: int) -> int:
+    """Choose the width of a pen: from a fiftieth to a quarter of the side, thin ones as often as wide ones."""
+    return round(side_px * math.exp(rng.uniform(*_PENS)))
 
 
 def pen(tracks: list[Points], width_px: int) -> Ink:

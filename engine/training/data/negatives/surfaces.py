@@ -1,4 +1,4 @@
-"""Pictures without anything written: photos, blank paper, noise, textures, codes."""
+"""Pictures without anything written: photos, empty scenes, blank paper, noise, textures, codes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import numpy as np
 import skimage.data
 from numpy.typing import NDArray
 
+from engine.model.hog import SIDE_PX
 from engine.training.data.disturb import encode_jpeg, encode_png
 from engine.training.data.negatives.dressing import encoded
 from engine.training.data.negatives.split import Split
+from engine.training.scenes.kinds import SCENES
 
 PHOTOS: Final[Mapping[Split, tuple[str, ...]]] = MappingProxyType(
     {
@@ -39,6 +41,14 @@ PHOTOS: Final[Mapping[Split, tuple[str, ...]]] = MappingProxyType(
     }
 )
 """Names in `skimage.data`; all of them come with the package."""
+
+EMPTY_SCENES: Final[Mapping[Split, tuple[str, ...]]] = MappingProxyType(
+    {
+        "train": ("disc", "key", "diamond", "box_row", "comb", "sheet_askew", "pen_at_edge", "shadow_edge"),
+        "test": ("rounded_plate", "badge", "sticker", "punched", "finger_at_edge"),
+    }
+)
+"""Without the box and the ring, which are a 0 if they are empty."""
 
 _ONE_IN_FOUR: Final = 0.25
 _HALF: Final = 0.5
@@ -69,6 +79,12 @@ def _photos(split: Split) -> list[NDArray[np.uint8]]:
             picture = picture.astype(np.uint8) * 255
         photos.append(np.ascontiguousarray(picture[:, :, 2::-1] if picture.ndim > 2 else picture))  # noqa: PLR2004  # colour
     return photos
+
+
+def empty_scene(split: Split, rng: np.random.Generator) -> bytes:
+    """Leave a plate, a form field or a sheet empty."""
+    scenes = EMPTY_SCENES[split]
+    return SCENES[scenes[int(rng.integers(len(scenes)))]](np.zeros((SIDE_PX, SIDE_PX), np.uint8), rng)
 
 
 def blank(split: Split, rng: np.random.Generator) -> bytes:

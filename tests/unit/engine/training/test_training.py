@@ -169,6 +169,23 @@ def test_the_temperature_makes_confidence_match_the_share_of_right_answers() -> 
     assert fit_temperature((scores * 1.7).astype(np.float32), labels) == pytest.approx(1.7, rel=0.03)
 
 
+def test_a_few_wrong_labels_hardly_change_the_temperature() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 6, (20_000, DIGITS)).astype(np.float32)
+    chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    labels = (chances.cumsum(axis=1) > rng.random((20_000, 1))).argmax(axis=1)
+    certain = np.flatnonzero(chances.max(axis=1) > 0.999)[:40]
+    before = fit_temperature(scores, labels)
+    labels[certain] = (labels[certain] + 1) % DIGITS
+    assert fit_temperature(scores, labels) == pytest.approx(before, rel=0.05)
+
+
+def test_the_temperature_is_finite_although_all_readings_are_right() -> None:
+    scores = 4 * np.eye(DIGITS, dtype=np.float32)
+    softer = fit_temperature(scores, np.arange(DIGITS))
+    assert 0.25 < softer < 4
+
+
 def test_a_threshold_leaves_the_given_share_below() -> None:
     values = np.random.default_rng(0).random(1_000).astype(np.float32)
     assert (values < threshold_for_share(values, 0.01)).mean() == pytest.approx(0.01, abs=0.001)
