@@ -38,7 +38,7 @@ from engine.canvas.ruling import erase_lines
 from engine.canvas.scenes.shadows import repair_shadows
 from engine.canvas.scenes.steps import find_surfaces, treat_writing
 from engine.canvas.scenes.surfaces import Surface, cut_out
-from engine.canvas.scenes.turning import turn_filled
+from engine.canvas.scenes.turning import measure_rims, turn_filled
 from engine.canvas.strokes import keep_strokes
 from engine.codecs.decode import Picture
 
@@ -188,10 +188,11 @@ def _normalise_views(
     planes = project(views)
     levels, sheets = find_levels(planes)
     ink, unevenness = remove_paper(planes, levels, sheets)
-    heights = np.stack(find_ink(ink, levels), axis=1)
-    repair_shadows(planes, levels, ink, heights)
-    turn_filled(ink, levels)
-    contrast, noise = heights.T
+    contrast, noise = find_ink(ink, levels)
+    rims = measure_rims(ink)
+    if repair_shadows(planes, levels, ink, (contrast, noise, rims)):
+        rims = measure_rims(ink)
+    turn_filled(ink, levels, rims)
     components = find_components(ink)
     surfaces, is_changed = find_surfaces(ink, components)
     if is_changed:
@@ -202,7 +203,8 @@ def _normalise_views(
     if treat_writing(ink, components, surfaces):
         components = find_components(ink)
     strokes, boxes, facts = keep_strokes(ink, components)
-    facts[_are_cropped(boxes, facts, ink.sides), _RIM] = 0  # the rim of a picture cut to its digit says nothing
+    if facts[:, _RIM].any():
+        facts[_are_cropped(boxes, facts, ink.sides), _RIM] = 0  # the rim of a picture cut to its digit says nothing
     centre_digits(strokes, boxes, canvas.digits)
     visible = np.maximum(contrast, 1)
     canvas.evidence[:, :4] = np.stack([contrast / 255, noise / visible, unevenness / visible, erased], axis=1)

@@ -17,7 +17,7 @@ from engine.canvas.scenes.objects import erase_combs, find_objects
 from engine.canvas.scenes.pens import fill_outlined, join_dotted
 from engine.canvas.scenes.shadows import repair_shadows
 from engine.canvas.scenes.surfaces import cut_out, find_surface
-from engine.canvas.scenes.turning import turn_filled
+from engine.canvas.scenes.turning import measure_rims, turn_filled
 from engine.codecs.decode import Picture
 from engine.limits import Limits
 from engine.model.classifier import Classifier
@@ -98,14 +98,14 @@ def test_a_one_that_fills_its_picture_is_ink() -> None:
     stroke = cut(drawn([(50, 10), (53, 90)], pen=14))
     assert stroke.mean() > 0.7
     planes = packed(1 - stroke)
-    turn_filled(planes, np.zeros(1, np.float32))
+    turn_filled(planes, np.zeros(1, np.float32), measure_rims(planes))
     assert np.allclose(unpacked(planes, 0), stroke)
 
 
 def test_paper_with_ink_at_its_rim_is_not_turned() -> None:
     ink = drawn([(0, 40), (30, 40)], [(99, 10), (60, 30)], [(50, 60), (50, 80)])
     planes = packed(ink)
-    turn_filled(planes, np.zeros(1, np.float32))
+    turn_filled(planes, np.zeros(1, np.float32), measure_rims(planes))
     assert np.array_equal(unpacked(planes, 0), ink)
 
 
@@ -204,7 +204,8 @@ def test_where_the_fitted_surface_holds_nothing_is_repaired() -> None:
     ink = packed(drawn(TWO))
     before = unpacked(ink, 0).copy()
     planes = packed(220 - 150 * before)
-    repair_shadows(planes, np.array([-1], np.float32), ink, np.zeros((1, 2), np.float32))
+    measured = (np.zeros(1, np.float32), np.zeros(1, np.float32), np.zeros(1, np.float32))
+    assert not repair_shadows(planes, np.array([-1], np.float32), ink, measured)
     assert np.array_equal(unpacked(ink, 0), before)
 
 
