@@ -147,6 +147,16 @@ def test_a_dotted_zero_is_no_surface() -> None:
     assert surface is None or surface.is_bare
 
 
+def test_within_the_outline_of_a_hollow_eight_is_no_surface() -> None:
+    body = np.zeros((100, 100), np.uint8)
+    for y in (32, 66):
+        cv2.ellipse(body, (50, y), (18, 20), 0, 0, 360, 1, 13)
+    outline = cv2.morphologyEx(body, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(np.float32)
+    assert find_surface(outline) is None
+    assert fill_outlined(outline)
+    assert (outline[body > 0] == 1).all()
+
+
 def test_of_two_filled_boxes_none_is_chosen() -> None:
     ink = np.zeros((60, 120), np.float32)
     for left in (5, 65):
