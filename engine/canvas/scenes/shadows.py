@@ -32,6 +32,9 @@ _CONTRAST_MIN = 24  # grey levels: fainter is the paper's grain
 _NOISE_MAX = 0.1  # of the contrast
 _INK_MIN = 0.005  # of the picture: less is no digit
 _FRAMED = 0.85  # of the rim is ink: a frame, or a table around the paper
+_HALF_INK = (0.25, 0.75)
+_SOFT = 0.6  # of the ink is neither full ink nor paper, at most: strokes in blurred photos have up to 0.55
+_SIDE_INK = 0.85  # of a slim picture's side
 _SHADOW = 0.12  # of the picture, at least
 _LESS = 0.12  # of the ink found here is missing there
 _MORE = 0.4  # of the ink is no ink here: the fitted surface has failed
@@ -68,13 +71,27 @@ def repair_shadows(
             relief.ravel(), np.array([0, relief.size]), planes.sides[index : index + 1], np.zeros(1, np.float32)
         )
         contrast, noise = find_ink(one, np.full(1, UNEVEN, np.float32))
-        if contrast[0] < _CONTRAST_MIN or noise[0] > _NOISE_MAX * contrast[0]:
+        if contrast[0] < _CONTRAST_MIN or noise[0] > _NOISE_MAX * contrast[0] or not _is_written(unpacked(one, 0)):
             continue
         if _is_better(unpacked(one, 0), unpacked(ink, index), bool(levels[index] != UNEVEN)):
             unpacked(ink, index)[:] = unpacked(one, 0)
             contrasts[index], noises[index] = contrast[0], noise[0]
             is_changed = True
     return is_changed
+
+
+def _is_written(ink: NDArray[np.float32]) -> bool:
+    """Return whether the ink is strokes, and not shade on a blank page.
+
+    Most of a stroke is full ink. In a slim picture, a stroke from the top to the bottom has paper on both sides; shade
+    lies along one side.
+    """
+    height, width = ink.shape
+    soft = np.count_nonzero((ink > _HALF_INK[0]) & (ink < _HALF_INK[1]))
+    if soft > _SOFT * np.count_nonzero(ink > INK):
+        return False
+    sides = (ink[:, [0, -1]] > INK).mean(axis=0)
+    return height <= SLIM * width or sides.max() < _SIDE_INK or sides.min() > 1 - _SIDE_INK
 
 
 def _is_better(ink: NDArray[np.float32], before: NDArray[np.float32], is_even: bool) -> bool:  # noqa: FBT001  # of the picture

@@ -219,6 +219,17 @@ def test_where_the_fitted_surface_holds_nothing_is_repaired() -> None:
     assert np.array_equal(unpacked(ink, 0), before)
 
 
+def test_shade_along_the_side_of_a_slim_blank_page_is_no_stroke() -> None:
+    page = np.full((100, 36), 200, np.float32)
+    page[:, :6] -= 60
+    ink = packed(np.zeros_like(page))
+    measured = (np.zeros(1, np.float32), np.zeros(1, np.float32), np.zeros(1, np.float32))
+    assert not repair_shadows(packed(page), np.array([-1], np.float32), ink, measured)
+    page = np.roll(page, 12, axis=1)  # with paper on both sides it is a 1
+    assert repair_shadows(packed(page), np.array([-1], np.float32), ink, measured)
+    assert unpacked(ink, 0)[50, 15] == 1
+
+
 @pytest.mark.parametrize("lines", [(TWO,), (SEVEN,), FOUR], ids=["2", "7", "4"])
 def test_an_outlined_digit_is_filled(lines: tuple[list[tuple[int, int]], ...]) -> None:
     body = (drawn(*lines, pen=14) > 0).astype(np.uint8)
