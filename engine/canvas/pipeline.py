@@ -22,7 +22,7 @@ full resolution. A digit on a plate, too: the second time, the plate is the pape
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -136,7 +136,7 @@ def _look(looks: Sequence[_Look], canvas: Canvas) -> list[_Look]:
     )
     small = [reduce(look.whole) for look in looks]
     boxes, surfaces = _normalise_views(small, seen)
-    kept = _is_kept(looks, seen, boxes)
+    kept = _is_kept(looks, seen, boxes, surfaces)
     places = np.array([look.place for look in looks])[kept]
     canvas.digits[places], canvas.evidence[places] = seen.digits[kept], seen.evidence[kept]
     return [
@@ -159,9 +159,16 @@ class _Look(NamedTuple):
     """It is a surface on which nothing was visible."""
 
 
-def _is_kept(looks: Sequence[_Look], seen: Canvas, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which of the closer looks show something; what was seen from afar stands for the others."""
-    bare = np.array([look.is_bare for look in looks])
+def _is_kept(
+    looks: Sequence[_Look], seen: Canvas, boxes: NDArray[np.int64], surfaces: Mapping[int, Surface]
+) -> NDArray[np.bool_]:
+    """Return which of the closer looks show something; what was seen from afar stands for the others.
+
+    On a surface that seemed bare, that is one plain digit, or a surface with something on it: what was left of the rim
+    of a badge lies around that one.
+    """
+    written = [index in surfaces and not surfaces[index].is_bare for index in range(len(looks))]
+    bare = np.array([look.is_bare for look in looks]) & ~np.array(written)
     contrast, noise, _, _, parts, _, share, _, rim = seen.evidence[:, :9].T
     plain = (contrast >= _BARE_CONTRAST) & (noise <= _BARE_NOISE)
     plain &= (parts <= _BARE_PARTS) & (share >= _BARE_SHARE) & (rim == 0)

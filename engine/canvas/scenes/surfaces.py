@@ -33,6 +33,7 @@ _OUTLINES_MAX = 400  # more are noise
 _OUTLINE_MIN_PX = 12  # of its length: shorter ones are specks
 _SIDE_MIN_PX = 9  # of a surface
 _CONVEX = 0.93  # of its convex hull is filled by a surface
+_PLATE = 0.96  # of its hull is filled by a bare plate, and not by a fat 0 or 8
 _STROKE = 0.84  # of its hull is filled by a stroke that is not straight, at most
 _BENT = 0.65  # of a stroke that is bent more than the hole of any 0
 _LONG = 2.8  # area to the square of the width: of a bent stroke
@@ -182,7 +183,8 @@ def _may_be_bare(at: int, found: list[_Outlined]) -> bool:
         return False
     if is_hole:
         return area >= _FRAME_FILLED * found[outer].area
-    return sum(found[each].area for each in held) <= _HOLED * area
+    solid = sum(found[each].area for each in held) <= _HOLED * area
+    return solid and _convexity(found[at].outline, area) >= _PLATE
 
 
 def _is_written_on(at: int, found: list[_Outlined]) -> bool:
