@@ -91,7 +91,7 @@ def _is_written(ink: NDArray[np.float32]) -> bool:
     if soft > _SOFT * np.count_nonzero(ink > INK):
         return False
     sides = (ink[:, [0, -1]] > INK).mean(axis=0)
-    return height <= SLIM * width or sides.max() < _SIDE_INK or sides.min() > 1 - _SIDE_INK
+    return bool(height <= SLIM * width or sides.max() < _SIDE_INK or sides.min() > 1 - _SIDE_INK)
 
 
 def _is_better(ink: NDArray[np.float32], before: NDArray[np.float32], is_even: bool) -> bool:  # noqa: FBT001  # of the picture

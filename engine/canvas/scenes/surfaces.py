@@ -51,6 +51,7 @@ _RINGS = 2  # in a hollow 8,
 _RING_OF_EIGHT = 0.45  # of the area of each is within its line
 _HOLED = 0.15  # of a plate's area is holes, at most, if nothing on it was found
 _FRAME_FILLED = 0.55  # of a frame's area is within it
+_RIM = 0.05  # of a bare plate's side: it may have a rim of another colour
 _EDGE_PX = 2  # soft edge of the surface
 _VIEW_MAX_PX = 512
 _GRAIN = 12.0  # grey levels from the median: certainly the surface
@@ -105,6 +106,8 @@ def find_surface(ink: NDArray[np.float32]) -> Surface | None:
     mask = np.zeros(ink.shape, np.uint8)
     cv2.drawContours(mask, [chosen.outline], -1, 1, cv2.FILLED)
     edge = (1 if min(chosen.box[2:]) < LEAST_PX else _EDGE_PX) + chosen.is_hole
+    if not written and not chosen.is_hole:
+        edge += int(_RIM * min(chosen.box[2:]))
     side = 2 * edge + 1
     mask = cv2.erode(mask, np.ones((side, side), np.uint8), borderType=cv2.BORDER_REPLICATE)
     return Surface(mask, is_bare=not written) if mask.any() else None

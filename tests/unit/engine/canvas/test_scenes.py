@@ -196,6 +196,17 @@ def test_digits_on_a_plate_come_out_as_on_paper(
     assert apart(pictures) < 0.06
 
 
+def test_a_rim_that_cannot_be_told_from_its_plate_hides_no_digit() -> None:
+    pictures = []
+    for sample in SAMPLES:
+        ink = np.pad(enlarged(sample, 5), 70)[:, :, None] / 255
+        picture = np.full((280, 280, 3), (165, 212, 210), np.float64)
+        cv2.circle(picture, (140, 140), 125, (130, 0, 130), -1)
+        cv2.circle(picture, (140, 140), 115, (20, 20, 20), -1)
+        pictures.append(rounded(picture + ink * (np.array((200, 100, 110)) - picture)))
+    assert apart(pictures) < 0.06
+
+
 @pytest.mark.parametrize("depth", [0.3, 0.5])
 def test_a_shadow_with_an_edge_is_no_ink(depth: float) -> None:
     y, x = np.mgrid[-1:1:112j, -1:1:112j]
