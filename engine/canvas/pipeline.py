@@ -1,7 +1,7 @@
 """Turns any picture into the 28x28 digit that the model expects, in small steps that can be inspected separately.
 
 ==================  ======================  =====================================================
-flatten, reduce,    `engine.canvas.planes`         alpha, size, colour: grey planes of at most 128 px
+flatten, reduce,    `engine.canvas.planes`         alpha, size, colour: grey planes of at most 128 px (wide: 256)
 project
 find_levels         `engine.canvas.levelling`          even paper, and where its sheet lies
 remove_paper        `engine.canvas.background`          uneven paper: a surface through it; relief over the paper

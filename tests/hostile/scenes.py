@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,15 +48,20 @@ def _page(height: int = _SIDE_PX, width: int = _SIDE_PX) -> Grey:
     return np.full((height, width), 255, np.uint8)
 
 
+def _as_grey(levels: NDArray[Any]) -> Grey:
+    grey: Grey = levels.astype(np.uint8)
+    return grey
+
+
 def _checkerboard(field_px: int) -> Grey:
     y, x = np.mgrid[:_SIDE_PX, :_SIDE_PX] // field_px
-    return ((y + x) % 2 * 255).astype(np.uint8)
+    return _as_grey((y + x) % 2 * 255)
 
 
 def _nested_frames(side: int, step: int) -> Grey:
     y, x = np.mgrid[:side, :side]
     away = np.minimum(np.minimum(y, x), np.minimum(side - 1 - y, side - 1 - x))
-    return (away // step % 2 * 255).astype(np.uint8)
+    return _as_grey(away // step % 2 * 255)
 
 
 def _combs() -> Grey:
@@ -107,7 +113,7 @@ def _spiral() -> Grey:
 
 def _striped() -> Grey:
     y, x = np.mgrid[:_SIDE_PX, :_SIDE_PX]
-    return ((120 + 100 * (x // 3 % 2)) * (1 - 0.6 * (x + y > _SIDE_PX))).astype(np.uint8)
+    return _as_grey((120 + 100 * (x // 3 % 2)) * (1 - 0.6 * (x + y > _SIDE_PX)))
 
 
 def _row() -> Grey:

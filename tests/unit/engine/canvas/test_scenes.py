@@ -196,7 +196,7 @@ def test_digits_on_a_plate_come_out_as_on_paper(
     assert apart(pictures) < 0.06
 
 
-def test_a_rim_that_cannot_be_told_from_its_plate_hides_no_digit() -> None:
+def test_a_rim_of_the_same_level_as_its_plate_hides_no_digit() -> None:
     pictures = []
     for sample in SAMPLES:
         ink = np.pad(enlarged(sample, 5), 70)[:, :, None] / 255
