@@ -1,7 +1,7 @@
 """Turns any picture into the 28x28 digit that the model expects, in small steps that can be inspected separately.
 
 ==================  ======================  =====================================================
-flatten, reduce,    `engine.canvas.planes`         alpha, size, colour: grey planes of at most 128 px
+flatten, reduce,    `engine.canvas.planes`         alpha, size, colour: grey planes of at most 128 px (wide: 256)
 project
 find_levels         `engine.canvas.levelling`          even paper, and where its sheet lies
 remove_paper        `engine.canvas.background`          uneven paper: a surface through it; relief over the paper
@@ -22,7 +22,7 @@ full resolution. A digit on a plate, too: the second time, the plate is the pape
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -38,7 +38,7 @@ from engine.canvas.ruling import erase_lines
 from engine.canvas.scenes.shadows import repair_shadows
 from engine.canvas.scenes.steps import find_surfaces, treat_writing
 from engine.canvas.scenes.surfaces import Surface, cut_out
-from engine.canvas.scenes.turning import turn_filled
+from engine.canvas.scenes.turning import measure_rims, turn_filled
 from engine.canvas.strokes import keep_strokes
 from engine.codecs.decode import Picture
 
@@ -136,7 +136,7 @@ def _look(looks: Sequence[_Look], canvas: Canvas) -> list[_Look]:
     )
     small = [reduce(look.whole) for look in looks]
     boxes, surfaces = _normalise_views(small, seen)
-    kept = _is_kept(looks, seen, boxes)
+    kept = _is_kept(looks, seen, boxes, surfaces)
     places = np.array([look.place for look in looks])[kept]
     canvas.digits[places], canvas.evidence[places] = seen.digits[kept], seen.evidence[kept]
     return [
@@ -159,9 +159,16 @@ class _Look(NamedTuple):
     """It is a surface on which nothing was visible."""
 
 
-def _is_kept(looks: Sequence[_Look], seen: Canvas, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which of the closer looks show something; what was seen from afar stands for the others."""
-    bare = np.array([look.is_bare for look in looks])
+def _is_kept(
+    looks: Sequence[_Look], seen: Canvas, boxes: NDArray[np.int64], surfaces: Mapping[int, Surface]
+) -> NDArray[np.bool_]:
+    """Return which of the closer looks show something; what was seen from afar stands for the others.
+
+    On a surface that seemed bare, that is one plain digit, or a surface with something on it: what was left of the rim
+    of a badge lies around that one.
+    """
+    written = [index in surfaces and not surfaces[index].is_bare for index in range(len(looks))]
+    bare = np.array([look.is_bare for look in looks]) & ~np.array(written)
     contrast, noise, _, _, parts, _, share, _, rim = seen.evidence[:, :9].T
     plain = (contrast >= _BARE_CONTRAST) & (noise <= _BARE_NOISE)
     plain &= (parts <= _BARE_PARTS) & (share >= _BARE_SHARE) & (rim == 0)
@@ -188,10 +195,11 @@ def _normalise_views(
     planes = project(views)
     levels, sheets = find_levels(planes)
     ink, unevenness = remove_paper(planes, levels, sheets)
-    heights = np.stack(find_ink(ink, levels), axis=1)
-    repair_shadows(planes, levels, ink, heights)
-    turn_filled(ink, levels)
-    contrast, noise = heights.T
+    contrast, noise = find_ink(ink, levels)
+    rims = measure_rims(ink)
+    if repair_shadows(planes, levels, ink, (contrast, noise, rims)):
+        rims = measure_rims(ink)
+    turn_filled(ink, levels, rims)
     components = find_components(ink)
     surfaces, is_changed = find_surfaces(ink, components)
     if is_changed:
@@ -202,7 +210,8 @@ def _normalise_views(
     if treat_writing(ink, components, surfaces):
         components = find_components(ink)
     strokes, boxes, facts = keep_strokes(ink, components)
-    facts[_are_cropped(boxes, facts, ink.sides), _RIM] = 0  # the rim of a picture cut to its digit says nothing
+    if facts[:, _RIM].any():
+        facts[_are_cropped(boxes, facts, ink.sides), _RIM] = 0  # the rim of a picture cut to its digit says nothing
     centre_digits(strokes, boxes, canvas.digits)
     visible = np.maximum(contrast, 1)
     canvas.evidence[:, :4] = np.stack([contrast / 255, noise / visible, unevenness / visible, erased], axis=1)

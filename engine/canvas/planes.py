@@ -1,4 +1,4 @@
-"""Converts pictures of any size and colour to grey planes of at most 128 px, packed into one array.
+"""Converts pictures of any size and colour to grey planes of at most 128 px (wide ones 256 px), packed into one array.
 
 flatten  alpha: composite the picture on black or white paper, on which its ink is visible
 reduce   shrink large pictures by averaging blocks of pixels
@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from engine.compiled import compiled
 
 PLANE_MAX_PX = 128
-"""The longest side of a plane: six times the digit box, and small enough for many passes."""
+"""The longest side of a plane: six times the digit box, and small enough for many passes. Wide ones have twice that."""
 
+_WIDE = 2.5  # width to height: of three boxes in a row with paper around them
 _GREY_NDIM = 2
 _RGB_CHANNELS = 3
 _EDGE_PX = 3  # soft edges are not wider than this
@@ -76,12 +77,17 @@ def flatten(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def reduce(flat: NDArray[np.uint8], side_max_px: int = PLANE_MAX_PX) -> NDArray[np.uint8]:
     """Shrink by a whole factor, so that no side is longer than `side_max_px`; each pixel is the mean of its block.
 
-    Incomplete blocks at the right and the bottom are cut off.
+    A wide picture may be a row of boxes or of digits, which are as high as it is: it may be twice as wide, with no more
+    pixels than a square. Incomplete blocks at the right and the bottom are cut off.
     """
     height, width = flat.shape[:2]
     if height <= side_max_px and width <= side_max_px:
         return flat
     factor = -(-max(height, width) // side_max_px)
+    if width > _WIDE * height:
+        factor = max(-(-width // (2 * side_max_px)), math.ceil(math.sqrt(width * height) / side_max_px))
+    if factor == 1:
+        return flat
     size = (max(1, width // factor), max(1, height // factor))
     flat = flat[: size[1] * factor, : size[0] * factor]
     while factor % 2 == 0 and min(flat.shape[:2]) > 1:  # OpenCV halves ten times as fast as it shrinks by other factors

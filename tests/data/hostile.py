@@ -17,12 +17,13 @@ from tests.hostile.case import Case, Cases
 from tests.hostile.foreign import foreign
 from tests.hostile.pictures import pictures
 from tests.hostile.records import records
+from tests.hostile.scenes import scenes
 
 
 @cache
 def payloads() -> Cases:
     """Return the cases of which all is in the value, so that the engine alone can judge them."""
-    return _joined(archives(), pictures(), bombs(), foreign())
+    return _joined(archives(), pictures(), scenes(), bombs(), foreign())
 
 
 @cache

@@ -19,7 +19,7 @@ from engine.canvas.components import INK
 from engine.canvas.ink import find_ink
 from engine.canvas.levelling import UNEVEN
 from engine.canvas.planes import Planes, unpacked
-from engine.canvas.scenes.turning import RIM_INK, SLIM, measure_rims
+from engine.canvas.scenes.turning import RIM_INK, SLIM
 
 _SIDE_MIN_PX = 20
 _SQUARE = 0.4  # of the longer side: wider than strokes, narrower than shadows
@@ -32,13 +32,21 @@ _CONTRAST_MIN = 24  # grey levels: fainter is the paper's grain
 _NOISE_MAX = 0.1  # of the contrast
 _INK_MIN = 0.005  # of the picture: less is no digit
 _FRAMED = 0.85  # of the rim is ink: a frame, or a table around the paper
+_HALF_INK = (0.25, 0.75)
+_SOFT = 0.6  # of the ink is neither full ink nor paper, at most: strokes in blurred photos have up to 0.55
+_SIDE_INK = 0.85  # of a slim picture's side
 _SHADOW = 0.12  # of the picture, at least
 _LESS = 0.12  # of the ink found here is missing there
 _MORE = 0.4  # of the ink is no ink here: the fitted surface has failed
 
 
-def repair_shadows(planes: Planes, levels: NDArray[np.float32], ink: Planes, heights: NDArray[np.float32]) -> None:
-    """Find the ink again, in place, where the surface through uneven paper has failed.
+def repair_shadows(
+    planes: Planes,
+    levels: NDArray[np.float32],
+    ink: Planes,
+    measured: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+) -> bool:
+    """Find the ink again, in place, where the surface through uneven paper has failed; return whether there is such.
 
     Parameters
     ----------
@@ -48,12 +56,14 @@ def repair_shadows(planes: Planes, levels: NDArray[np.float32], ink: Planes, hei
         From `engine.canvas.levelling.find_levels`: even paper is looked at only if there is ink along the rim.
     ink
         From `engine.canvas.ink.find_ink`.
-    heights : (n, 2) float32
-        Contrast and noise, in place too.
+    measured : three arrays (n,) float32
+        Contrast and noise, in place too; and the ink along the rim, from `engine.canvas.scenes.turning.measure_rims`.
     """
-    rims = measure_rims(ink)
-    may_be_shaded = ((levels == UNEVEN) | (rims > RIM_INK)) & (rims < _FRAMED)
-    for index in np.flatnonzero(may_be_shaded & (ink.sides.min(axis=1) >= _SIDE_MIN_PX)).tolist():
+    contrasts, noises, rims = measured
+    is_changed = False
+    for index in np.flatnonzero((levels == UNEVEN) | (rims > RIM_INK)).tolist():
+        if rims[index] >= _FRAMED or ink.sides[index].min() < _SIDE_MIN_PX:
+            continue
         relief = _relief(unpacked(planes, index) - planes.blacks[index])
         if relief is None:
             continue
@@ -61,11 +71,27 @@ def repair_shadows(planes: Planes, levels: NDArray[np.float32], ink: Planes, hei
             relief.ravel(), np.array([0, relief.size]), planes.sides[index : index + 1], np.zeros(1, np.float32)
         )
         contrast, noise = find_ink(one, np.full(1, UNEVEN, np.float32))
-        if contrast[0] < _CONTRAST_MIN or noise[0] > _NOISE_MAX * contrast[0]:
+        if contrast[0] < _CONTRAST_MIN or noise[0] > _NOISE_MAX * contrast[0] or not _is_written(unpacked(one, 0)):
             continue
         if _is_better(unpacked(one, 0), unpacked(ink, index), bool(levels[index] != UNEVEN)):
             unpacked(ink, index)[:] = unpacked(one, 0)
-            heights[index] = contrast[0], noise[0]
+            contrasts[index], noises[index] = contrast[0], noise[0]
+            is_changed = True
+    return is_changed
+
+
+def _is_written(ink: NDArray[np.float32]) -> bool:
+    """Return whether the ink is strokes, and not shade on a blank page.
+
+    Most of a stroke is full ink. In a slim picture, a stroke from the top to the bottom has paper on both sides; shade
+    lies along one side.
+    """
+    height, width = ink.shape
+    soft = np.count_nonzero((ink > _HALF_INK[0]) & (ink < _HALF_INK[1]))
+    if soft > _SOFT * np.count_nonzero(ink > INK):
+        return False
+    sides = (ink[:, [0, -1]] > INK).mean(axis=0)
+    return bool(height <= SLIM * width or sides.max() < _SIDE_INK or sides.min() > 1 - _SIDE_INK)
 
 
 def _is_better(ink: NDArray[np.float32], before: NDArray[np.float32], is_even: bool) -> bool:  # noqa: FBT001  # of the picture

@@ -65,6 +65,9 @@ def treat_writing(ink: Planes, components: Components, surfaces: Mapping[int, Su
 
 
 def _places(ink: Planes, components: Components) -> list[int]:
+    """Return the pictures that may be scenes; of a batch of small pictures, which is usual, at once none."""
+    if ink.sides.max(initial=0) <= PLAIN_PX:
+        return []
     may_be = (ink.sides.max(axis=1) > PLAIN_PX) & (np.diff(components.starts) > 0)
     places: list[int] = np.flatnonzero(may_be).tolist()
     return places

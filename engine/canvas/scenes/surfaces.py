@@ -33,6 +33,7 @@ _OUTLINES_MAX = 400  # more are noise
 _OUTLINE_MIN_PX = 12  # of its length: shorter ones are specks
 _SIDE_MIN_PX = 9  # of a surface
 _CONVEX = 0.93  # of its convex hull is filled by a surface
+_PLATE = 0.96  # of its hull is filled by a bare plate, and not by a fat 0 or 8
 _STROKE = 0.84  # of its hull is filled by a stroke that is not straight, at most
 _BENT = 0.65  # of a stroke that is bent more than the hole of any 0
 _LONG = 2.8  # area to the square of the width: of a bent stroke
@@ -46,8 +47,11 @@ _ONE_SIDED = 1.4  # the paper beside a 1 is so much wider than above it; in a 0 
 _ONE_AREA = 0.13  # of the surface is covered by a 1, at most
 _RIM_SHARES = (0.1, 0.9)  # of the points along a 1: those above it, and those beside it
 _RING_FILLED = 0.7  # of a ring's area is within its line: a 0 has a thicker pen
+_RINGS = 2  # in a hollow 8,
+_RING_OF_EIGHT = 0.45  # of the area of each is within its line
 _HOLED = 0.15  # of a plate's area is holes, at most, if nothing on it was found
 _FRAME_FILLED = 0.55  # of a frame's area is within it
+_RIM = 0.05  # of a bare plate's side: it may have a rim of another colour
 _EDGE_PX = 2  # soft edge of the surface
 _VIEW_MAX_PX = 512
 _GRAIN = 12.0  # grey levels from the median: certainly the surface
@@ -71,6 +75,8 @@ class _Outlined(NamedTuple):
     """The outline around this one; -1 if there is none."""
     is_hole: bool
     """It runs along the ink around it."""
+    held: list[int]
+    """The outlines that lie directly within this one: listed once, since a hostile picture has hundreds."""
 
 
 def find_surface(ink: NDArray[np.float32]) -> Surface | None:
@@ -87,7 +93,7 @@ def find_surface(ink: NDArray[np.float32]) -> Surface | None:
         None if there is no surface, or if several have something on them.
     """
     found = _outlines(ink)
-    convex = [at for at, each in enumerate(found) if _may_be_surface(each)]
+    convex = [at for at, each in enumerate(found) if _may_be_surface(each) and not _is_hollow_eight(at, found)]
     if not convex:
         return None
     written = _innermost([at for at in convex if _is_written_on(at, found)], found)
@@ -100,6 +106,8 @@ def find_surface(ink: NDArray[np.float32]) -> Surface | None:
     mask = np.zeros(ink.shape, np.uint8)
     cv2.drawContours(mask, [chosen.outline], -1, 1, cv2.FILLED)
     edge = (1 if min(chosen.box[2:]) < LEAST_PX else _EDGE_PX) + chosen.is_hole
+    if not written and not chosen.is_hole:
+        edge += int(_RIM * min(chosen.box[2:]))
     side = 2 * edge + 1
     mask = cv2.erode(mask, np.ones((side, side), np.uint8), borderType=cv2.BORDER_REPLICATE)
     return Surface(mask, is_bare=not written) if mask.any() else None
@@ -140,7 +148,9 @@ def _outlines(ink: NDArray[np.float32]) -> list[_Outlined]:
         outline, within = outlines[at], places[int(tree[0, at, 3])]
         is_hole = within >= 0 and not found[within].is_hole
         places[at] = len(found)
-        found.append(_Outlined(outline, cv2.contourArea(outline), cv2.boundingRect(outline), within, is_hole))
+        if within >= 0:
+            found[within].held.append(len(found))
+        found.append(_Outlined(outline, cv2.contourArea(outline), cv2.boundingRect(outline), within, is_hole, []))
         inner = int(tree[0, at, 2])
         while inner >= 0:
             waiting.append(inner)
@@ -163,19 +173,26 @@ def _may_be_surface(each: _Outlined) -> bool:
     return min(each.box[2:]) >= _SIDE_MIN_PX and _convexity(each.outline, each.area) >= _CONVEX
 
 
+def _is_hollow_eight(at: int, found: list[_Outlined]) -> bool:
+    """Return whether a line has two rings within it: it is the outer line of an outlined 8."""
+    rings = [each for each in found[at].held if _largest_hole(each, found) >= _RING_OF_EIGHT * found[each].area]
+    return found[at].is_hole and len(rings) == _RINGS
+
+
 def _may_be_bare(at: int, found: list[_Outlined]) -> bool:
     """Return whether an outline is large enough, and filled, or within a line much thinner than a pen's."""
-    _, area, (_, _, width, height), outer, is_hole = found[at]
+    _, area, (_, _, width, height), outer, is_hole, held = found[at]
     if min(width, height) < LEAST_PX or max(width, height) > _SQUARE * min(width, height):
         return False
     if is_hole:
         return area >= _FRAME_FILLED * found[outer].area
-    return sum(each.area for each in found if each.within == at) <= _HOLED * area
+    solid = sum(found[each].area for each in held) <= _HOLED * area
+    return solid and _convexity(found[at].outline, area) >= _PLATE
 
 
 def _is_written_on(at: int, found: list[_Outlined]) -> bool:
     _, area, (_, _, width, height) = found[at][:3]
-    held = [other for other, each in enumerate(found) if each.within == at and each.area >= _SPECK * area]
+    held = [each for each in found[at].held if found[each].area >= _SPECK * area]
     if not held:
         return False
     left, top, right, bottom = _around([found[each].box for each in held])
@@ -190,11 +207,15 @@ def _is_written_on(at: int, found: list[_Outlined]) -> bool:
 def _is_stroke(at: int, found: list[_Outlined]) -> bool:
     """Return whether something is a bent stroke, or has a hole of its own; the hole of a 0 is neither."""
     outline, area = found[at][:2]
-    holes = max((each.area for each in found if each.within == at), default=0.0)
+    holes = _largest_hole(at, found)
     if holes >= _RING_FILLED * area:  # a mere line: this is the inner outline of a hollow digit
         return False
     convexity = _convexity(outline, area)
     return holes >= _HOLE_OF_CONTENT * area or convexity < _BENT or (convexity < _STROKE and _is_long(at, found))
+
+
+def _largest_hole(at: int, found: list[_Outlined]) -> float:
+    return max((found[each].area for each in found[at].held), default=0.0)
 
 
 def _is_long(at: int, found: list[_Outlined]) -> bool:
@@ -202,7 +223,7 @@ def _is_long(at: int, found: list[_Outlined]) -> bool:
     left, top, width, height = found[at].box
     mask = np.zeros((height + 2, width + 2), np.uint8)
     cv2.drawContours(mask, [found[at].outline], -1, 1, cv2.FILLED, offset=(1 - left, 1 - top))
-    holes = [each.outline for each in found if each.within == at]
+    holes = [found[each].outline for each in found[at].held]
     cv2.drawContours(mask, holes, -1, 0, cv2.FILLED, offset=(1 - left, 1 - top))
     wide = 2 * float(cv2.distanceTransform(mask, cv2.DIST_L2, 3).max())
     return cv2.countNonZero(mask) >= _LONG * wide * wide

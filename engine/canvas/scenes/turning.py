@@ -31,7 +31,7 @@ SLIM = 2.2
 _SLIM_PAPER = 0.5  # of a slim picture
 
 
-def turn_filled(ink: Planes, levels: NDArray[np.float32]) -> None:
+def turn_filled(ink: Planes, levels: NDArray[np.float32], rims: NDArray[np.float32]) -> None:
     """Turn ink into paper and paper into ink, in place, where the digit fills its picture.
 
     Parameters
@@ -40,8 +40,9 @@ def turn_filled(ink: Planes, levels: NDArray[np.float32]) -> None:
         From `engine.canvas.ink.find_ink`.
     levels : (n,) float32
         From `engine.canvas.levelling.find_levels`: a slim picture of uneven paper may be blank.
+    rims : (n,) float32
+        From `measure_rims`.
     """
-    rims = measure_rims(ink)
     for index in np.flatnonzero(rims > RIM_INK).tolist():
         plane = unpacked(ink, index)
         if _is_turned(plane, may_be_slim=bool(levels[index] != UNEVEN)):

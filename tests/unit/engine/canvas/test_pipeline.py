@@ -355,6 +355,17 @@ def test_large_pictures_shrink_by_whole_factors() -> None:
     assert np.abs(small - blocks).max() <= 1.5
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "expected"), [(100, 1_000, (25, 250)), (60, 200, (60, 200)), (8, 90_000, (1, 255))]
+)
+def test_wide_pictures_stay_twice_as_wide_with_no_more_pixels(
+    height: int, width: int, expected: tuple[int, int]
+) -> None:
+    small = reduce(np.zeros((height, width), np.uint8))
+    assert small.shape == expected
+    assert small.size <= PLANE_MAX_PX**2
+
+
 def test_the_paper_under_alpha_is_what_the_ink_stands_out_from() -> None:
     bright, dark = np.full((9, 9, 2), 250, np.uint8), np.full((9, 9, 2), 5, np.uint8)
     bright[:, :5, 1] = dark[:, :5, 1] = 0

@@ -17,7 +17,7 @@ from engine.canvas.scenes.objects import erase_combs, find_objects
 from engine.canvas.scenes.pens import fill_outlined, join_dotted
 from engine.canvas.scenes.shadows import repair_shadows
 from engine.canvas.scenes.surfaces import cut_out, find_surface
-from engine.canvas.scenes.turning import turn_filled
+from engine.canvas.scenes.turning import measure_rims, turn_filled
 from engine.codecs.decode import Picture
 from engine.limits import Limits
 from engine.model.classifier import Classifier
@@ -98,14 +98,14 @@ def test_a_one_that_fills_its_picture_is_ink() -> None:
     stroke = cut(drawn([(50, 10), (53, 90)], pen=14))
     assert stroke.mean() > 0.7
     planes = packed(1 - stroke)
-    turn_filled(planes, np.zeros(1, np.float32))
+    turn_filled(planes, np.zeros(1, np.float32), measure_rims(planes))
     assert np.allclose(unpacked(planes, 0), stroke)
 
 
 def test_paper_with_ink_at_its_rim_is_not_turned() -> None:
     ink = drawn([(0, 40), (30, 40)], [(99, 10), (60, 30)], [(50, 60), (50, 80)])
     planes = packed(ink)
-    turn_filled(planes, np.zeros(1, np.float32))
+    turn_filled(planes, np.zeros(1, np.float32), measure_rims(planes))
     assert np.array_equal(unpacked(planes, 0), ink)
 
 
@@ -147,6 +147,16 @@ def test_a_dotted_zero_is_no_surface() -> None:
     assert surface is None or surface.is_bare
 
 
+def test_within_the_outline_of_a_hollow_eight_is_no_surface() -> None:
+    body = np.zeros((100, 100), np.uint8)
+    for y in (32, 66):
+        cv2.ellipse(body, (50, y), (18, 20), 0, 0, 360, 1, 13)
+    outline = cv2.morphologyEx(body, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(np.float32)
+    assert find_surface(outline) is None
+    assert fill_outlined(outline)
+    assert (outline[body > 0] == 1).all()
+
+
 def test_of_two_filled_boxes_none_is_chosen() -> None:
     ink = np.zeros((60, 120), np.float32)
     for left in (5, 65):
@@ -186,6 +196,17 @@ def test_digits_on_a_plate_come_out_as_on_paper(
     assert apart(pictures) < 0.06
 
 
+def test_a_rim_of_the_same_level_as_its_plate_hides_no_digit() -> None:
+    pictures = []
+    for sample in SAMPLES:
+        ink = np.pad(enlarged(sample, 5), 70)[:, :, None] / 255
+        picture = np.full((280, 280, 3), (165, 212, 210), np.float64)
+        cv2.circle(picture, (140, 140), 125, (130, 0, 130), -1)
+        cv2.circle(picture, (140, 140), 115, (20, 20, 20), -1)
+        pictures.append(rounded(picture + ink * (np.array((200, 100, 110)) - picture)))
+    assert apart(pictures) < 0.06
+
+
 @pytest.mark.parametrize("depth", [0.3, 0.5])
 def test_a_shadow_with_an_edge_is_no_ink(depth: float) -> None:
     y, x = np.mgrid[-1:1:112j, -1:1:112j]
@@ -204,8 +225,20 @@ def test_where_the_fitted_surface_holds_nothing_is_repaired() -> None:
     ink = packed(drawn(TWO))
     before = unpacked(ink, 0).copy()
     planes = packed(220 - 150 * before)
-    repair_shadows(planes, np.array([-1], np.float32), ink, np.zeros((1, 2), np.float32))
+    measured = (np.zeros(1, np.float32), np.zeros(1, np.float32), np.zeros(1, np.float32))
+    assert not repair_shadows(planes, np.array([-1], np.float32), ink, measured)
     assert np.array_equal(unpacked(ink, 0), before)
+
+
+def test_shade_along_the_side_of_a_slim_blank_page_is_no_stroke() -> None:
+    page = np.full((100, 36), 200, np.float32)
+    page[:, :6] -= 60
+    ink = packed(np.zeros_like(page))
+    measured = (np.zeros(1, np.float32), np.zeros(1, np.float32), np.zeros(1, np.float32))
+    assert not repair_shadows(packed(page), np.array([-1], np.float32), ink, measured)
+    page = np.roll(page, 12, axis=1)  # with paper on both sides it is a 1
+    assert repair_shadows(packed(page), np.array([-1], np.float32), ink, measured)
+    assert unpacked(ink, 0)[50, 15] == 1
 
 
 @pytest.mark.parametrize("lines", [(TWO,), (SEVEN,), FOUR], ids=["2", "7", "4"])
