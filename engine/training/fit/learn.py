@@ -44,9 +44,9 @@ class Plan:
     directions: int = 96
     centres: int = 1_000
     epochs: int = 70
-    disturbed_share: float = 1.0
+    disturbed_share: float = 0.9
     """Disturbed digits in each epoch, as a share of the clean ones."""
-    hands_share: float = 0.6
+    hands_share: float = 0.5
     """Digits of other hands in each epoch, as a share of the clean ones."""
     seed: int = 0
     strength: Strength = field(default_factory=Strength)

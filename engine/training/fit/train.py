@@ -55,9 +55,9 @@ class Settings:
     name: str = "digits"
     version: str = "1.0.0"
     plan: Plan = field(default_factory=Plan)
-    disturbed: int = 20_000
+    disturbed: int = 15_000
     """Number of digits that are disturbed, each once for every slot of `SLOTS`."""
-    negatives: int = 4_000
+    negatives: int = 3_000
     """Number of pictures without a digit, of each kind."""
     copies: Copies = field(default_factory=Copies)
     """Number of pictures of other hands."""
