@@ -8,7 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.commands.console import EXIT_UNREAD, JsonOption, ModelOption, compilation_shown, exit_unusable
+from engine.commands.console import (
+    EXIT_UNREAD,
+    JsonOption,
+    ModelOption,
+    compilation_shown,
+    exit_unusable,
+    libraries_silenced,
+)
 from engine.commands.files import STANDARD_INPUT, list_files, read_groups
 from engine.errors import in_utf8
 from engine.limits import Limits
@@ -44,7 +51,8 @@ def classify(
             reader = Reader(Classifier.load(model or default_model()), limits)
             reader.warm_up()
         for group in read_groups(files, limits):
-            outcomes = reader.read([payload for _, payload in group])
+            with libraries_silenced():
+                outcomes = reader.read([payload for _, payload in group])
             for (path, _), of_payload in zip(group, outcomes, strict=True):
                 for outcome in of_payload:
                     result = _result(path, outcome)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +36,8 @@ HandsOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 error_console = Console(stderr=True)
+_STDERR = 2
+"""The descriptor that C libraries write to."""
 
 
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
@@ -70,6 +74,25 @@ def compilation_shown() -> Iterator[None]:
 
     with compilation_reported(say):
         yield
+
+
+@contextlib.contextmanager
+def libraries_silenced() -> Iterator[None]:
+    """Keep what C libraries write to standard error from it, such as libjpeg's warnings of damage that does not matter.
+
+    What Python writes there still arrives: it goes through another descriptor of the same file.
+    """
+    sys.stderr.flush()
+    with (
+        os.fdopen(os.dup(_STDERR), "w", buffering=1, errors="backslashreplace") as kept,
+        Path(os.devnull).open("wb") as nothing,
+        contextlib.redirect_stderr(kept),
+    ):
+        os.dup2(nothing.fileno(), _STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(kept.fileno(), _STDERR)
 
 
 def progress_bars() -> Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from engine.cli import main
@@ -57,6 +59,19 @@ def test_classify_shows_what_is_wrong_with_an_image() -> None:
     assert line["status"] == "failed"
     assert line["error"]["code"] == "damaged-image"
     assert line["digit"] is line["confidence"] is None
+
+
+def test_classify_shows_its_own_errors_and_no_warnings_of_libraries(tmp_path: Path) -> None:
+    picture = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(picture, "JPEG")
+    (tmp_path / "endless.jpg").write_bytes(picture.getvalue()[:-2])  # of what is tried to read it, libjpeg warns
+    command = [sys.executable, "-m", "engine", "classify", tmp_path]
+    read = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "endless.jpg" in read.stdout
+    assert "failed" not in read.stdout
+    assert "JPEG" not in read.stderr
+    refused = subprocess.run([*command, "missing"], capture_output=True, text=True, check=False)
+    assert "missing" in refused.stderr
 
 
 def test_classify_refuses_a_path_that_does_not_exist() -> None:
