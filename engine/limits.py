@@ -26,7 +26,7 @@ class Limits:
     pixels: int = 16_000_000
     """Pixels of one image of any depth as it is decoded: photos of most phones have at most 16 MP."""
     reduced_pixels: int = 200_000_000
-    """Pixels of one image that is decoded to fewer: a sequential JPEG in one scan, or a TIFF with overviews."""
+    """Pixels of one image that is decoded to fewer: a JPEG, or a TIFF with overviews."""
     decoded_bytes: int = 96_000_000
     """Bytes of one decoded image: 16 MP of RGB with 16 bits each."""
     frames: int = 1_000

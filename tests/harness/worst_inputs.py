@@ -67,6 +67,38 @@ def jpeg_of_large_scans() -> bytes:
     return data[:-2] + scan * ((Limits().image_bytes - len(data)) // len(scan)) + data[-2:]
 
 
+def endless(data: bytes) -> bytes:
+    """Cut off the end marker, so that a JPEG is decoded several times to find out whether pixels are missing."""
+    assert data.endswith(b"\xff\xd9")
+    return data[:-2]
+
+
+def endless_progressive_jpeg() -> bytes:
+    """Have scans nearly as large as those of a file without an end may be."""
+    grey = np.random.default_rng(0).integers(88, 168, (SIDE // 2, SIDE // 2), dtype=np.uint8)
+    stream = io.BytesIO()
+    picture = Image.fromarray(np.kron(grey, np.ones((2, 2), np.uint8))).convert("RGB")
+    picture.save(stream, "JPEG", quality=15, progressive=True, subsampling=0)
+    assert len(stream.getvalue()) < Limits().image_bytes // 4
+    return endless(stream.getvalue())
+
+
+def progressive_jpeg_to_be_reduced() -> bytes:
+    """Have as many coefficients as may be, in large scans: of two channels only a quarter."""
+    width, height = 6_528, 4_896
+    assert width * height * 1.5 * 2 <= Limits().decoded_bytes
+    noise = np.random.default_rng(0).integers(68, 188, (height // 2, width // 2), dtype=np.uint8)
+    picture = Image.fromarray(np.kron(noise, np.ones((2, 2), np.uint8))).convert("RGB")
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=30, progressive=True, subsampling=2)
+    assert len(stream.getvalue()) < Limits().image_bytes
+    return stream.getvalue()
+
+
+def endless_jpeg_to_be_reduced() -> bytes:
+    return endless(jpeg_to_be_reduced())
+
+
 def numbers_tiff(width: int = SIDE) -> bytes:
     stream = io.BytesIO()
     numbers = np.random.default_rng(0).integers(0, 8, (SIDE * SIDE // width, width), dtype=np.int32)
@@ -206,6 +238,9 @@ IMAGES: Final[Mapping[str, Callable[[], bytes]]] = MappingProxyType(
         "JPEG in CMYK, of EXIF values": jpeg_of_exif_values,
         "GIF, wide": wide_gif,
         "JPEG of 200 megapixels": jpeg_to_be_reduced,
+        "JPEG, progressive, of 32 megapixels": progressive_jpeg_to_be_reduced,
+        "JPEG of 200 megapixels, without an end": endless_jpeg_to_be_reduced,
+        "JPEG, progressive, without an end": endless_progressive_jpeg,
         "TIFF of floats": floats_tiff,
         "AVIF with alpha": avif_with_alpha,
         "WebP, lossy, with alpha": webp_with_alpha,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,26 @@ def _turned() -> dict[str, Case]:
         stored = seven().transpose(SEEN_BY_SENSOR[held]) if held in SEEN_BY_SENSOR else seven()
         for kind in ("JPEG", "PNG", "WEBP", "TIFF"):
             cases[f"a {kind} held the way {held}"] = read(encoded(stored, kind, exif=exif))
-    return cases
+    return cases | _turned_by_text()
+
+
+def _turned_by_text() -> dict[str, Case]:
+    stored = seven().transpose(SEEN_BY_SENSOR[6])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    profile = b"\nexif\n      32\n" + exif.tobytes().hex().encode()
+    xmp = b'<x:xmpmeta tiff:Orientation="6"/>'
+    deflated = zlib.compress(profile + b"0" * 100_000_000, 9)
+    keyword = b"Raw profile type exif\x00"
+    return {
+        "a PNG turned by a profile": read(after_header(encoded(stored, "PNG"), chunk(b"tEXt", keyword + profile))),
+        "a PNG turned by a profile that inflates to 100 MB": read(
+            after_header(encoded(stored, "PNG"), chunk(b"zTXt", keyword + b"\x00" + deflated))
+        ),
+        "a JPEG turned by XMP": read(
+            in_jpeg(encoded(stored, "JPEG"), segment(0xE1, b"http://ns.adobe.com/xap/1.0/\x00" + xmp))
+        ),
+    }
 
 
 def _cut_short() -> dict[str, Case]:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from engine.codecs.headers.exif import UPRIGHT, read_orientation
-from engine.errors import DamagedImage, TooManyParts, TooManyScans
+from engine.codecs.headers.exif import read_orientation, read_xmp_orientation
+from engine.errors import DamagedImage, ImageTooLarge, TooManyParts, TooManyScans
 from engine.limits import Limits
 
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {
@@ -28,6 +28,7 @@ _CUT: Final = -1
 _APP1, _APP14 = 0xE1, 0xEE
 _METADATA: Final = frozenset({*range(0xE0, 0xF0), 0xFE}) - {_APP14}
 """Application segments and comments, except APP14: Adobe's segment defines how the colours are encoded."""
+_XMP_PREFIX: Final = b"http://ns.adobe.com/xap/1.0/\x00"
 _LENGTH_BYTES: Final = 2
 _FRAME_BYTES: Final = 6  # precision, height, width, channels; the decoder reads the rest
 _IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # the next marker that is not part of a scan's data
@@ -37,7 +38,17 @@ _END_MARKER: Final = b"\xff\xd9"
 _COEFFICIENTS: Final = 64  # of a block
 
 
-_Frame = tuple[int, int, int, bool]
+_CHANNEL_BYTES: Final = 3  # number, sampling, table; of each channel in the frame's header
+_COEFFICIENT_BYTES: Final = 2
+_ENDLESS_SCANS: Final = 20
+"""The most of a file without an end marker: encoders write 6 of grey, 10 of colours, 18 of CMYK."""
+_ENDLESS_SHARE: Final = 4
+"""Of the largest file, the part that such a file of many scans may have."""
+ENDLESS_DECODINGS: Final = 2
+"""A file without an end marker is decoded as often, with different ends, to find out whether pixels are missing."""
+
+
+_Frame = tuple[int, int, int, bool, int]
 
 
 class Jpeg(NamedTuple):
@@ -47,6 +58,8 @@ class Jpeg(NamedTuple):
     height: int
     channels: int
     progressive: bool
+    coefficient_bytes: int
+    """Of all channels, of which those that are sampled more coarsely have fewer."""
     orientation: int
     is_buffered: bool
     """True if the decoder keeps all coefficients until the last scan: of a progressive file, or one of many scans."""
@@ -73,9 +86,11 @@ def walk(data: bytes, limits: Limits) -> Jpeg:
         If it is cut short before its pixels, or has no frame or no scan.
     TooManyParts, TooManyScans
         If it has more segments or scans than the limits.
+    TooManyScans, ImageTooLarge
+        If it has no end, and several scans that would be decoded too often.
     """
     frame: _Frame | None = None
-    orientation = UPRIGHT
+    in_exif = in_xmp = 0
     scans: list[bytes] = []
     metadata = []
     end_at: int | None = None
@@ -86,17 +101,19 @@ def walk(data: bytes, limits: Limits) -> Jpeg:
             frame = _frame(marker, body, frame)
         elif marker in _METADATA:
             metadata.append((begin, end))
-            orientation = _orientation(marker, body, orientation)
+            if marker == _APP1:
+                in_exif = in_exif or read_orientation(body)
+                in_xmp = in_xmp or _read_xmp(body)
         elif marker == _SCAN:
             scans.append(body)
             if len(scans) > limits.scans:
                 raise TooManyScans(f"The JPEG file has more than {limits.scans:,} scans.")
     if frame is None or not scans:
         raise DamagedImage("The JPEG file has no pixels." if end_at is None else "The JPEG file is cut short.")
-    if end_at is not None and not _is_covered(scans, channels=frame[2]):
-        raise DamagedImage("The JPEG file is cut short: it lacks scans.")
     is_buffered = frame[3] or not scans[0] or scans[0][0] < frame[2]
-    return Jpeg(*frame, orientation, is_buffered, metadata, end_at)
+    if end_at is not None:
+        _check_endless(scans, frame[2], len(data) if is_buffered else 0, limits)
+    return Jpeg(*frame, in_exif or in_xmp, is_buffered, metadata, end_at)
 
 
 def _segments(data: bytes, limits: Limits) -> Iterator[tuple[int, int, int, bytes]]:
@@ -157,16 +174,40 @@ def _frame(marker: int, body: bytes, before: _Frame | None) -> _Frame:
     if before is not None or len(body) < _FRAME_BYTES:
         raise DamagedImage("The JPEG file's header is impossible.")
     height, width, channels = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big"), body[5]
-    return width, height, channels, marker in _PROGRESSIVE
+    samples = _samples(body[_FRAME_BYTES:][: channels * _CHANNEL_BYTES], channels)
+    return width, height, channels, marker in _PROGRESSIVE, int(width * height * samples * _COEFFICIENT_BYTES)
 
 
-def _orientation(marker: int, body: bytes, before: int) -> int:
-    return read_orientation(body) if marker == _APP1 and before == UPRIGHT else before
+def _samples(described: bytes, channels: int) -> float:
+    """Return how many samples a pixel has on average: 3 in full colour, 1.5 where two channels have half the sides."""
+    sampling = described[1::_CHANNEL_BYTES]
+    areas = [(each >> 4) * (each & 0x0F) for each in sampling]
+    most = max((each >> 4 for each in sampling), default=0) * max((each & 0x0F for each in sampling), default=0)
+    return sum(areas) / most if areas and len(areas) == channels and all(areas) else channels
+
+
+def _read_xmp(body: bytes) -> int:
+    return read_xmp_orientation(body) if body.startswith(_XMP_PREFIX) else 0
 
 
 def _scan_end(data: bytes, at: int) -> int:
     found = _IN_SCAN.search(data, at)
     return len(data) if found is None else found.start()
+
+
+def _check_endless(scans: list[bytes], channels: int, buffered_bytes: int, limits: Limits) -> None:
+    """Refuse a file without an end that lacks scans, or whose scans would cost more than those of any file with one."""
+    if not _is_covered(scans, channels):
+        raise DamagedImage("The JPEG file is cut short: it lacks scans.")
+    if len(scans) > _ENDLESS_SCANS:
+        raise TooManyScans(
+            f"The JPEG file has no end, and {len(scans):,} scans; then at most {_ENDLESS_SCANS} are read."
+        )
+    most_bytes = limits.image_bytes // _ENDLESS_SHARE
+    if buffered_bytes > most_bytes:
+        raise ImageTooLarge(
+            f"The JPEG file has no end, and {buffered_bytes:,} bytes; then at most {most_bytes:,} are read."
+        )
 
 
 def _is_covered(scans: list[bytes], channels: int) -> bool:

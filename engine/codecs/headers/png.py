@@ -14,7 +14,8 @@ import struct
 import zlib
 from typing import Final, NamedTuple
 
-from engine.codecs.headers.exif import UPRIGHT, read_orientation
+from engine.codecs.headers import png_orientation
+from engine.codecs.headers.exif import UPRIGHT
 from engine.errors import DamagedImage, TooManyFrames, TooManyParts
 from engine.limits import Limits
 
@@ -23,7 +24,6 @@ GREY: Final = 0
 """Colour type: one grey channel."""
 _KEPT: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 _PLAIN: Final = [b"IHDR", b"IDAT", b"IEND"]
-_READ: Final = frozenset({b"IHDR", b"eXIf", b"acTL"})
 _ANCILLARY: Final = 0x20  # the bit of a chunk's first letter that makes it a small one: the picture needs no such chunk
 _FRAMING_BYTES: Final = 12  # of a chunk: length, kind, checksum
 _CHUNK: Final = struct.Struct(">I4s")
@@ -110,9 +110,10 @@ def walk(data: bytes, limits: Limits) -> Png:
     if kinds == _PLAIN and chunks[-1][2] == len(data):  # most encoders write a small picture like this
         return Png(header, False, UPRIGHT, data, data[chunks[1][1] + 8 : chunks[1][2] - 4])
     deflated = b"".join(data[at + 8 : end - 4] for kind, at, end in chunks if kind == b"IDAT") + rest
-    bodies = {kind: data[at + 8 : end - 4] for kind, at, end in chunks if kind in _READ}
-    _check_frames(bodies.get(b"acTL", b""), limits)
-    orientation = read_orientation(bodies.get(b"eXIf", b""))
+    if kinds.count(b"fcTL") > limits.frames:
+        raise TooManyFrames(f"The animation has more than {limits.frames:,} frames.")
+    texts = ((kind, data[at + 8 : end - 4]) for kind, at, end in chunks if kind in png_orientation.KINDS)
+    orientation = png_orientation.read(texts)
     kept = [data[at:end] for kind, at, end in chunks if kind in _KEPT]
     if rest:
         kept.append(_chunk(b"IDAT", rest))
@@ -195,9 +196,3 @@ def _header(body: bytes) -> Header:
     ):
         raise DamagedImage("The PNG file's header is impossible.")
     return header
-
-
-def _check_frames(control: bytes, limits: Limits) -> None:
-    frames = int.from_bytes(control[:4], "big")
-    if frames > limits.frames:
-        raise TooManyFrames(f"The animation has {frames:,} frames; at most {limits.frames:,} are allowed.")

@@ -28,9 +28,11 @@ _STRIPS, _STRIP_HEIGHT, _STRIP_BYTES = 273, 278, 279
 _TILES, _TILE_WIDTH, _TILE_HEIGHT, _TILE_BYTES = 324, 322, 323, 325
 _DIRECTORIES: Final = 330  # the tag of further directories that belong to this one
 _SHORT: Final = 3  # type of 16 bits
-_SAMPLES, _SAMPLE_FORMAT, _FLOATS = 277, 339, 3
+_PRIVATE: Final = 65_000  # a tag that no library knows
+_SAMPLES, _SAMPLE_FORMAT, _FLOATS, _HALF_BITS = 277, 339, 3, 16
 _LISTS: Final = frozenset({_BITS, _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES})
 _SIZES: Final = frozenset({_WIDTH, _HEIGHT, _SAMPLES, _PLANAR, _STRIP_HEIGHT, _TILE_WIDTH, _TILE_HEIGHT})
+_TEXTS: Final = frozenset({269, 270, 271, 272, 285, 305, 306, 315, 316, 33_432})  # names, programs, dates
 _READ: Final = _LISTS | _SIZES | {ORIENTATION, _KIND, _DIRECTORIES, _SAMPLE_FORMAT}
 _SEPARATE: Final = 2  # planar configuration: each channel has strips of its own
 _PIXEL_BYTES: Final = 4
@@ -63,8 +65,8 @@ class Directory(NamedTuple):
     """Values by tag; empty if they are no integers, or outside the file."""
     pieces: int
     """Number of tags, strips and tiles; the decoder processes each of them separately."""
-    orientation_at: int
-    """Offset of the tag; 0 if there is none."""
+    entries_at: Mapping[int, int]
+    """Offset of the entry of each tag."""
 
     def number(self, tag: int, default: int = 0) -> int:
         """Return the first value of a tag."""
@@ -91,6 +93,11 @@ class Directory(NamedTuple):
         return self.number(_SAMPLE_FORMAT) == _FLOATS
 
     @property
+    def is_of_half_floats(self) -> bool:
+        """True if these have 16 bits."""
+        return self.is_of_floats and self.number(_BITS) == _HALF_BITS
+
+    @property
     def pixel_bytes(self) -> int:
         """Bytes of a pixel as it is stored, all channels together."""
         return self.number(_SAMPLES, 1) * -(-self.number(_BITS, 1) // 8)
@@ -111,7 +118,7 @@ def walk(data: bytes, limits: Limits) -> Tiff:
     ------
     DamagedImage
         If the file ends within its first directory; if values share bytes, so that reading all would cost more than the
-        file's size; or if a tag comes twice, which libraries resolve differently.
+        file's size; or if a tag that affects pixels comes twice, which libraries resolve differently.
     TooManyFrames, TooManyParts
         As their names say.
     """
@@ -151,7 +158,7 @@ def beginning_at(data: bytes, directory: Directory) -> bytes:
     """Return a file whose first directory is another of its own."""
     layout = _layout(data)
     offset = struct.pack(layout.order + layout.offset, directory.at)
-    return data[: layout.first_at] + offset + data[layout.first_at + len(offset) :]
+    return _replaced(data, layout.first_at, offset)
 
 
 def upright(data: bytes, directory: Directory) -> bytes:
@@ -160,7 +167,16 @@ def upright(data: bytes, directory: Directory) -> bytes:
         return data
     layout = _layout(data)
     entry = struct.pack(f"{layout.order}{layout.entry}H", ORIENTATION, _SHORT, 1, UPRIGHT)
-    return data[: directory.orientation_at] + entry + data[directory.orientation_at + len(entry) :]
+    return _replaced(data, directory.entries_at[ORIENTATION], entry)
+
+
+def as_integers(data: bytes, directory: Directory) -> bytes:
+    """Return a file that does not say that its numbers have a fraction."""
+    return _replaced(data, directory.entries_at[_SAMPLE_FORMAT], struct.pack(_layout(data).order + "H", _PRIVATE))
+
+
+def _replaced(data: bytes, at: int, what: bytes) -> bytes:
+    return data[:at] + what + data[at + len(what) :]
 
 
 def _layout(data: bytes) -> _Layout:
@@ -177,7 +193,8 @@ def _directory(data: bytes, layout: _Layout, at: int, limits: Limits) -> Directo
         raise DamagedImage("The TIFF file is cut short.")
     if entries > limits.parts:
         raise TooManyParts(f"The TIFF file has more than {limits.parts:,} tags.")
-    pieces, room_bytes, orientation_at = 0, len(data), 0
+    pieces, room_bytes = 0, len(data)
+    entries_at: dict[int, int] = {}
     numbers: dict[int, tuple[int, ...]] = {}
     for entry_at in range(first_at, first_at + entries * layout.entry_bytes, layout.entry_bytes):
         tag, kind, count = layout.read(layout.entry, data, entry_at)
@@ -191,14 +208,14 @@ def _directory(data: bytes, layout: _Layout, at: int, limits: Limits) -> Directo
             raise TooManyParts(f"A tag of the TIFF file has more than {limits.parts:,} values.")
         if tag in (_STRIPS, _TILES):
             pieces = max(pieces, count)
-        if tag in numbers:
+        if tag in numbers and tag not in _TEXTS:
             raise DamagedImage("The TIFF file's directory has a tag twice.")
         numbers[tag] = ()
-        orientation_at = entry_at if tag == ORIENTATION else orientation_at
+        entries_at[tag] = entry_at
         if tag in _READ and kind in _INTEGERS:
             values = f"{min(count, limits.parts)}{_INTEGERS[kind]}"
             numbers[tag] = _numbers(data, layout, entry_at + layout.value_at, values, is_inside=is_inside)
-    return Directory(at, numbers, int(entries) + pieces, orientation_at)
+    return Directory(at, numbers, int(entries) + pieces, entries_at)
 
 
 def _numbers(data: bytes, layout: _Layout, at: int, values: str, *, is_inside: bool) -> tuple[int, ...]:
@@ -213,11 +230,11 @@ def _numbers(data: bytes, layout: _Layout, at: int, values: str, *, is_inside: b
 
 def _pages(data: bytes, layout: _Layout, at: int, limits: Limits) -> Iterator[int]:
     """Yield the offset of each page's directory, while they lie inside the file."""
-    frames = 0
+    seen: set[int] = set()
     with contextlib.suppress(struct.error):
-        while at:
-            frames += 1
-            if frames > limits.frames:
+        while at and at not in seen:  # pages that lead back to an earlier one end there
+            seen.add(at)
+            if len(seen) > limits.frames:
                 raise TooManyFrames(f"The TIFF file has more than {limits.frames:,} pages.")
             (entries,) = layout.read(layout.tags, data, at)
             yield at

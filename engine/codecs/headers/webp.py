@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-from engine.codecs.headers.exif import UPRIGHT, read_orientation
+from engine.codecs.headers.exif import read_orientation, read_xmp_orientation
 from engine.errors import DamagedImage, TooManyFrames, TooManyParts
 from engine.limits import Limits
 
@@ -46,7 +46,7 @@ def walk(data: bytes, limits: Limits) -> WebP:
     """
     width = height = frames = 0
     lossless = False
-    orientation = UPRIGHT
+    in_exif = in_xmp = 0
     at = _RIFF_HEADER_BYTES
     end = 8 + int.from_bytes(data[4:8], "little")
     for _ in range(limits.parts + 1):
@@ -61,7 +61,9 @@ def walk(data: bytes, limits: Limits) -> WebP:
         frames += kind == b"ANMF"
         lossless |= kind in _LOSSLESS
         if kind == b"EXIF":
-            orientation = read_orientation(data[body : body + length])
+            in_exif = read_orientation(data[body : body + length])
+        elif kind == b"XMP ":
+            in_xmp = read_xmp_orientation(data[body : body + length])
         at = body + length + length % 2
     else:
         raise TooManyParts(f"The WebP file has more than {limits.parts:,} chunks.")
@@ -70,7 +72,7 @@ def walk(data: bytes, limits: Limits) -> WebP:
     if not width:
         raise DamagedImage("The WebP file has no pixels.")
     blocks = -(-width // _BLOCK_PX) * -(-height // _BLOCK_PX)
-    return WebP(width, height, orientation, min(_GROUPS, blocks, len(data) * 8 // _GROUP_BITS) if lossless else 0)
+    return WebP(width, height, in_exif or in_xmp, min(_GROUPS, blocks, len(data) * 8 // _GROUP_BITS) if lossless else 0)
 
 
 def _dimensions(kind: bytes, head: bytes) -> tuple[int, int]:

@@ -1,4 +1,7 @@
-"""Decodes BMP by Pillow, and run lengths by OpenCV, since Pillow decodes these byte by byte, in Python."""
+"""Decodes BMP by Pillow, and run lengths by OpenCV, since Pillow decodes these byte by byte, in Python.
+
+Some programs write runs that are longer than their row. OpenCV refuses these; Pillow cuts them off, as viewers do.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,10 @@ _SMALLEST_HEADER_BYTES: Final = 40
 """A smaller one is that of OS/2: its sides have 16 bits each, and it has no compression."""
 _RUN_LENGTHS: Final = frozenset({1, 2})
 """Compressions: run lengths of pixels of 8 and of 4 bits."""
+_STEPS_MAX: Final = 2_000_000
+"""Bytes and pixels of run lengths that Pillow decodes; they take it half a second."""
+_STEP_COST_BYTES: Final = 40
+"""Such a step takes as long as decoding this many bytes."""
 
 
 def decode(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
@@ -35,4 +42,11 @@ def decode(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
     if header_bytes < _SMALLEST_HEADER_BYTES or compression not in _RUN_LENGTHS:
         return by_pillow(data, "BMP", limits, charge)
     check_size(abs(width), abs(height), PIXEL_BYTES, limits, charge)
-    return by_opencv(data, cv2.IMREAD_UNCHANGED)
+    try:
+        return by_opencv(data, cv2.IMREAD_UNCHANGED)
+    except DamagedImage:
+        steps = len(data) + abs(width * height)
+        if steps > _STEPS_MAX:
+            raise
+        charge(steps * _STEP_COST_BYTES)
+        return by_pillow(data, "BMP", limits, charge)

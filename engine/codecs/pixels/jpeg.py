@@ -39,10 +39,11 @@ def decode(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
     found = jpeg.walk(data, limits)
     reduction = _reduction(found, limits)
     width, height = -(-found.width // reduction), -(-found.height // reduction)
-    if reduction > 1:
-        charge(found.width * found.height)  # a pixel that is only reduced costs about as much as a decoded byte
-    decodings = 1 if found.end_at is None else 1 + len(_RESTS)
+    decodings = 1 if found.end_at is None else jpeg.ENDLESS_DECODINGS
     for _ in range(decodings):
+        if reduction > 1:
+            # A pixel that is only reduced costs about as much as a decoded byte.
+            charge(found.coefficient_bytes if found.is_buffered else found.width * found.height)
         check_size(width, height, found.pixel_bytes, limits, charge)
     pixels = (
         _decode_endless(data, found, reduction, limits) if decodings > 1 else _decode(data, found, reduction, limits)
@@ -54,7 +55,9 @@ def _reduction(found: jpeg.Jpeg, limits: Limits) -> int:
     """Return the least number to divide the sides by so that the picture is within the limits; 1 if there is none."""
     pixels = found.width * found.height
     most = min(limits.pixels, limits.decoded_bytes // max(1, found.pixel_bytes))
-    if found.is_buffered or found.channels not in (1, _RGB_CHANNELS) or not most < pixels <= limits.reduced_pixels:
+    if found.channels not in (1, _RGB_CHANNELS) or not most < pixels <= limits.reduced_pixels:
+        return 1
+    if found.is_buffered and found.coefficient_bytes > limits.decoded_bytes:
         return 1
     fitting = [each for each in _REDUCED_FLAGS if -(-found.width // each) * -(-found.height // each) <= most]
     return min(fitting, default=1)
@@ -75,10 +78,9 @@ def _decode_endless(data: bytes, found: jpeg.Jpeg, reduction: int, limits: Limit
 
     Where a scan is cut, libjpeg makes up the rest of its pixels and gives a warning, which the libraries that call it
     do not pass on. Therefore other bytes are put there: after a whole scan libjpeg skips them, and in a cut one they
-    become pixels. The two that are tried differ in every bit, so one of them differs from what libjpeg assumes.
+    become pixels. The two that are tried differ in every bit, and then so do the pixels.
     """
-    pixels = _decode(jpeg.with_end(data, found), found, reduction, limits)
-    for rest in _RESTS:
-        if not np.array_equal(pixels, _decode(jpeg.with_end(data, found, rest), found, reduction, limits)):
-            raise DamagedImage("The JPEG file is cut short.")
+    pixels, others = (_decode(jpeg.with_end(data, found, rest), found, reduction, limits) for rest in _RESTS)
+    if not np.array_equal(pixels, others):
+        raise DamagedImage("The JPEG file is cut short.")
     return pixels

@@ -12,12 +12,15 @@ from PIL import TiffImagePlugin, TiffTags
 from engine.codecs.headers import exif, tiff
 from engine.codecs.pixels.eight_bit import eight_bit, numbers_to_eight_bit
 from engine.codecs.pixels.libraries import opened_by_pillow
-from engine.codecs.pixels.room import PIXEL_BYTES, Charge, check_size
+from engine.codecs.pixels.room import PIXEL_BYTES, Charge, check_size, free
 from engine.errors import DamagedImage
 from engine.limits import Limits
 
 _PIECE_COST_BYTES: Final = 2_000
 """Pillow processes each tag, strip and tile in Python: it takes as long as decoding this many bytes."""
+
+_FLOAT_BYTES: Final = 4
+"""Of a pixel of one channel, in the only depth of floats that Pillow reads."""
 
 
 def decode(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
@@ -58,8 +61,13 @@ def _decode_floats(data: bytes, shown: tiff.Directory, limits: Limits, charge: C
     """Decode by OpenCV: Pillow reads only one channel of 32 bits, and not in every order of bytes."""
     check_size(shown.width, shown.height, max(PIXEL_BYTES, shown.pixel_bytes), limits, charge)
     charge(max(0, tiff.check(data, tiff.sizes(shown), limits) - shown.width * shown.height * PIXEL_BYTES))
-    numbers: NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    readable = tiff.as_integers(data, shown) if shown.is_of_half_floats else data  # OpenCV reads no floats of 16 bits
+    numbers: NDArray[Any] | None = cv2.imdecode(np.frombuffer(readable, np.uint8), cv2.IMREAD_UNCHANGED)
+    if numbers is not None and shown.is_of_half_floats:
+        numbers = numbers.view(np.float16) if numbers.dtype == np.uint16 else None
     if numbers is None or numbers.dtype.kind != "f":
+        if shown.pixel_bytes == _FLOAT_BYTES:
+            return _decode(data, shown, limits, free)  # Pillow needs fewer tags
         raise DamagedImage("The TIFF file's numbers cannot be decoded: it is damaged, or of a kind that is not read.")
     if numbers.ndim > 2:  # noqa: PLR2004  # height, width, channels: blue, green, red, alpha
         numbers = numbers[:, :, [2, 1, 0, 3][: numbers.shape[2]]]

@@ -140,7 +140,6 @@ OF_FORMATS = {
     "frames of a WebP": ("frames", saved("WEBP", save_all=True), 3, "too-many-frames"),
     "pages of a TIFF": ("frames", saved("TIFF", save_all=True), 3, "too-many-frames"),
     "bytes of a TIFF's strips": ("decoded_bytes", saved("TIFF"), 40 * 40 * 4, "decodes-too-large"),
-    "pixels of a progressive JPEG": ("pixels", saved("JPEG", progressive=True), 40 * 40, "too-many-pixels"),
     "pixels of a GIF": ("pixels", saved("GIF"), 40 * 40, "too-many-pixels"),
     "pixels of a BMP": ("pixels", saved("BMP"), 40 * 40, "too-many-pixels"),
     "pixels of a WebP": ("pixels", saved("WEBP"), 40 * 40, "too-many-pixels"),

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.harness.images import SEEN_BY_SENSOR
 from tests.harness.small_pictures import ALPHA, GREY, LIMITS, RGB, code, encoded, pixels, png_rows
@@ -178,3 +180,24 @@ def test_an_orientation_may_be_of_any_integer_type(kind: int, order: str) -> Non
     if order == "<":
         entry = struct.pack("<HHI", 0x0112, kind, 1) + value
         assert np.array_equal(pixels(plain[:at] + entry + plain[at + 12 :]), turned)
+
+
+@pytest.mark.parametrize("says", [b'tiff:Orientation="6"', b"tiff:Orientation='6'", b"<tiff:Orientation>6<"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_an_orientation_in_xmp_counts_if_there_is_none_in_exif(kind: str, says: bytes) -> None:
+    picture = Image.fromarray(GREY.repeat(4, axis=0).repeat(4, axis=1))
+    exact: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}
+
+    def seen(**options: Any) -> NDArray[np.uint8]:
+        if kind == "PNG":
+            information = PngInfo()
+            information.add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode())
+            options["pnginfo"] = information
+        decoded = pixels(encoded(picture, kind, **exact.get(kind, {}), **options))
+        return decoded if decoded.ndim == 2 else decoded[:, :, 0]
+
+    turned = np.rot90(np.asarray(picture), -1)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    assert np.abs(seen(xmp=says).astype(int) - turned).mean() < 3
+    assert np.abs(seen(xmp=says, exif=exif).astype(int) - np.asarray(picture)[::-1, ::-1]).mean() < 3

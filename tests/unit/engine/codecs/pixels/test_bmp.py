@@ -44,3 +44,16 @@ def test_a_colour_of_a_small_bmp_header_is_not_taken_for_its_compression() -> No
     head = struct.pack("<2sIHHIIHHHH", b"BM", 0, 0, 0, 26 + len(palette), 12, 30_000, 30_000, 1, 8)
     assert (head + palette)[30:34] == b"\x01\x00\x00\x00"
     assert code(head + palette) == "too-many-pixels"
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_runs_of_a_bmp_that_are_longer_than_their_row_are_cut_off(bits: int) -> None:
+    grey = np.repeat(np.arange(12, dtype=np.uint8)[:, None], 15, axis=1) * (255 // 15)
+    value = 17 if bits == 4 else 1
+    runs = b"".join(bytes([8, row * value, 200, row * value, 0, 0]) for row in range(12))
+    palette = b"".join(bytes([level * 17 % 256] * 3 + [0]) for level in range(2**bits))
+    head = struct.pack("<2sIHHI", b"BM", 0, 0, 0, 54 + len(palette))
+    info = struct.pack("<I2i2H6I", 40, 15, 12, 1, bits, 1 if bits == 8 else 2, 0, 0, 0, 0, 0)
+    seen = pixels(head + info + palette + runs + b"\x00\x01")
+    assert np.array_equal(seen if seen.ndim == 2 else seen[:, :, 0], grey[::-1])
+    assert code(head + info + palette + runs[:30] + b"\x00\x01") == "damaged-image"

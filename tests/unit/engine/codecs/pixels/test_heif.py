@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.harness.images import SEEN_BY_SENSOR
-from tests.harness.small_pictures import GREY, RGB, encoded, pixels
+from tests.harness.small_pictures import GREY, RGB, code, encoded, pixels
 
 
 @pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
@@ -54,3 +55,16 @@ def test_a_heif_is_turned_as_its_container_says(kind: bytes, value: int, turned:
     seen = pixels(data[:at] + kind + bytes([value]) + data[at + 5 :])
     assert seen.shape[:2] == (8 * turned.shape[0], 8 * turned.shape[1])
     assert np.abs(seen[4::8, 4::8, 0].astype(int) - turned).mean() < 8
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_a_picture_that_is_larger_than_its_container_says_is_never_shown_larger(kind: str) -> None:
+    """Libheif refuses it; libavif scales it."""
+    data = encoded(Image.fromarray(np.kron(RGB, np.ones((16, 16, 1), np.uint8))), kind, quality=30)
+    size = b"ispe" + bytes(4) + struct.pack(">2I", 256, 320)
+    assert size in data
+    lie = data.replace(size, size[:8] + struct.pack(">2I", 32, 40))
+    if kind == "HEIF":
+        assert code(lie) == "damaged-image"
+    else:
+        assert pixels(lie).shape[:2] == (40, 32)

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.codecs.headers.jpeg import ENDLESS_DECODINGS
+from engine.codecs.pixels import jpeg
+from engine.errors import DamagedImage
 from tests.harness.small_pictures import GREY, LIMITS, RGB, code, encoded, pixels
 
 RANDOM = np.random.default_rng(0)
@@ -94,6 +97,61 @@ def test_a_jpeg_of_too_many_pixels_is_reduced_as_little_as_needed(mode: str, mos
         assert code(data, replace(limits, reduced_pixels=199 * 200)) == "too-many-pixels"
 
 
-@pytest.mark.parametrize(("mode", "options"), [("RGB", {"progressive": True}), ("CMYK", {})])
-def test_a_jpeg_that_its_decoder_cannot_reduce_within_memory_is_refused(mode: str, options: dict[str, Any]) -> None:
-    assert code(large_jpeg(mode, 200, **options), replace(LIMITS, pixels=100 * 100)) == "too-many-pixels"
+def test_cmyk_of_too_many_pixels_is_refused() -> None:
+    assert code(large_jpeg("CMYK", 200), replace(LIMITS, pixels=100 * 100)) == "too-many-pixels"
+
+
+@pytest.mark.parametrize(
+    ("mode", "subsampling", "samples"), [("L", 0, 1), ("RGB", 0, 3), ("RGB", 1, 2), ("RGB", 2, 1.5)]
+)
+def test_a_progressive_jpeg_is_reduced_if_its_coefficients_fit_into_memory(
+    mode: str, subsampling: int, samples: float
+) -> None:
+    data = large_jpeg(mode, 200, progressive=True, subsampling=subsampling)
+    needed = int(200 * 200 * samples * 2)
+    limits = replace(LIMITS, pixels=100 * 100, decoded_bytes=needed)
+    assert pixels(data, limits).shape[:2] == (100, 100)
+    assert code(data, replace(limits, decoded_bytes=needed - 1)) == "too-many-pixels"
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_jpeg_of_restart_intervals_without_an_end_is_whole_or_damaged(mode: str, blocks: int) -> None:
+    noise = Image.fromarray(np.kron(RANDOM.integers(0, 256, (6, 8, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8)))
+    data = encoded(noise.convert(mode), "JPEG", quality=80, restart_marker_blocks=blocks)
+    whole = pixels(data)
+    scan_at = data.index(b"\xff\xda") + 12
+    restarts = [each.start() for each in re.finditer(b"\xff[\xd0-\xd7]", data)]
+    assert len(restarts) > 2
+    ends = {restart + shift for restart in restarts for shift in range(-2, 4)}
+    for end in sorted(ends | set(range(scan_at, len(data) - 2, 7))):
+        try:
+            seen = pixels(data[:end])
+        except DamagedImage:
+            continue
+        assert end > restarts[-1], "the last interval is missing"
+        assert np.array_equal(seen, whole), end
+
+
+def test_scans_of_a_jpeg_without_an_end_are_limited_further_since_it_is_decoded_twice() -> None:
+    data = encoded(Image.fromarray(RGB), "JPEG", progressive=True)
+    endless = data[:-2]
+    last = endless[endless.rindex(b"\xff\xc4") :]
+    scans = data.count(b"\xff\xda")
+    assert code(endless + last * (20 - scans)) == "damaged-image"
+    assert code(endless + last * (21 - scans)) == "too-many-scans"
+    assert np.array_equal(pixels(endless, replace(LIMITS, image_bytes=4 * len(endless))), pixels(data))
+    assert code(endless, replace(LIMITS, image_bytes=4 * len(endless) - 1)) == "image-too-large"
+
+
+def test_a_jpeg_without_an_end_is_decoded_as_often_as_is_charged() -> None:
+    """One module counts the cost of its decodings, another has what each of them puts at the end."""
+    assert len(jpeg._RESTS) == ENDLESS_DECODINGS
+
+
+def test_a_jpeg_without_channels_is_damaged() -> None:
+    data = bytearray(encoded(Image.fromarray(GREY), "JPEG"))
+    data[data.index(b"\xff\xc0") + 9] = 0
+    with pytest.raises(DamagedImage) as caught:
+        pixels(bytes(data))
+    assert not isinstance(caught.value.__cause__, ArithmeticError)

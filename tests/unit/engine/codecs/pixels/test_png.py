@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 from dataclasses import replace
 from typing import Any
@@ -134,3 +135,35 @@ def test_an_ancillary_chunk_with_a_wrong_checksum_is_left_out(kind: bytes) -> No
     plain = encoded(Image.fromarray(GREY), "PNG")
     wrong = chunk(kind, body)[:-1] + b"\x00"
     assert np.array_equal(pixels(plain[:33] + wrong + plain[33:]), GREY)
+
+
+ORIENTED = b"MM\x00*" + struct.pack(">IHHHI", 8, 1, 0x0112, 3, 1) + b"\x00\x06\x00\x00" + bytes(4)
+"""EXIF data of a camera held on its side."""
+PROFILE = b"\nexif\n      32\n" + (b"Exif\x00\x00" + ORIENTED).hex(" ", 36).replace(" ", "\n").encode() + b"\n"
+
+
+@pytest.mark.parametrize("name", [b"exif", b"APP1"])
+@pytest.mark.parametrize("after", [b"", b"00" * 100_000])
+def test_an_orientation_is_read_that_is_text_in_a_png(name: bytes, after: bytes) -> None:
+    keyword = b"Raw profile type " + name + b"\x00"
+    plain = encoded(Image.fromarray(GREY), "PNG")
+    for text in (
+        chunk(b"tEXt", keyword + PROFILE + after),
+        chunk(b"zTXt", keyword + b"\x00" + zlib.compress(PROFILE + after)),
+    ):
+        assert np.array_equal(pixels(plain[:33] + text + plain[33:]), np.rot90(GREY, -1))
+    exif = chunk(b"eXIf", ORIENTED.replace(b"\x00\x06", b"\x00\x03"))
+    assert np.array_equal(pixels(plain[:33] + exif + text + plain[33:]), GREY[::-1, ::-1]), "the newer place counts"
+
+
+@pytest.mark.parametrize("profile", [b"", b"\nexif\n 4\nxyz", b"\nexif\n 4\n457", b"\xff" * 99])
+@pytest.mark.parametrize("kind", [b"tEXt", b"zTXt"])
+def test_a_damaged_profile_in_text_does_not_matter(kind: bytes, profile: bytes) -> None:
+    plain = encoded(Image.fromarray(GREY), "PNG")
+    text = chunk(kind, b"Raw profile type exif\x00" + profile)
+    assert np.array_equal(pixels(plain[:33] + text + plain[33:]), GREY)
+
+
+def test_frames_that_a_png_only_says_it_has_do_not_matter() -> None:
+    plain = encoded(Image.fromarray(GREY), "PNG")
+    assert np.array_equal(pixels(plain[:33] + chunk(b"acTL", b"\xff" * 8) + plain[33:]), GREY)

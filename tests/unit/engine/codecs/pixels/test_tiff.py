@@ -71,7 +71,7 @@ def tiff_of_numbers(values: NDArray[Any], order: Literal["<", ">"], *, deflated:
 
 @pytest.mark.parametrize("deflated", [False, True])
 @pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8"])
 def test_a_tiff_of_floats_is_read_with_any_size_order_and_number_of_channels(
     kind: str, order: Literal["<", ">"], *, deflated: bool
 ) -> None:
@@ -110,3 +110,31 @@ def test_of_a_tiff_of_too_many_pixels_the_largest_overview_that_fits_is_read() -
     assert np.array_equal(pixels(data, replace(LIMITS, pixels=GREY.size * 4)), np.rot90(np.asarray(frames[1]), -1))
     assert np.array_equal(pixels(data, replace(LIMITS, pixels=GREY.size * 4 - 1)), np.rot90(GREY, -1))
     assert code(data, replace(LIMITS, pixels=GREY.size - 1)) == "too-many-pixels"
+
+
+def with_entry(data: bytes, tag: int, entry: bytes) -> bytes:
+    """Overwrite one entry of the directory of a file that Pillow has written."""
+    at = data.index(struct.pack("<H", tag), int.from_bytes(data[4:8], "little"))
+    return data[:at] + entry + data[at + 12 :]
+
+
+def test_a_text_that_comes_twice_in_a_tiff_does_not_matter_but_a_size_does() -> None:
+    data = encoded(Image.fromarray(GREY), "TIFF", tiffinfo={305: "a program", 315: "someone"})
+    assert np.array_equal(pixels(with_entry(data, 315, struct.pack("<HHI4s", 305, 2, 2, b"x"))), GREY)
+    assert code(with_entry(data, 315, struct.pack("<HHII", 257, 4, 1, 9_999))) == "damaged-image"
+
+
+def test_a_tiff_of_floats_is_read_that_lacks_all_tags_that_have_a_default() -> None:
+    data = encoded(Image.fromarray((GREY / 255).astype(np.float32)), "TIFF")
+    for tag in (262, 278):
+        assert np.array_equal(pixels(with_entry(data, tag, struct.pack("<HHII", 65_001, 4, 1, 0))), GREY), tag
+
+
+def test_pages_of_a_tiff_that_lead_back_end_there() -> None:
+    data = encoded(Image.fromarray(GREY), "TIFF", save_all=True, append_images=[Image.fromarray(255 - GREY)])
+    first = int.from_bytes(data[4:8], "little")
+    next_at = first + 2 + 12 * int.from_bytes(data[first : first + 2], "little")
+    second = int.from_bytes(data[next_at : next_at + 4], "little")
+    end_at = second + 2 + 12 * int.from_bytes(data[second : second + 2], "little")
+    for back in (first, second):
+        assert np.array_equal(pixels(data[:end_at] + struct.pack("<I", back) + data[end_at + 4 :]), GREY)
