@@ -244,10 +244,15 @@ def test_a_new_model_is_counted_up_from_the_highest_of_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert next_version("digits", default_model()) == "1.0.1"
-    assert next_version("mine", default_model()) == "1.0.0"
+    shipped = tmp_path / "shipped"
+    _write_manifest(shipped, "1.0.8")
+    assert next_version("digits", shipped) == "1.0.9"
+    assert next_version("mine", shipped) == "1.0.0"
     for version in ("1.0.9", "1.0.10"):
-        model_folder("digits", version).mkdir(parents=True)
-        manifest = {"name": "digits", "version": version}
-        (model_folder("digits", version) / "manifest.json").write_text(json.dumps(manifest))
-    assert next_version("digits", default_model()) == "1.0.11"
+        _write_manifest(model_folder("digits", version), version)
+    assert next_version("digits", shipped) == "1.0.11"
+
+
+def _write_manifest(folder: Path, version: str) -> None:
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({"name": "digits", "version": version}))
