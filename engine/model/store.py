@@ -30,6 +30,8 @@ from engine.model.svm import Decision, Floats
 Array = NDArray[Any]  # of numbers: `_arrays` has checked that
 
 _TOLERANCE = 1e-3  # of the reference digits' probabilities: other processors round differently, damage is far larger
+_LOG_TOLERANCE = 1e-2  # of the log of those, and of the log odds: a model that is sure hides damage in the small ones
+_LEAST = 1e-6  # smaller probabilities count as this
 _REFERENCE = "canary_digits"  # the names in the file, which existing models have
 _REFERENCE_PROBABILITIES = "canary_probabilities"
 _REFERENCE_DIGITNESS = "canary_digitness"
@@ -172,15 +174,19 @@ def _predict(predictor: Predictor, pictures: Array) -> Decision:
 def _self_test(predictor: Predictor, arrays: Mapping[str, Array], path: Path) -> None:
     """Compare the results of the reference digits with those that were saved with the model."""
     try:
-        decision = _predict(predictor, arrays[_REFERENCE])
-        off = max(
-            float(np.abs(decision.probabilities - arrays[_REFERENCE_PROBABILITIES]).max()),
-            float(np.abs(decision.digitness - arrays[_REFERENCE_DIGITNESS]).max()) / 10,
-        )
+        decision, expected = _predict(predictor, arrays[_REFERENCE]), arrays[_REFERENCE_PROBABILITIES]
+        logs = np.log(decision.probabilities + _LEAST) - np.log(expected + _LEAST)
+        log_odds = decision.digitness - arrays[_REFERENCE_DIGITNESS]
+        differences = [
+            (decision.probabilities - expected) / _TOLERANCE,
+            logs / _LOG_TOLERANCE,
+            log_odds / _LOG_TOLERANCE,
+        ]
+        off = float(np.max([np.abs(each).max() for each in differences]))
     except (KeyError, ValueError) as error:
         raise ModelError(f"{path}: the reference digits cannot be read: {error}") from error
-    if not off <= _TOLERANCE:
+    if not off <= 1:
         raise ModelError(
-            f"{path}: the reference digits come out differently from when the model was saved (off by {off:.2g}, "
-            f"at most {_TOLERANCE:g} is rounding): the arrays are damaged, or this version treats pictures differently"
+            f"{path}: the reference digits come out differently from when the model was saved ({off:.2g} times as far "
+            "as rounding explains): the arrays are damaged, or this version treats pictures differently"
         )

@@ -54,6 +54,8 @@ class _Layout(NamedTuple):
     entry_bytes: int
 
     def read(self, what: str, data: bytes, at: int) -> tuple[int, ...]:
+        if not 0 <= at <= len(data):  # struct counts negative offsets from the end, and takes none of 2^63 or more
+            raise struct.error("outside the file")
         return struct.unpack_from(self.order + what, data, at)
 
 

@@ -43,6 +43,11 @@ def test_a_bigtiff_is_read_as_a_tiff_is() -> None:
         assert np.array_equal(pixels(turned), np.rot90(np.asarray(image), -1))
 
 
+@pytest.mark.parametrize("offset", [2**63, 2**64 - 1, 2**40])
+def test_a_bigtiff_whose_offset_is_outside_the_file_is_damaged(offset: int) -> None:
+    assert code(b"II+\x00\x08\x00\x00\x00" + struct.pack("<Q", offset) + bytes(64)) == "damaged-image"
+
+
 def tiff_of_numbers(values: NDArray[Any], order: Literal["<", ">"], *, deflated: bool = False) -> bytes:
     """Write floats in one strip, which Pillow does for one channel of 32 bits only."""
     height, width, channels = values.shape
