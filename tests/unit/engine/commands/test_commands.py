@@ -65,7 +65,7 @@ def test_classify_shows_its_own_errors_and_no_warnings_of_libraries(tmp_path: Pa
     picture = io.BytesIO()
     Image.effect_noise((64, 64), 90).save(picture, "JPEG")
     (tmp_path / "endless.jpg").write_bytes(picture.getvalue()[:-2])  # of what is tried to read it, libjpeg warns
-    command = [sys.executable, "-m", "engine", "classify", tmp_path]
+    command = [sys.executable, "-m", "engine", "classify", str(tmp_path)]
     read = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "endless.jpg" in read.stdout
     assert "failed" not in read.stdout
