@@ -1,20 +1,20 @@
 """Turns any picture into the 28x28 digit that the model expects, in small steps that can be inspected separately.
 
-==================  ======================  =====================================================
-flatten, reduce,    `engine.canvas.planes`         alpha, size, colour: grey planes of at most 128 px (wide: 256)
+================  ==============================  ==============================================================
+flatten, reduce,  `engine.canvas.planes`          alpha, size, colour: grey planes of at most 128 px (wide: 256)
 project
-find_levels         `engine.canvas.levelling`          even paper, and where its sheet lies
-remove_paper        `engine.canvas.background`          uneven paper: a surface through it; relief over the paper
-find_ink            `engine.canvas.ink`            noise, polarity, contrast: 0 paper, 1 ink
-repair_shadows        `engine.canvas.scenes.shadows`            shadows with an edge, close crops: the paper found again
-turn_filled         `engine.canvas.scenes.turning`            ink that was taken for paper
-find_components     `engine.canvas.components`     connected components of the ink
-find_surfaces       `engine.canvas.scenes.steps`            plates, sheets, boxes: looked at alone; combs
-erase_lines         `engine.canvas.ruling`          ruled lines, frames, dark edges
-treat_writing       `engine.canvas.scenes.steps`            objects beside the digit; outlined and dotted digits
-keep_strokes        `engine.canvas.strokes`        separates the digit's strokes from dirt
-centre_digits             `engine.canvas.centring`            20 px box, centre of mass: the digit
-==================  ======================  =====================================================
+find_levels       `engine.canvas.levelling`       even paper, and where its sheet lies
+remove_paper      `engine.canvas.background`      uneven paper: a surface through it; relief over the paper
+find_ink          `engine.canvas.ink`             noise, polarity, contrast: 0 paper, 1 ink
+repair_shadows    `engine.canvas.scenes.shadows`  shadows with an edge, close crops: the paper found again
+turn_filled       `engine.canvas.scenes.turning`  ink that was taken for paper
+find_components   `engine.canvas.components`      connected components of the ink
+find_surfaces     `engine.canvas.scenes.steps`    plates, sheets, boxes: looked at alone; combs
+erase_lines       `engine.canvas.ruling`          ruled lines, frames, dark edges
+treat_writing     `engine.canvas.scenes.steps`    objects beside the digit; outlined and dotted digits
+keep_strokes      `engine.canvas.strokes`         separates the digit's strokes from dirt
+centre_digits     `engine.canvas.centring`        20 px box, centre of mass: the digit
+================  ==============================  ==============================================================
 
 A large picture is processed twice: first the whole picture, reduced, to find the ink; then the region of the ink at
 full resolution. A digit on a plate, too: the second time, the plate is the paper.
