@@ -30,7 +30,7 @@ from engine.model.svm import Decision, Floats
 Array = NDArray[Any]  # of numbers: `_arrays` has checked that
 
 _TOLERANCE = 1e-3  # of the reference digits' probabilities: other processors round differently, damage is far larger
-_LOG_TOLERANCE = 1e-2  # of the log of those, and of the log odds: a model that is certain of a digit hides damage in the small ones
+_LOG_TOLERANCE = 1e-2  # of the logarithms of all: of a digit that is certain, only the small ones change visibly
 _LEAST = 1e-6  # smaller probabilities count as this
 _REFERENCE = "canary_digits"  # the names in the file, which existing models have
 _REFERENCE_PROBABILITIES = "canary_probabilities"
