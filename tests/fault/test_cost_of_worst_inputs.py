@@ -35,6 +35,13 @@ async def pool() -> AsyncIterator[RunningPool]:
         yield running
 
 
+@pytest.fixture
+async def fresh_pool() -> AsyncIterator[RunningPool]:
+    """Start workers for one record: after other images, a gap of the memory may be too small for its largest ones."""
+    async with running_pool(item_timeout_s=60) as running:
+        yield running
+
+
 @pytest.mark.parametrize("name", worst_inputs.IMAGES)
 async def test_the_worst_single_image_costs_less_than_2_s_and_300_mb(pool: RunningPool, name: str) -> None:
     image = worst_inputs.IMAGES[name]()
@@ -82,17 +89,17 @@ def charged_s(monkeypatch: pytest.MonkeyPatch) -> defaultdict[int, float]:
 @pytest.mark.timeout(600)  # the record has one of two workers, of which others always want their share, too
 @pytest.mark.parametrize("name", worst_inputs.RECORDS)
 async def test_the_worst_record_costs_less_than_30_s_and_others_are_answered_meanwhile(
-    pool: RunningPool, name: str, charged_s: defaultdict[int, float]
+    fresh_pool: RunningPool, name: str, charged_s: defaultdict[int, float]
 ) -> None:
     record = worst_inputs.RECORDS[name]()
     workers = workers_of(os.getpid())
-    reading = asyncio.create_task(pool.parts(task(record, partition=RECORD)))
+    reading = asyncio.create_task(fresh_pool.parts(task(record, partition=RECORD)))
 
     async def answered_beside(partition: int) -> int:
         """Always have one batch of digits unanswered; return how many were answered."""
         others, answered = task(*drawn_digits(20), partition=partition), 0
         while not reading.done():
-            await pool.parts(others)
+            await fresh_pool.parts(others)
             answered += 1
         return answered
 
