@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engine.canvas.pipeline import EVIDENCE, Canvas, normalise
 from engine.codecs.decode import Picture
 from engine.model.hog import FEATURES, hog
-from engine.model.reject_head import RejectHead
+from engine.model.reject_head import HIGHEST, RejectHead
 from engine.model.svm import Decision, Floats, Machine
 
 KIND = "compact"
@@ -57,6 +57,9 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]], _about: Mapping[str, Any]) -
     """
     if "evidence_weights" in arrays:
         raise ValueError("it was trained by version 0.1.0 and must be trained again")
+    if "from_scores" not in arrays:  # trained before the head saw the scores
+        hidden = arrays["hidden_bias"].shape
+        arrays = {**arrays, "from_scores": np.zeros((HIGHEST, *hidden), np.float16)}
     for name in (*_DECIDE, *_REJECT):
         if arrays[name].dtype != np.float16:
             raise ValueError(f"{name} must be float16, not {arrays[name].dtype}")

@@ -99,7 +99,7 @@ class Machine:
         return Decision(
             labels=scores.argmax(axis=1),
             probabilities=softmax(scores / np.float32(self.temperature)),
-            digitness=self.reject.digitness(features, evidence),
+            digitness=self.reject.digitness(features, scores, evidence),
         )
 
     def scores(self, features: Floats) -> Floats:

@@ -1,8 +1,8 @@
 """Fits the reject head, which decides whether a picture shows a digit at all.
 
-Its inputs are the features of the digit and the evidence of the full picture (several parts, ink at the rim, noise). It
-is fitted by Adam on the logistic loss: clean and disturbed digits and those of other hands against pictures without a
-digit, all newly augmented in each epoch.
+Its inputs are the features of the digit, the highest scores of the fitted machines, and the evidence of the full picture
+(several parts, ink at the rim, noise). It is fitted by Adam on the logistic loss: clean and disturbed digits and those
+of other hands against pictures without a digit, all newly augmented in each epoch.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.model.reject_head import RejectHead
+from engine.model.reject_head import HIGHEST, RejectHead, highest
 from engine.model.svm import Floats, Machine
 from engine.training.data.augmentation import Strength, augment
 from engine.training.fit.adam import Adam, Parameters
 from engine.training.parallel import describe
 
-EPOCHS: Final = 20
+EPOCHS: Final = 40
 
-_HIDDEN = 64
+_HIDDEN = 128
 _BATCH = 500
 _SAMPLE = 10_000  # examples of each class, from which the scale of the inputs is computed
 _STEP = 0.002
@@ -64,7 +64,7 @@ def fit_reject(machine: Machine, positive: Examples, negative: Examples, advance
     random = np.random.default_rng(0)
     count = min(len(positive.digits), len(negative.digits))
     sample = positive.part(random.permutation(len(positive.digits))[:_SAMPLE])
-    scale = _Scale(sample.joined(negative.part(random.permutation(len(negative.digits))[:_SAMPLE])))
+    scale = _Scale(machine, sample.joined(negative.part(random.permutation(len(negative.digits))[:_SAMPLE])))
     parameters = _start(scale.width, random)
     optimiser = Adam(parameters, dict.fromkeys(parameters, 1.0))
     is_digit = np.repeat(np.array([1, 0], np.float32), count)
@@ -81,9 +81,10 @@ def fit_reject(machine: Machine, positive: Examples, negative: Examples, advance
 
 
 class _Scale:
-    """Scales features and evidence: over a sample, each column has mean 0 and deviation 1."""
+    """Scales features, scores and evidence: over a sample, each column has mean 0 and deviation 1."""
 
-    def __init__(self, sample: Examples) -> None:
+    def __init__(self, machine: Machine, sample: Examples) -> None:
+        self._machine = machine
         self._floor, self._ceiling = np.quantile(sample.evidence, (_EXTREME, 1 - _EXTREME), axis=0).astype(np.float32)
         rows = self._rows(sample)
         self._mean, self._spread = rows.mean(axis=0), rows.std(axis=0) + np.float32(1e-3)
@@ -91,7 +92,8 @@ class _Scale:
 
     def _rows(self, examples: Examples) -> Floats:
         evidence = np.clip(examples.evidence, self._floor, self._ceiling)
-        return np.concatenate([describe(examples.digits), evidence], axis=1)
+        features = describe(examples.digits)
+        return np.concatenate([features, highest(self._machine.scores(features)), evidence], axis=1)
 
     def inputs(self, examples: Examples) -> Floats:
         """Return the scaled inputs, one row for each example."""
@@ -101,10 +103,11 @@ class _Scale:
     def head(self, parameters: Parameters) -> RejectHead:
         """Return the head with these parameters, converted for inputs that are not scaled."""
         unscaled = parameters["hidden"] / self._spread[:, None]
-        features = len(unscaled) - len(self._floor)
+        features, scores, evidence = np.split(unscaled, [-len(self._floor) - HIGHEST, -len(self._floor)])
         return RejectHead(
-            from_features=unscaled[:features],
-            from_evidence=unscaled[features:],
+            from_features=features,
+            from_scores=scores,
+            from_evidence=evidence,
             hidden_bias=parameters["hidden_bias"] - self._mean @ unscaled,
             output=parameters["output"],
             output_bias=float(parameters["output_bias"][0]),

@@ -97,4 +97,4 @@ def _foreign_digitness(machine: Machine, digits: NDArray[np.uint8], learned: int
     """Return the digitness of pictures without a digit: of the learned kinds, but none of the learned pictures."""
     count, first = min(_CALIBRATED_WITH, learned), _CALIBRATION_SEED + seed
     parts = [negative_samples(kind, count, "train", digits, (first, number)) for number, kind in enumerate(KINDS)]
-    return np.concatenate([machine.reject.digitness(describe(as_ink(part.digits)), part.evidence) for part in parts])
+    return np.concatenate([machine.decide(describe(as_ink(part.digits)), part.evidence).digitness for part in parts])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from engine.model import store as model
+from engine.model.compact import Compact, to_arrays
 from engine.model.files import ARRAYS, KINDS, MANIFEST, ModelError, ModelFiles
 from engine.model.store import load
 from models import default_model
@@ -101,6 +102,16 @@ def test_a_model_with_the_former_reject_head_must_be_trained_again(folder: Path)
     change_arrays(folder, lambda arrays: arrays.update(evidence_weights=np.zeros(12, np.float16)))
     with pytest.raises(ModelError, match=r"version 0\.1\.0 and must be trained again"):
         load(folder)
+
+
+def test_a_model_whose_reject_head_does_not_know_the_scores_is_served(folder: Path) -> None:
+    shipped = load(folder)
+    assert isinstance(shipped.predictor, Compact)
+    arrays = to_arrays(shipped.predictor.machine)
+    del arrays["from_scores"]
+    served = model.save(folder, arrays, shipped.thresholds, shipped.manifest).predictor
+    assert isinstance(served, Compact)
+    assert not served.machine.reject.from_scores.any()
 
 
 def test_an_array_of_another_type_is_named(folder: Path) -> None:

@@ -29,6 +29,7 @@ def machine() -> Machine:
         bias=some(DIGITS),
         reject=RejectHead(
             from_features=some(FEATURES, HIDDEN),
+            from_scores=some(3, HIDDEN),
             from_evidence=some(EVIDENCE, HIDDEN),
             hidden_bias=some(HIDDEN),
             output=some(HIDDEN),
@@ -57,12 +58,13 @@ def test_probabilities_are_a_softmax_over_the_temperature_and_sum_to_one(machine
     np.testing.assert_array_equal(decision.labels, expected.argmax(axis=1))
 
 
-def test_the_reject_head_is_a_network_over_features_and_evidence_within_its_range(machine: Machine) -> None:
+def test_the_reject_head_is_a_network_over_features_three_scores_and_evidence_within_its_range(machine: Machine) -> None:
     features = np.random.default_rng(3).standard_normal((7, FEATURES)).astype(np.float32)
     evidence = np.random.default_rng(4).standard_normal((7, EVIDENCE)).astype(np.float32)
     head = machine.reject
-    inputs = np.concatenate([features, np.clip(evidence, -0.5, 0.5)], axis=1).astype(float)
-    weights = np.concatenate([head.from_features, head.from_evidence])
+    scores = np.array([sorted(row, reverse=True)[:3] for row in machine.scores(features).tolist()])
+    inputs = np.concatenate([features.astype(float), scores, np.clip(evidence, -0.5, 0.5)], axis=1)
+    weights = np.concatenate([head.from_features, head.from_scores, head.from_evidence])
     expected = np.maximum(inputs @ weights + head.hidden_bias, 0) @ head.output + 0.25
     np.testing.assert_allclose(machine.decide(features, evidence).digitness, expected, atol=1e-4)
 
@@ -90,7 +92,7 @@ def test_arrays_that_do_not_belong_together_are_refused(machine: Machine, name: 
         replace(machine, **{name: getattr(machine, name)[:-1]})
 
 
-@pytest.mark.parametrize("name", ["from_features", "hidden_bias", "output", "evidence_floor", "evidence_ceiling"])
+@pytest.mark.parametrize("name", ["from_features", "from_scores", "hidden_bias", "output", "evidence_floor", "evidence_ceiling"])
 def test_arrays_of_a_reject_head_that_do_not_belong_together_are_refused(machine: Machine, name: str) -> None:
     with pytest.raises(ValueError, match="must have shape"):
         replace(machine.reject, **{name: getattr(machine.reject, name)[..., :-1]})
