@@ -1,10 +1,11 @@
 """Makes pictures of each kind, for learning and for measuring on kinds that were never learned.
 
 ============  ==========================================================================================================
-letters       printed and written letters that are no digit's double
-signs         arithmetic, punctuation, arrows, suits, stars, currencies, marks, music, faces …
-scripts       Greek, Cyrillic, Hebrew, Arabic and others
-written       letters, signs and characters of a few strokes, as a pen writes them
+letters       printed and written letters that are no digit's double, plain, accented and ornate
+signs         arithmetic, punctuation, arrows, suits, stars, currencies, lines, geometry, marks, music, faces …
+scripts       Greek, Cyrillic, Hebrew, Arabic, Canadian, Old Italic and others
+written       letters, signs and characters of a few strokes, as a pen writes them; learned ones also by random
+              strokes: rays, parallels, angles, arrows, waves, loops
 invented      characters of many strokes that are in no script
 shapes        polygons and round shapes, solid and outlined
 icons         shapes put together
@@ -36,6 +37,7 @@ from numpy.typing import NDArray
 
 from engine.training.data.negatives import surfaces
 from engine.training.data.negatives.dressing import bent, dressed
+from engine.training.data.negatives.few_strokes import few_strokes
 from engine.training.data.negatives.glyphs import Ink, draw
 from engine.training.data.negatives.icons import icon
 from engine.training.data.negatives.invented import invented
@@ -47,6 +49,8 @@ from engine.training.data.negatives.split import Split
 from engine.training.data.negatives.strokes import written
 
 Digits = NDArray[np.uint8] | None
+
+_RANDOM_STROKES: Final = 0.5
 
 
 def negatives(
@@ -83,12 +87,17 @@ def _characters(table: Table) -> Callable[[Split, Digits, np.random.Generator], 
     return make
 
 
+def _written(split: Split, rng: np.random.Generator) -> Ink:
+    """Write a character of the table; of what is learned, every other picture is a sign of a few random strokes."""
+    return few_strokes(rng) if split == "train" and rng.random() < _RANDOM_STROKES else written(split, rng)
+
+
 _INKS: Final[Mapping[str, Callable[[Split, Digits, np.random.Generator], Ink]]] = MappingProxyType(
     {
         "letters": _characters(LETTERS),
         "signs": _characters(SIGNS),
         "scripts": _characters(SCRIPTS),
-        "written": lambda split, _, rng: bent(written(split, rng), rng),
+        "written": lambda split, _, rng: bent(_written(split, rng), rng),
         "invented": lambda split, _, rng: bent(invented(split, rng), rng),
         "shapes": lambda split, _, rng: shape(split, rng),
         "icons": lambda split, _, rng: icon(split, rng),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from engine.training.data.negatives.blocks import MORE_LETTERS, MORE_SCRIPTS, MORE_SIGNS
 from engine.training.data.negatives.split import Split
 
 Table = Mapping[Split, tuple[str, ...]]
@@ -35,7 +36,7 @@ def _block(first: str, last: str, without: str = "") -> str:
 
 LETTERS: Final[Table] = MappingProxyType(
     {
-        "train": ("ACEHJLNPUVWXY", "cdfkmnprtvx", "ÀÃÄÅÆÇÉÊËÑÛÝČĂĚŇŸçñčňřťţ"),
+        "train": ("ACEHJLNPUVWXY", "cdfkmnprtvx", "ÀÃÄÅÆÇÉÊËÑÛÝČĂĚŇŸçñčňřťţ", *MORE_LETTERS),
         "test": ("FKMRT", "ehuw"),
     }
 )
@@ -63,6 +64,7 @@ SIGNS: Final[Table] = MappingProxyType(
             _block("⨀", "⩰", "⨀⨁⨅⨌⨍⨎⨏⨐⨑⨒⨓⨔⨕⨖⨗⨘⨙⨚⨛⨜⨟⨾⨰⨋⩀⩁"),
             _block("䷀", "䷿"),  # lines, six above one another
             _block("🀰", "🂓")[::3] + _block("🂡", "🂮")[::2],  # dominoes, playing cards
+            *MORE_SIGNS,
         ),
         "test": (
             "✓✔✗✘☑☒",  # check marks
@@ -87,6 +89,7 @@ SCRIPTS: Final[Table] = MappingProxyType(
             "ԱԲԴԵԸԺԻԼԽԾՀՄՆՇՌՔՖ",
             "ᐁᐃᐅᐊᑌᑎᑐᑕᓓᓕᓗᓚ",
             "ⴳⴷⴹⴻⴼⴽⵅⵊⵎⵓⵛⵜⵢⵣⵥ",
+            *MORE_SCRIPTS,
         ),
         "test": ("ГДЖИКЛМНПФЦШЩЮЯджиклмнпфцшщюя", "אהחמעצקשת"),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -12,8 +13,11 @@ import pytest
 from engine.codecs.decode import decode
 from engine.limits import Limits
 from engine.training.data.disturb import Digit
-from engine.training.data.negatives import dressing, shapes
+from engine.training.data.negatives import dressing, kinds, shapes
+from engine.training.data.negatives import few_strokes as few_strokes_module
+from engine.training.data.negatives.blocks import MORE_LETTERS, MORE_SCRIPTS, MORE_SIGNS
 from engine.training.data.negatives.dressing import as_mnist, dressed
+from engine.training.data.negatives.few_strokes import FAMILIES, few_strokes
 from engine.training.data.negatives.glyphs import Ink, draw, has
 from engine.training.data.negatives.icons import icon
 from engine.training.data.negatives.invented import invented
@@ -84,6 +88,38 @@ def test_every_written_character_has_ink_and_paper(name: tuple[Split, str]) -> N
     ink = write(WRITTEN[name[0]][name[1]], np.random.default_rng(0))
     assert ink.max() == pytest.approx(1)
     assert 0.02 < ink.mean() < 0.9
+
+
+def test_no_form_of_a_double_or_of_a_measured_letter_is_learned() -> None:
+    measured = "".join("".join(table["test"]) for table in (LETTERS, SIGNS, SCRIPTS))
+    every = "".join((*MORE_LETTERS, *MORE_SIGNS, *MORE_SCRIPTS))
+    forms = {character: unicodedata.normalize("NFKD", character)[0] for character in every}
+    unwanted = set(measured) | set("0123456789".join(DOUBLES.values()))
+    assert [character for character, form in forms.items() if form in unwanted] == []
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_signs_of_few_strokes_have_ink_and_paper_and_differ(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(few_strokes_module, "FAMILIES", {family: FAMILIES[family]})
+    inks = [few_strokes(np.random.default_rng(seed)) for seed in range(30)]
+    for ink in inks:
+        assert ink.max() == pytest.approx(1)
+        assert 0.005 < ink.mean() < 0.9
+    assert len({ink.tobytes() for ink in inks}) == 30
+
+
+def test_only_what_is_learned_has_signs_of_random_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn_at: list[int] = []
+
+    def counted(rng: np.random.Generator) -> Ink:
+        drawn_at.append(1)
+        return few_strokes(rng)
+
+    monkeypatch.setattr(kinds, "few_strokes", counted)
+    negatives("written", 40, np.random.default_rng(0), "test")
+    assert drawn_at == []
+    negatives("written", 40, np.random.default_rng(0), "train")
+    assert 5 < len(drawn_at) < 35
 
 
 def test_a_letter_is_drawn_in_many_forms() -> None:
