@@ -21,7 +21,7 @@ from engine.training.data.augmentation import Strength, augment
 from engine.training.fit.adam import Adam, Parameters
 from engine.training.parallel import describe
 
-EPOCHS: Final = 40
+EPOCHS: Final = 30
 
 _HIDDEN = 128
 _BATCH = 500

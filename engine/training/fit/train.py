@@ -27,7 +27,7 @@ from engine.model.reference_digits import as_ink
 from engine.model.store import Model
 from engine.model.svm import DIGITS, Machine
 from engine.training.data.labelled import Labelled
-from engine.training.data.negatives.kinds import KINDS
+from engine.training.data.negatives.kinds import CHARACTERS, KINDS
 from engine.training.data.samples import (
     count_parts,
     disturbed_samples,
@@ -45,6 +45,7 @@ from engine.training.hands.folder import Hands
 from engine.training.hands.samples import Copies
 
 _LEARNED_PART = 5 / 6
+_OF_CHARACTERS = 3  # times as many, since these kinds are the most various
 _NEGATIVES = "engine.training.data.negatives.kinds"
 
 
@@ -55,10 +56,10 @@ class Settings:
     name: str = "digits"
     version: str = "1.0.0"
     plan: Plan = field(default_factory=Plan)
-    disturbed: int = 15_000
+    disturbed: int = 25_000
     """Number of digits that are disturbed, each once for every slot of `SLOTS`."""
     negatives: int = 3_000
-    """Number of pictures without a digit, of each kind."""
+    """Number of pictures without a digit, of each kind; of each kind of characters three times as many."""
     copies: Copies = field(default_factory=Copies)
     """Number of pictures of other hands."""
     held_out_each: int = 100
@@ -154,7 +155,8 @@ def _negatives(learned: Labelled, settings: Settings, bars: Progress) -> Arrays:
     bar = bars.add_task("negatives", total=len(KINDS), note="")
     pixels, samples = _pixels(learned), []
     for number, kind in enumerate(KINDS):
-        samples.append(negative_samples(kind, settings.negatives, "train", pixels, (settings.plan.seed, number)))
+        count = settings.negatives * (_OF_CHARACTERS if kind in CHARACTERS else 1)
+        samples.append(negative_samples(kind, count, "train", pixels, (settings.plan.seed, number)))
         bars.advance(bar)
     return {
         "digits": np.concatenate([part.digits for part in samples]),

@@ -7,15 +7,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from engine.training.data.negatives.kinds import CHARACTERS
 from engine.training.report.measure import Judged, joined
 from engine.training.report.trial import HandReadings, Trial
 from engine.training.scenes.kinds import GROUPS
 
 Figures = dict[str, Any]
 """Of `Judged.figures`, or of one table."""
-
-CHARACTERS: Final = ("letters", "signs", "scripts", "written", "shapes")
-"""The kinds of pictures without a digit that show one character, sign or shape."""
 
 _WRITERS: Final[Mapping[str, str]] = {
     "scans": "Turkey, scans of 32 px",

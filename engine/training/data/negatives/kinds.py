@@ -120,3 +120,5 @@ _SURFACES: Final[Mapping[str, Callable[[Split, np.random.Generator], bytes]]] = 
 )
 KINDS: Final = (*_INKS, *_SURFACES)
 """Every kind by its name."""
+CHARACTERS: Final = ("letters", "signs", "scripts", "written", "shapes")
+"""The kinds that show one character, sign or shape."""
