@@ -76,7 +76,7 @@ class RejectHead:
         )
 
     def digitness(self, features: Floats, scores: Floats, evidence: Floats) -> Floats:
-        """Compute the log odds (n,) for the features (n, f), the scores (n, 10) and the evidence (n, e) of n pictures."""
+        """Compute the log odds (n,) from the features (n, f), scores (n, 10) and evidence (n, e) of n pictures."""
         hidden: Floats = features @ self.from_features
         hidden += highest(scores) @ self.from_scores
         within_range = np.maximum(evidence, self.evidence_floor)

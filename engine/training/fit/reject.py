@@ -1,8 +1,8 @@
 """Fits the reject head, which decides whether a picture shows a digit at all.
 
-Its inputs are the features of the digit, the highest scores of the fitted machines, and the evidence of the full picture
-(several parts, ink at the rim, noise). It is fitted by Adam on the logistic loss: clean and disturbed digits and those
-of other hands against pictures without a digit, all newly augmented in each epoch.
+Its inputs are the features of the digit, the highest scores of the fitted machines, and the evidence of the full
+picture (several parts, ink at the rim, noise). It is fitted by Adam on the logistic loss: clean and disturbed digits
+and those of other hands against pictures without a digit, all newly augmented in each epoch.
 """
 
 from __future__ import annotations
