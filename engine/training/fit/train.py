@@ -45,7 +45,6 @@ from engine.training.hands.folder import Hands
 from engine.training.hands.samples import Copies
 
 _LEARNED_PART = 5 / 6
-_OF_CHARACTERS = 3  # times as many, since these kinds are the most various
 _NEGATIVES = "engine.training.data.negatives.kinds"
 
 
@@ -59,7 +58,9 @@ class Settings:
     disturbed: int = 25_000
     """Number of digits that are disturbed, each once for every slot of `SLOTS`."""
     negatives: int = 3_000
-    """Number of pictures without a digit, of each kind; of each kind of characters three times as many."""
+    """Number of pictures without a digit, of each kind but those of `CHARACTERS`."""
+    characters: int = 9_000
+    """The same, of each kind of `CHARACTERS`, since these vary the most."""
     copies: Copies = field(default_factory=Copies)
     """Number of pictures of other hands."""
     held_out_each: int = 100
@@ -73,6 +74,7 @@ class Settings:
             plan=replace(self.plan, centres=centres),
             disturbed=min(self.disturbed, digits),
             negatives=min(self.negatives, digits),
+            characters=min(self.characters, digits),
             copies=self.copies.scaled(digits),
             held_out_each=min(self.held_out_each, max(2, digits // 400)),
         )
@@ -119,7 +121,7 @@ def train(
         machine = machine_of(
             stages.run("machine", learnt, lambda: _learn(learned, disturbed, others, settings.plan, bars))
         )
-        refused = fingerprint(origin, settings.negatives, code(_NEGATIVES))
+        refused = fingerprint(origin, settings.negatives, settings.characters, code(_NEGATIVES))
         against = stages.run("negatives", refused, lambda: _negatives(learned, settings, bars))
         rejecting = fingerprint(learnt, refused, code("engine.training.fit.reject"))
         rejected = stages.run(
@@ -155,7 +157,7 @@ def _negatives(learned: Labelled, settings: Settings, bars: Progress) -> Arrays:
     bar = bars.add_task("negatives", total=len(KINDS), note="")
     pixels, samples = _pixels(learned), []
     for number, kind in enumerate(KINDS):
-        count = settings.negatives * (_OF_CHARACTERS if kind in CHARACTERS else 1)
+        count = settings.characters if kind in CHARACTERS else settings.negatives
         samples.append(negative_samples(kind, count, "train", pixels, (settings.plan.seed, number)))
         bars.advance(bar)
     return {

@@ -59,6 +59,7 @@ def _about(classifier: Classifier) -> list[str]:
         centres=settings["plan"]["centres"],
         epochs=settings["plan"]["epochs"],
         negatives=settings["negatives"],
+        of_characters=settings.get("characters", settings["negatives"]),
         hidden=about["hidden"],
     )
     return [

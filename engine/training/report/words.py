@@ -16,9 +16,9 @@ METHOD: Final = """\
    scenes, and over other hands.
 4. *Confidence*: a softmax over one temperature [7], at which the mean confidence of the digits held out, of all hands,
    is the share of them that is read right [10].
-5. *Reject head*: a network with one hidden layer of {hidden} units, over the features and over evidence of the full
-   picture, says whether there is a digit at all. It has learned from {negatives:,} pictures without a digit of each
-   kind.
+5. *Reject head*: a network with one hidden layer of {hidden} units, over the features, the three highest scores of the
+   ten machines and evidence of the full picture, says whether there is a digit at all. It has learned from
+   {negatives:,} pictures without a digit of each kind, and from {of_characters:,} of each kind of characters.
 """
 
 SOURCES: Final = """\
@@ -67,9 +67,10 @@ Each kind has two parts without a common letter, sign, shape, photo, empty scene
 learned from one of them (in other pictures than those read here), and has never seen anything of the other. Both are
 shown in the ways in which digits are: drawn, as MNIST, scanned, photographed, in scenes. Several and overlapping
 digits differ in their digits alone. Doubles of digits are in neither: `engine/training/data/negatives/signs.py` lists
-them. By the part that was never learned the size of the network, its inputs and the share of clean digits that may be
-unsure were chosen; and of its first signs and shapes six were left out as doubles (flash, hourglass, lamed, Leo, halves
-of 5 and 8), after a look at what passed. So its figures are slightly optimistic.
+them. By the part that was never learned the share of clean digits that may be unsure was chosen, and the first inputs
+of the network; the scores were added after trials that left whole kinds out of the part that is learned. And of the
+first signs and shapes of the part never learned, six were left out as doubles (flash, hourglass, lamed, Leo, halves of
+5 and 8), after a look at what passed. So its figures are slightly optimistic.
 """
 
 ALL_ANSWERS: Final = """\
