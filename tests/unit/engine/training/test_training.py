@@ -321,7 +321,7 @@ def test_the_same_training_twice_gives_the_same_predictions(tmp_path: Path) -> N
     data = some_digits(240)
     scans = Scans(np.pad(sample_pixels()[:6], ((0, 0), (2, 2), (2, 2))), np.arange(6))
     hands = Hands(scans, PenTracks(np.random.default_rng(0).random((6, 8, 2)), np.full(6, 8)))
-    settings = Settings(plan=Plan(directions=16, centres=40, epochs=2), disturbed=40, negatives=30)
+    settings = Settings(plan=Plan(directions=16, centres=40, epochs=2), disturbed=40, negatives=30, characters=40)
     models = [
         train(
             data,
