@@ -13,6 +13,7 @@ from engine.canvas.pipeline import EVIDENCE, Canvas, normalise
 from engine.codecs.decode import Picture
 from engine.model.hog import FEATURES, hog
 from engine.model.reject_head import HIGHEST, RejectHead
+from engine.model.second_look import look_again
 from engine.model.svm import Decision, Floats, Machine
 
 KIND = "compact"
@@ -33,7 +34,14 @@ class Compact:
 
     def decide(self, digits: Floats, evidence: Floats) -> Decision:
         """Decide on n digits (n, 28, 28), with the evidence (n, e) of their pictures."""
-        return self.machine.decide(hog(digits), evidence)
+        features = hog(digits)
+        scores = self.machine.scores(features)
+        digitness = self.machine.reject.digitness(features, scores, evidence)
+        return self.machine.decide(look_again(self.machine, digits, scores), digitness)
+
+    def scores(self, digits: Floats) -> Floats:
+        """Return the scores (n, 10) that `decide` turns into probabilities."""
+        return look_again(self.machine, digits, self.machine.scores(hog(digits)))
 
 
 def arrays_of(machine: Machine) -> dict[str, NDArray[Any]]:

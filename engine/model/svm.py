@@ -85,21 +85,20 @@ class Machine:
         if not self.temperature > 0:
             raise ValueError(f"temperature must be above 0, not {self.temperature}")
 
-    def decide(self, features: Floats, evidence: Floats) -> Decision:
+    def decide(self, scores: Floats, digitness: Floats) -> Decision:
         """Decide on n pictures.
 
         Parameters
         ----------
-        features : (n, features) float32
-            As `engine.model.hog.hog` describes the digits.
-        evidence : (n, e) float32
-            The canvas's evidence of the full picture.
+        scores : (n, 10) float32
+            As `scores` computes them, or means over several views.
+        digitness : (n,) float32
+            As the reject head computes it.
         """
-        scores = self.scores(features)
         return Decision(
             labels=scores.argmax(axis=1),
             probabilities=softmax(scores / np.float32(self.temperature)),
-            digitness=self.reject.digitness(features, scores, evidence),
+            digitness=digitness,
         )
 
     def scores(self, features: Floats) -> Floats:

@@ -11,13 +11,13 @@ References
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from engine.compiled import compiled
 from engine.model.hog import SIDE_PX
+from engine.model.second_look import interpolate
 from engine.model.svm import Floats
 from engine.training.parallel import in_parts
 
@@ -113,22 +113,4 @@ def _warp(digits: Floats, backwards: Floats, bends: Floats, copies: Floats) -> N
                 right, down = np.float32(x) - _MIDDLE, np.float32(y) - _MIDDLE
                 from_x = backwards[i, 0] * right + backwards[i, 1] * down + backwards[i, 4] + bend_x[y, x] + _MIDDLE
                 from_y = backwards[i, 2] * right + backwards[i, 3] * down + backwards[i, 5] + bend_y[y, x] + _MIDDLE
-                copies[i, y, x] = _interpolate(digits[i], from_x, from_y)
-
-
-@compiled
-def _interpolate(digit: Floats, x: np.float32, y: np.float32) -> np.float32:
-    """Interpolate the digit bilinearly; outside it is paper."""
-    left, top = math.floor(x), math.floor(y)
-    ink = np.float32(0)
-    if left < -1 or top < -1 or left >= SIDE_PX or top >= SIDE_PX:
-        return ink
-    part_x, part_y = np.float32(x - left), np.float32(y - top)
-    for below in range(2):
-        for beside in range(2):
-            row, column = top + below, left + beside
-            if 0 <= row < SIDE_PX and 0 <= column < SIDE_PX:
-                weight_y = part_y if below else 1 - part_y
-                weight_x = part_x if beside else 1 - part_x
-                ink += weight_y * weight_x * digit[row, column]
-    return ink
+                copies[i, y, x] = interpolate(digits[i], from_x, from_y)

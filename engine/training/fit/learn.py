@@ -41,12 +41,12 @@ _FIRST_VOTE = 10.0  # a centre's weight for its own digit, at the start
 class Plan:
     """The size of the machine and the length of the training."""
 
-    directions: int = 128
-    centres: int = 1_500
-    epochs: int = 160
-    disturbed_share: float = 0.3
+    directions: int = 96
+    centres: int = 2_000
+    epochs: int = 140
+    disturbed_share: float = 0.4
     """Disturbed digits in each epoch, as a share of the clean ones."""
-    hands_share: float = 0.25
+    hands_share: float = 0.45
     """Digits of other hands in each epoch, as a share of the clean ones."""
     seed: int = 0
     strength: Strength = field(default_factory=Strength)

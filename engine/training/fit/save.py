@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 
 from engine.model import compact
 from engine.model import store as model
-from engine.model.compact import machine_of
+from engine.model.compact import Compact, machine_of
 from engine.model.reference_digits import as_ink
 from engine.model.store import Model, Thresholds
 from engine.model.svm import Decision, Floats, Machine
 from engine.training.data.labelled import Labelled
 from engine.training.data.negatives.kinds import KINDS
-from engine.training.data.samples import negative_samples, png, prepare_in_parallel
+from engine.training.data.samples import Samples, negative_samples, png, prepare_in_parallel
 from engine.training.fit.calibrate import fit_presence, fit_temperature, threshold_for_share
 from engine.training.hands.samples import HandSamples
-from engine.training.parallel import describe
 from engine.training.report.evaluate import judge
 from engine.training.report.measure import joined
 
@@ -54,36 +53,32 @@ def save(
     """
     pixels = np.rint(held_out.digits * 255).astype(np.uint8)
     samples = prepare_in_parallel([png(digit) for digit in pixels])
-    features = describe(as_ink(samples.digits))
-    other_features = {kind: describe(as_ink(hand.samples.digits)) for kind, hand in hands.items()}
-    scores = machine.scores(np.concatenate([features, *other_features.values()]))
+    others = {kind: hand.samples for kind, hand in hands.items()}
+    scores = Compact(machine).scores(as_ink(np.concatenate([one.digits for one in (samples, *others.values())])))
     labels = np.concatenate([held_out.labels, *(hand.labels for hand in hands.values())])
     machine = replace(machine, temperature=fit_temperature(scores, labels))
-    machine = machine_of(compact.to_arrays(machine))  # measure the rounded values that the file holds
-    decision = machine.decide(features, samples.evidence)
-    foreign = _foreign_digitness(machine, pixels, settings["negatives"], settings["plan"]["seed"])
+    predictor = Compact(machine_of(compact.to_arrays(machine)))  # measure the rounded values that the file holds
+    decision = _decide(predictor, samples)
+    foreign = _foreign_digitness(predictor, pixels, settings["negatives"], settings["plan"]["seed"])
     thresholds = _thresholds(decision, foreign)
     figures = judge([decision], thresholds, held_out.labels).figures()
-    others = {
-        kind: judge([machine.decide(other_features[kind], hand.samples.evidence)], thresholds, hand.labels)
-        for kind, hand in hands.items()
-    }
+    judged = {kind: judge([_decide(predictor, others[kind])], thresholds, hand.labels) for kind, hand in hands.items()}
     about = {
         "kind": compact.KIND,
         "name": settings["name"],
         "version": settings["version"],
         "settings": settings,
-        "hidden": len(machine.reject.output),
+        "hidden": len(predictor.machine.reject.output),
         "thresholds": {
             **asdict(thresholds),
             "coverage_pct": round(100 - figures["unsure_pct"], 4),
             "error_pct_recognised": figures["error_pct_recognised"],
         },
         "held_out": figures,
-        "held_out_hands": joined(others.values()).figures(),
-        "hands": {kind: {name: one.figures()[name] for name in _SHOWN} for kind, one in others.items()},
+        "held_out_hands": joined(judged.values()).figures(),
+        "hands": {kind: {name: one.figures()[name] for name in _SHOWN} for kind, one in judged.items()},
     }
-    return model.save(folder, compact.to_arrays(machine), thresholds, about)
+    return model.save(folder, compact.to_arrays(predictor.machine), thresholds, about)
 
 
 def _thresholds(decision: Decision, foreign: Floats) -> Thresholds:
@@ -93,8 +88,12 @@ def _thresholds(decision: Decision, foreign: Floats) -> Thresholds:
     return Thresholds(confidence, digitness, *fit_presence(decision.digitness, foreign, digitness))
 
 
-def _foreign_digitness(machine: Machine, digits: NDArray[np.uint8], learned: int, seed: int) -> Floats:
+def _decide(predictor: Compact, samples: Samples) -> Decision:
+    return predictor.decide(as_ink(samples.digits), samples.evidence)
+
+
+def _foreign_digitness(predictor: Compact, digits: NDArray[np.uint8], learned: int, seed: int) -> Floats:
     """Return the digitness of pictures without a digit: of the learned kinds, but none of the learned pictures."""
     count, first = min(_CALIBRATED_WITH, learned), _CALIBRATION_SEED + seed
     parts = [negative_samples(kind, count, "train", digits, (first, number)) for number, kind in enumerate(KINDS)]
-    return np.concatenate([machine.decide(describe(as_ink(part.digits)), part.evidence).digitness for part in parts])
+    return np.concatenate([_decide(predictor, part).digitness for part in parts])

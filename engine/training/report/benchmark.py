@@ -127,8 +127,7 @@ def _stages(classifier: Classifier, reader: Reader, encoded: Sequence[bytes], si
     limits = Limits()
     pictures = [decode(data, limits) for data in encoded]
     canvas = normalise(pictures)
-    features = hog(canvas.digits)
-    machine = classifier.predictor.machine if isinstance(classifier.predictor, Compact) else None
+    predictor = classifier.predictor
     rows = range(0, len(encoded), size)
     parts = [slice(row, row + size) for row in rows]
     work: dict[str, Callable[[], object]] = {
@@ -136,10 +135,10 @@ def _stages(classifier: Classifier, reader: Reader, encoded: Sequence[bytes], si
         "canvas": lambda: [normalise(pictures[part]) for part in parts],
         "whole": lambda: _in_batches(reader.read, encoded, size),
     }
-    if machine is not None:
+    if isinstance(predictor, Compact):
         work["features"] = lambda: [hog(canvas.digits[part]) for part in parts]
-        work["decision"] = lambda: [machine.decide(features[part], canvas.evidence[part]) for part in parts]
-    order = ("decode", "canvas", "features", "decision", "whole")
+        work["with decision"] = lambda: [predictor.decide(canvas.digits[part], canvas.evidence[part]) for part in parts]
+    order = ("decode", "canvas", "features", "with decision", "whole")
     return {name: _best_us(work[name], len(encoded)) for name in order if name in work}
 
 

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from rich.progress import Progress
 
+from engine.model.compact import Compact
 from engine.model.reference_digits import as_ink, draw_reference_digits
 from engine.model.svm import DIGITS, Floats
 from engine.training.data.augmentation import Strength, augment
@@ -292,8 +293,8 @@ def test_the_reject_head_learns_to_distinguish_digits_from_noise() -> None:
     noise = Examples(rng.random((400, 28, 28), np.float32), evidence)
     fitted = fit_reject(machine, Examples(data.digits, evidence), noise, lambda: None)
     unseen = some_digits(100)
-    digits = fitted.decide(describe(unseen.digits), evidence[:100])
-    others = fitted.decide(describe(rng.random((100, 28, 28), np.float32)), evidence[:100])
+    digits = Compact(fitted).decide(unseen.digits, evidence[:100])
+    others = Compact(fitted).decide(rng.random((100, 28, 28), np.float32), evidence[:100])
     assert auroc(digits.digitness, others.digitness) > 0.9
     np.testing.assert_array_equal(fitted.weights, machine.weights)
 
