@@ -6,7 +6,7 @@
 # (last)     packages, with the other two on top: an update of our code is a layer of 8 MB
 #
 # Together 509 MB on top of the base, which docs/operations.md accounts for. With --build-arg REQUIREMENTS=otel the
-# service can trace (DIGITS_TRACING__…).
+# service can trace (DIGITS_TRACING__…), with REQUIREMENTS=sentry it can report errors (DIGITS_SENTRY_…).
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS packages

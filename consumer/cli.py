@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Iterator
 from typing import Annotated, Final, NoReturn
 
 import structlog
@@ -23,6 +24,8 @@ from consumer.workers.processes.pinned_model import PinnedModel
 from engine.model.files import ModelError
 from release.option import version_option
 from transport.errors import FatalError, InvalidSettingError
+from transport.reports.opening import reporting
+from transport.reports.reporter import Reporter
 from transport.settings.cli_options import with_kafka_options
 from transport.settings.kafka import SettingsError, load
 from transport.settings.old_names import drop_removed, take_old_names
@@ -51,12 +54,8 @@ def run() -> None:
     configure(settings.log)
     for warning in warnings:
         log.warning("old setting", why=warning)
-    try:
-        with contextlib.closing(model):
-            uvloop.run(service.run(settings, model))
-    except FatalError as fatal:
-        log.error("fatal", why=str(fatal), action="exiting")  # noqa: TRY400  # the message is enough, without a traceback
-        sys.exit(EXIT_SETTINGS if isinstance(fatal, InvalidSettingError) else EXIT_FATAL)
+    with contextlib.closing(model), _fatal_end(Reporter()), reporting(settings) as reporter, _fatal_end(reporter):
+        uvloop.run(service.run(settings, model, reporter))
 
 
 def check() -> None:
@@ -84,6 +83,20 @@ def settings(
         lines = as_environment(values)
     for line in lines:
         typer.echo(line)
+
+
+@contextlib.contextmanager
+def _fatal_end(reporter: Reporter) -> Iterator[None]:
+    """Log and report what ends the service, and exit."""
+    try:
+        yield
+    except FatalError as fatal:
+        log.error("fatal", why=str(fatal), action="exiting")  # noqa: TRY400  # the message is enough, without a traceback
+        reporter.fatal(fatal)
+        sys.exit(EXIT_SETTINGS if isinstance(fatal, InvalidSettingError) else EXIT_FATAL)
+    except Exception as unexpected:
+        reporter.fatal(unexpected)
+        raise
 
 
 def _settings() -> tuple[Settings, list[str]]:

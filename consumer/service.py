@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from consumer.memory_budget import MemoryBudget
 from consumer.observe.failures import FailureLog
+from consumer.observe.faults import FaultReports
 from consumer.observe.health import Health, Phase, ServiceStatus
 from consumer.observe.logs import log_unawaited_errors
 from consumer.observe.metrics import Metrics
@@ -34,7 +35,7 @@ from consumer.settings import OnLostOffset, Settings
 from consumer.startup.checks import check_cluster
 from consumer.stopping import Stopped, stop_signal, unless
 from consumer.workers.canary import CANARY
-from consumer.workers.observers import WorkerObserver
+from consumer.workers.observers import WorkerObserver, WorkerObservers
 from consumer.workers.pool import WorkerPool
 from consumer.workers.processes.pinned_model import PinnedModel
 from consumer.workers.processes.spec import WorkerSpec
@@ -47,6 +48,7 @@ from transport.group.lookups import SharedLookups
 from transport.group.membership import Membership
 from transport.group.offsets import GroupOffsets
 from transport.metadata import live_servers
+from transport.reports.reporter import Reporter
 from transport.sink.leftovers import LeftTransactions
 from transport.sink.producer import new_ids, open_producers
 from transport.source.fetching import Fetching
@@ -54,7 +56,7 @@ from transport.source.fetching import Fetching
 log = structlog.get_logger()
 
 
-async def run(settings: Settings, model: PinnedModel) -> None:
+async def run(settings: Settings, model: PinnedModel, reporter: Reporter) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends the process at once.
 
     Parameters
@@ -63,6 +65,8 @@ async def run(settings: Settings, model: PinnedModel) -> None:
         Of the service.
     model
         The model that the workers load; changes of its files have no effect any more.
+    reporter
+        Takes what the service reports of its own faults. What ends it is reported by the caller.
 
     Raises
     ------
@@ -71,7 +75,7 @@ async def run(settings: Settings, model: PinnedModel) -> None:
     """
     asyncio.get_running_loop().set_exception_handler(log_unawaited_errors)
     try:
-        await _serve(settings, model, stop_signal())
+        await _serve(settings, model, reporter, stop_signal())
     except ExceptionGroup as errors:
         for cause in leaf_exceptions(errors):
             if isinstance(cause, FatalError):
@@ -79,20 +83,21 @@ async def run(settings: Settings, model: PinnedModel) -> None:
         raise
 
 
-async def _serve(settings: Settings, model: PinnedModel, stopping: asyncio.Event) -> None:
+async def _serve(settings: Settings, model: PinnedModel, reporter: Reporter, stopping: asyncio.Event) -> None:
     log.info("service starting", version=version(), revision=revision())
     if settings.kafka.on_lost_offset is OnLostOffset.FAIL:
         log.warning("old value of a setting", setting="DIGITS_KAFKA__ON_LOST_OFFSET=fail", action="taken as park")
     metrics, status = Metrics(), ServiceStatus()
+    faults = FaultReports(reporter, settings.topics.requests)
     budget = MemoryBudget(settings.in_flight_bytes)
-    workers = worker_pool(settings, model, budget, metrics)
+    workers = worker_pool(settings, model, budget, WorkerObservers([metrics, faults]))
     health = Health(settings, model.info, workers, status)
     async with (
         _traced(settings, metrics) as traces,
         serving(health, metrics, settings.health),
         asyncio.TaskGroup() as group,
     ):
-        observer = Observers([metrics, FailureLog(), *traces])
+        observer = Observers([metrics, FailureLog(), faults, *traces])
         working = group.create_task(workers.run(), name="workers")
         try:
             with contextlib.suppress(Stopped):  # within the task group, which would wrap it

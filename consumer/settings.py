@@ -15,6 +15,7 @@ from models import default_model
 from transport.batches.layout import MAX_HEADERS
 from transport.record_batch import OWN_HEADERS
 from transport.settings.kafka import GroupKafkaSettings, GroupSettings
+from transport.settings.reports import ReportSettings
 
 RECEIVED_SHARE: Final = 4
 """A worker receives at most 1/4 of its memory at once. Two copies of the bytes exist while they are received, and
@@ -175,7 +176,7 @@ class EchoSettings(BaseModel):
     )
 
 
-class Settings(GroupSettings):
+class Settings(ReportSettings, GroupSettings):
     """All settings of ``digit-consumer run``."""
 
     model_config = SettingsConfigDict(extra="forbid")
@@ -220,7 +221,7 @@ class Settings(GroupSettings):
         gt=0,
         le=3_600,
         description="Time after SIGTERM to publish what is in flight. If brokers hang, the shutdown takes up to "
-        "27 s longer.",
+        "29 s longer.",
     )
     service_faults: int = Field(
         default=10,

@@ -17,10 +17,13 @@ characters that come from a file are escaped, so that they cannot affect logs an
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import ClassVar, Final
 
 RAISED_AT: Final = "raised at "
 """The beginning of the notes on a caught error and on its causes, which say where each was raised."""
+PATH_PARTS: Final = 3
+"""How much of a file's path is shown: as much as one of ours has below the folder of the packages."""
 
 
 class EngineError(Exception):
@@ -229,6 +232,14 @@ def as_engine_error(doing: str, cause: Exception) -> EngineError:
     error = InternalError(f"{doing} failed: {type(cause).__name__}.")
     error.__cause__ = cause
     return error
+
+
+def fault_of(error: InternalError) -> str:
+    """Return the type of an internal error's cause and where it was raised, in the form ``ValueError at a/b.py:12``."""
+    cause = error.__cause__
+    places = [note.removeprefix(RAISED_AT) for note in getattr(cause, "__notes__", ()) if note.startswith(RAISED_AT)]
+    where = f" at {'/'.join(PurePath(places[0]).parts[-PATH_PARTS:])}" if places else ""
+    return f"{type(cause or error).__name__}{where}"
 
 
 def _drop_tracebacks(error: BaseException | None) -> None:

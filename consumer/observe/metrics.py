@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Info, Proce
 
 from consumer.partitions.observers import LaneObserver, Publication
 from consumer.workers.observers import NOT_STARTED, WorkerObserver
+from consumer.workers.processes.deaths import Suspect
 from consumer.workers.tasks import Part, Timings
 from contract.errors import ErrorCode
 from contract.records import Status
@@ -132,8 +133,9 @@ class Metrics(LaneObserver, WorkerObserver):
         self.stage.labels("read").observe(timings.read_s)
         self.stage.labels("encode").observe(timings.encode_s)
 
-    def worker_replaced(self, why: str) -> None:
+    def worker_replaced(self, why: str, suspect: Suspect | None = None) -> None:
         """Count a worker that a fresh one replaces."""
+        del suspect  # a series for each offset would be too many
         self.worker_restarts.labels(why).inc()
 
     def exposition(self) -> bytes:

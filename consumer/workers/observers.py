@@ -1,9 +1,11 @@
-"""The events of the worker pool: metrics subscribe to them."""
+"""The events of the worker pool: metrics and reports of faults subscribe to them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+from consumer.workers.processes.deaths import Suspect
 from consumer.workers.tasks import Timings
 
 NOT_STARTED: Final = "not-started"
@@ -16,5 +18,30 @@ class WorkerObserver:
     def batch_answered(self, timings: Timings) -> None:
         """Handle a batch that a worker has answered, or read in part."""
 
-    def worker_replaced(self, why: str) -> None:
-        """Handle a worker that has ended, and that a fresh one replaces: an error code, or `NOT_STARTED`."""
+    def worker_replaced(self, why: str, suspect: Suspect | None = None) -> None:
+        """Handle a worker that has ended, and that a fresh one replaces.
+
+        Parameters
+        ----------
+        why
+            An error code, or `NOT_STARTED`.
+        suspect
+            What it was reading; None if that is not known.
+        """
+
+
+class WorkerObservers(WorkerObserver):
+    """Passes each event on to several observers, in their order. Owner: the service."""
+
+    def __init__(self, observers: Sequence[WorkerObserver]) -> None:
+        self._observers = tuple(observers)
+
+    def batch_answered(self, timings: Timings) -> None:
+        """Pass the event on."""
+        for each in self._observers:
+            each.batch_answered(timings)
+
+    def worker_replaced(self, why: str, suspect: Suspect | None = None) -> None:
+        """Pass the event on."""
+        for each in self._observers:
+            each.worker_replaced(why, suspect)

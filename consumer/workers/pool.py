@@ -125,7 +125,7 @@ class WorkerPool:
                     await self._serve(worker)
             except WorkerDied as death:
                 log.warning("worker died", worker=number, why=str(death), action="starting a fresh one")
-                self._observer.worker_replaced(str(death.code))
+                self._observer.worker_replaced(str(death.code), death.suspect)
             except WorkerNotStarted as error:
                 failed_starts += 1
                 log.warning("worker not started", worker=number, why=str(error), attempt=failed_starts)

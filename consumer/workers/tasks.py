@@ -88,13 +88,15 @@ def records_between(header: BatchHeader, first_offset: int, next_offset: int) ->
 
 
 class FailedItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the log says of an item without a prediction."""
+    """What the log says of an item without a prediction, and what a report says of a fault."""
 
     offset: int
     item: int
     request_id: str
     trace_id: str | None
     code: str
+    fault: str = ""
+    """Of an internal error: the type of its cause, and where that was raised."""
 
 
 class SampledRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -147,7 +149,7 @@ class Part(msgspec.Struct, array_like=True, gc=False):
     dead_letters_bytes: Count = 0
     """Bytes of keys and values."""
     failed_items: list[FailedItem] = []
-    """The first ones of those that are quarantined; of all, if the service logs them."""
+    """The first ones of those that are quarantined or met an internal error; of all, if the service logs them."""
     sampled: list[SampledRecord] = []
     """The first ones, if the service records traces."""
     sampled_records: Count = 0

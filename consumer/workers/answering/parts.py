@@ -17,6 +17,7 @@ from consumer.workers.tasks import MOST_REPORTED, WHOLE_RECORD, FailedItem, Part
 from contract.errors import ErrorCode
 from contract.topics import RESULTS_BATCH_BYTES
 from contract.traceparent import may_be_sampled
+from engine.errors import InternalError, fault_of
 from engine.reader import Outcome
 from transport.batches.building import BatchBuilder, header_block, sized
 
@@ -176,8 +177,11 @@ class _PartWriter:
             letter = writer.write(item)
             part.dead_letters_bytes += len(letter.key or b"") + len(letter.value or b"")
             self._dead_letters.append(sized(letter.key), letter.value, header_block(letter.headers))
-            if is_reported and len(part.failed_items) < MOST_REPORTED:
-                part.failed_items.append(FailedItem(request.offset, item.index, request.request_id, trace_id, code))
+            fault = fault_of(item.outcome.error) if isinstance(item.outcome.error, InternalError) else ""
+            if (is_reported or fault) and len(part.failed_items) < MOST_REPORTED:
+                part.failed_items.append(
+                    FailedItem(request.offset, item.index, request.request_id, trace_id, code, fault)
+                )
         if request.unread:
             unread = part.unread or Unread(0, request.offset, request.unread)
             part.unread = msgspec.structs.replace(unread, count=unread.count + 1)

@@ -99,6 +99,17 @@ def test_the_description_of_the_drain_names_the_longest_end() -> None:
     assert f" {max_shutdown_s(0):g} s longer" in str(description)
 
 
+def test_a_wrong_address_for_reports_is_named_without_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITS_SENTRY_DSN", "https://a-key@sentry.example/no-number")
+    assert complaint().startswith("DIGITS_SENTRY_DSN=********: a DSN has the form https://KEY@HOST/PROJECT")
+    assert "a-key" not in complaint()
+
+
+def test_an_empty_address_for_reports_turns_them_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITS_SENTRY_DSN", "")
+    assert loaded().sentry_dsn is None
+
+
 def test_what_a_worker_takes_at_once_fits_into_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITS_PACING__CHUNK_BYTES", "150000000")
     assert "pacing.chunk_bytes must not be above 1/4 of worker_memory_bytes: 73,400,320" in complaint()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from engine import reader as reader_module
 from engine.codecs.decode import Picture, decode
 from engine.codecs.payload import Payload
 from engine.codecs.pixels.room import Charge
+from engine.errors import InternalError, fault_of
 from engine.limits import Limits
 from engine.model.classifier import Classifier
 from engine.reader import Outcome, Reader
@@ -112,8 +114,10 @@ def test_a_decoder_that_fails_in_an_unforeseen_way_costs_one_image(
 
     monkeypatch.setattr(reader_module, "decode", failing)
     outcomes = reader.read([DIGITS[0].read_bytes(), bad, DIGITS[2].read_bytes()])
-    codes = [outcome.error.code if outcome.error else None for (outcome,) in outcomes]
-    assert codes == [None, "internal-error", None]
+    errors = [outcome.error for (outcome,) in outcomes]
+    assert [error.code if error else None for error in errors] == [None, "internal-error", None]
+    assert isinstance(errors[1], InternalError)
+    assert re.fullmatch(r"RuntimeError at unit/engine/test_reader\.py:\d+", fault_of(errors[1]))
 
 
 def test_running_out_of_memory_costs_one_image(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:

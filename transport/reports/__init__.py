@@ -1,0 +1,1 @@
+"""Reports of unexpected errors and fatal ends, to Sentry; off by default."""
