@@ -5,6 +5,7 @@ Each imports its training modules when it runs, so that `classify` starts withou
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +36,9 @@ def train(
     overwrite: OverwriteOption = False,
     work: Annotated[Path, typer.Option(help="Folder for finished stages: a second run continues there.")] = WORK,
     digits: Annotated[int | None, typer.Option(help="Train on this many digits only, to try something.")] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the digits.")] = 70,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the digits, before the last ones.", show_default="the plan's")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 0,
     name: Annotated[str, typer.Option(help="Part of the model's identity in every result.")] = "digits",
     version: Annotated[
@@ -65,7 +68,10 @@ def train(
         folder = out or model_folder(name, version)
         refuse_to_overwrite(folder / MANIFEST, overwrite=overwrite)
         data = read_training_digits(mnist).part(slice(0, digits))
-        settings = Settings(name=name, version=version, plan=Plan(epochs=epochs, seed=seed))
+        plan = Plan(seed=seed)
+        if epochs is not None:
+            plan = replace(plan, main=replace(plan.main, epochs=epochs))
+        settings = Settings(name=name, version=version, plan=plan)
         with progress_bars() as bars:
             trained = train_model(data, others, settings, folder=folder, work=work, bars=bars)
     except (OSError, ModelError, DataError) as error:

@@ -3,6 +3,7 @@
 start    directions by principal components; centres on random training digits, each with a weight for its own label
 descend  Adam [1]_ on the logistic loss, with newly augmented digits in each epoch and a step that falls as a cosine
 average  the result is a running mean of the parameters of the last steps [2]_
+finish   the same again from there, for fewer epochs with smaller steps, in which clean digits count more
 
 The gradients are written out below. All arrays are float32, and a step costs a few matrix products.
 
@@ -15,7 +16,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -30,11 +31,38 @@ from engine.training.fit.adam import Adam, Parameters
 from engine.training.parallel import describe
 
 _BATCH = 200
-_WARM_UP_STEPS = 400
-_LAST_STEP = 0.005  # of the largest step: where the cosine ends
 _AVERAGED = 0.999  # weight of the past in the running mean
 _STEP = {"projection": 5e-3, "centres": 7e-3, "log_widths": 2.4e-2, "weights": 1.6e-1, "bias": 8e-2}
 _FIRST_VOTE = 10.0  # a centre's weight for its own digit, at the start
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Some epochs that are alike."""
+
+    epochs: int
+    clean: int
+    """How often each epoch uses each clean digit, each time augmented anew."""
+    disturbed_share: float
+    """Disturbed digits in each epoch, as a share of the clean ones."""
+    hands_share: float
+    """Digits of other hands in each epoch, as a share of the clean ones."""
+    rate: float
+    """The largest step, as a share of `_STEP`."""
+    warm_up_steps: int
+    """Until the step is as large."""
+    last_step: float
+    """Where the cosine ends, as a share of the largest step."""
+    seed: int
+    """Added to the plan's."""
+
+
+def _main() -> Phase:
+    return Phase(70, 1, disturbed_share=0.75, hands_share=0.5, rate=1.0, warm_up_steps=400, last_step=0.005, seed=0)
+
+
+def _finish() -> Phase:
+    return Phase(16, 2, disturbed_share=0.5, hands_share=0.4, rate=0.6, warm_up_steps=200, last_step=0.01, seed=9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +71,25 @@ class Plan:
 
     directions: int = 96
     centres: int = 2_000
-    epochs: int = 140
-    disturbed_share: float = 0.4
-    """Disturbed digits in each epoch, as a share of the clean ones."""
-    hands_share: float = 0.45
-    """Digits of other hands in each epoch, as a share of the clean ones."""
+    main: Phase = field(default_factory=_main)
+    finish: Phase = field(default_factory=_finish)
     seed: int = 0
     strength: Strength = field(default_factory=Strength)
 
+    @property
+    def epochs(self) -> int:
+        """Of both phases together."""
+        return self.main.epochs + self.finish.epochs
 
-class Pool(NamedTuple):
+
+class Pools(NamedTuple):
     """More digits than one epoch uses."""
 
-    digits: Labelled
-    share: float
-    """How many of them each epoch draws, as a share of the clean digits."""
+    disturbed: Labelled
+    hands: Labelled
 
 
-def fit(data: Labelled, pools: Sequence[Pool], plan: Plan, progress: Callable[[int, float], None]) -> Machine:
+def fit(data: Labelled, pools: Pools, plan: Plan, progress: Callable[[int, float], None]) -> Machine:
     """Train a machine; its reject head stays untrained.
 
     Parameters
@@ -68,41 +97,61 @@ def fit(data: Labelled, pools: Sequence[Pool], plan: Plan, progress: Callable[[i
     data
         The training digits; each epoch uses all of them.
     pools
-        Disturbed digits, and those of other hands, as the canvas normalises them.
+        Disturbed digits, and those of other hands, as the canvas normalises them. A pool may be smaller than its share.
     plan
         Sizes, epochs, and the seed of all random choices.
     progress
         Called after each epoch with its number (from 1) and its mean loss.
     """
-    random = np.random.default_rng(plan.seed)
-    drawn = [min(round(pool.share * len(data)), len(pool.digits)) for pool in pools]
-    offset, parameters = _start(_mixed(data, pools, drawn, random), plan, random)
-    average = {name: value.copy() for name, value in parameters.items()}
-    optimiser = Adam(parameters, _STEP)
-    steps = plan.epochs * math.ceil((len(data) + sum(drawn)) / _BATCH)
-    targets = np.eye(DIGITS, dtype=np.float32)
-    for epoch in range(plan.epochs):
-        mixed = _mixed(data, pools, drawn, random)
-        mixed = mixed.part(random.permutation(len(mixed)))
-        features, labels = describe(augment(mixed.digits, plan.strength, random)), mixed.labels
-        losses = []
-        for first in range(0, len(labels), _BATCH):
-            part = slice(first, first + _BATCH)
-            loss, gradients = _gradients(parameters, offset, features[part], targets[labels[part]])
-            optimiser.step(gradients, _rate(optimiser.taken, steps))
-            _update_average(average, parameters, optimiser.taken)
-            losses.append(loss)
-        progress(epoch + 1, float(np.mean(losses)))
-    return _machine(average, offset)
+    random = np.random.default_rng(plan.seed + plan.main.seed)
+    offset, parameters = _start(_mixed(data, pools, plan.main, random), plan, random)
+    descent = _Descent(data, pools, plan.strength, offset, progress)
+    parameters = descent.run(parameters, plan.main, random)
+    parameters = descent.run(parameters, plan.finish, np.random.default_rng(plan.seed + plan.finish.seed))
+    return _machine(parameters, offset)
 
 
-def _mixed(data: Labelled, pools: Sequence[Pool], drawn: Sequence[int], random: np.random.Generator) -> Labelled:
-    """Join all clean digits and those that are drawn from each pool."""
-    some = [
-        pool.digits.part(random.choice(len(pool.digits), count, replace=False))
-        for pool, count in zip(pools, drawn, strict=True)
-    ]
-    parts = [data, *some]
+class _Descent:
+    """Descends on the loss, phase after phase. Owner: `fit`."""
+
+    def __init__(
+        self, data: Labelled, pools: Pools, strength: Strength, offset: Floats, progress: Callable[[int, float], None]
+    ) -> None:
+        self._data = data
+        self._pools = pools
+        self._strength = strength
+        self._offset = offset
+        self._progress = progress
+        self._epochs = 0
+
+    def run(self, parameters: Parameters, phase: Phase, random: np.random.Generator) -> Parameters:
+        """Return the running mean of the parameters, which are changed in place."""
+        average = {name: value.copy() for name, value in parameters.items()}
+        optimiser = Adam(parameters, _STEP)
+        targets = np.eye(DIGITS, dtype=np.float32)
+        for _ in range(phase.epochs):
+            mixed = _mixed(self._data, self._pools, phase, random)
+            mixed = mixed.part(random.permutation(len(mixed)))
+            features, labels = describe(augment(mixed.digits, self._strength, random)), mixed.labels
+            steps = phase.epochs * math.ceil(len(labels) / _BATCH)
+            losses = []
+            for first in range(0, len(labels), _BATCH):
+                part = slice(first, first + _BATCH)
+                loss, gradients = _gradients(parameters, self._offset, features[part], targets[labels[part]])
+                optimiser.step(gradients, _rate(optimiser.taken, steps, phase))
+                _update_average(average, parameters, optimiser.taken)
+                losses.append(loss)
+            self._epochs += 1
+            self._progress(self._epochs, float(np.mean(losses)))
+        return average
+
+
+def _mixed(data: Labelled, pools: Pools, phase: Phase, random: np.random.Generator) -> Labelled:
+    """Join all clean digits, those that are drawn from each pool, and the clean ones again if they count more."""
+    shares = ((pools.disturbed, phase.disturbed_share), (pools.hands, phase.hands_share))
+    drawn = [(pool, min(round(share * len(data)), len(pool))) for pool, share in shares]
+    some = [pool.part(random.choice(len(pool), count, replace=False)) for pool, count in drawn]
+    parts = [data, *some, *[data] * (phase.clean - 1)]
     return Labelled(np.concatenate([part.digits for part in parts]), np.concatenate([part.labels for part in parts]))
 
 
@@ -166,10 +215,11 @@ def _gradients(parameters: Parameters, offset: Floats, features: Floats, targets
     }
 
 
-def _rate(taken: int, steps: int) -> float:
+def _rate(taken: int, steps: int, phase: Phase) -> float:
     """Return the schedule's rate after `taken` steps: it warms up linearly, then falls as a cosine."""
     cosine = (1 + math.cos(math.pi * taken / steps)) / 2
-    return min(1.0, taken / _WARM_UP_STEPS) * (cosine * (1 - _LAST_STEP) + _LAST_STEP)
+    warm = min(1.0, taken / phase.warm_up_steps)
+    return phase.rate * warm * (cosine * (1 - phase.last_step) + phase.last_step)
 
 
 def _update_average(average: Parameters, parameters: Parameters, taken: int) -> None:

@@ -36,7 +36,7 @@ from engine.training.data.samples import (
     prepare_in_parallel,
 )
 from engine.training.fit.code import code
-from engine.training.fit.learn import Plan, Pool, fit
+from engine.training.fit.learn import Plan, Pools, fit
 from engine.training.fit.other_hands import fingerprint_of_hands, held_out_hands, write_hands
 from engine.training.fit.reject import EPOCHS, Examples, fit_reject
 from engine.training.fit.save import save
@@ -55,7 +55,7 @@ class Settings:
     name: str = "digits"
     version: str = "1.0.0"
     plan: Plan = field(default_factory=Plan)
-    disturbed: int = 25_000
+    disturbed: int = 15_000
     """Number of digits that are disturbed, each once for every slot of `SLOTS`."""
     negatives: int = 3_000
     """Number of pictures without a digit, of each kind but those of `CHARACTERS`."""
@@ -147,8 +147,7 @@ def _learn(learned: Labelled, disturbed: Arrays, others: Arrays, plan: Plan, bar
     def progress(_: int, loss: float) -> None:
         bars.update(bar, advance=1, note=f"loss {loss:.4f}")
 
-    pools = [Pool(_labelled(disturbed), plan.disturbed_share), Pool(_labelled(others), plan.hands_share)]
-    machine = fit(learned, pools, plan, progress)
+    machine = fit(learned, Pools(_labelled(disturbed), _labelled(others)), plan, progress)
     return arrays_of(machine)
 
 

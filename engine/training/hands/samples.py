@@ -45,7 +45,7 @@ class Copies:
     """Of each scan."""
     track: int = 4
     """Of each pen track."""
-    variant: int = 834
+    variant: int = 800
     """Of each variant; twice as many of those of 1 and 7."""
 
     def scaled(self, digits: int) -> Copies:

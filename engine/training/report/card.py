@@ -57,7 +57,8 @@ def _about(classifier: Classifier) -> list[str]:
     method = words.METHOD.format(
         directions=settings["plan"]["directions"],
         centres=settings["plan"]["centres"],
-        epochs=settings["plan"]["epochs"],
+        epochs=settings["plan"]["main"]["epochs"],
+        last_epochs=settings["plan"]["finish"]["epochs"],
         negatives=settings["negatives"],
         of_characters=settings.get("characters", settings["negatives"]),
         hidden=about["hidden"],

@@ -13,7 +13,7 @@ METHOD: Final = """\
 3. *Decision*: a projection to {directions} directions, {centres:,} learned Gaussian centres, ten machines one against
    all others: a reduced set of support vectors [4] that is trained as a whole, by Adam [5] on the logistic loss, over
    fresh affine and elastic copies [6] of the digits in each of {epochs} epochs, over disturbed digits and digits in
-   scenes, and over other hands.
+   scenes, and over other hands; then for {last_epochs} epochs with smaller steps, in which the digits count twice.
    *Second look*: a digit whose two highest scores are near one another is turned by 8 degrees to both sides, and the
    mean of the three scores counts [11].
 4. *Confidence*: a softmax over one temperature [7], at which the mean confidence of the digits held out, of all hands,

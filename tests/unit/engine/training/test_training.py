@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from engine.training.data.samples import disturbed_samples, prepare
 from engine.training.data.sources import read_training_digits
 from engine.training.fit import learn, reject
 from engine.training.fit.calibrate import FOREIGN_SHARE, fit_presence, fit_temperature, threshold_for_share
-from engine.training.fit.learn import Plan
+from engine.training.fit.learn import Plan, Pools
 from engine.training.fit.reject import Examples, fit_reject
 from engine.training.fit.stages import Stages, fingerprint
 from engine.training.fit.train import Settings, train
@@ -152,14 +153,33 @@ def test_the_gradients_are_those_of_the_loss() -> None:
         assert float(gradient[at]) == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=1e-3, abs=1e-7), name
 
 
+def small_plan(epochs: int) -> Plan:
+    plan = Plan(directions=16, centres=40)
+    return replace(plan, main=replace(plan.main, epochs=epochs), finish=replace(plan.finish, epochs=1))
+
+
+def test_the_step_warms_up_then_falls_to_its_end() -> None:
+    phase = replace(Plan().main, rate=0.5, warm_up_steps=10, last_step=0.1)
+    rates = [learn._rate(taken, 100, phase) for taken in range(101)]
+    assert rates[0] == 0
+    assert max(rates) == rates[10] < 0.5
+    assert rates[100] == pytest.approx(0.05)
+
+
 def test_an_epoch_has_all_clean_digits_and_other_ones_of_each_pool() -> None:
     data, pool = some_digits(30), Labelled(np.ones((50, 28, 28), np.float32), np.arange(50) + 100)
     rng = np.random.default_rng(0)
-    first, second = (learn._mixed(data, [learn.Pool(pool, 0.5)], [15], rng) for _ in range(2))
-    np.testing.assert_array_equal(first.digits[:30], data.digits)
-    assert len(set(first.labels[30:])) == 15
-    assert set(first.labels[30:]) != set(second.labels[30:])
-    assert (first.digits[30:] == 1).all()
+    hands = Labelled(np.zeros((9, 28, 28), np.float32), np.arange(9) + 200)
+    phase = replace(Plan().finish, clean=2, disturbed_share=0.5, hands_share=0.2)
+    first, second = (learn._mixed(data, Pools(pool, hands), phase, rng) for _ in range(2))
+    for part in (slice(0, 30), slice(51, 81)):
+        np.testing.assert_array_equal(first.digits[part], data.digits)
+    assert len(first) == 81
+    disturbed = set(first.labels[30:45])
+    assert len(disturbed) == 15
+    assert disturbed <= set(pool.labels)
+    assert disturbed != set(second.labels[30:45])
+    assert len(set(first.labels[45:51]) & set(hands.labels)) == 6
 
 
 def test_the_temperature_makes_confidence_match_the_share_of_right_answers() -> None:
@@ -287,7 +307,8 @@ def test_presence_is_the_digitness_itself_if_nothing_is_unsure() -> None:
 @pytest.mark.slow  # trains a machine
 def test_the_reject_head_learns_to_distinguish_digits_from_noise() -> None:
     data = some_digits(400)
-    machine = learn.fit(data, [], Plan(directions=16, centres=40, epochs=10), lambda *_: None)
+    nothing = data.part(slice(0, 0))
+    machine = learn.fit(data, Pools(nothing, nothing), small_plan(epochs=10), lambda *_: None)
     rng = np.random.default_rng(0)
     evidence = np.zeros((400, len(machine.reject.from_evidence)), np.float32)
     noise = Examples(rng.random((400, 28, 28), np.float32), evidence)
@@ -322,7 +343,7 @@ def test_the_same_training_twice_gives_the_same_predictions(tmp_path: Path) -> N
     data = some_digits(240)
     scans = Scans(np.pad(sample_pixels()[:6], ((0, 0), (2, 2), (2, 2))), np.arange(6))
     hands = Hands(scans, PenTracks(np.random.default_rng(0).random((6, 8, 2)), np.full(6, 8)))
-    settings = Settings(plan=Plan(directions=16, centres=40, epochs=2), disturbed=40, negatives=30, characters=40)
+    settings = Settings(plan=small_plan(epochs=2), disturbed=40, negatives=30, characters=40)
     models = [
         train(
             data,
