@@ -10,7 +10,7 @@ repair_shadows    `engine.canvas.scenes.shadows`  shadows with an edge, close cr
 turn_filled       `engine.canvas.scenes.turning`  ink that was taken for paper
 find_components   `engine.canvas.components`      connected components of the ink
 find_surfaces     `engine.canvas.scenes.steps`    plates, sheets, boxes: looked at alone; combs
-erase_lines       `engine.canvas.ruling`          ruled lines, frames, dark edges
+erase_lines       `engine.canvas.ruling.erasing`  ruled lines, frames, dark edges
 treat_writing     `engine.canvas.scenes.steps`    objects beside the digit; outlined and dotted digits
 keep_strokes      `engine.canvas.strokes`         separates the digit's strokes from dirt
 centre_digits     `engine.canvas.centring`        20 px box, centre of mass: the digit
@@ -34,10 +34,11 @@ from engine.canvas.components import find_components
 from engine.canvas.ink import find_ink
 from engine.canvas.levelling import find_levels
 from engine.canvas.planes import PLANE_MAX_PX, flatten, project, reduce
-from engine.canvas.ruling import erase_lines
+from engine.canvas.ruling.erasing import erase_lines
+from engine.canvas.scenes.cutting import cut_out
 from engine.canvas.scenes.shadows import repair_shadows
 from engine.canvas.scenes.steps import find_surfaces, treat_writing
-from engine.canvas.scenes.surfaces import Surface, cut_out
+from engine.canvas.scenes.surfaces import Surface
 from engine.canvas.scenes.turning import measure_rims, turn_filled
 from engine.canvas.strokes import keep_strokes
 from engine.codecs.decode import Picture

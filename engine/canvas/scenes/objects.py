@@ -27,7 +27,6 @@ _SIDE_TEETH = 2  # at least, if others are almost as wide
 _TEETH = 3  # at least, if nothing else is there
 _TOOTH_PX = 3  # width of a tooth, at most,
 _TOOTH = 0.3  # or this part of its height
-_AS_PART_0 = np.array([1, 1, 1, 0, 1], np.int32)
 _COMB_STRAIGHT = 0.85  # of its width is one straight line
 _HOLE_ROUND = (0.7, 0.58)  # of a punch hole: shorter to longer side, mass to box
 _HOLE_SIDE = 0.35  # of the digit's longer side, at most
@@ -67,7 +66,7 @@ def erase_combs(
             or (len(others) == 0 and (np.count_nonzero(teeth) < _TEETH or not rest.any()))
         ):
             continue
-        is_changed |= erase(ink, np.ones(1, np.bool_), own[~rest] * _AS_PART_0)
+        is_changed |= erase(ink, own[~rest])
     return is_changed
 
 
@@ -139,9 +138,9 @@ def _gaps(boxes: NDArray[np.int32], digit: int) -> NDArray[np.int32]:
     return gaps
 
 
-def erase(ink: NDArray[np.float32], objects: NDArray[np.bool_], runs: NDArray[np.int32]) -> bool:
-    """Erase the runs of some components and their soft edges, in place; return whether there are any."""
-    for run in runs[objects[runs[:, PART]]]:
+def erase(ink: NDArray[np.float32], runs: NDArray[np.int32]) -> bool:
+    """Erase runs and their soft edges, in place; return whether there are any."""
+    for run in runs:
         row = slice(max(0, run[ROW] - 1), run[ROW] + 2)
         ink[row, max(0, run[LEFT] - 2) : run[RIGHT] + 2] = 0
-    return bool(objects.any())
+    return len(runs) > 0

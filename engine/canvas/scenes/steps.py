@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.canvas.components import Components
+from engine.canvas.components import PART, Components
 from engine.canvas.planes import Planes, unpacked
 from engine.canvas.scenes.objects import erase, erase_combs, find_objects
 from engine.canvas.scenes.pens import fill_outlined, join_dotted
@@ -59,7 +59,7 @@ def treat_writing(ink: Planes, components: Components, surfaces: Mapping[int, Su
             continue
         plane = unpacked(ink, index)
         objects = find_objects((plane.shape[0], plane.shape[1]), boxes, masses, runs)
-        is_changed |= erase(plane, objects, runs)
+        is_changed |= erase(plane, runs[objects[runs[:, PART]]])
         is_changed |= join_dotted(plane, boxes[~objects], masses[~objects]) or fill_outlined(plane)
     return is_changed
 

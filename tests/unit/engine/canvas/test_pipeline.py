@@ -2,65 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from engine.canvas.background import remove_paper
 from engine.canvas.centring import centre_digits
 from engine.canvas.components import find_components
 from engine.canvas.ink import find_ink
 from engine.canvas.levelling import UNEVEN, find_levels
-from engine.canvas.pipeline import EVIDENCE, Canvas, digits, normalise
-from engine.canvas.planes import PLANE_MAX_PX, Planes, flatten, project, reduce
-from engine.canvas.ruling import erase_lines
+from engine.canvas.pipeline import EVIDENCE, digits
+from engine.canvas.planes import PLANE_MAX_PX, flatten, project, reduce, unpacked
 from engine.canvas.strokes import keep_strokes
-from engine.codecs.decode import Picture, decode
-from engine.limits import Limits
+from tests.harness.drawn_digits import SAMPLES, apart, canvas, enlarged, packed, rounded
 
-Grey = NDArray[np.uint8]
-FOLDER = Path(__file__).parents[3] / "data" / "digits"
-SAMPLES = [decode(path.read_bytes(), Limits()).pixels for path in sorted(FOLDER.glob("*.png"))]
 COLUMN = {line.split(":")[0]: number for number, line in enumerate(EVIDENCE)}
-
-
-def canvas(pictures: list[Grey]) -> Canvas:
-    return normalise([Picture(pixels) for pixels in pictures])
-
-
-def rounded(values: NDArray[np.floating]) -> Grey:
-    pixels: Grey = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    return pixels
-
-
-def apart(pictures: list[Grey]) -> float:
-    """How far the digits are from the samples at worst, in mean ink a pixel.
-
-    One px of shift is forgiven: a centre of mass between two pixels may fall to either.
-    """
-    seen, expected = canvas(pictures).digits, canvas(SAMPLES).digits
-    shifts = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
-    moved = np.stack([np.roll(seen, shift, axis=(1, 2)) for shift in shifts])
-    return float(np.abs(moved - expected).mean(axis=(2, 3)).min(axis=0).max())
-
-
-def enlarged(sample: Grey, scale: int) -> Grey:
-    larger: Grey = cv2.resize(sample, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    return larger
-
-
-def packed(*pictures: NDArray[np.float32]) -> Planes:
-    sides = np.array([picture.shape for picture in pictures], np.int64)
-    blacks = np.zeros(len(pictures), np.float32)
-    starts = np.concatenate([[0], np.cumsum(sides.prod(axis=1))]).astype(np.int64)
-    return Planes(np.concatenate([picture.ravel() for picture in pictures]).astype(np.float32), starts, sides, blacks)
-
-
-def unpacked(planes: Planes, index: int = 0) -> NDArray[np.float32]:
-    return planes.values[planes.starts[index] : planes.starts[index + 1]].reshape(planes.sides[index])
 
 
 def test_there_are_samples_of_every_digit() -> None:
@@ -293,7 +249,7 @@ def test_a_surface_is_laid_through_the_paper_and_not_the_ink() -> None:
     )
     expected = np.zeros((60, 50))
     expected[20:40, 20:26] = -0.6 * paper.max()  # as deep as it would be in the brightest light
-    assert np.abs(unpacked(relief) - expected).max() < 5
+    assert np.abs(unpacked(relief, 0) - expected).max() < 5
     assert unevenness[0] == pytest.approx(np.ptp(paper), rel=0.2)
 
 
@@ -319,20 +275,8 @@ def test_ink_is_the_rarer_side_of_the_paper() -> None:
     relief[5:15, 8:11] = -120
     ink = packed(relief)
     contrast, noise = find_ink(ink, np.array([0], np.float32))
-    assert np.array_equal(unpacked(ink), (relief < 0).astype(np.float32))
+    assert np.array_equal(unpacked(ink, 0), (relief < 0).astype(np.float32))
     assert (contrast[0], noise[0]) == (120, 0)
-
-
-def test_a_line_goes_and_the_stroke_that_crosses_it_stays() -> None:
-    picture = np.zeros((60, 60), np.float32)
-    picture[30, :] = 1
-    picture[10:50, 25:30] = 1
-    planes = packed(picture)
-    erased = erase_lines(planes, find_components(planes))
-    expected = np.zeros((60, 60), np.float32)
-    expected[10:50, 25:30] = 1
-    assert np.array_equal(unpacked(planes), expected)
-    assert erased[0] == pytest.approx(55 / 255)
 
 
 def test_far_dirt_goes_and_a_near_dot_stays() -> None:
@@ -343,7 +287,7 @@ def test_far_dirt_goes_and_a_near_dot_stays() -> None:
     planes = packed(picture)
     strokes, boxes, _ = keep_strokes(planes, find_components(planes))
     assert boxes.tolist() == [[20, 20, 44, 26]]
-    assert not unpacked(strokes)[:10].any()
+    assert not unpacked(strokes, 0)[:10].any()
 
 
 def test_large_pictures_shrink_by_whole_factors() -> None:
@@ -375,5 +319,5 @@ def test_the_paper_under_alpha_is_what_the_ink_stands_out_from() -> None:
 
 
 def test_grey_pictures_in_three_channels_stay_as_they_are() -> None:
-    seen = unpacked(project([np.dstack([SAMPLES[0]] * 3)]))
+    seen = unpacked(project([np.dstack([SAMPLES[0]] * 3)]), 0)
     assert np.allclose(seen, SAMPLES[0], atol=1e-3)

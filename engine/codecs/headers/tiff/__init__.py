@@ -1,0 +1,1 @@
+"""TIFF files: their directories are walked before a pixel is decoded."""
