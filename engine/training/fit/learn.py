@@ -42,7 +42,7 @@ class Phase:
 
     epochs: int
     clean: int
-    """How often each epoch uses each clean digit, each time augmented anew."""
+    """How often each epoch uses each clean digit, each time augmented again."""
     disturbed_share: float
     """Disturbed digits in each epoch, as a share of the clean ones."""
     hands_share: float
