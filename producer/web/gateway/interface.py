@@ -5,7 +5,7 @@ Nothing here knows Kafka, so the HTTP side is tested with a played gateway.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -109,6 +109,8 @@ class State:
     live_readers: int
     keys_held: int
     """Keys in memory, of all gateways."""
+    keys_forgotten: int
+    """Keys that had no room in memory: if one is repeated, it is sent again."""
     sent: int
     """Requests sent since the start. The following ones count since the start, too."""
     repeated: int
@@ -165,6 +167,8 @@ class Gateway(Protocol):
     def check_room(self, size_bytes: int = 0) -> None:
         """Refuse a request early, for example before its body is read; `submit` does the same again.
 
+        Not for a request with a key: if it was sent before, `submit` does not refuse it.
+
         Raises
         ------
         BusyError
@@ -188,7 +192,7 @@ class Gateway(Protocol):
             It is not known whether it was sent.
         """
 
-    def follow(self, request_id: str, tenant: str) -> AsyncIterator[Answer]:
+    def follow(self, request_id: str, tenant: str) -> AsyncGenerator[Answer, None]:
         """Yield the answers of a submitted request by index, as they arrive; end when it is complete.
 
         The caller sets a time limit, and closes the iterator (`contextlib.aclosing`). Several callers may follow one
@@ -218,7 +222,7 @@ class Gateway(Protocol):
             Kafka does not answer, or the log had to be read for too long.
         """
 
-    def live(self, tenant: str) -> AsyncIterator[Answer | Missed]:
+    def live(self, tenant: str) -> AsyncGenerator[Answer | Missed, None]:
         """Yield all answers to a tenant's requests as they arrive, of all gateways, until the caller closes it.
 
         A reader that is slower than the answers loses the oldest; `Missed` then says how many.
