@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Callable
 
 import structlog
 
@@ -13,6 +11,7 @@ from producer.web.gateway.keys.once import Keys, keys_partitions
 from producer.web.gateway.keys.writer import KeyTopics
 from producer.web.gateway.service import KafkaGateway, TopicsFound
 from producer.web.gateway.settings import GatewaySettings
+from producer.web.gateway.tasks import running_tasks
 from transport.admin.cluster import UNLIMITED_BYTES, open_cluster
 from transport.errors import KafkaRequestError, describe
 from transport.settings.kafka import ClientSettings
@@ -51,25 +50,9 @@ async def open_gateway(
         except KafkaRequestError as error:
             log.warning("keys unavailable", why=describe(error), action="refusing requests with a key")
             keys_found = error
-    failed: BaseException | None = None
-    tasks: set[asyncio.Task[None]] = set()
-    async with asyncio.TaskGroup() as group:
-
-        def start(work: Coroutine[Any, Any, None], name: str) -> None:
-            task = group.create_task(work, name=f"gateway {name}")
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-
-        key_topics = KeyTopics(kafka, topics.requests, gateway.keys_topic, found.limit_bytes or UNLIMITED_BYTES)
+    key_topics = KeyTopics(kafka, topics.requests, gateway.keys_topic, found.limit_bytes or UNLIMITED_BYTES)
+    async with running_tasks() as start:
         keys = Keys(key_topics, keys_found, gateway.max_keys, start) if isinstance(keys_found, int) else keys_found
         running = KafkaGateway(settings, gateway, found, keys, start)
-        try:
-            await running.started()
-            yield running
-        except BaseException as error:  # noqa: BLE001  # raised below, not as a group of one
-            failed = error
-        finally:
-            for task in tasks:
-                task.cancel()
-    if failed is not None:
-        raise failed
+        await running.started()
+        yield running

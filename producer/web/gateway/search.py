@@ -18,8 +18,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from producer.web.gateway.ids import WireId
 from producer.web.gateway.interface import Answer, BusyError, Position, UnavailableError
-from producer.web.gateway.keys.once import Start
 from producer.web.gateway.records import Location, read_answer, wire_id_of
+from producer.web.gateway.tasks import Start
 from transport.clients import assign_at, open_reader, request_deadline
 from transport.errors import KafkaRequestError, describe
 from transport.reading.log_reader import RangeReader

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import AsyncGenerator
 from typing import Final, NamedTuple
 
 import structlog
@@ -32,13 +33,14 @@ from producer.web.gateway.interface import (
     UnavailableError,
 )
 from producer.web.gateway.keys.index import UsedKey
-from producer.web.gateway.keys.once import Keys, Start
+from producer.web.gateway.keys.once import Keys
 from producer.web.gateway.live import LiveReaders
 from producer.web.gateway.records import Location, Sendable, read_answer, sendable, wire_id_of
 from producer.web.gateway.search import LogSearch
 from producer.web.gateway.sender import Buffer, Sender
 from producer.web.gateway.settings import GatewaySettings
 from producer.web.gateway.tail import Tail
+from producer.web.gateway.tasks import Start
 from producer.web.gateway.tracked import Tracked, TrackedRequests
 from transport.admin.cluster import UNLIMITED_BYTES
 from transport.clients import request_deadline

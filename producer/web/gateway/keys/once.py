@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from producer.web.gateway.ids import WireId
 from producer.web.gateway.interface import UnavailableError
@@ -14,6 +14,7 @@ from producer.web.gateway.records import Sendable
 from producer.web.gateway.sender import SEND_TIMEOUT_S
 from producer.web.gateway.settings import GatewaySettings
 from producer.web.gateway.tail import Tail
+from producer.web.gateway.tasks import Start
 from transport.admin.cluster import ClusterAdmin, open_cluster
 from transport.clients import request_deadline
 from transport.errors import KafkaRequestError, describe
@@ -23,9 +24,6 @@ LISTED_INTERVAL_S: Final = 0.1
 LISTED_TIMEOUT_S: Final = 15.0
 DEFAULT_RETENTION_MS: Final = "604800000"
 ENOUGH_REPLICAS: Final = 3
-
-Start = Callable[[Coroutine[Any, Any, None], str], None]
-"""Starts a task with a name; it ends with the gateway at the latest."""
 
 
 class Keys:
