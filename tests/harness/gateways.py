@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
+import sys
 import uuid
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -18,7 +23,8 @@ from tests.harness.played_service import answer, publish
 from tests.harness.topics import Broker
 from transport.settings.kafka import ClientSettings, KafkaSettings
 
-TIMEOUT_S = 60.0
+TIMEOUT_S: Final = 60.0
+ROOT: Final = Path(__file__).parents[2]
 
 
 def client_settings(broker: Broker) -> ClientSettings:
@@ -52,9 +58,42 @@ async def followed(gateway: KafkaGateway, request: NewRequest) -> list[Answer]:
 
 
 @contextlib.asynccontextmanager
-async def playing_service(
-    broker: Broker, statuses: Sequence[str] = ("recognised",)
-) -> AsyncIterator[asyncio.Task[None]]:
+async def gateway_process(
+    broker: Broker, requests: Sequence[NewRequest], stop_at: str = "never"
+) -> AsyncIterator[Process]:
+    """Run a gateway as a process that submits requests with keys and prints a line for each that is answered.
+
+    With `stop_at` it stops itself (SIGSTOP) at a point of its first transaction; see `tests.harness.gateway_program`.
+    """
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("DIGITS_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.harness.gateway_program", f"{broker.topics.requests}.keys", stop_at),
+        stdin=PIPE,
+        stdout=PIPE,
+        cwd=ROOT,
+        env=outside | broker.environment,
+    )
+    assert process.stdin is not None
+    for each in requests:
+        line = {"request_id": each.request_id, "tenant": each.tenant, "payload": each.payload.hex()}
+        process.stdin.write(json.dumps(line).encode() + b"\n")
+    process.stdin.close()
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+def is_stopped(process: Process) -> bool:
+    """Return whether a process has stopped itself."""
+    stat = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8")
+    return stat.rpartition(")")[2].split()[0] == "T"
+
+
+@contextlib.asynccontextmanager
+async def playing_service(broker: Broker, statuses: Sequence[str] = ("recognised",)) -> AsyncIterator[None]:
     """Answer every request with these statuses while the body runs, and commit the offsets."""
     partitions = [TopicPartition(broker.topics.requests, number) for number in range(broker.partitions)]
     consumer = AIOKafkaConsumer(
@@ -64,7 +103,6 @@ async def playing_service(
         isolation_level="read_committed",
         fetch_max_wait_ms=50,
     )
-
     stopping = asyncio.Event()
 
     async def play() -> None:
@@ -78,6 +116,6 @@ async def playing_service(
         async with asyncio.TaskGroup() as group:
             group.create_task(play(), name="played service")
             try:
-                yield
+                yield None
             finally:
                 stopping.set()
