@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 INTERVAL_S: Final = 1.0
 LOOKS: Final = 300
-"""After so many, the topic's partitions are listed again."""
+"""After this number, the topic's partitions are listed again."""
 REOPEN_PAUSE_S: Final = 1.0
 BACKLOG: Final = 50
 """From this lag on, at both ends of an interval, the service was busy all the time."""

@@ -42,7 +42,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of one image. Owner: whoever got it; it never changes."""
+    """The result of one image. It never changes."""
 
     request_id: str
     """The id that the client knows: its key, or the id that it was given."""
@@ -161,7 +161,7 @@ class Gateway(Protocol):
     def new_request_id(self) -> str:
         """Return an id for a request without a key: a UUID 7, from which `find` learns when it was sent.
 
-        Call it when the body has been read: a request must be sent within a minute after its id was made.
+        Call it when the body has been read: `find` looks for requests that were sent within half a minute after it.
         """
 
     def check_room(self, size_bytes: int = 0) -> None:

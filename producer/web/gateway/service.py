@@ -116,7 +116,8 @@ class KafkaGateway:
         made_ms = None if request.once else ids.made_at_ms(request.request_id)
         record = sendable(request, wire_id, wire_id.partition(self._partitions), made_ms or time.time_ns() // 1_000_000)
         self._check_size(record)
-        if request.once and (used := await self._used(wire_id)) is not None:
+        # A known key is answered also while no requests are taken. What other gateways have just sent, `send` finds out.
+        if request.once and (used := self._usable_keys().index.get(wire_id)) is not None:
             return await self._repeat(request, wire_id, used)
         self.check_room(len(request.payload))
         tracked = self._tracked.track(wire_id)
@@ -155,7 +156,7 @@ class KafkaGateway:
         if tracked is not None and tracked.position is not None:
             return tracked.found()
         wire_id = keyed
-        used = await self._used(keyed)
+        used = await self._keys.look_up(keyed) if isinstance(self._keys, Keys) else None
         location = None if used is None else used.location
         if location is None and (made_ms := ids.made_at_ms(request_id)) is not None:
             wire_id = plain
@@ -199,9 +200,6 @@ class KafkaGateway:
         if isinstance(self._keys, KafkaRequestError):
             raise UnavailableError("requests with a key cannot be taken: there is no topic for keys", str(self._keys))
         return self._keys
-
-    async def _used(self, wire_id: WireId) -> UsedKey | None:
-        return await self._keys.look_up(wire_id) if isinstance(self._keys, Keys) else None
 
     async def _repeat(self, request: NewRequest, wire_id: WireId, used: UsedKey) -> bool:
         """Have the answers of an earlier request with this key, which was sent here or elsewhere, in memory."""

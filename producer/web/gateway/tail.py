@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 POLL_MS: Final = 200
 BATCH_RECORDS: Final = 1_000
-"""So many records are handed over at once; then other tasks run."""
+"""The most records that are handed over at once; then other tasks run."""
 REOPEN_PAUSE_S: Final = 0.5
 PARTITIONS_INTERVAL_S: Final = 10.0
 """How often the tail looks whether the topic has more partitions."""

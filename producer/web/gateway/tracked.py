@@ -1,7 +1,7 @@
 """The requests that this gateway follows, with their answers, in bounded memory.
 
-A request is forgotten when others need its memory: first the oldest that nobody follows. If all are followed, the one
-with the most answers is forgotten, and its followers are told so; its answers are still in the log.
+A request is forgotten when others need its memory: first the oldest without followers. If all are followed, the one
+with the most answers is forgotten, and its followers get an error; its answers are still in the log.
 """
 
 from __future__ import annotations

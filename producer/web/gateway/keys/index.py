@@ -92,7 +92,7 @@ class KeyIndex:
             )
         except (ValueError, struct.error):  # also of msgspec
             return
-        # The first record of a key counts: only one gateway can write it, unless somebody else writes to the topic.
+        # The first record of a key counts: only one gateway can write it, unless another program writes to the topic.
         self._entries.setdefault(_digest(key), entry)
         if len(self._entries) > self._max_keys:
             del self._entries[next(iter(self._entries))]

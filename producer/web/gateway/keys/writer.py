@@ -97,7 +97,7 @@ class KeyPartition:
                     while True:
                         await self._filled.wait()
                         await self._send_next(producer)
-            except KafkaRequestError as error:
+            except (KafkaRequestError, AssertionError) as error:  # the client asserts that it was not fenced
                 self.failure = str(error)
                 log.info("keys unwritten", partition=self.number, why=describe(error), action="beginning again")
             await asyncio.sleep(random.uniform(0, MOST_PAUSE_S))  # noqa: S311  # it only keeps gateways apart

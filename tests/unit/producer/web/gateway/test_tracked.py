@@ -60,7 +60,7 @@ async def test_an_answer_that_comes_again_counts_once(requests: TrackedRequests)
     assert await all_of(tracked) == [0]
 
 
-async def test_the_oldest_that_nobody_follows_is_forgotten_first() -> None:
+async def test_the_oldest_without_followers_is_forgotten_first() -> None:
     requests = TrackedRequests(max_requests=2, max_bytes=1_000_000)
     first, second = add(requests, "first"), add(requests, "second")
     with requests.followed(first):
