@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Final
 
 import structlog
@@ -23,6 +24,7 @@ from producer.web.protocol import limited
 from producer.web.settings import ServeSettings, WebSettings
 
 BACKLOG: Final = 1024
+STOPPED_BY: Final = (signal.SIGTERM, signal.SIGINT)
 log = structlog.get_logger()
 OpenGateway = Callable[[ServeSettings], contextlib.AbstractAsyncContextManager[Gateway]]
 
@@ -47,8 +49,21 @@ class HttpServer(uvicorn.Server):
         await super().shutdown(sockets)
 
     def stop(self) -> None:
-        """Ask the server to end, as SIGTERM does."""
+        """Ask the server to end, as SIGTERM does; a second time, to end without waiting for requests."""
+        self.force_exit = self.should_exit
         self.should_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End after SIGTERM or SIGINT. Uvicorn would raise the signal again at the end: the exit code would not be 0."""
+        loop = asyncio.get_running_loop()
+        for number in STOPPED_BY:
+            loop.add_signal_handler(number, self.stop)
+        try:
+            yield
+        finally:
+            for number in STOPPED_BY:
+                loop.remove_signal_handler(number)
 
 
 def configure_log(settings: WebSettings) -> None:

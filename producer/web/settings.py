@@ -13,7 +13,7 @@ from transport.settings.kafka import ClientSettings
 
 MIB: Final = 1024 * 1024
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-"""How a token may be signed: only with a pair of keys, so that whoever checks a token cannot make one."""
+"""How a token may be signed: only with a pair of keys, so that a server that checks tokens cannot make them."""
 
 
 class _Group(BaseModel):

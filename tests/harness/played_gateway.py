@@ -45,7 +45,7 @@ class PlayedGateway:
     hold: bool = False
     """True: requests wait until `release`."""
     most_answers: int | None = None
-    """Only so many answers of each request come."""
+    """Only this number of answers of each request come."""
     forgets: bool = False
     """True: `follow` knows nothing, as that of another gateway; `find` does."""
     refusal: Exception | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ import pytest
 from contract.errors import ErrorCode
 from producer.web.gateway.interface import BusyError
 from producer.web.problems import Refusal, status_of
-from producer.web.settings import WebSettings
+from producer.web.settings import ServeSettings, WebSettings
 from tests.harness.images import zipped
 from tests.harness.openapi import served
 from tests.harness.played_gateway import PlayedGateway
 from tests.harness.web import DIGIT, client_of
+from transport.settings.kafka import variables
 
 KEPT = Path(__file__).parents[4] / "docs" / "openapi.json"
 DOCUMENT: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8"))
@@ -111,3 +113,14 @@ def _references(part: object) -> Iterator[str]:
     elif isinstance(part, list):
         for value in part:
             yield from _references(value)
+
+
+def test_the_page_for_callers_names_every_code_and_only_settings_that_exist() -> None:
+    page = (KEPT.parent / "http.md").read_text(encoding="utf-8")
+    assert [code for code in Refusal if f"`{code}`" not in page] == []
+    known = variables(ServeSettings)
+    named = set(re.findall(r"DIGITS_WEB__[A-Z_]*[A-Z]", page))
+    assert named <= set(known)
+    table = re.findall(r"^\| (`[A-Z_`, ]+) \|", page, re.MULTILINE)
+    assert len(table) > 5
+    assert {f"DIGITS_WEB__{name}" for row in table for name in re.findall(r"[A-Z_]+", row)} <= set(known)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import socket
 import ssl
 from pathlib import Path
@@ -155,6 +157,15 @@ async def test_a_waiting_request_is_answered_before_the_server_ends() -> None:
         server.stop()
         gateway.release()
         assert (await waiting).status == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_the_server_in_order(number: signal.Signals) -> None:
+    async with running_server(PlayedGateway()) as server, aiohttp.ClientSession() as client:
+        response = await client.get(f"{server.url}/results")
+        await response.content.readuntil(b"\n\n")
+        os.kill(os.getpid(), number)
+        assert await response.content.read() == b""
 
 
 async def test_the_files_of_a_certificate_make_the_server_speak_tls(tmp_path: Path) -> None:
