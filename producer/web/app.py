@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -31,7 +32,15 @@ VERSIONS: Final = ("/v1", "")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(gateway: Gateway, guard: Guard, settings: WebSettings, stopping: asyncio.Event) -> ASGIApp:
+def create_app(
+    gateway: Gateway,
+    guard: Guard,
+    settings: WebSettings,
+    stopping: asyncio.Event,
+    *,
+    page: Mapping[str, tuple[str, bytes]] = MappingProxyType({}),
+    page_headers: Mapping[str, str] = MappingProxyType({}),
+) -> ASGIApp:
     """Make the application.
 
     Parameters
@@ -44,6 +53,9 @@ def create_app(gateway: Gateway, guard: Guard, settings: WebSettings, stopping: 
         The limits.
     stopping
         Set when the server stops: then streams of live results end.
+    page, page_headers
+        Files for a browser by their path, each with its content type, and the headers of all of them, which are
+        expected to have a Content-Security-Policy.
     """
     metrics = Metrics(gateway)
     app = FastAPI(
@@ -59,6 +71,8 @@ def create_app(gateway: Gateway, guard: Guard, settings: WebSettings, stopping: 
     _add_api(app, gateway, guard, settings, stopping)
     _add_probes(app, Probes(gateway, metrics))
     _add_documentation(app, openapi.document(app))
+    for path, (media_type, content) in page.items():
+        app.add_route(path, _file(media_type, content, page_headers))
     refusals = Refusals(metrics)
     app.add_exception_handler(ProblemError, refusals.problem)
     app.add_exception_handler(GatewayError, refusals.gateway)
@@ -103,6 +117,13 @@ def _add_documentation(app: FastAPI, document: dict[str, Any]) -> None:
     pages = Documentation()
     for path in pages.paths:
         app.add_route(path, pages.show)
+
+
+def _file(media_type: str, content: bytes, headers: Mapping[str, str]) -> Handler:
+    async def show(_request: Request) -> Response:
+        return Response(content, media_type=media_type, headers=headers)
+
+    return show
 
 
 def _add(app: FastAPI, method: str, path: str, handler: Handler) -> None:

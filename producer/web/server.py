@@ -55,7 +55,7 @@ class HttpServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """End after SIGTERM or SIGINT. Uvicorn would raise the signal again at the end: the exit code would not be 0."""
+        """End after SIGTERM or SIGINT, with exit code 0: uvicorn would raise the signal again at the end."""
         loop = asyncio.get_running_loop()
         for number in STOPPED_BY:
             loop.add_signal_handler(number, self.stop)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -22,13 +23,13 @@ ADDRESS = "http://digits.test"
 
 @contextlib.asynccontextmanager
 async def client_of(
-    gateway: Gateway, settings: WebSettings | None = None, stopping: asyncio.Event | None = None
+    gateway: Gateway, settings: WebSettings | None = None, **more: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Open a client of an application."""
     settings = settings or WebSettings()
     guard = Guard(settings.access)
     guard.load()
-    app = create_app(gateway, guard, settings, stopping or asyncio.Event())
+    app = create_app(gateway, guard, settings, asyncio.Event(), **more)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=ADDRESS) as client:
         yield client

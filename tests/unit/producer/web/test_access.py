@@ -209,6 +209,21 @@ async def test_every_answer_has_security_headers() -> None:
             assert headers["Cache-Control"] == "no-store"
 
 
+async def test_files_of_a_page_have_their_own_policy() -> None:
+    page = {"/": ("text/html; charset=utf-8", b"<!doctype html>"), "/page/app.js": ("text/javascript", b"1")}
+    headers = {"Content-Security-Policy": "default-src 'self'", "Cache-Control": "no-cache"}
+    async with client_of(PlayedGateway(), page=page, page_headers=headers) as client:
+        for path, (media_type, content) in page.items():
+            response = await client.get(path)
+            assert (response.content, response.headers["Content-Type"].partition(";")[0]) == (
+                content,
+                media_type.partition(";")[0],
+            )
+            assert response.headers["Content-Security-Policy"] == "default-src 'self'"
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert (await client.get("/page/../app.js")).status_code == 404
+
+
 async def test_a_refusal_is_one_line_of_the_log_without_the_key(keys_file: Path) -> None:
     add_key(keys_file, "shop")
     async with client_of(PlayedGateway(), _settings(keys_file)) as client:
