@@ -192,7 +192,7 @@ _PREFER: Final[dict[str, Any]] = {
     "name": "Prefer",
     "in": "header",
     "description": "`wait=SECONDS`: how long to wait for the results, up to the server's limit; then it answers 202.",
-    "schema": {"type": "string", "maxLength": 200},
+    "schema": {"type": "string"},
     "example": "wait=2",
 }
 _FILE: Final = {"type": "string", "format": "binary"}

@@ -18,7 +18,7 @@ from producer.web.settings import WebSettings
 from tests.harness.images import drawn_digits
 
 DIGIT, OTHER_DIGIT, THIRD_DIGIT = drawn_digits(3)
-ADDRESS = "http://digits.test"
+ADDRESS = "http://localhost"
 
 
 @contextlib.asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -23,6 +24,7 @@ class Guard:
         self._tokens = Tokens(settings.oidc) if settings.oidc.issuer else None
         self._allowances = Allowances(settings)
         self._cors_origins = settings.cors_origins
+        self._open_to_all = settings.anonymous
 
     def load(self) -> None:
         """Read the file of keys.
@@ -87,4 +89,14 @@ class Guard:
         # A browser would send a form of any other site to a server on its own machine.
         if request.headers.get("sec-fetch-site") in {"cross-site", "same-site"} and not self._cors_origins:
             raise ProblemError(Refusal.NOT_ALLOWED, "Pages of other sites may not use this server.")
+        # The name of another site may lead to this machine (DNS rebinding); the browser then takes its page for ours.
+        if not self._open_to_all and not _is_loopback(request.url.hostname or ""):
+            raise ProblemError(Refusal.NOT_ALLOWED, "Without keys, the server is used under the name localhost only.")
         return ANONYMOUS
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

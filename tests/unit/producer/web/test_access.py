@@ -190,6 +190,12 @@ async def test_pages_of_other_sites_cannot_use_a_server_without_keys() -> None:
     assert not [name for name in preflight.headers if name.lower().startswith("access-control")]
 
 
+@pytest.mark.parametrize(("host", "status"), [("evil.test", 403), ("127.0.0.1:8000", 200), ("[::1]:8000", 200)])
+async def test_another_name_of_this_machine_does_not_open_a_server_without_keys(host: str, status: int) -> None:
+    async with client_of(PlayedGateway()) as client:
+        assert (await client.post("/predict", content=DIGIT, headers={"Host": host})).status_code == status
+
+
 async def test_named_origins_may_use_the_api() -> None:
     settings = WebSettings(access=AccessSettings(cors_origins=("https://shop.test",)))
     async with client_of(PlayedGateway(), settings) as client:

@@ -21,8 +21,8 @@ from tests.harness.waiting import eventually
 from tests.harness.web import DIGIT
 from tests.harness.web_server import HOST, certificate_files, running_server
 
-HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
-ASK = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+ASK = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 async def test_headers_that_come_too_slowly_end_the_connection() -> None:
@@ -102,7 +102,7 @@ async def test_a_reader_that_takes_nothing_is_disconnected() -> None:
     options = {"limit": 1, "family": socket.AF_INET}
     async with running_server(gateway, write_s=0.1) as server:
         async with server.connect(**options) as connection:
-            await connection.send(b"GET /results HTTP/1.1\r\nHost: x\r\n\r\n")
+            await connection.send(b"GET /results HTTP/1.1\r\nHost: localhost\r\n\r\n")
             await eventually(lambda: gateway.live_readers == 1)
             await eventually(lambda: server.connections() == 0)
         await eventually(lambda: gateway.live_readers == 0)
