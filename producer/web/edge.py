@@ -1,0 +1,136 @@
+"""Around every request: security headers, metrics, a line of the log for each refusal, and no stack trace outside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from engine.errors import printable
+from producer.web.gateway.interface import BusyError, GatewayError, KeyReusedError, TooLargeError, UnavailableError
+from producer.web.metrics import Metrics
+from producer.web.problems import ProblemError, Refusal
+
+SECURITY_HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""Of each answer that does not set them itself."""
+HSTS: Final = "max-age=31536000"
+MOST_LOGGED_CHARACTERS: Final = 200
+log = structlog.get_logger()
+
+
+class Edge:
+    """The outermost layer of the application. Owner: the application."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun_s = time.perf_counter()
+        status = HTTPStatus.INTERNAL_SERVER_ERROR.value
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                if scope["scheme"] == "https":
+                    headers.setdefault("Strict-Transport-Security", HSTS)
+            await send(message)
+
+        with self._metrics.under_way.track_inprogress():
+            try:
+                await self._app(scope, receive, send_with_headers)
+            finally:
+                path = getattr(scope.get("route"), "path", "other")
+                self._metrics.requests.labels(path, _known(scope["method"]), status).inc()
+                self._metrics.seconds.labels(path).observe(time.perf_counter() - begun_s)
+
+
+def _known(method: str) -> str:
+    """Return the method; a client must not be able to make new time series."""
+    return method if method in {"GET", "HEAD", "POST", "OPTIONS"} else "other"
+
+
+class Refusals:
+    """Turns errors into problem documents, and logs and counts them. Owner: the application."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def problem(self, request: Request, error: Exception) -> Response:
+        """Answer a refusal of our own."""
+        assert isinstance(error, ProblemError)  # noqa: S101  # registered for it
+        return self._refuse(request, error)
+
+    async def gateway(self, request: Request, error: Exception) -> Response:
+        """Answer a refusal of the gateway."""
+        assert isinstance(error, GatewayError)  # noqa: S101  # registered for it
+        return self._refuse(request, _of_gateway(error), why=getattr(error, "why", ""))
+
+    async def http(self, request: Request, error: Exception) -> Response:
+        """Answer a path or method that does not exist."""
+        assert isinstance(error, HTTPException)  # noqa: S101  # registered for it
+        refusal = {
+            HTTPStatus.NOT_FOUND: Refusal.UNKNOWN_PATH,
+            HTTPStatus.METHOD_NOT_ALLOWED: Refusal.WRONG_METHOD,
+        }.get(HTTPStatus(error.status_code), Refusal.MALFORMED_REQUEST)
+        return self._refuse(request, ProblemError(refusal, refusal.sentence, headers=error.headers))
+
+    async def unexpected(self, request: Request, error: Exception) -> Response:
+        """Answer an error that nothing else has handled. The server logs it with its traceback."""
+        del error
+        return self._refuse(request, ProblemError(Refusal.UNEXPECTED, "The error is in the log of the server."))
+
+    def _refuse(self, request: Request, problem: ProblemError, why: str = "") -> Response:
+        self._metrics.refusals.labels(problem.refusal.value).inc()
+        log.warning(
+            "request refused",
+            code=problem.refusal.value,
+            status=int(problem.refusal.status),
+            client=request.client.host if request.client else None,
+            caller=_short(getattr(request.state, "caller", "unknown")),
+            method=_short(request.method),
+            path=_short(request.url.path),
+            why=why or problem.detail,
+        )
+        return problem.response()
+
+
+def _of_gateway(error: GatewayError) -> ProblemError:
+    detail = str(error)
+    if isinstance(error, BusyError):
+        return ProblemError(Refusal.BUSY, detail, retry_after_s=error.retry_after_s)
+    if isinstance(error, UnavailableError):
+        return ProblemError(Refusal.UNAVAILABLE, detail, retry_after_s=error.retry_after_s)
+    if isinstance(error, KeyReusedError):
+        return ProblemError(Refusal.KEY_REUSED, detail)
+    if isinstance(error, TooLargeError):
+        return ProblemError(Refusal.BODY_TOO_LARGE, detail)
+    return ProblemError(Refusal.UNEXPECTED, "The error is in the log of the server.")
+
+
+def _short(text: str) -> str:
+    """Return the beginning of a text from outside, without control characters: they would forge lines of the log."""
+    return printable(text[:MOST_LOGGED_CHARACTERS])

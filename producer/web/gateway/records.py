@@ -1,0 +1,95 @@
+"""The records of the gateway: a request that is to be sent, and the answer in a record of the predictions topic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+from aiokafka import ConsumerRecord
+
+from contract import headers
+from producer.web.gateway.ids import WireId, parse_wire_id
+from producer.web.gateway.interface import Answer, NewRequest, Position
+from transport.record_batch import Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Sendable:
+    """A request as a record. Owner: the call that submits it."""
+
+    wire_id: WireId
+    partition: int
+    timestamp_ms: int
+    payload: bytes = field(repr=False)
+    headers: Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where the record of a request is, and its timestamp."""
+
+    position: Position
+    timestamp_ms: int
+
+
+class _Source(msgspec.Struct):
+    topic: str
+    partition: int
+    offset: int
+
+
+class _Item(msgspec.Struct):
+    index: int
+    count: int
+
+
+class _Place(msgspec.Struct):
+    """The part of a result that says which image of which request it is about."""
+
+    source: _Source
+    item: _Item
+
+
+def sendable(request: NewRequest, wire_id: WireId, partition: int, timestamp_ms: int) -> Sendable:
+    """Make the record of a request."""
+    optional = (
+        (headers.CONTENT_TYPE, request.content_type),
+        (headers.FILENAME, request.filename),
+        (headers.TRACEPARENT, request.traceparent),
+        (headers.CORRELATION_ID, request.correlation_id),
+    )
+    record_headers = [(headers.REQUEST_ID, str(wire_id).encode())]
+    record_headers += [(name, value.encode(errors="replace")) for name, value in optional if value is not None]
+    return Sendable(wire_id, partition, timestamp_ms, request.payload, record_headers)
+
+
+def wire_id_of(record: ConsumerRecord | Unreadable) -> WireId | None:
+    """Return the id in a request's or a result's headers; None if it is not one of a gateway's.
+
+    The value is not looked at, so the results of others cost little.
+    """
+    if isinstance(record, Unreadable):
+        return None
+    found = None
+    for name, value in record.headers:
+        if name == headers.REQUEST_ID:
+            found = value  # the last one counts
+    return parse_wire_id(found)
+
+
+def read_answer(record: ConsumerRecord, wire_id: WireId) -> Answer | None:
+    """Return the answer in a record of the predictions topic; None if it is none."""
+    try:
+        place = msgspec.json.decode(record.value or b"", type=_Place)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return Answer(
+        request_id=wire_id.request_id,
+        index=place.item.index,
+        count=place.item.count,
+        request=Position(place.source.partition, place.source.offset),
+        record=Position(record.partition, record.offset),
+        published_at_ms=record.timestamp,
+        value=record.value,
+    )

@@ -1,0 +1,135 @@
+"""The connection: it limits what uvicorn does not, slow and large headers, and readers that take nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from starlette.responses import Response
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from producer.web.problems import ProblemError, Refusal
+from producer.web.settings import ListenSettings
+
+_REASONS: Final = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
+_FRAMING_BYTES: Final = 4
+"""Of a header: the colon, a space, and the end of the line."""
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """A connection with limits. Owner: the event loop, which calls it.
+
+    `limits` is set in a subclass (`limited`), because uvicorn makes the connections itself.
+    """
+
+    limits: ListenSettings
+
+    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._header_bytes = 0
+        self._in_headers = True
+        """True from the end of a request to the end of the next one's headers."""
+        self._header_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Refuse the connection if there are too many; otherwise wait for its first request."""
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            transport.abort()
+            return
+        self._start_header_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the timers."""
+        self._stop_header_timer()
+        self._stop_write_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count the bytes of headers, then let uvicorn parse them."""
+        if self.transport.is_closing():
+            return
+        if self._in_headers:
+            self._start_header_timer()
+            self._header_bytes += len(data)
+        super().data_received(data)
+        # One read has 256 KiB at most, so this also bounds headers that arrive at once.
+        if self._in_headers and self._header_bytes > self.limits.header_bytes:
+            self._refuse(Refusal.HEADERS_TOO_LARGE, f"The headers have more than {self.limits.header_bytes:,} bytes.")
+
+    def on_headers_complete(self) -> None:
+        """Start the request, unless its headers are too large."""
+        own_bytes = len(self.url) + sum(len(name) + len(value) + _FRAMING_BYTES for name, value in self.headers)
+        if own_bytes > self.limits.header_bytes:
+            self._refuse(Refusal.HEADERS_TOO_LARGE, f"The headers have more than {self.limits.header_bytes:,} bytes.")
+            return
+        self._in_headers = False
+        self._header_bytes = 0
+        self._stop_header_timer()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Give a piece of the body to the request, unless the connection is being closed."""
+        if not self.transport.is_closing():
+            super().on_body(body)
+            if self.cycle.response_complete:
+                # A request that was refused early: the rest of its body is dropped, for a limited time.
+                self._start_header_timer(self.limits.body_s)
+
+    def on_message_complete(self) -> None:
+        """Begin to count the next request's headers."""
+        self._in_headers = True
+        self._header_bytes = 0
+        self._stop_header_timer()
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """Limit how long the client may take nothing."""
+        super().pause_writing()
+        self._start_write_timer()
+
+    def resume_writing(self) -> None:
+        """The client takes its answer."""
+        self._stop_write_timer()
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP by a problem document."""
+        if not self.transport.is_closing():
+            self._refuse(Refusal.MALFORMED_REQUEST, msg)
+
+    def _refuse(self, refusal: Refusal, detail: str) -> None:
+        response: Response = ProblemError(refusal, detail, headers={"Connection": "close"}).response()
+        status = int(refusal.status)
+        head = [b"HTTP/1.1 %d %s\r\n" % (status, _REASONS[status])]
+        head += [b"%s: %s\r\n" % header for header in response.raw_headers]
+        self.transport.write(b"".join([*head, b"\r\n", bytes(response.body)]))
+        self.transport.close()
+
+    def _start_header_timer(self, limit_s: float | None = None) -> None:
+        if self._header_timer is None:
+            limit_s = self.limits.header_s if limit_s is None else limit_s
+            self._header_timer = self.loop.call_later(limit_s, self.transport.abort)
+
+    def _stop_header_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _start_write_timer(self) -> None:
+        if self._write_timer is None:
+            self._write_timer = self.loop.call_later(self.limits.write_s, self.transport.abort)
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+
+def limited(limits: ListenSettings) -> type[LimitedProtocol]:
+    """Return the class of connections with these limits."""
+    return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits})

@@ -1,0 +1,71 @@
+"""`digit-producer api-key` and `serve`, as far as they need no broker."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from typer.testing import CliRunner
+
+from producer.cli import app
+from producer.errors import Exit
+from producer.web.access.callers import Scope
+from producer.web.access.keys import Keys
+
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """Take back what `serve` sets for the log: it would write to the closed output of its test."""
+    yield
+    structlog.reset_defaults()
+
+
+def test_a_made_key_is_accepted_and_only_its_hash_is_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    made = [runner.invoke(app, ["api-key", name]) for name in ("shop", "lab")]
+    file.write_text("".join(result.stdout for result in made))
+    keys = Keys(file)
+    keys.load()
+    for result, name in zip(made, ("shop", "lab"), strict=True):
+        key = result.stderr.rpartition(" ")[2].strip()
+        caller = keys.caller(key)
+        assert caller is not None
+        assert (caller.tenant, caller.scopes) == (name, frozenset(Scope))
+        assert key not in file.read_text()
+
+
+@pytest.mark.parametrize("name", ["", "two words", 'a"\nscopes = []', "x" * 101])
+def test_a_key_with_a_name_that_the_file_cannot_have_is_not_made(name: str) -> None:
+    result = runner.invoke(app, ["api-key", "--", name])
+    assert result.exit_code == Exit.USAGE
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [(["serve"], "producer.web.gateway.opening"), (["api-key", "shop"], "producer.web.access.keys")],
+)
+def test_a_missing_extra_is_named(command: list[str], needed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, needed, None)
+    result = runner.invoke(app, command)
+    assert result.exit_code == Exit.USAGE
+    assert "pip install 'digitstream[web]'" in result.stderr
+
+
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITS_WEB__LISTEN__HOST", "0.0.0.0")  # noqa: S104  # what is refused
+    result = runner.invoke(app, ["serve"])
+    assert result.exit_code == Exit.USAGE
+    assert "keys_file" in result.stderr
+
+
+def test_a_missing_file_of_keys_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITS_WEB__ACCESS__KEYS_FILE", "/nowhere/keys.toml")
+    result = runner.invoke(app, ["serve"])
+    assert result.exit_code == Exit.USAGE
+    assert "/nowhere/keys.toml" in result.stderr
