@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from contract import headers
-from producer.web.gateway.interface import BusyError, KeyReusedError, Missed, TooLargeError
+from producer.web.gateway.interface import KeyReusedError, Missed
 from tests.harness.gateways import followed, new_request, once, playing_service, running_gateway
 from tests.harness.played_service import answer, publish
 from tests.harness.topics import Broker
@@ -124,12 +124,6 @@ async def test_gateways_that_send_the_same_keys_at_once_send_each_once(broker: B
     assert sorted(values) == sorted(each.payload for each in requests)
 
 
-async def test_a_request_that_the_topic_would_not_take_is_refused(broker: Broker) -> None:
-    async with running_gateway(broker) as gateway:
-        with pytest.raises(TooLargeError):
-            await gateway.submit(new_request(gateway, b"x" * 17 * 1024 * 1024))
-
-
 async def test_a_replay_under_the_same_id_changes_no_answer(broker: Broker) -> None:
     async with running_gateway(broker) as gateway:
         request = new_request(gateway)
@@ -145,16 +139,3 @@ async def test_a_replay_under_the_same_id_changes_no_answer(broker: Broker) -> N
         found = await restarted.find(request.request_id, "anna")
         assert found is not None
         assert [each.result["status"] for each in found.answers] == ["recognised"]
-
-
-async def test_requests_are_refused_while_too_many_are_unanswered(broker: Broker) -> None:
-    async with running_gateway(broker, max_lag=3) as gateway:
-        await eventually(lambda: gateway.state().lag == 0)
-        for _ in range(3):
-            await gateway.submit(new_request(gateway))
-        with pytest.raises(BusyError) as refused:
-            await gateway.submit(new_request(gateway))
-        assert refused.value.retry_after_s >= 1
-        async with playing_service(broker):
-            await eventually(lambda: gateway.state().lag == 0)
-        await gateway.submit(new_request(gateway))

@@ -31,7 +31,7 @@ class WireId(NamedTuple):
         return f"{PREFIX}{self.tag}.{'k' if self.once else 'r'}.{self.request_id}"
 
     def partition(self, count: int) -> int:
-        """Return the partition, of this many, where the request or its key belongs: anyone who knows the id finds it."""
+        """Return the partition where the request or its key belongs, so that anyone who knows the id finds it."""
         return int.from_bytes(hashlib.sha256(str(self).encode()).digest()[:8]) % count
 
 

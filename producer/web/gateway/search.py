@@ -33,11 +33,11 @@ RETRY_AFTER_S: Final = 5
 PASS_SEARCHES: Final = 32
 """Searches in one pass, which keeps their answers in memory."""
 BEFORE_MS: Final = 60_000
-"""How far the clock of the service may be slower than that of the gateway."""
+"""How far the clock of the service may lag that of the gateway."""
 LOG_TIME_MS: Final = 5_000
 """The same for the clock of the brokers, if the topic has the timestamps of its brokers."""
 LATE_MS: Final = 60_000
-"""A request is written at most so long after its id was made."""
+"""The longest time from when an id is made until its request is written."""
 
 
 @dataclass(eq=False, slots=True)

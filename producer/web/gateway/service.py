@@ -116,7 +116,7 @@ class KafkaGateway:
         made_ms = None if request.once else ids.made_at_ms(request.request_id)
         record = sendable(request, wire_id, wire_id.partition(self._partitions), made_ms or time.time_ns() // 1_000_000)
         self._check_size(record)
-        # A known key is answered also while no requests are taken. What other gateways have just sent, `send` finds out.
+        # A known key is answered also while no requests are taken. `send` finds out what others have just sent.
         if request.once and (used := self._usable_keys().index.get(wire_id)) is not None:
             return await self._repeat(request, wire_id, used)
         self.check_room(len(request.payload))
@@ -179,7 +179,7 @@ class KafkaGateway:
             ready=failure is None,
             why_not_ready=failure,
             keys_ready=failure is None and keys_failure is None,
-            why_keys_not_ready=failure or keys_failure,
+            why_keys_not_ready=keys_failure or failure,
             lag=self._admission.lag,
             answered_per_s=self._admission.answered_per_s,
             delay_s=self._admission.delay_s,
