@@ -43,7 +43,15 @@ numpydoc_show_class_members = False
 python_use_unqualified_type_names = True
 
 CONTENTS: Final = {
-    "Use it": ["docs/contract", "docs/http", "docs/delivery", "docs/limits", "docs/model", "models/digits/card"],
+    "Use it": [
+        "docs/contract",
+        "docs/http",
+        "docs/page",
+        "docs/delivery",
+        "docs/limits",
+        "docs/model",
+        "models/digits/card",
+    ],
     "Run it": ["docs/operations", "docs/settings", "docs/security", "SECURITY", "CHANGELOG"],
     "Change it": ["CONTRIBUTING", "docs/architecture", "docs/glossary"],
     "Reference": [f"docs/reference/{package}" for package in ("contract", "engine", "transport", "consumer")],
