@@ -20,6 +20,7 @@ from producer.web.access.guard import Guard
 from producer.web.access.keys import KeyFileError
 from producer.web.app import create_app
 from producer.web.gateway.interface import Gateway
+from producer.web.page.files import HEADERS, page_files
 from producer.web.protocol import limited
 from producer.web.settings import ServeSettings, WebSettings
 
@@ -118,7 +119,8 @@ async def serve(
         raise UsageError(f"DIGITS_WEB__ACCESS__KEYS_FILE={str(web.access.keys_file)!r}: {error}") from error
     stopping = asyncio.Event()
     async with open_gateway(settings) as gateway, _background(guard):
-        server = HttpServer(_config(create_app(gateway, guard, web, stopping), web), stopping, on_start)
+        app = create_app(gateway, guard, web, stopping, page=page_files(), page_headers=HEADERS)
+        server = HttpServer(_config(app, web), stopping, on_start)
         if not web.access.configured:
             log.warning("access is off", action="accepting requests without a key", address=web.listen.host)
         try:
