@@ -40,7 +40,14 @@ def test_a_new_id_says_when_it_was_made() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", ["order-7", "", str(uuid.uuid4()), new_request_id().upper(), f"{{{new_request_id()}}}"]
+    "other",
+    [
+        "order-7",
+        "",
+        "06bf5697-a5a0-40b3-9f76-0f5494920845",
+        "01A220B3-5AAA-7F1C-AED7-EFBEA7700DBD",
+        "{01a220b3-5aaa-7f05-a993-d3498368a775}",
+    ],
 )
 def test_other_ids_say_nothing_of_a_time(other: str) -> None:
     assert made_at_ms(other) is None
