@@ -37,16 +37,16 @@ from numpy.typing import NDArray
 
 from engine.training.data.negatives import surfaces
 from engine.training.data.negatives.dressing import bent, dressed
-from engine.training.data.negatives.few_strokes import few_strokes
 from engine.training.data.negatives.glyphs import Ink, draw
 from engine.training.data.negatives.icons import icon
 from engine.training.data.negatives.invented import invented
-from engine.training.data.negatives.scribbles import scribble
+from engine.training.data.negatives.pen.few_strokes import few_strokes
+from engine.training.data.negatives.pen.scribbles import scribble
+from engine.training.data.negatives.pen.strokes import written
 from engine.training.data.negatives.several import half, overlapping, row, struck_out
 from engine.training.data.negatives.shapes import shape
 from engine.training.data.negatives.signs import LETTERS, SCRIPTS, SIGNS, Table
 from engine.training.data.negatives.split import Split
-from engine.training.data.negatives.strokes import written
 
 Digits = NDArray[np.uint8] | None
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.training.data.negatives.glyphs import Ink, draw
-from engine.training.data.negatives.scribbles import zigzag
+from engine.training.data.negatives.pen.scribbles import zigzag
+from engine.training.data.negatives.pen.strokes import pen
 from engine.training.data.negatives.split import Split
-from engine.training.data.negatives.strokes import pen
 
 _HALF: Final = 0.5
 _SLIM: Final = 0.5  # width to height: a 1, which over another digit may leave that one readable

@@ -14,17 +14,17 @@ from engine.codecs.decode import decode
 from engine.limits import Limits
 from engine.training.data.disturb import Digit
 from engine.training.data.negatives import dressing, kinds, shapes
-from engine.training.data.negatives import few_strokes as few_strokes_module
 from engine.training.data.negatives.blocks import MORE_LETTERS, MORE_SCRIPTS, MORE_SIGNS
 from engine.training.data.negatives.dressing import as_mnist, dressed
-from engine.training.data.negatives.few_strokes import FAMILIES, few_strokes
 from engine.training.data.negatives.glyphs import Ink, draw, has
 from engine.training.data.negatives.icons import icon
 from engine.training.data.negatives.invented import invented
 from engine.training.data.negatives.kinds import KINDS, negatives
+from engine.training.data.negatives.pen import few_strokes as few_strokes_module
+from engine.training.data.negatives.pen.few_strokes import FAMILIES, few_strokes
+from engine.training.data.negatives.pen.strokes import WRITTEN, write
 from engine.training.data.negatives.signs import DOUBLES, LETTERS, SCRIPTS, SIGNS, Table
 from engine.training.data.negatives.split import SPLITS, Split
-from engine.training.data.negatives.strokes import WRITTEN, write
 from engine.training.data.negatives.surfaces import EMPTY_SCENES, PHOTOS
 from engine.training.scenes.pen import drawn
 

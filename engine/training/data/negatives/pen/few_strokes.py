@@ -21,7 +21,7 @@ import numpy as np
 
 from engine.training.curves import Points, arc, smooth
 from engine.training.data.negatives.glyphs import Ink
-from engine.training.data.negatives.strokes import pen, pen_px
+from engine.training.data.negatives.pen.strokes import pen, pen_px
 
 _SIDE_PX: Final = 96
 _PEN_MAX_PX: Final = 16  # a wider one fills what lies between the strokes

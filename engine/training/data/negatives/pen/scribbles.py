@@ -12,8 +12,8 @@ import numpy as np
 
 from engine.training.curves import Points, smooth
 from engine.training.data.negatives.glyphs import Ink
+from engine.training.data.negatives.pen.strokes import pen, pen_px
 from engine.training.data.negatives.split import Split
-from engine.training.data.negatives.strokes import pen, pen_px
 
 _SIDE_PX = 112
 _PEN_MAX_PX = 16  # a wider one fills what it circles
