@@ -25,7 +25,7 @@ from engine.training.report.evaluate import judge
 from engine.training.report.measure import joined
 
 _UNSURE_AS_NO_DIGIT: Final = 0.004  # of the clean digits; with the next share below the 1 % that may be unsure
-_UNSURE_AS_DOUBTFUL: Final = 0.0025
+_UNSURE_AS_DOUBTFUL: Final = 0.005
 _CALIBRATED_WITH: Final = 200  # pictures without a digit, of each kind
 _CALIBRATION_SEED: Final = 10_000  # training starts from small seeds
 _SHOWN: Final = ("n", "error_pct", "unsure_pct", "error_pct_recognised")
