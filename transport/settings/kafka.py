@@ -22,6 +22,8 @@ from transport.security.secret_files import MASK, is_secret
 from transport.settings.connection import ConnectionSettings
 
 PREFIX: Final = "DIGITS_"
+SERVE_PREFIX: Final = "DIGITS_WEB__"
+"""Of the settings that `digit-producer serve` alone has."""
 DELIMITER: Final = "__"
 TYPO_SIMILARITY: Final = 0.75
 """The similarity, from 0 to 1, from which on one name counts as a misspelling of the other."""
@@ -105,7 +107,8 @@ def load(kind: type[_Settings], *, owns_prefix: bool) -> _Settings:
     kind
         The settings model.
     owns_prefix
-        True if every variable ``DIGITS_…`` must be one of `kind`'s. False for a client: the
+        True if every variable ``DIGITS_…`` must be one of `kind`'s, except those of the HTTP server, which may share an
+        environment with the service. False for a client: the
         environment may also be that of the service, which has more settings in the same groups, so
         only a misspelling of the client's own settings is refused.
 
@@ -156,9 +159,10 @@ def _docstrings(kind: type[Any]) -> dict[str, str | None]:
 def _unknown(kind: type[BaseSettings], *, owns_prefix: bool) -> Iterator[str]:
     known = variables(kind)
     groups = {name.rpartition(DELIMITER)[0] for name in known if DELIMITER in name}
+    serves = any(name.startswith(SERVE_PREFIX) for name in known)
     for name in sorted(os.environ):
         upper = name.upper()
-        if not upper.startswith(PREFIX) or upper in known:
+        if not upper.startswith(PREFIX) or upper in known or (upper.startswith(SERVE_PREFIX) and not serves):
             continue
         group, _, last = upper.rpartition(DELIMITER)
         # Only the last part is compared, because all names of a group begin with the same parts.
