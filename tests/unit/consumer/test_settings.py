@@ -122,7 +122,7 @@ def test_a_record_that_a_worker_could_not_even_take_is_refused_at_the_start(monk
 
 def test_settings_of_the_http_server_may_be_in_the_same_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITS_WEB__LISTEN__PORT", "8000")
-    assert loaded()
+    assert loaded().workers >= 1
 
 
 @pytest.mark.parametrize(
