@@ -1,8 +1,8 @@
 """More characters to learn from, by blocks of Unicode that the typefaces show.
 
 A character is not here if it, or the letter that it is a form of, is a digit's double or is measured only, or if most
-drawings of it were read as a digit; nor are faces, chess pieces, dice, notes, planets, check marks and the like, which
-are kinds that are measured only.
+drawings of it were read as a digit; nor are faces, chess pieces, dice, notes, check marks and the like, which are kinds
+that are measured only. Some signs of lines resemble what is measured: three of box drawing look like a T.
 """
 
 from __future__ import annotations
