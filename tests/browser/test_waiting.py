@@ -38,7 +38,6 @@ async def test_an_answer_is_taken_from_the_live_results_where_polling_is_cut_off
     visit: Visit, gateway: PlayedGateway
 ) -> None:
     await visit.page.route("**/v1/requests/*", lambda route: route.abort())
-    await expect(visit.page.locator("#connection")).to_have_text("live")
     await eventually(lambda: gateway.readers == 1)
     gateway.hold()
     await visit.draw_and_read()
@@ -117,7 +116,6 @@ async def test_a_refusal_is_shown_with_its_reason_and_can_be_tried_again(visit: 
 
 
 async def test_a_live_connection_that_ends_is_made_again(visit: Visit, gateway: PlayedGateway) -> None:
-    await expect(visit.page.locator("#connection")).to_have_text("live")
     gateway.drop_readers()
     await expect(visit.page.locator("#connection")).to_have_text("not connected")
     await expect(visit.page.locator("#connection")).to_have_text("live")
@@ -137,3 +135,14 @@ async def test_a_service_that_needs_a_key_asks_for_it_and_goes_on(visit: Visit, 
     await visit.page.get_by_role("button", name="Use it").click()
     await expect(visit.status("recognised").locator(".digit")).to_have_text("7")
     assert "a key" not in visit.page.url
+
+
+async def test_a_page_that_is_opened_without_a_key_asks_for_it_at_once(visit: Visit, gateway: PlayedGateway) -> None:
+    gateway.key = "a key"
+    await visit.page.reload()
+    await expect(visit.page.locator("#connection")).to_have_text("a key is needed")
+    await visit.page.get_by_label("API key or access token").fill("a key")
+    await visit.page.get_by_role("button", name="Use it").click()
+    await expect(visit.page.locator("#connection")).to_have_text("live")
+    await visit.draw_and_read()
+    await expect(visit.status("recognised").locator(".digit")).to_have_text("7")
