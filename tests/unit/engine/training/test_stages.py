@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from rich.progress import Progress
 
 from engine.training.data.labelled import Labelled
@@ -14,7 +15,7 @@ from engine.training.fit import code as sources
 from engine.training.fit import other_hands
 from engine.training.fit import train as training
 from engine.training.fit.code import code
-from engine.training.fit.stages import Stages
+from engine.training.fit.stages import Stages, fingerprint
 
 MODULES = {
     "project/__init__.py": "",
@@ -124,4 +125,22 @@ def test_a_stage_is_done_again_after_its_code_has_changed(
 
 def test_a_stage_whose_file_is_empty_is_done_again(tmp_path: Path) -> None:
     (tmp_path / "stage.npz").touch()  # as a machine may leave it that lost its power
+    assert Stages(tmp_path).run("stage", "x", lambda: {"value": np.ones(1)})["value"] == 1
+
+
+def test_a_kept_stage_is_done_again_only_if_it_was_made_from_something_else(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def make() -> dict[str, NDArray[Any]]:
+        made.append(1)
+        return {"value": np.arange(3)}
+
+    stages = Stages(tmp_path)
+    for seed in (1, 1, 2):
+        np.testing.assert_array_equal(stages.run("stage", fingerprint(seed), make)["value"], np.arange(3))
+    assert len(made) == 2
+
+
+def test_a_stage_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
+    (tmp_path / "stage.npz").write_bytes(b"PK\x03\x04 the machine was switched off here")
     assert Stages(tmp_path).run("stage", "x", lambda: {"value": np.ones(1)})["value"] == 1
