@@ -128,12 +128,14 @@ def card(
         from engine.training.report.trial import Amounts, run_trial, steps
 
     folder = model or default_model()
+    target = out or folder
     try:
         others = read_hands(hands) if hands else None
-        refuse_to_overwrite((out or folder) / CARD, overwrite=overwrite)
+        refuse_to_overwrite(target / CARD, overwrite=overwrite)
         classifier = Classifier.load(folder)
         data = read_mnist(mnist)
-    except (ModelError, DataError) as error:
+        target.mkdir(parents=True, exist_ok=True)  # now, not after minutes of measuring
+    except (ModelError, DataError, OSError) as error:
         raise exit_unusable(error) from error
     with progress_bars() as bars:
         bar = bars.add_task("measure", total=steps(), note="")
@@ -144,7 +146,7 @@ def card(
             clock = bars.add_task("speed", total=speedometer.steps(), note="")
             kept = work / "plain-chain.joblib"
             costs = speedometer.benchmark(classifier, data, kept, lambda: bars.advance(clock))
-    typer.echo(write_card(classifier, trial, costs, out or folder))
+    typer.echo(write_card(classifier, trial, costs, target))
 
 
 def _print_figures(figures: dict[str, Any]) -> None:

@@ -7,17 +7,20 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from engine.cli import main
+from engine.model.reference_digits import draw_reference_digits
 from engine.training.fit.naming import model_folder, next_version
 from models import default_model
 
@@ -216,6 +219,18 @@ def test_a_folder_without_digits_of_other_hands_ends_the_command_in_one_line(com
     result = run(command, "--mnist", tmp_path, "--hands", tmp_path, option, folder)
     assert result.exit_code == 2
     assert "optdigits-orig.tra.gz cannot be read" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_card_that_cannot_be_written_is_not_measured(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name, values in (("images-idx3", draw_reference_digits()), ("labels-idx1", np.arange(10, dtype=np.uint8))):
+        kind = 0x800 + values.ndim
+        head = struct.pack(f">I{values.ndim}I", kind, *values.shape)
+        (tmp_path / f"train-{name}-ubyte").write_bytes(head + values.tobytes())
+    result = run("card", "--mnist", tmp_path, "--out", tmp_path / "file" / "new")
+    assert result.exit_code == 2
+    assert "Not a directory" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
