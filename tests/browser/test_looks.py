@@ -14,6 +14,7 @@ from tests.browser.played_gateway import PlayedGateway
 from tests.browser.visit import SEVEN, Visit, visiting
 from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.timeout(600)  # the first test compiles the engine and starts Chromium
 DATA: Final = Path(__file__).parents[1] / "data"
 Theme = Literal["light", "dark"]
 

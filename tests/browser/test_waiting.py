@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import pytest
 from playwright.async_api import APIResponse, Route, expect
 
 from tests.browser.played_gateway import PlayedGateway
 from tests.browser.visit import Visit
 from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.timeout(600)  # the first test compiles the engine and starts Chromium
 DATA: Final = Path(__file__).parents[1] / "data"
 
 
