@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -165,7 +166,7 @@ def test_a_program_ends_although_a_report_is_under_way() -> None:
         "from transport.settings.reports import ReportSettings\n"
         "with reporting(ReportSettings(sentry_dsn=SecretStr(sys.argv[1]))) as reporter: reporter.error('one'); input()"
     )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with running_receiver() as receiver:
         receiver.answers.clear()
         with subprocess.Popen([sys.executable, "-c", program, receiver.dsn], **pipes) as running:
