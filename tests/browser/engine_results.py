@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import zlib
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -28,15 +30,14 @@ class EngineResults:
         self._classifier = Classifier.load(default_model())
         self._reader = Reader(self._classifier, Limits())
         self._reader.warm_up()
-        self._next_offset: Counter[int] = Counter()
+        self._offsets: defaultdict[int, Iterator[int]] = defaultdict(itertools.count)
 
     def results(self, request_id: str, name: str, payload: bytes) -> list[dict[str, Any]]:
         """Return one result for each image of the payload."""
         received_at_ms = round(time.time() * 1000)
         [outcomes] = self._reader.read([payload])
         partition = zlib.crc32(request_id.encode()) % _PARTITIONS
-        offset = self._next_offset[partition]
-        self._next_offset[partition] += 1
+        offset = next(self._offsets[partition])  # in one step, since requests are read in several threads
         results = []
         for index, outcome in enumerate(outcomes):
             reading, error = outcome.reading, outcome.error

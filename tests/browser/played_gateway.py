@@ -150,11 +150,11 @@ class PlayedGateway:
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-        await response.prepare(request)
-        await response.write(b": welcome\n\n")
         queue: _Events = asyncio.Queue()
-        self._readers.add(queue)
+        self._readers.add(queue)  # before the page can know that it is live
         try:
+            await response.prepare(request)
+            await response.write(b": welcome\n\n")
             while (event := await queue.get()) is not None:
                 name, data = event
                 position = f"id: {data['partition']}:{data['offset']}\n" if name == "result" else ""

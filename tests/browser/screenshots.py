@@ -13,7 +13,7 @@ from playwright.async_api import Browser, expect
 
 from tests.browser.engine_results import EngineResults
 from tests.browser.played_gateway import PlayedGateway
-from tests.browser.visit import Visit, chromium, running_browser
+from tests.browser.visit import chromium, running_browser, visiting
 
 _ROOT: Final = Path(__file__).parents[2]
 _DATA: Final = _ROOT / "tests/data"
@@ -46,16 +46,16 @@ async def _take(
     """Draw a digit after others were read."""
     async with (
         PlayedGateway(engine) as gateway,
-        await browser.new_context(
+        visiting(
+            browser,
+            gateway.url,
             color_scheme=theme,
             reduced_motion="reduce",
             viewport={"width": width, "height": 860},
             has_touch=width < _PHONE_PX,
             is_mobile=width < _PHONE_PX,
-        ) as context,
+        ) as visit,
     ):
-        visit = Visit(await context.new_page())
-        await visit.page.goto(gateway.url)
         for picture in ("digits/4_50009.png", "no_digit.png", "damaged.png", "photo_7.jpg"):
             await visit.choose(_DATA / picture)
             await expect(visit.answer.locator(".sent")).to_be_visible()

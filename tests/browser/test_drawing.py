@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.played_gateway import PlayedGateway
 from tests.browser.visit import SEVEN, Visit
+
+pytestmark = pytest.mark.timeout(600)  # the first test compiles the engine and starts Chromium
 
 
 async def test_a_seven_that_is_drawn_is_read_as_seven(visit: Visit) -> None:

@@ -7,11 +7,13 @@ import re
 from pathlib import Path
 from typing import Final
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.played_gateway import PlayedGateway
 from tests.browser.visit import Visit
 
+pytestmark = pytest.mark.timeout(600)  # the first test compiles the engine and starts Chromium
 DATA: Final = Path(__file__).parents[1] / "data"
 
 

@@ -11,8 +11,10 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.played_gateway import PlayedGateway
-from tests.browser.visit import SEVEN, Visit
+from tests.browser.visit import SEVEN, Visit, visiting
+from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.timeout(600)  # the first test compiles the engine and starts Chromium
 DATA: Final = Path(__file__).parents[1] / "data"
 Theme = Literal["light", "dark"]
 
@@ -100,11 +102,13 @@ async def test_a_chosen_theme_is_kept_and_the_drawing_stays_visible(visit: Visit
 async def test_a_phone_draws_with_a_finger_and_never_scrolls_sideways(
     browser: Browser, gateway: PlayedGateway, width: int
 ) -> None:
-    async with await browser.new_context(
-        viewport={"width": width, "height": 700}, has_touch=True, is_mobile=True, device_scale_factor=2
-    ) as context:
-        visit = Visit(await context.new_page())
-        await visit.page.goto(gateway.url)
+    phone = {
+        "viewport": {"width": width, "height": 700},
+        "has_touch": True,
+        "is_mobile": True,
+        "device_scale_factor": 2,
+    }
+    async with visiting(browser, gateway.url, **phone) as visit:
         await _draw_with_a_finger(visit)
         # By mouse: the touches above have no time between them, which Chromium takes for a fling that a tap would stop.
         await visit.page.get_by_role("button", name="Read it").click()
@@ -119,17 +123,13 @@ async def test_a_phone_draws_with_a_finger_and_never_scrolls_sideways(
         assert small == 0
 
 
-async def test_nothing_is_asked_of_anyone_else(browser: Browser, gateway: PlayedGateway) -> None:
-    async with await browser.new_context() as context:
-        visit = Visit(await context.new_page())
-        asked: list[str] = []
-        visit.page.on("request", lambda request: asked.append(request.url))
-        await visit.page.goto(gateway.url)
-        await recognised(visit)
-        assert [url for url in asked if not url.startswith((gateway.url, "blob:", "data:"))] == []
-        assert visit.errors == []
-        await visit.page.evaluate("fetch('http://127.0.0.1:9/').catch(() => {})")
-        assert "Content Security Policy" in "".join(visit.errors)
+async def test_nothing_is_asked_of_anyone_else(visit: Visit, gateway: PlayedGateway) -> None:
+    await recognised(visit)
+    assert gateway.url in visit.asked
+    assert [url for url in visit.asked if not url.startswith((gateway.url, "blob:", "data:"))] == []
+    assert visit.errors == []
+    await visit.page.evaluate("fetch('http://127.0.0.1:9/').catch(() => {})")
+    await eventually(lambda: "Content Security Policy" in "".join(visit.errors))
 
 
 async def _brightness(page: Page) -> float:

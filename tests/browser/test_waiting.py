@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import pytest
 from playwright.async_api import APIResponse, Route, expect
 
 from tests.browser.played_gateway import PlayedGateway
 from tests.browser.visit import Visit
 from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.timeout(600)  # the first test compiles the engine and starts Chromium
 DATA: Final = Path(__file__).parents[1] / "data"
 
 
@@ -38,7 +40,6 @@ async def test_an_answer_is_taken_from_the_live_results_where_polling_is_cut_off
     visit: Visit, gateway: PlayedGateway
 ) -> None:
     await visit.page.route("**/v1/requests/*", lambda route: route.abort())
-    await eventually(lambda: gateway.readers == 1)
     gateway.hold()
     await visit.draw_and_read()
     await expect(visit.answer.locator('[data-state="waiting"]')).to_be_visible()
@@ -82,9 +83,11 @@ async def test_a_reload_while_a_zip_waits_shows_all_its_results(visit: Visit, ga
 
 async def test_a_busy_service_is_asked_again_with_the_same_key(visit: Visit, gateway: PlayedGateway) -> None:
     problem = {"title": "Too many requests", "detail": "The topic has 9,000 records that wait."}
-    gateway.refusals += [(429, problem, {"Retry-After": "1"})]
+    gateway.refusals += [(429, problem, {"Retry-After": "600"})]
+    await visit.page.clock.install()
     await visit.draw_and_read()
     await expect(visit.answer.locator('[data-state="busy"]')).to_contain_text(problem["detail"])
+    await visit.page.clock.fast_forward(600_000)
     await expect(visit.status("recognised").locator(".digit")).to_have_text("7")
     assert len(gateway.accepted) == 1
 
@@ -116,14 +119,15 @@ async def test_a_refusal_is_shown_with_its_reason_and_can_be_tried_again(visit: 
 
 
 async def test_a_live_connection_that_ends_is_made_again(visit: Visit, gateway: PlayedGateway) -> None:
+    await visit.page.route("**/v1/results", lambda route: route.abort())  # until the test has seen that it is lost
     gateway.drop_readers()
     await expect(visit.page.locator("#connection")).to_have_text("not connected")
+    await visit.page.unroute("**/v1/results")
     await expect(visit.page.locator("#connection")).to_have_text("live")
     await eventually(lambda: gateway.readers == 1)
 
 
 async def test_results_that_came_too_fast_are_reported(visit: Visit, gateway: PlayedGateway) -> None:
-    await eventually(lambda: gateway.readers == 1)
     gateway.pass_over(1234)
     await expect(visit.page.locator("#strip-lost")).to_contain_text("1,234 results came too fast")
 

@@ -40,11 +40,31 @@ async def running_browser(executable: str) -> AsyncIterator[Browser]:
     expect.set_options(timeout=DEADLINE_S * 1000)
     camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=camera)
+        limit_ms = DEADLINE_S * 1000
+        browser = await playwright.chromium.launch(executable_path=executable, args=camera, timeout=limit_ms)
         try:
             yield browser
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def visiting(browser: Browser, url: str, **options: Any) -> AsyncIterator[Visit]:
+    """Open the page in a new context of the browser; all that it does at its start is done.
+
+    Parameters
+    ----------
+    browser, url
+        Where, and which page.
+    options
+        Of the context, such as its permissions.
+    """
+    async with await browser.new_context(**options) as context:
+        context.set_default_timeout(DEADLINE_S * 1000)
+        visit = Visit(await context.new_page())
+        await visit.page.goto(url)
+        await expect(visit.page.locator("#connection")).to_have_text("live")
+        yield visit
 
 
 class Visit:
@@ -54,6 +74,9 @@ class Visit:
         self.page = page
         self.errors: list[str] = []
         """What the browser's console reports: broken scripts, and what the content security policy has blocked."""
+        self.asked: list[str] = []
+        """The address of every request."""
+        page.on("request", lambda request: self.asked.append(request.url))
         page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 

@@ -11,15 +11,20 @@ import json
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, Final
 
+import structlog
 from aiokafka import AIOKafkaProducer
 
 from producer.web.gateway.interface import NewRequest
 from producer.web.gateway.opening import open_gateway
 from producer.web.gateway.service import KafkaGateway
 from producer.web.gateway.settings import GatewaySettings
+from tests.harness.gateways import patient
 from transport.settings.kafka import ClientSettings, load
+
+STOPPED_S: Final = 600.0
+"""Longer than a test leaves the process stopped: the time limits go on meanwhile."""
 
 
 class _StoppingProducer:
@@ -54,12 +59,14 @@ async def _submit(gateway: KafkaGateway, line: dict[str, Any]) -> None:
 
 
 async def _main(keys_topic: str, stop_at: str) -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # the answers are all that it prints
     _StoppingProducer(stop_at).install()
     lines = [json.loads(line) for line in sys.stdin]
     settings = load(ClientSettings, owns_prefix=False)
     gateway_settings = GatewaySettings(keys_topic=keys_topic, keys_partitions=2)
-    async with open_gateway(settings, gateway_settings, lambda _: None) as gateway:
-        await asyncio.gather(*(_submit(gateway, line) for line in lines))
+    with patient(STOPPED_S):
+        async with open_gateway(settings, gateway_settings, lambda _: None) as gateway:
+            await asyncio.gather(*(_submit(gateway, line) for line in lines))
 
 
 if __name__ == "__main__":

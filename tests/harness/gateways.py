@@ -9,13 +9,16 @@ import os
 import sys
 import uuid
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from producer.web.gateway import search, sender
 from producer.web.gateway.interface import Answer, NewRequest
+from producer.web.gateway.keys import once as keys
 from producer.web.gateway.opening import open_gateway
 from producer.web.gateway.service import KafkaGateway
 from producer.web.gateway.settings import GatewaySettings
@@ -33,12 +36,23 @@ def client_settings(broker: Broker) -> ClientSettings:
     return ClientSettings(kafka=kafka, topics=broker.topics)
 
 
+@contextlib.contextmanager
+def patient(limit_s: float = TIMEOUT_S) -> Iterator[None]:
+    """Have gateways give up no request before a test would: on a busy machine their own limits are short."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sender, "SEND_TIMEOUT_S", limit_s)
+        patch.setattr(keys, "SEND_TIMEOUT_S", limit_s)
+        patch.setattr(search, "SEARCH_TIMEOUT_S", limit_s)
+        yield
+
+
 @contextlib.asynccontextmanager
 async def running_gateway(broker: Broker, **settings: Any) -> AsyncIterator[KafkaGateway]:
     """Run a gateway on these topics; its keys have a topic of the test's own."""
     gateway = GatewaySettings(**{"keys_topic": f"{broker.topics.requests}.keys", "keys_partitions": 2, **settings})
-    async with open_gateway(client_settings(broker), gateway, lambda _: None) as running:
-        yield running
+    with patient():
+        async with open_gateway(client_settings(broker), gateway, lambda _: None) as running:
+            yield running
 
 
 def new_request(gateway: KafkaGateway, payload: bytes = b"image", tenant: str = "anna") -> NewRequest:

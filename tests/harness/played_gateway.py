@@ -56,6 +56,8 @@ class PlayedGateway:
     live_items: Sequence[Answer | Missed] = field(default_factory=list)
     live_refusal: Exception | None = None
     live_readers: int = 0
+    live_begun: int = 0
+    """Live readers since the start; the others have ended."""
     reads: Callable[[bytes], tuple[str, Any]] = field(default_factory=lambda: read)
 
     def __post_init__(self) -> None:
@@ -113,6 +115,7 @@ class PlayedGateway:
         if self.live_refusal is not None:
             raise self.live_refusal
         self.live_readers += 1
+        self.live_begun += 1
         try:
             for item in self.live_items:
                 yield item

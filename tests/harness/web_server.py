@@ -23,8 +23,10 @@ class Connection:
         self.writer = writer
 
     async def send(self, data: bytes) -> None:
+        """Send bytes; where the server has closed the connection, `rest` shows it."""
         self.writer.write(data)
-        await self.writer.drain()
+        with contextlib.suppress(ConnectionError):
+            await self.writer.drain()
 
     async def rest(self) -> bytes:
         """Return what arrives until the server closes the connection."""

@@ -90,15 +90,25 @@ class Admission:
         if self._has_backlog and delay_s is not None and delay_s > self._max_delay_s:
             raise BusyError(f"a request would wait for {delay_s:.0f} s", _retry_after_s(delay_s))
 
-    def update(self, progress: Sequence[PartitionProgress]) -> None:
-        """Take over what was looked up."""
+    def update(self, progress: Sequence[PartitionProgress], sent_before: int) -> None:
+        """Take over what was looked up.
+
+        Parameters
+        ----------
+        progress
+            What was found.
+        sent_before
+            How many requests `note_sent` had counted when the look began. The lag has all of these. One that was sent
+            later may not be in it, so it stays counted until the next look.
+        """
         lag, before = sum(each.lag for each in progress), self._lag
         self.answered_per_s = sum(each.answered_per_s for each in progress)
         self._has_backlog = before is not None and min(lag, before) >= BACKLOG
         if self._has_backlog and self.answered_per_s:  # a service that restarts is not slow
             known = self.answered_per_s if self._busy_rate is None else self._busy_rate
             self._busy_rate = known + NEWEST_SHARE * (self.answered_per_s - known)
-        self._lag, self._sent_since, self.failure = lag, 0, None
+        self._lag, self.failure = lag, None
+        self._sent_since -= sent_before
 
     async def run(self) -> None:
         """Look up the lag until it is cancelled."""
@@ -116,8 +126,9 @@ class Admission:
         before = await take()
         for _ in range(LOOKS):
             await asyncio.sleep(INTERVAL_S)
+            sent_before = self._sent_since
             now = await take()
-            self.update(partition_progress(now, before))
+            self.update(partition_progress(now, before), sent_before)
             before = now
 
 

@@ -6,17 +6,19 @@ import asyncio
 import logging
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from broker.ports import free_ports
 from broker.probe import HOST
 from release import version
 from tests.harness.sentry_receiver import KEY, Receiver, running_receiver
+from tests.harness.waiting import DEADLINE_S, eventually
 from transport.errors import FatalError
 from transport.reports import opening, sentry
 from transport.reports.opening import reporting
@@ -129,14 +131,18 @@ async def test_a_receiver_that_hangs_holds_up_neither_a_report_nor_the_end(monke
                 reporter.error("one more")
             reporter.fatal(FatalError("the end"))
         assert receiver.bodies == [], "it has answered: this test proves nothing"
+        # The SDK's thread goes on with the full queue; without a receiver it would log failures during other tests.
+        receiver.answers.set()
+        await eventually(lambda: len(receiver.bodies) >= 1 + QUEUED_EVENTS)
 
 
 @pytest.mark.parametrize("path", ["unreachable", "wrong project"])
 def test_what_is_not_sent_is_a_line_in_the_log_without_the_address(
     path: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with running_receiver() as receiver:
-        away = f"http://{KEY}@{HOST}:{free_ports(1)[0]}/42"
+    with running_receiver() as receiver, socket.socket() as taken:
+        taken.bind((HOST, 0))  # and does not listen
+        away = f"http://{KEY}@{HOST}:{taken.getsockname()[1]}/42"
         dsn = away if path == "unreachable" else f"{receiver.dsn}1"
         with caplog.at_level(logging.DEBUG), reporting(settings(dsn)) as reporter:
             reporter.fatal(FatalError("the disk is full"))
@@ -158,13 +164,15 @@ def test_a_program_ends_although_a_report_is_under_way() -> None:
     program = (
         "import sys; from pydantic import SecretStr; from transport.reports.opening import reporting; "
         "from transport.settings.reports import ReportSettings\n"
-        "with reporting(ReportSettings(sentry_dsn=SecretStr(sys.argv[1]))) as reporter: reporter.error('one')"
+        "with reporting(ReportSettings(sentry_dsn=SecretStr(sys.argv[1]))) as reporter: reporter.error('one'); input()"
     )
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with running_receiver() as receiver:
         receiver.answers.clear()
-        ended = subprocess.run([sys.executable, "-c", program, receiver.dsn], check=False, capture_output=True)
-        assert (ended.returncode, ended.stderr) == (0, b"")
-        assert receiver.asked.is_set()
+        with subprocess.Popen([sys.executable, "-c", program, receiver.dsn], **pipes) as running:
+            assert receiver.asked.wait(DEADLINE_S)
+            _, errors = running.communicate(b"\n")
+        assert (running.returncode, errors) == (0, b"")
 
 
 def test_threads_may_report_at_the_same_time() -> None:
