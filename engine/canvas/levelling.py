@@ -89,7 +89,7 @@ def _count_levels(values: NDArray[np.float32], lanes: NDArray[np.int32]) -> NDAr
             lanes[lane, int(values[first + lane] + np.float32(0.5)) + 1] += 1
     for at in range(whole, values.size):
         lanes[0, int(values[at] + np.float32(0.5)) + 1] += 1
-    counts = lanes[0]
+    counts: NDArray[np.int32] = lanes[0]
     for lane in range(1, _LANES):
         for level in range(len(counts)):
             counts[level] += lanes[lane, level]
