@@ -51,40 +51,48 @@ def _fit(planes: Planes, boxes: NDArray[np.int64], digits: NDArray[np.float32]) 
         top, left, bottom, right = boxes[index]
         if bottom == 0:
             continue
-        top, left = max(0, top - _SOFT_PX), max(0, left - _SOFT_PX)
-        strokes = _cut_out(plane_of(planes, index), top, left, bottom + _SOFT_PX, right + _SOFT_PX)
-        middle_y, middle_x = _centre_of_mass(strokes)
-        scale = BOX_PX / max(boxes[index, 2] - boxes[index, 0], boxes[index, 3] - boxes[index, 1])
+        plane = plane_of(planes, index)
+        soft = (
+            max(0, top - _SOFT_PX),
+            max(0, left - _SOFT_PX),
+            min(bottom + _SOFT_PX, plane.shape[0]),
+            min(right + _SOFT_PX, plane.shape[1]),
+        )
+        middle_y, middle_x = _centre_of_mass(plane, soft)
+        scale = BOX_PX / max(bottom - top, right - left)
         if abs(scale - 1) <= _SCALE_TOLERANCE:
             # Whole px: a digit that is already centred is not changed.
-            _shift(strokes, round(_MIDDLE - middle_y), round(_MIDDLE - middle_x), digits[index])
+            _shift(plane, soft, round(_MIDDLE - middle_y), round(_MIDDLE - middle_x), digits[index])
         elif scale < 1:
-            _shrink(strokes, scale, middle_y, middle_x, digits[index])
+            _shrink(_cut_out(plane, soft), scale, middle_y, middle_x, digits[index])
         else:
-            _enlarge(strokes, scale, middle_y, middle_x, digits[index])
+            _enlarge(_cut_out(plane, soft), scale, middle_y, middle_x, digits[index])
 
 
 @compiled
-def _cut_out(plane: NDArray[np.float32], top: int, left: int, bottom: int, right: int) -> NDArray[np.float32]:
-    """Copy a box of a plane, cropped to the plane."""
-    height, width = min(bottom, plane.shape[0]) - top, min(right, plane.shape[1]) - left
-    box = np.empty((height, width), np.float32)
-    for y in range(height):
-        for x in range(width):
-            box[y, x] = plane[top + y, left + x]
-    return box
+def _cut_out(plane: NDArray[np.float32], box: tuple[int, int, int, int]) -> NDArray[np.float32]:
+    """Copy a box of a plane."""
+    top, left, bottom, right = box
+    copy = np.empty((bottom - top, right - left), np.float32)
+    for y in range(bottom - top):
+        for x in range(right - left):
+            copy[y, x] = plane[top + y, left + x]
+    return copy
 
 
 @compiled
-def _centre_of_mass(strokes: NDArray[np.float32]) -> tuple[float, float]:
+def _centre_of_mass(plane: NDArray[np.float32], box: tuple[int, int, int, int]) -> tuple[float, float]:
+    """Return the middle of the ink in a box of a plane, counted from the box's top and left."""
+    top, left, bottom, right = box
     mass = 0.0
     sum_y = 0.0
     sum_x = 0.0
-    for y in range(strokes.shape[0]):
+    for y in range(bottom - top):
         row, moment = np.float32(0), np.float32(0)
-        for x in range(strokes.shape[1]):
-            row += strokes[y, x]
-            moment += strokes[y, x] * np.float32(x)
+        pixels = plane[top + y, left:right]
+        for x in range(len(pixels)):
+            row += pixels[x]
+            moment += pixels[x] * np.float32(x)
         mass += float(row)
         sum_y += float(row) * y
         sum_x += float(moment)
@@ -92,11 +100,16 @@ def _centre_of_mass(strokes: NDArray[np.float32]) -> tuple[float, float]:
 
 
 @compiled
-def _shift(strokes: NDArray[np.float32], down: int, right: int, digit: NDArray[np.float32]) -> None:
-    height, width = strokes.shape
-    for y in range(max(0, -down), min(height, SIDE_PX - down)):
-        for x in range(max(0, -right), min(width, SIDE_PX - right)):
-            digit[y + down, x + right] = strokes[y, x]
+def _shift(
+    plane: NDArray[np.float32], box: tuple[int, int, int, int], down: int, right: int, digit: NDArray[np.float32]
+) -> None:
+    """Copy a box of a plane into the digit, moved by whole px."""
+    above, beside = box[0] - down, box[1] - right  # of the digit's first pixel, in the plane
+    first, last = max(0, right), min(box[3] - beside, SIDE_PX)
+    for y in range(max(0, down), min(box[2] - above, SIDE_PX)):
+        source, target = plane[above + y, beside + first : beside + last], digit[y, first:last]
+        for x in range(len(target)):  # slices, whose indices are never negative, are copied many pixels at once
+            target[x] = source[x]
 
 
 @compiled

@@ -111,12 +111,16 @@ def _make_ink_positive(values: NDArray[np.float32]) -> None:
 def _full_height(values: NDArray[np.float32], counts: NDArray[np.int32]) -> int:
     """Return the height that a quarter of the ink reaches; ink is what exceeds half of the highest pixels."""
     counts[:] = 0
+    highest = ZERO
     for at in range(values.size):
         if values[at] > 0:
-            counts[min(int(values[at] + np.float32(0.5)), _HEIGHTS - 1)] += 1
+            height = min(int(values[at] + np.float32(0.5)), _HEIGHTS - 1)
+            counts[height] += 1
+            highest = max(highest, height)
+    counts = counts[: highest + 1]
     top = _count_down(counts, ZERO + _TOP_PIXELS)
     high = 0
-    for height in range(top // 2, _HEIGHTS):
+    for height in range(top // 2, len(counts)):
         high += counts[height]
     return _count_down(counts, max(1, int(_FULL_SHARE * high)))
 

@@ -15,6 +15,7 @@ UNEVEN = -1.0
 """The level of uneven paper, which has none."""
 
 _LEVELS = 256
+_LANES = 4  # counters of each level: neighbours are often equal, and a counter must not wait for its last step
 _CERTAIN_SHARE = 0.8  # of the pixels have one level (+-1): it is the paper's
 _EVEN_SHARE = 0.2  # of the pixels, at least, have the paper's level
 _PEAK_LEVELS = 32  # levels closer than this are treated as one
@@ -43,7 +44,7 @@ def find_levels(planes: Planes) -> tuple[NDArray[np.float32], NDArray[np.int64]]
 
 @compiled
 def _find_levels(planes: Planes, levels: NDArray[np.float32], sheets: NDArray[np.int64]) -> None:
-    counts = np.empty(_LEVELS + 2, np.int32)
+    counts = np.empty((_LANES, _LEVELS + 2), np.int32)
     for index in range(len(levels)):
         plane = plane_of(planes, index)
         values = plane.reshape(-1)
@@ -58,11 +59,8 @@ def _find_levels(planes: Planes, levels: NDArray[np.float32], sheets: NDArray[np
 
 
 @compiled
-def _choose_level(plane: NDArray[np.float32], counts: NDArray[np.int32], sheet: NDArray[np.int64]) -> float:
-    counts[:] = 0
-    values = plane.reshape(-1)
-    for at in range(values.size):
-        counts[int(values[at] + np.float32(0.5)) + 1] += 1
+def _choose_level(plane: NDArray[np.float32], lanes: NDArray[np.int32], sheet: NDArray[np.int64]) -> float:
+    counts = _count_levels(plane.reshape(-1), lanes)
     first = _peak(counts, ZERO, ZERO)
     second = _peak(counts, first - _PEAK_LEVELS, first + _PEAK_LEVELS)
     most, other = _near(counts, first), _near(counts, second)
@@ -79,6 +77,23 @@ def _choose_level(plane: NDArray[np.float32], counts: NDArray[np.int32], sheet: 
     if other >= _RIVAL * most and rim < 0:
         return float(second - 1)
     return float(first - 1)
+
+
+@compiled
+def _count_levels(values: NDArray[np.float32], lanes: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Count the pixels of each level, at one more than the level; the result is the first of the lanes."""
+    lanes[:, :] = 0
+    whole = values.size // _LANES * _LANES
+    for first in range(0, whole, _LANES):
+        for lane in range(_LANES):
+            lanes[lane, int(values[first + lane] + np.float32(0.5)) + 1] += 1
+    for at in range(whole, values.size):
+        lanes[0, int(values[at] + np.float32(0.5)) + 1] += 1
+    counts: NDArray[np.int32] = lanes[0]
+    for lane in range(1, _LANES):
+        for level in range(len(counts)):
+            counts[level] += lanes[lane, level]
+    return counts
 
 
 @compiled

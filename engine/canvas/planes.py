@@ -107,8 +107,9 @@ def project(pictures: Sequence[NDArray[np.uint8]]) -> Planes:
     np.cumsum(sides[:, 0] * sides[:, 1], out=starts[1:])
     blacks = np.zeros(len(pictures), np.float32)
     if all(picture.ndim == _GREY_NDIM for picture in pictures):
-        flat = [picture.ravel() for picture in pictures]
-        values = np.concatenate(flat).astype(np.float32) if flat else np.zeros(0, np.float32)
+        values = np.empty(starts[-1], np.float32)
+        if pictures:
+            np.concatenate(pictures, axis=None, out=values)
         return Planes(values, starts, sides, blacks)
     values = np.empty(starts[-1], np.float32)
     for index, picture in enumerate(pictures):

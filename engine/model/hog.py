@@ -61,9 +61,9 @@ def _arctangent() -> Floats:
     return np.linalg.lstsq(powers, np.arctan(ratio) / (2 * np.pi))[0].astype(np.float32)
 
 
-_NEAR = _near()
-_NEAR_WEIGHT = np.take_along_axis(_POOLING, _NEAR, axis=1)
-_NEAR *= _OPEN_BINS
+_NODES_NEAR = _near()
+_NEAR_WEIGHT = np.take_along_axis(_POOLING, _NODES_NEAR, axis=1)
+_NEAR = (_NODES_NEAR * _OPEN_BINS).astype(np.uint64)
 _ATAN = _arctangent()
 
 
@@ -173,12 +173,22 @@ def _pool_down(digit: Floats, row_mass: Floats, pooled: Floats) -> None:
         if row_mass[y] + row_mass[max(y - 1, 0)] + row_mass[min(y + 1, SIDE_PX - 1)] <= 0:
             continue  # no ink here, above or below: no gradient
         _bin_row(digit, y, low, to_low, to_high)
+        one, two, three, four = _NEAR[y]
+        for_one, for_two, for_three, for_four = _NEAR_WEIGHT[y]
         for x in range(SIDE_PX):
             if to_low[x] + to_high[x] > 0:
-                for near in range(4):
-                    at = _NEAR[y, near] + low[x]
-                    pooled[x, at] += _NEAR_WEIGHT[y, near] * to_low[x]
-                    pooled[x, at + 1] += _NEAR_WEIGHT[y, near] * to_high[x]
+                row, bin_ = pooled[x], np.uint64(low[x])
+                _add(row, one + bin_, for_one * to_low[x], for_one * to_high[x])
+                _add(row, two + bin_, for_two * to_low[x], for_two * to_high[x])
+                _add(row, three + bin_, for_three * to_low[x], for_three * to_high[x])
+                _add(row, four + bin_, for_four * to_low[x], for_four * to_high[x])
+
+
+@compiled
+def _add(row: Floats, at: np.uint64, to_low: np.float32, to_high: np.float32) -> None:
+    """Add to two neighbouring bins. An index without a sign need not be checked for being negative."""
+    row[at] += to_low
+    row[at + np.uint64(1)] += to_high
 
 
 @compiled

@@ -12,61 +12,27 @@ from __future__ import annotations
 
 import struct
 import zlib
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from engine.codecs.headers import png_orientation
 from engine.codecs.headers.exif import UPRIGHT
+from engine.codecs.headers.png_header import Header, parse_header
 from engine.errors import DamagedImage, TooManyFrames, TooManyParts
 from engine.limits import Limits
 
 MAGIC: Final = b"\x89PNG\r\n\x1a\n"
-GREY: Final = 0
-"""Colour type: one grey channel."""
 _KEPT: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
-_PLAIN: Final = [b"IHDR", b"IDAT", b"IEND"]
 _ANCILLARY: Final = 0x20  # the bit of a chunk's first letter that makes it a small one: the picture needs no such chunk
 _FRAMING_BYTES: Final = 12  # of a chunk: length, kind, checksum
 _CHUNK: Final = struct.Struct(">I4s")
 _CHECKSUM: Final = struct.Struct(">I")
-_HEADER: Final = struct.Struct(">IIBBBBB")
-_CHANNELS: Final = {
-    0: 1,
-    2: 3,
-    3: 4,
-    4: 4,
-    6: 4,
-}  # decoded, by colour type: grey with alpha becomes RGBA
-_STORED_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # in the file, by colour type
-_PASSES: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""Of an interlaced picture: first column and row of each pass, and the steps along both (section 8)."""
+_PLAIN: Final = struct.Struct(">8x25sI4s")
+"""The beginning of a plain file: the signature, the chunk of the header, length and kind of the chunk of pixels."""
+_PLAIN_CHUNKS: Final = 3
+_END: Final = b"\0\0\0\0IEND" + _CHECKSUM.pack(zlib.crc32(b"IEND"))
+_HEADERS_KEPT: Final = 64
 _INFLATED_PIECE_BYTES: Final = 1 << 16
-_DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
-
-
-class Header(NamedTuple):
-    """The body of IHDR."""
-
-    width: int
-    height: int
-    depth: int
-    """Bits a channel."""
-    colour_type: int
-    compression: int
-    filtering: int
-    interlace: int
-
-    @property
-    def pixel_bytes(self) -> int:
-        """Bytes of a decoded pixel; palettes and depths below 8 bits are expanded."""
-        return _CHANNELS[self.colour_type] * max(1, self.depth // 8)
-
-    @property
-    def filtered_bytes(self) -> int:
-        """Bytes of all rows as they are deflated: each with one byte for its filter."""
-        bits = _STORED_CHANNELS[self.colour_type] * self.depth
-        passes = _PASSES if self.interlace else ((0, 0, 1, 1),)
-        sizes = [(-(-(self.width - x) // across), -(-(self.height - y) // down)) for x, y, across, down in passes]
-        return sum(height * (1 + -(-width * bits // 8)) for width, height in sizes if width > 0 and height > 0)
 
 
 class Png(NamedTuple):
@@ -97,6 +63,9 @@ def walk(data: bytes, limits: Limits) -> Png:
     TooManyParts, TooManyFrames
         If it has more chunks or frames than the limits.
     """
+    plain = _walk_plain(data, limits)
+    if plain is not None:
+        return plain
     chunks, rest_at = _chunks(data, limits)
     kinds = [kind for kind, _, _ in chunks]
     if not kinds or kinds[0] != b"IHDR":
@@ -106,9 +75,7 @@ def walk(data: bytes, limits: Limits) -> Png:
     rest = _cut_pixels(data, rest_at)
     if b"IDAT" not in kinds and not rest:
         raise DamagedImage("The PNG file has no pixels.")
-    header = _header(data[chunks[0][1] + 8 : chunks[0][2] - 4])
-    if kinds == _PLAIN and chunks[-1][2] == len(data):  # most encoders write a small picture like this
-        return Png(header, False, UPRIGHT, data, data[chunks[1][1] + 8 : chunks[1][2] - 4])
+    header = parse_header(data[chunks[0][1] + 8 : chunks[0][2] - 4])
     deflated = b"".join(data[at + 8 : end - 4] for kind, at, end in chunks if kind == b"IDAT") + rest
     if kinds.count(b"fcTL") > limits.frames:
         raise TooManyFrames(f"The animation has more than {limits.frames:,} frames.")
@@ -142,6 +109,35 @@ def check_pixels(found: Png) -> None:
             rest = stream.unconsumed_tail
     if missing_bytes > 0 or not stream.eof:  # libpng wants the checksum of the pixels, too
         raise DamagedImage("The PNG file is cut short.")
+
+
+def _walk_plain(data: bytes, limits: Limits) -> Png | None:
+    """Walk a file of header, pixels and end, in one step: most encoders write a small picture like this.
+
+    None if it is another file, or if anything is wrong with it.
+    """
+    pixels_at, end_at = _PLAIN.size, len(data) - len(_END)
+    if limits.parts < _PLAIN_CHUNKS or end_at < pixels_at or not data.endswith(_END):
+        return None
+    header_chunk, length, kind = _PLAIN.unpack_from(data)
+    checksum_at = end_at - _CHECKSUM.size
+    if kind != b"IDAT" or pixels_at + length != checksum_at:
+        return None
+    if (zlib.crc32(data[pixels_at - len(kind) : checksum_at]),) != _CHECKSUM.unpack_from(data, checksum_at):
+        return None
+    header = _plain_header(header_chunk)
+    return None if header is None else Png(header, False, UPRIGHT, data, data[pixels_at:checksum_at])
+
+
+@lru_cache(_HEADERS_KEPT)
+def _plain_header(chunk: bytes) -> Header | None:
+    """Return the header in a chunk; None if it is another chunk or damaged. The pictures of a stream share few."""
+    length, kind = _CHUNK.unpack_from(chunk)
+    if kind != b"IHDR" or length != len(chunk) - _FRAMING_BYTES:
+        return None
+    if (zlib.crc32(chunk[4:-4]),) != _CHECKSUM.unpack_from(chunk, len(chunk) - 4):
+        return None
+    return parse_header(chunk[8:-4])
 
 
 def _chunks(data: bytes, limits: Limits) -> tuple[list[tuple[bytes, int, int]], int]:
@@ -182,17 +178,3 @@ def _cut_pixels(data: bytes, at: int) -> bytes:
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
     return _CHUNK.pack(len(body), kind) + body + _CHECKSUM.pack(zlib.crc32(kind + body))
-
-
-def _header(body: bytes) -> Header:
-    if len(body) != _HEADER.size:
-        raise DamagedImage("The PNG file has no valid header.")
-    header = Header._make(_HEADER.unpack(body))
-    if (
-        header.depth not in _DEPTHS.get(header.colour_type, ())
-        or header.compression
-        or header.filtering
-        or header.interlace > 1
-    ):
-        raise DamagedImage("The PNG file's header is impossible.")
-    return header

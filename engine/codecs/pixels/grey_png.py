@@ -55,23 +55,26 @@ def _unfilter(rows: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> bool:
     for y in range(height):
         start = y * (width + 1) + 1
         kind = rows[start - 1]
-        if kind > 4:  # noqa: PLR2004  # Paeth's filter, the last one
+        left, corner = 0, 0
+        if kind == 0:
+            for x in range(width):
+                pixels[y, x] = rows[start + x]
+        elif kind == 1:
+            for x in range(width):
+                left = (left + rows[start + x]) & 0xFF
+                pixels[y, x] = left
+        elif kind == 2:  # noqa: PLR2004  # the number of a filter
+            for x in range(width):
+                above = int(pixels[y - 1, x]) if y else 0
+                pixels[y, x] = (above + rows[start + x]) & 0xFF
+        elif kind <= 4:  # noqa: PLR2004  # as above
+            for x in range(width):
+                above = int(pixels[y - 1, x]) if y else 0
+                guess = (left + above) // 2 if kind == 3 else _paeth(left, above, corner)  # noqa: PLR2004  # as above
+                left, corner = (rows[start + x] + guess) & 0xFF, above
+                pixels[y, x] = left
+        else:
             return False
-        for x in range(width):
-            left = int(pixels[y, x - 1]) if x else 0
-            above = int(pixels[y - 1, x]) if y else 0
-            corner = int(pixels[y - 1, x - 1]) if x and y else 0
-            if kind == 0:
-                guess = 0
-            elif kind == 1:
-                guess = left
-            elif kind == 2:  # noqa: PLR2004  # as above
-                guess = above
-            elif kind == 3:  # noqa: PLR2004  # as above
-                guess = (left + above) // 2
-            else:
-                guess = _paeth(left, above, corner)
-            pixels[y, x] = (rows[start + x] + guess) & 0xFF
     return True
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.codecs.headers import exif, png
+from engine.codecs.headers.png_header import GREY
 from engine.codecs.pixels import grey_png as grey
 from engine.codecs.pixels.libraries import by_opencv, by_pillow
 from engine.codecs.pixels.room import Charge, check_size, free
@@ -28,7 +29,7 @@ def decode(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8]:
     check_size(header.width, header.height, header.pixel_bytes, limits, charge)
     if not found.has_end:
         png.check_pixels(found)
-    is_grey = header.colour_type == png.GREY
+    is_grey = header.colour_type == GREY
     if found.has_transparent_colour and is_grey:
         return by_pillow(found.data, "PNG", limits, free)  # OpenCV ignores the transparent colour
     pixels = None
