@@ -40,7 +40,7 @@ _WHOLE_REQUEST: Final = frozenset(
 def shown(request: Request, answer: Answer) -> dict[str, Any]:
     """Return the result as the API shows it: as published, and where its record is in the predictions topic.
 
-    The picture that the model saw is left out unless this request asks for it, too: a repeated key need not.
+    The sender may have asked for the picture that the model saw; it is shown only if this request asks for it, too.
     """
     result = answer.result | {"partition": answer.record.partition, "offset": answer.record.offset}
     if not wants_seen(request):
