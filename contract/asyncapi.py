@@ -27,7 +27,14 @@ NUMBERS: Final = frozenset(
     }
 )
 """Headers whose value is a decimal number."""
-REQUEST_HEADERS: Final = (*headers.ECHOED, headers.CONTENT_TYPE, headers.FILENAME, headers.ATTEMPT, headers.REPLAY_OF)
+REQUEST_HEADERS: Final = (
+    *headers.ECHOED,
+    headers.CONTENT_TYPE,
+    headers.FILENAME,
+    headers.SEEN,
+    headers.ATTEMPT,
+    headers.REPLAY_OF,
+)
 DEAD_LETTER_HEADERS: Final = (
     headers.ORIGIN_TOPIC,
     headers.ORIGIN_PARTITION,
@@ -165,6 +172,8 @@ def _header(name: str) -> dict[str, Any]:
     header: dict[str, Any] = {"type": "string", "description": headers.ABOUT[name]}
     if name in NUMBERS:
         header["pattern"] = "^-?[0-9]+$"
+    if name == headers.SEEN:
+        header["examples"] = [headers.SEEN_ASKED.decode()]
     if name == headers.ERROR_CODE:
         header["examples"] = [code.value for code in ErrorCode]
     return header

@@ -16,9 +16,13 @@ CORRELATION_ID: Final = "correlation-id"
 TRACEPARENT: Final = "traceparent"
 CONTENT_TYPE: Final = "content-type"
 FILENAME: Final = "filename"
+SEEN: Final = "seen"
 
 ECHOED: Final = (REQUEST_ID, CORRELATION_ID, TRACEPARENT)
 """These headers come back on every result."""
+
+SEEN_ASKED: Final = b"true"
+"""The value of the header `seen` that asks; with any other one the result is as without the header."""
 
 ECHOED_BYTES: Final = 1024
 """The default limit of an echoed header's value: the setting DIGITS_ECHO__HEADER_BYTES of the service."""
@@ -51,6 +55,7 @@ ABOUT: Final[Mapping[str, str]] = MappingProxyType(
         TRACEPARENT: "W3C Trace Context; comes back unchanged on every result.",
         CONTENT_TYPE: "A hint for people: the service recognises the format by the bytes alone.",
         FILENAME: "Comes back as the item's name, if the request is a single image.",
+        SEEN: "`true` asks for the field `seen` of the result, if the request is a single image.",
         ORIGIN_TOPIC: "Topic of the request. The first of the headers that the service appends.",
         ORIGIN_PARTITION: "Partition of the request.",
         ORIGIN_OFFSET: "Offset of the request.",

@@ -114,6 +114,15 @@ class Result(_Record):
     error: Error | None
     model: ModelVersion
     timing: Timing
+    seen: Annotated[
+        str | None,
+        Field(
+            description="The picture that the model saw: a grey PNG in base64, of 28 by 28 pixels with the shipped "
+            "model; 0 is paper, 255 is ink. It is there only if the header `seen` of the request asks for it, the "
+            "request is a single image, and this has not failed.",
+            json_schema_extra={"contentEncoding": "base64", "contentMediaType": "image/png"},
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _answers_or_fails(self) -> Self:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from engine.canvas.png import as_png
 from engine.codecs.decode import Picture, decode
 from engine.codecs.payload import Item, Payload, open_payload
 from engine.codecs.pixels.room import Charge
@@ -51,6 +52,8 @@ class Outcome:
     """The bytes of a failed archive entry."""
     left_out: str | None = None
     """Why a failed archive entry has no `data`."""
+    seen: bytes | None = None
+    """The picture as the model saw it, a PNG; only of an image for which it is to be kept."""
 
 
 @dataclass(slots=True)
@@ -62,6 +65,8 @@ class _Batch:
     pictures: list[Picture] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     pixels: int = 0
+    keep_seen: list[int] = field(default_factory=list)
+    """The places of those that are to be kept as the model sees them."""
 
 
 @dataclass(slots=True)
@@ -73,6 +78,7 @@ class _ReadState:
     should_stop: Callable[[], bool]
     on_item: OnItem
     skip: Collection[int]
+    keep_seen: bool
     items: int = field(init=False)
     cost_bytes: int = field(init=False)
     kept_bytes: int = field(init=False)
@@ -121,6 +127,7 @@ class Reader:
         isolate: bool = False,
         on_open: OnOpen | None = None,
         skip: Sequence[Collection[int]] = (),
+        keep_seen: Collection[int] = (),
     ) -> tuple[list[list[Outcome]], ResumeCursor | None]:
         """Read images until all are read or `should_stop` returns true; at least one image is read.
 
@@ -142,6 +149,9 @@ class Reader:
             May refuse a payload because of what it holds.
         skip
             For each payload the items that must not be touched: their outcomes have neither reading nor error.
+        keep_seen
+            The indices of the payloads whose picture is kept as the model sees it, if they are single images. It is not
+            kept of an archive, whose entries are many.
 
         Returns
         -------
@@ -163,6 +173,7 @@ class Reader:
                 should_stop or _never,
                 on_item or _ignore,
                 skip[index] if skip else (),
+                index in keep_seen,
             )
             outcomes, progress = self._outcomes(payload, reading, on_open or _ignore, batch)
             read.append(outcomes)
@@ -188,7 +199,7 @@ class Reader:
             return self._entries(opened, reading, batch)
         outcome = Outcome("image")
         if 0 not in reading.skip:
-            outcome.error = self._decode(payload, outcome, batch, _ignore)
+            outcome.error = self._decode(payload, outcome, batch, _ignore, keep_seen=reading.keep_seen)
         return [outcome], None
 
     def _entries(
@@ -234,12 +245,16 @@ class Reader:
                 "this entry is beyond them."
             )
 
-    def _decode(self, data: bytes, outcome: Outcome, batch: _Batch, charge: Charge) -> EngineError | None:
+    def _decode(
+        self, data: bytes, outcome: Outcome, batch: _Batch, charge: Charge, *, keep_seen: bool = False
+    ) -> EngineError | None:
         """Decode one image into the batch; return the error, if there is one."""
         try:
             batch.pictures.append(decode(data, self._limits, charge))
         except Exception as cause:  # noqa: BLE001  # any error of a decoder must cost this image only, not the batch
             return as_engine_error("Decoding the image", cause)
+        if keep_seen:
+            batch.keep_seen.append(len(batch.outcomes))
         batch.outcomes.append(outcome)
         batch.pixels += batch.pictures[-1].pixels.size
         if len(batch.outcomes) == batch.size or batch.pixels > _BATCH_VALUES:
@@ -252,11 +267,15 @@ class Reader:
             return
         if batch.size > 1:
             batch.on_shared()
-        readings = self._classifier.classify(self._classifier.prepare(batch.pictures))
+        canvas = self._classifier.prepare(batch.pictures)
+        readings = self._classifier.classify(canvas)
         for outcome, reading in zip(batch.outcomes, readings, strict=True):
             outcome.reading = reading
+        for place in batch.keep_seen:
+            batch.outcomes[place].seen = as_png(canvas.digits[place])
         batch.pictures.clear()
         batch.outcomes.clear()
+        batch.keep_seen.clear()
         batch.pixels = 0
 
 

@@ -47,11 +47,9 @@ def operation(method: str, path: str) -> dict[str, Any]:
     if name in _TAGS:
         extra["security"] = _SECURITY
         extra["responses"] = extra["responses"] | {"default": _problem("The request was refused, or failed.")}
+        extra["parameters"] = _PARAMETERS[name]
     if method == "POST":
-        extra["parameters"] = [_KEY, _PREFER]
         extra["requestBody"] = _BODIES[name]
-    if name == "requests":
-        extra["parameters"] = [_REQUEST_ID]
     return found | {"openapi_extra": extra}
 
 
@@ -75,7 +73,7 @@ def document(app: FastAPI) -> dict[str, Any]:
                 status: answer for status, answer in each["responses"].items() if status == "default"
             }
             if each["operationId"] == "requests":
-                each["parameters"] = [_REQUEST_ID]
+                each["parameters"] = _PARAMETERS["requests"]
         made["paths"][path.replace(":path}", "}")] = operations
     result, definitions = result_definitions(_REF)
     made["components"] = {
@@ -194,6 +192,19 @@ _PREFER: Final[dict[str, Any]] = {
     "description": "`wait=SECONDS`: how long to wait for the results, up to the server's limit; then it answers 202.",
     "schema": {"type": "string"},
     "example": "wait=2",
+}
+_SEEN: Final[dict[str, Any]] = {
+    "name": "seen",
+    "in": "query",
+    "description": "`true`: the result of a single image has `seen`, the picture that the model saw, if the image was "
+    "sent with this parameter, too.",
+    "schema": {"type": "boolean", "default": False},
+}
+_PARAMETERS: Final = {
+    "predict": [_KEY, _PREFER, _SEEN],
+    "predict_batch": [_KEY, _PREFER, _SEEN],
+    "requests": [_REQUEST_ID, _SEEN],
+    "results": [_SEEN],
 }
 _FILE: Final = {"type": "string", "format": "binary"}
 _BODIES: Final[dict[str, Any]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import time
 import zlib
@@ -10,10 +11,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 
 from contract.records import Result
-from engine.codecs.decode import decode
 from engine.limits import Limits
 from engine.model.classifier import Classifier
 from engine.reader import Outcome, Reader
@@ -32,10 +31,10 @@ class EngineResults:
         self._reader.warm_up()
         self._offsets: defaultdict[int, Iterator[int]] = defaultdict(itertools.count)
 
-    def results(self, request_id: str, name: str, payload: bytes) -> list[dict[str, Any]]:
+    def results(self, request_id: str, name: str, payload: bytes, *, seen: bool) -> list[dict[str, Any]]:
         """Return one result for each image of the payload."""
         received_at_ms = round(time.time() * 1000)
-        [outcomes] = self._reader.read([payload])
+        [outcomes], _ = self._reader.resume([payload], keep_seen=[0] if seen else [])
         partition = zlib.crc32(request_id.encode()) % _PARTITIONS
         offset = next(self._offsets[partition])  # in one step, since requests are read in several threads
         results = []
@@ -56,15 +55,11 @@ class EngineResults:
                 "reason": reading.reason if reading else None,
                 "error": {"code": error.code, "message": str(error)} if error else None,
             }
+            if outcome.seen is not None:
+                result["seen"] = base64.b64encode(outcome.seen).decode()
             Result.model_validate_json(msgspec.json.encode(result), strict=True)
             results.append(result | {"partition": partition, "offset": 2 * offset + index})
         return results
-
-    def seen(self, payload: bytes) -> list[int]:
-        """Return the 784 grey values that the model sees of an image, 255 as ink."""
-        digits = self._classifier.prepare([decode(payload, Limits())]).digits
-        grey: list[int] = np.round(digits[0] * 255).astype(np.uint8).ravel().tolist()
-        return grey
 
     def _model(self) -> dict[str, str]:
         info = self._classifier.info

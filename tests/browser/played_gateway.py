@@ -26,9 +26,10 @@ class _Request:
     """A request, and what is known of it so far."""
 
     id: str
+    seen: bool
+    """True if its sender has asked for what the model saw."""
     complete: asyncio.Event = field(default_factory=asyncio.Event)
     results: Results = field(default_factory=list)
-    seen: list[int] | None = None
 
 
 class PlayedGateway:
@@ -115,7 +116,7 @@ class PlayedGateway:
         key = request.headers.get("Idempotency-Key", uuid.uuid4().hex)
         if key not in self._requests:
             self.accepted.append(key)
-            self._requests[key] = _Request(key)
+            self._requests[key] = _Request(key, _asks(request))
             task = asyncio.create_task(self._answer(self._requests[key], files), name=f"answer {key}")
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
@@ -124,29 +125,27 @@ class PlayedGateway:
             return web.json_response({"request_id": key, "status": "waiting"}, status=202)
         await found.complete.wait()
         if request.path.endswith("batch"):
-            return web.json_response(_found(found))
+            return web.json_response(_found(request, found))
         [result] = found.results
         if result["error"] is None:
-            return web.json_response(result | ({"seen": found.seen} if "seen" in request.query else {}))
+            return web.json_response(_shown(request, result))
         error = result["error"]
         return _problem(422, {**result, "title": "The image cannot be read", "detail": error["message"], **error})
 
     async def _answer(self, request: _Request, files: list[tuple[str, bytes]]) -> None:
         await self._may_answer.wait()
         for name, payload in files:
-            for result in await asyncio.to_thread(self._engine.results, request.id, name, payload):
+            for result in await asyncio.to_thread(self._engine.results, request.id, name, payload, seen=request.seen):
                 request.results.append(result)
                 for reader in self._readers:
                     reader.put_nowait(("result", result))
-        if len(request.results) == 1 and request.results[0]["error"] is None:
-            request.seen = await asyncio.to_thread(self._engine.seen, files[0][1])
         request.complete.set()
 
     async def _find(self, request: web.Request) -> web.Response:
         found = self._requests.get(request.match_info["id"])
         if found is None:
             return _problem(404, {"title": "Not found", "detail": "No request has this id."})
-        return web.json_response(_found(found))
+        return web.json_response(_found(request, found))
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
@@ -158,7 +157,8 @@ class PlayedGateway:
             while (event := await queue.get()) is not None:
                 name, data = event
                 position = f"id: {data['partition']}:{data['offset']}\n" if name == "result" else ""
-                await response.write(f"event: {name}\n{position}data: {json.dumps(data)}\n\n".encode())
+                shown = _shown(request, data)
+                await response.write(f"event: {name}\n{position}data: {json.dumps(shown)}\n\n".encode())
         finally:
             self._readers.discard(queue)
         return response
@@ -177,8 +177,17 @@ async def _uploads(request: web.Request) -> list[tuple[str, bytes]]:
     return files
 
 
-def _found(request: _Request) -> Json:
-    return {"request_id": request.id, "complete": request.complete.is_set(), "results": request.results}
+def _found(request: web.Request, found: _Request) -> Json:
+    results = [_shown(request, result) for result in found.results]
+    return {"request_id": found.id, "complete": found.complete.is_set(), "results": results}
+
+
+def _asks(request: web.Request) -> bool:
+    return request.query.get("seen") == "true"
+
+
+def _shown(request: web.Request, result: Json) -> Json:
+    return {name: value for name, value in result.items() if name != "seen" or _asks(request)}
 
 
 def _problem(status: int, fields: Json, headers: dict[str, str] | None = None) -> web.Response:

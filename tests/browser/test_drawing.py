@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Final
 
 import pytest
 from playwright.async_api import expect
@@ -11,6 +13,8 @@ from tests.browser.played_gateway import PlayedGateway
 from tests.browser.visit import SEVEN, Visit
 
 pytestmark = pytest.mark.timeout(600)  # the first test compiles the engine and starts Chromium
+
+DATA: Final = Path(__file__).parents[1] / "data"
 
 
 async def test_a_seven_that_is_drawn_is_read_as_seven(visit: Visit) -> None:
@@ -28,13 +32,28 @@ async def test_a_seven_that_is_drawn_is_read_as_seven(visit: Visit) -> None:
 
 async def test_the_pixels_that_the_model_saw_are_shown(visit: Visit) -> None:
     await visit.draw_and_read(SEVEN)
-    seen = visit.answer.get_by_role("img", name="The 28 by 28 pixels that the model saw")
-    await expect(seen).to_be_visible()
-    ink = await seen.evaluate(
-        """canvas => canvas.getContext("2d").getImageData(0, 0, 28, 28).data
-             .filter((value, index) => index % 4 === 0 && value > 127).length"""
+    await expect(visit.seen).to_be_visible()
+    assert await visit.seen.evaluate("image => image.decode().then(() => image.naturalWidth)") == 28
+    ink = await visit.seen.evaluate(
+        """image => {
+             const context = document.createElement("canvas").getContext("2d");
+             context.drawImage(image, 0, 0);
+             const values = context.getImageData(0, 0, 28, 28).data;
+             return values.filter((value, index) => index % 4 === 0 && value > 127).length;
+           }"""
     )
     assert 30 < ink < 300
+    assert visit.errors == []
+
+
+async def test_the_pixels_that_the_model_saw_are_shown_of_an_earlier_result_too(visit: Visit) -> None:
+    await visit.draw_and_read(SEVEN)
+    await expect(visit.seen).to_be_visible()
+    await visit.drop(DATA / "digits.zip")
+    await expect(visit.status("batch")).to_be_visible()
+    await expect(visit.seen).to_have_count(0)
+    await visit.page.locator("#strip").get_by_role("button", name="drawing.png").click()
+    await expect(visit.seen).to_be_visible()
 
 
 async def test_a_seven_is_written_with_the_keyboard_alone(visit: Visit) -> None:

@@ -22,10 +22,11 @@ async def test_an_answer_that_comes_late_is_shown_when_it_comes(visit: Visit, ga
     await expect(visit.answer.locator('[data-state="waiting"]')).to_contain_text("Waiting for drawing.png")
     gateway.release()
     await expect(visit.status("recognised").locator(".digit")).to_have_text("7")
+    await expect(visit.seen).to_be_visible()
 
 
 async def test_an_answer_is_polled_for_where_the_live_results_are_cut_off(visit: Visit, gateway: PlayedGateway) -> None:
-    await visit.page.route("**/v1/results", lambda route: route.abort())
+    await visit.page.route("**/v1/results?*", lambda route: route.abort())
     await visit.page.reload()
     await expect(visit.page.locator("#connection")).to_have_text("not connected")
     gateway.hold()
@@ -33,6 +34,7 @@ async def test_an_answer_is_polled_for_where_the_live_results_are_cut_off(visit:
     await eventually(lambda: any("/requests/" in asked for asked in gateway.asked))
     gateway.release()
     await expect(visit.status("recognised").locator(".digit")).to_have_text("7")
+    await expect(visit.seen).to_be_visible()
     await expect(visit.page.locator("#counts .recognised dd")).to_have_text("1")
 
 
@@ -45,6 +47,7 @@ async def test_an_answer_is_taken_from_the_live_results_where_polling_is_cut_off
     await expect(visit.answer.locator('[data-state="waiting"]')).to_be_visible()
     gateway.release()
     await expect(visit.status("recognised").locator(".digit")).to_have_text("7")
+    await expect(visit.seen).to_be_visible()
 
 
 async def test_a_reload_while_waiting_goes_on_waiting(visit: Visit, gateway: PlayedGateway) -> None:
@@ -55,6 +58,7 @@ async def test_a_reload_while_waiting_goes_on_waiting(visit: Visit, gateway: Pla
     await expect(visit.answer.locator('[data-state="waiting"]')).to_contain_text("Waiting for drawing.png")
     gateway.release()
     await expect(visit.status("recognised").locator(".digit")).to_have_text("7")
+    await expect(visit.seen).to_be_visible()
     assert len(gateway.accepted) == 1
     await visit.page.reload()
     await expect(visit.answer).to_contain_text("Write a digit and press")

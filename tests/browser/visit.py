@@ -85,6 +85,11 @@ class Visit:
         """The view of the answer."""
         return self.page.locator("#view")
 
+    @property
+    def seen(self) -> Locator:
+        """In the answer, the picture that the model saw."""
+        return self.answer.get_by_role("img", name="The 28 by 28 pixels that the model saw")
+
     def status(self, status: str) -> Locator:
         """The answer, if it has this status."""
         return self.page.locator(f'#view [data-status="{status}"]')

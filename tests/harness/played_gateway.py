@@ -38,6 +38,10 @@ READY: Final = State(
 )
 
 
+SEEN: Final = "iVBORw0KGgo="
+"""Stands for the picture that the model saw: the first bytes of a PNG."""
+
+
 @dataclass
 class PlayedGateway:
     """Answers every request at once, unless `hold` is set. Owner: the test."""
@@ -164,6 +168,8 @@ def _answer(request: NewRequest, offset: int, item: tuple[int, int, str | None],
         value["error"] = {"code": detail.value, "message": detail.sentence}
     else:
         value["digit"] = detail
+        if request.seen and count == 1:
+            value["seen"] = SEEN
     return Answer(
         request.request_id,
         index,

@@ -139,7 +139,7 @@ class _PartWriter:
                 failed.append(Item(index, count, name, self._failure(request, index, outcome), outcome))
                 result = writer.write(request, index, count, name, None, failure=failed[-1].failure)
             else:
-                result = writer.write(request, index, count, name, reading)
+                result = writer.write(request, index, count, name, reading, seen=outcome.seen)
                 if reading.reason is None:
                     part.recognised += 1
                 else:

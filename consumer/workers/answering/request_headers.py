@@ -1,4 +1,4 @@
-"""What the headers of a record say: what is copied to each result, and the request's id, file name and trace."""
+"""What the headers of a record say: its id, file name and trace, what is copied to each result, what is asked for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transport.batches.building import NO_HEADERS, joined_headers, sized
 
 _ECHOED: Final = tuple((name.encode(), sized(name.encode())) for name in headers.ECHOED)
 _REQUEST_ID, _TRACEPARENT = headers.REQUEST_ID.encode(), headers.TRACEPARENT.encode()
-_FILENAME, _REPLAY_OF = headers.FILENAME.encode(), headers.REPLAY_OF.encode()
+_FILENAME, _REPLAY_OF, _SEEN = headers.FILENAME.encode(), headers.REPLAY_OF.encode(), headers.SEEN.encode()
 _MORE_OF_REPLAYS: Final = len(headers.SET_BY_REPLAY) + 1
 """How many more headers a replay may have, so that every accepted request can also be replayed. The entry of an archive
 also gets a file name."""
@@ -35,6 +35,8 @@ class RequestHeaders(msgspec.Struct, frozen=True, gc=False):
     traceparent: bytes | None = None
     refusal: ErrorCode | None = None
     """Why the record is not read."""
+    wants_seen: bool = False
+    """True if the sender asks for the picture that the model saw."""
     is_echoed: bool = True
     """False if neither these headers nor the key are copied to the results: each of ten thousand would have them, and
     what is too large would multiply what a sender can make us write."""
@@ -93,4 +95,5 @@ class HeaderReader:
             None if is_too_long else name or None,
             last.get(_TRACEPARENT) or None,
             ErrorCode.NAME_TOO_LONG if is_too_long else None,
+            last.get(_SEEN) == headers.SEEN_ASKED,
         )

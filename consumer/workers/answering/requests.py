@@ -42,6 +42,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     traceparent: bytes | None = None
     headers_left_out: bool = False
     """True if the record has too many headers, so that none is copied."""
+    wants_seen: bool = False
+    """True if the sender asks for the picture that the model saw."""
     unread: str = ""
     """Why it cannot be parsed."""
 
@@ -119,6 +121,7 @@ class RequestReader:
             (self._value_refusal(value) or said.refusal) if said.is_echoed else said.refusal,
             said.traceparent,
             left_out,
+            said.wants_seen,
         )
 
     def _unread(self, offset: int, code: ErrorCode, why: str) -> Request:

@@ -54,6 +54,8 @@ class _Result(msgspec.Struct, gc=False):
     error: Failure | None
     model: msgspec.Raw
     timing: msgspec.Raw
+    seen: bytes | msgspec.UnsetType = msgspec.UNSET
+    """Encoded as base64; left out if it is not set."""
 
 
 _FAILED: Final = (Status.FAILED.value, None, None, None, None)
@@ -90,6 +92,7 @@ class ResultWriter:
         reading: Reading | None,
         *,
         failure: Failure | None = None,
+        seen: bytes | None = None,
     ) -> bytes:
         """Return the result of an item.
 
@@ -101,6 +104,8 @@ class ResultWriter:
             The item, and how many there are.
         reading, failure
             What was read, or why nothing was.
+        seen
+            The picture that the model saw, if the sender asks for it.
         """
         topic, partition, offset = self._topic, self._partition, request.offset
         status, digit, confidence, probabilities, reason = reading or _FAILED
@@ -119,5 +124,7 @@ class ResultWriter:
             self._model,
             self._timing,
         )
+        if seen is not None:
+            result.seen = seen
         _encoder.encode_into(result, self._written)  # this memory is already there
         return bytes(self._written)

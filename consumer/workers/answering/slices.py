@@ -145,6 +145,7 @@ class Slice:
             isolate=any(task.isolate for task in self._tasks),
             on_open=judge,
             skip=() if self._is_plain else [self._items_to_skip(request) for request in requests],
+            keep_seen={index for index, request in enumerate(requests) if request.wants_seen},
         )
 
     def _begin_of(self, request: Request) -> ResumeCursor:

@@ -30,6 +30,8 @@ class NewRequest:
     filename: str | None = None
     traceparent: str | None = None
     correlation_id: str | None = None
+    seen: bool = False
+    """True if its result is to have the picture that the model saw."""
 
 
 @dataclass(frozen=True, slots=True)

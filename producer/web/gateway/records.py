@@ -61,6 +61,8 @@ def sendable(request: NewRequest, wire_id: WireId, partition: int, timestamp_ms:
     )
     record_headers = [(headers.REQUEST_ID, str(wire_id).encode())]
     record_headers += [(name, value.encode(errors="replace")) for name, value in optional if value is not None]
+    if request.seen:
+        record_headers.append((headers.SEEN, headers.SEEN_ASKED))
     return Sendable(wire_id, partition, timestamp_ms, request.payload, record_headers)
 
 

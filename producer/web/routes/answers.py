@@ -15,7 +15,7 @@ from starlette.responses import Response
 from contract.errors import ErrorCode
 from contract.records import Status
 from producer.web.gateway.interface import Answer, Gateway
-from producer.web.routes.headers import location
+from producer.web.routes.headers import location, wants_seen
 
 JSON: Final = "application/json"
 _WHOLE_REQUEST: Final = frozenset(
@@ -37,9 +37,15 @@ _WHOLE_REQUEST: Final = frozenset(
 """With these codes no image of a request was read."""
 
 
-def shown(answer: Answer) -> dict[str, Any]:
-    """Return the result as the API shows it: as published, and where its record is in the predictions topic."""
-    return answer.result | {"partition": answer.record.partition, "offset": answer.record.offset}
+def shown(request: Request, answer: Answer) -> dict[str, Any]:
+    """Return the result as the API shows it: as published, and where its record is in the predictions topic.
+
+    The sender may have asked for the picture that the model saw; it is shown only if this request asks for it, too.
+    """
+    result = answer.result | {"partition": answer.record.partition, "offset": answer.record.offset}
+    if not wants_seen(request):
+        result.pop("seen", None)
+    return result
 
 
 def is_failed(result: Mapping[str, Any]) -> bool:
@@ -60,9 +66,9 @@ def response(content: object, status: HTTPStatus = HTTPStatus.OK, headers: Mappi
     return Response(msgspec.json.encode(content), status, headers, JSON)
 
 
-def listed(request_id: str, answers: Sequence[Answer], *, complete: bool) -> Response:
+def listed(request: Request, request_id: str, answers: Sequence[Answer], *, complete: bool) -> Response:
     """Make the response that has the results of a request so far."""
-    results = [shown(answer) for answer in answers]
+    results = [shown(request, answer) for answer in answers]
     return response({"request_id": request_id, "complete": complete, "results": results})
 
 
@@ -75,5 +81,5 @@ def waiting(request: Request, gateway: Gateway, request_id: str, answers: Sequen
     }
     content: dict[str, Any] = {"request_id": request_id, "status": "waiting", "complete": False}
     if answers:
-        content["results"] = [shown(answer) for answer in answers]
+        content["results"] = [shown(request, answer) for answer in answers]
     return response(content, HTTPStatus.ACCEPTED, headers)

@@ -1,4 +1,4 @@
-"""Reads the headers of a request: its key, how long it waits, and what comes back on its results."""
+"""Reads the headers of a request, and its query: its key, how long it waits, and what its results have."""
 
 from __future__ import annotations
 
@@ -55,6 +55,11 @@ def traceparent(request: Request) -> str | None:
     """Return the W3C trace context of the request; None if there is none, or a malformed one."""
     value = request.headers.get("traceparent")
     return value if value and TraceParent.parse(value.encode()) is not None else None
+
+
+def wants_seen(request: Request) -> bool:
+    """Return whether the results are to have the picture that the model saw: `?seen=true`."""
+    return request.query_params.get("seen") == "true"
 
 
 def wants_lines(request: Request) -> bool:

@@ -43,7 +43,7 @@ class Predictions:
                     "The file is an archive: its results are at /requests, and archives belong to /predict_batch.",
                     request_id=request_id,
                 )
-            result = answers.shown(found[0])
+            result = answers.shown(request, found[0])
             return failed(result) if answers.is_failed(result) else answers.response(result)
 
     async def predict_batch(self, request: Request) -> Response:
@@ -57,16 +57,16 @@ class Predictions:
             first = await anext(found, None)
             if first is None:
                 return answers.waiting(request, self._gateway, request_id)
-            result = answers.shown(first)
+            result = answers.shown(request, first)
             if answers.is_failed_whole(result, archive=archive):
                 return failed(result)
             if lines:
                 # From here on, the stream keeps the place of the request among those of its client.
-                return Stream(_lines(first, found), headers.NDJSON, stack.pop_all())
+                return Stream(_lines(request, first, found), headers.NDJSON, stack.pop_all())
             rest = [answer async for answer in found]
             if 1 + len(rest) < first.count:
                 return answers.waiting(request, self._gateway, request_id, [first, *rest])
-            return answers.listed(request_id, [first, *rest], complete=True)
+            return answers.listed(request, request_id, [first, *rest], complete=True)
 
     async def _send(self, request: Request, tenant: str, *, several: bool) -> tuple[str, bool]:
         """Receive the body and send it; return the request's id, and whether it is an archive.
@@ -113,13 +113,13 @@ class Predictions:
                 yield answer
 
 
-async def _lines(first: Answer, rest: AsyncIterator[Answer]) -> AsyncIterator[bytes]:
+async def _lines(request: Request, first: Answer, rest: AsyncIterator[Answer]) -> AsyncIterator[bytes]:
     """Yield each result as a line; the last line says so if results are missing."""
     sent = 1
-    yield _line(answers.shown(first))
+    yield _line(answers.shown(request, first))
     async for answer in rest:
         sent += 1
-        yield _line(answers.shown(answer))
+        yield _line(answers.shown(request, answer))
     if sent < first.count:
         yield _line({"request_id": first.request_id, "status": "waiting", "complete": False})
 
@@ -138,4 +138,5 @@ def _new_request(request: Request, upload: Upload, request_id: str, tenant: str,
         filename=upload.name,
         traceparent=headers.traceparent(request),
         correlation_id=headers.correlation_id(request),
+        seen=headers.wants_seen(request),
     )

@@ -44,7 +44,7 @@ class Results:
                     Refusal.UNKNOWN_REQUEST,
                     "It was not sent by this client, or so long ago that it is no longer in the topic.",
                 )
-            return answers.listed(found.request_id, found.answers, complete=found.complete)
+            return answers.listed(request, found.request_id, found.answers, complete=found.complete)
 
     async def live(self, request: Request) -> Response:
         """Show the results of the caller's tenant as they come."""
@@ -53,7 +53,7 @@ class Results:
             reading = Reading(self._gateway.live(caller.tenant))
             stack.push_async_callback(reading.close)
             await reading.start()
-            content = self._events(reading, self._ends_in_s(caller))
+            content = self._events(request, reading, self._ends_in_s(caller))
             # The stream keeps its place among the requests of its client.
             headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
             return Stream(content, "text/event-stream", stack.pop_all(), headers)
@@ -62,7 +62,7 @@ class Results:
         left_s = self._settings.live_s
         return left_s if caller.expires_at_s is None else min(left_s, caller.expires_at_s - time.time())
 
-    async def _events(self, reading: Reading, ends_in_s: float) -> AsyncIterator[bytes]:
+    async def _events(self, request: Request, reading: Reading, ends_in_s: float) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
         ends_at_s = loop.time() + ends_in_s
         yield b"retry: %d\n\n" % RETRY_MS
@@ -74,7 +74,7 @@ class Results:
                 continue
             if item is None:
                 return
-            yield _event(item)
+            yield _event(request, item)
 
 
 class Reading:
@@ -130,8 +130,8 @@ class Reading:
         return await anext(self._found, None)
 
 
-def _event(item: Answer | Missed) -> bytes:
+def _event(request: Request, item: Answer | Missed) -> bytes:
     if isinstance(item, Missed):
         return b"event: lost\ndata: %s\n\n" % msgspec.json.encode({"count": item.count})
     position = f"{item.record.partition}:{item.record.offset}".encode()
-    return b"event: result\nid: %s\ndata: %s\n\n" % (position, msgspec.json.encode(answers.shown(item)))
+    return b"event: result\nid: %s\ndata: %s\n\n" % (position, msgspec.json.encode(answers.shown(request, item)))

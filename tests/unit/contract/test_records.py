@@ -48,6 +48,12 @@ def test_the_schema_accepts_what_the_reader_accepts_and_nothing_else(data: st.Da
     assert VALIDATOR.is_valid(record) == is_read(record)
 
 
+@given(st.sampled_from(list(EXAMPLES.values())), SPECIAL)
+def test_schema_and_reader_agree_on_what_the_model_saw(record: dict[str, Any], seen: Any) -> None:
+    record = {**record, "seen": seen}
+    assert VALIDATOR.is_valid(record) == is_read(record) == (seen is None or isinstance(seen, str))
+
+
 @given(st.sampled_from(["source", "item", "model", "timing"]), st.data())
 def test_schema_and_reader_agree_on_the_parts_of_a_result_too(part: str, data: st.DataObject) -> None:
     record = json.loads(json.dumps(EXAMPLES["recognised"]))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine import reader as reader_module
+from engine.canvas.png import as_png
 from engine.codecs.decode import Picture, decode
 from engine.codecs.payload import Payload
 from engine.codecs.pixels.room import Charge
@@ -165,3 +166,39 @@ def test_more_images_than_one_chunk_come_out_as_they_would_alone(reader: Reader)
 
 def test_no_payloads_give_no_outcomes(reader: Reader) -> None:
     assert reader.read([]) == []
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+def test_a_picture_is_kept_as_the_model_saw_it_only_where_that_is_asked(reader: Reader, *, isolate: bool) -> None:
+    first, second, third = (path.read_bytes() for path in DIGITS[:3])
+    outcomes, _ = reader.resume([first, second, b"no image", third], keep_seen={1, 2, 3}, isolate=isolate)
+    assert [outcome.seen is not None for (outcome,) in outcomes] == [False, True, False, True]
+    classifier = Classifier.load(default_model())
+    for place, data in ((1, second), (3, third)):
+        (expected,) = classifier.prepare([decode(data, Limits())]).digits
+        assert outcomes[place][0].seen == as_png(expected)
+
+
+def test_the_picture_of_the_last_of_a_batch_and_of_the_first_of_the_next_one_are_not_mixed_up(reader: Reader) -> None:
+    one, other = (path.read_bytes() for path in (DIGITS[0], DIGITS[-1]))
+    at = reader_module._BATCH_SIZE
+    outcomes, _ = reader.resume([*[one] * at, other, one], keep_seen={at - 1, at})
+    kept = {place: outcome.seen for place, (outcome,) in enumerate(outcomes) if outcome.seen is not None}
+    alone = [reader.resume([data], keep_seen={0})[0][0][0].seen for data in (one, other)]
+    assert kept == {at - 1: alone[0], at: alone[1]}
+
+
+def test_no_picture_of_an_archive_is_kept(reader: Reader) -> None:
+    archive = packed({"a.png": DIGITS[0].read_bytes(), "b.png": DIGITS[1].read_bytes()})
+    ((first, second),), _ = reader.resume([archive], keep_seen={0})
+    assert first.reading
+    assert second.reading
+    assert (first.seen, second.seen) == (None, None)
+
+
+def test_what_is_read_does_not_depend_on_whether_the_picture_is_kept(reader: Reader) -> None:
+    payloads = [path.read_bytes() for path in DIGITS]
+    kept, _ = reader.resume(payloads, keep_seen=range(len(payloads)))
+    assert [[outcome.reading for outcome in each] for each in kept] == [
+        [outcome.reading for outcome in each] for each in reader.read(payloads)
+    ]

@@ -4,6 +4,8 @@ import { problemFor } from "./words.js";
 
 const KEY = "digitstream-key";
 
+export const SEEN = "?seen=true"; // results then have the picture that the model saw
+
 export function useKey(key) {
   sessionStorage.setItem(KEY, key);
 }
@@ -25,7 +27,7 @@ export function post({ files, batch, key }, onProgress) {
   for (const file of files) form.append(batch ? "files" : "file", file, file.name);
   return new Promise((resolve) => {
     const request = new XMLHttpRequest();
-    request.open("POST", batch ? "v1/predict_batch" : "v1/predict?seen=true");
+    request.open("POST", batch ? "v1/predict_batch" : `v1/predict${SEEN}`);
     const headers = { ...authorization(), Accept: "application/json", "Idempotency-Key": key };
     if (batch) headers.Prefer = "wait=2"; // the results of a long batch are shown as they come, by polling
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
@@ -40,7 +42,7 @@ export function post({ files, batch, key }, onProgress) {
 // Asks for the results so far. Never rejects, as above.
 export async function find(id) {
   try {
-    const response = await fetch(`v1/requests/${encodeURIComponent(id)}`, {
+    const response = await fetch(`v1/requests/${encodeURIComponent(id)}${SEEN}`, {
       headers: { ...authorization(), Accept: "application/json" },
       cache: "no-store",
     });

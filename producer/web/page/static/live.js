@@ -1,6 +1,6 @@
 // The live results: server-sent events. Read by fetch and not by EventSource, which cannot send a key.
 
-import { authorization } from "./api.js";
+import { SEEN, authorization } from "./api.js";
 import { wait } from "./elements.js";
 
 const FIRST_PAUSE_MS = 1000;
@@ -14,7 +14,7 @@ export async function follow({ onResult, onLost, onState }) {
     onState("connecting");
     try {
       const headers = { ...authorization(), Accept: "text/event-stream", ...(lastId ? { "Last-Event-ID": lastId } : {}) };
-      const response = await fetch("v1/results", { headers, cache: "no-store" });
+      const response = await fetch(`v1/results${SEEN}`, { headers, cache: "no-store" });
       if (response.status === 401 || response.status === 403) return onState("denied");
       if (!response.ok) throw new Error(`status ${response.status}`);
       onState("live");

@@ -48,7 +48,7 @@ export function restore(onChange) {
 export function offer(result) {
   for (const request of open.values()) {
     if (request.id !== result.request_id) continue;
-    // While a single picture is being sent, its own reply follows, which also has what the model saw.
+    // While a picture is being sent, its own reply follows.
     if (request.state === "waiting") take(request, [result]);
     return request;
   }

@@ -3,8 +3,6 @@
 import { make } from "./elements.js";
 import { HINTS, SIGNS, duration, percent, reason } from "./words.js";
 
-const SEEN_SIDE = 28;
-
 export function resultView(result, { picture, tookMs } = {}) {
   const failed = result.status === "failed";
   const view = make("article", { className: result.status, data: { status: result.status } }, verdict(result));
@@ -43,25 +41,19 @@ function bars({ probabilities, digit }) {
 }
 
 function pictures({ seen, item }, picture) {
-  if (!picture && seen?.length !== SEEN_SIDE ** 2) return null;
+  if (!picture && !seen) return null;
   const column = make("div", { className: "pictures" });
-  if (seen?.length === SEEN_SIDE ** 2) column.append(make("figure", {}, seenView(seen), make("figcaption", {}, "what the model saw")));
-  if (picture) {
-    const image = make("img", { className: "sent", src: picture, alt: item?.name ?? "what was sent" });
-    const figure = make("figure", {}, image, make("figcaption", {}, "what was sent"));
-    image.addEventListener("error", () => figure.remove()); // a format that this browser cannot show
-    column.append(figure);
-  }
+  if (seen) column.append(figure("seen", `data:image/png;base64,${seen}`, "The 28 by 28 pixels that the model saw", "what the model saw"));
+  if (picture) column.append(figure("sent", picture, item?.name ?? "what was sent", "what was sent"));
   return column;
 }
 
-// `seen`: 784 grey values, row by row: 0 is paper, 255 is ink.
-function seenView(seen) {
-  const canvas = make("canvas", { className: "seen", width: SEEN_SIDE, height: SEEN_SIDE, role: "img", ariaLabel: "The 28 by 28 pixels that the model saw" });
-  const data = new ImageData(SEEN_SIDE, SEEN_SIDE);
-  seen.forEach((grey, index) => data.data.set([grey, grey, grey, 255], index * 4));
-  canvas.getContext("2d").putImageData(data, 0, 0);
-  return canvas;
+// Removed again where the browser cannot show the format.
+function figure(className, src, alt, caption) {
+  const image = make("img", { className, src, alt });
+  const view = make("figure", {}, image, make("figcaption", {}, caption));
+  image.addEventListener("error", () => view.remove());
+  return view;
 }
 
 // Also of a problem document, which has them if the picture came as far as the topic.

@@ -14,7 +14,7 @@ from contract.errors import ErrorCode
 from producer.web.gateway.interface import BusyError, UnavailableError
 from producer.web.settings import UploadSettings, WebSettings
 from tests.harness.images import zipped
-from tests.harness.played_gateway import PlayedGateway
+from tests.harness.played_gateway import SEEN, PlayedGateway
 from tests.harness.waiting import eventually
 from tests.harness.web import DIGIT, OTHER_DIGIT, client_of
 
@@ -192,6 +192,55 @@ async def test_no_body_stays_in_memory_while_its_answer_is_awaited() -> None:
         assert (await client.post("/predict", content=DIGIT)).status_code == 200
         gateway.release()
         assert (await waiting).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/predict", "/predict"])
+async def test_a_client_who_asks_gets_the_picture_that_the_model_saw(path: str) -> None:
+    gateway = PlayedGateway()
+    async with client_of(gateway) as client:
+        asked = await client.post(f"{path}?seen=true", content=DIGIT)
+        plain = await client.post(path, content=DIGIT)
+    assert [sent.seen for sent in gateway.sent] == [True, False]
+    assert asked.json()["seen"] == SEEN
+    assert "seen" not in plain.json()
+
+
+@pytest.mark.parametrize("query", ["seen", "seen=", "seen=false", "seen=1", "seen=TRUE", "seen=true%00", "Seen=true"])
+async def test_any_other_wish_than_true_is_none(query: str) -> None:
+    gateway = PlayedGateway()
+    async with client_of(gateway) as client:
+        response = await client.post(f"/predict?{query}", content=DIGIT)
+    assert response.status_code == 200
+    assert "seen" not in response.json()
+    assert not gateway.sent[0].seen
+
+
+async def test_what_the_model_saw_is_shown_only_to_requests_that_ask_for_it() -> None:
+    gateway = PlayedGateway()
+    key = {"Idempotency-Key": "k"}
+    async with client_of(gateway) as client:
+        await client.post("/predict?seen=true", content=DIGIT, headers=key)
+        again = [await client.post(path, content=DIGIT, headers=key) for path in ("/predict", "/predict?seen=true")]
+        found = [await client.get(path) for path in ("/requests/k", "/requests/k?seen=true")]
+    assert len(gateway.sent) == 1
+    assert [response.json().get("seen") for response in again] == [None, SEEN]
+    assert [response.json()["results"][0].get("seen") for response in found] == [None, SEEN]
+
+
+async def test_a_key_that_was_sent_without_the_wish_keeps_its_answer() -> None:
+    gateway = PlayedGateway()
+    async with client_of(gateway) as client:
+        first = await client.post("/predict", content=DIGIT, headers={"Idempotency-Key": "k"})
+        again = await client.post("/predict?seen=true", content=DIGIT, headers={"Idempotency-Key": "k"})
+    assert len(gateway.sent) == 1
+    assert again.json() == first.json()
+
+
+async def test_a_failed_image_has_no_picture_that_the_model_saw() -> None:
+    async with client_of(PlayedGateway()) as client:
+        response = await client.post("/predict?seen=true", content=b"no image")
+    assert response.status_code == 415
+    assert "seen" not in response.json()
 
 
 async def test_an_unknown_request_is_not_found() -> None:

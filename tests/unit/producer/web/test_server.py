@@ -16,7 +16,7 @@ import pytest
 
 from producer.errors import UsageError
 from producer.web.gateway.interface import BusyError, Missed, NewRequest
-from tests.harness.played_gateway import PlayedGateway, answers_to
+from tests.harness.played_gateway import SEEN, PlayedGateway, answers_to
 from tests.harness.waiting import eventually
 from tests.harness.web import DIGIT
 from tests.harness.web_server import HOST, certificate_files, running_server
@@ -134,6 +134,19 @@ async def test_live_results_are_events_with_their_position() -> None:
     assert (name, position) == ("event: result", "id: 0:700")
     assert json.loads(data.removeprefix("data: "))["request_id"] == "r"
     assert events[2] == b'event: lost\ndata: {"count":3}\n\n'
+
+
+@pytest.mark.parametrize(("query", "shown"), [("", None), ("?seen=true", SEEN)])
+async def test_live_results_have_what_the_model_saw_only_if_the_reader_asks(query: str, shown: str | None) -> None:
+    gateway = PlayedGateway()
+    gateway.live_items = answers_to(NewRequest("r", "anonymous", DIGIT, seen=True), 7)
+    async with (
+        running_server(gateway) as server,
+        aiohttp.ClientSession() as client,
+        client.get(f"{server.url}/v1/results{query}") as response,
+    ):
+        _, event = [await response.content.readuntil(b"\n\n") for _ in range(2)]
+    assert json.loads(event.decode().partition("data: ")[2]).get("seen") == shown
 
 
 async def test_too_many_live_readers_are_refused_before_the_stream_begins() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import re
@@ -12,6 +13,7 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from consumer.settings import EchoSettings
 from consumer.workers import tasks as slices
@@ -20,10 +22,10 @@ from consumer.workers.batches import scanning
 from consumer.workers.progress_note import ProgressNote
 from consumer.workers.tasks import WHOLE_BATCH, WHOLE_RECORD, Part, Task
 from contract.errors import ErrorCode
-from contract.records import read_result
+from contract.records import Result, read_result
 from engine import errors
 from engine.canvas.pipeline import Canvas
-from engine.codecs.decode import Picture
+from engine.codecs.decode import Picture, decode
 from engine.limits import Limits
 from engine.model.classifier import Classifier
 from engine.reader import Reader
@@ -429,3 +431,70 @@ def test_failed_items_and_sampled_records_are_reported_if_they_are_wanted(
 def test_each_result_is_read_strictly(processor: BatchProcessor) -> None:
     parts = parts_of(processor, task(*drawn_digits(20)))
     assert len([read_result(result) for result in raw_results(parts)]) == 20
+
+
+SHOWN = [("seen", b"true")]
+
+
+def test_a_sender_who_asks_gets_the_picture_that_the_model_saw(reader: Reader, note: ProgressNote) -> None:
+    blank = cv2.imencode(".png", np.full((40, 40), 255, np.uint8))[1].tobytes()
+    processor = BatchProcessor(reader, MODEL, note, rules())
+    records: list[Raw | bytes] = [Raw(DIGIT, headers=SHOWN), DIGIT]
+    records += (Raw(blank, headers=SHOWN), Raw(b"no image", headers=SHOWN))
+    digit, other, unsure, failed = results_of(parts_of(processor, task(*records, compacted=True)))
+    expected = Classifier.load(default_model()).prepare([decode(DIGIT, Limits())]).digits[0]
+    np.testing.assert_array_equal(pixels_of(digit), np.rint(expected * 255))
+    assert other.seen is None
+    assert unsure.status == "unsure"
+    assert not pixels_of(unsure).any()
+    assert (failed.status, failed.seen) == ("failed", None)
+
+
+def test_the_result_of_a_sender_who_does_not_ask_has_the_bytes_that_it_always_had(processor: BatchProcessor) -> None:
+    plain, hostile, asked = raw_results(
+        parts_of(processor, task(DIGIT, Raw(DIGIT, headers=[("seen", b"yes\xff")]), Raw(DIGIT, headers=SHOWN)))
+    )
+    for value in (plain, hostile):
+        fields = json.loads(value)
+        assert list(fields)[-2:] == ["model", "timing"]
+        assert "seen" not in fields
+    last = json.loads(asked)
+    assert list(last)[-1] == "seen"
+    assert len(asked) - len(plain) == len(',"seen":""') + len(last["seen"])
+
+
+def test_the_results_of_an_archive_have_no_pictures_and_no_lower_limit(reader: Reader, note: ProgressNote) -> None:
+    archive = zipped([(f"{number}.png", DIGIT) for number in range(50)])
+    bounds = rules(echo=EchoSettings(results_bytes=64 * 1024))
+    processor = BatchProcessor(reader, MODEL, note, bounds)
+    asked, plain = (parts_of(processor, task(Raw(archive, headers=headers))) for headers in (SHOWN, []))
+    assert [part.results_bytes for part in asked] == [part.results_bytes for part in plain]
+    results = results_of(asked)
+    assert len(results) == 50
+    assert all(result.digit is not None and result.seen is None for result in results)
+
+
+def test_the_largest_picture_that_the_model_sees_is_as_small_as_the_limits_say(
+    monkeypatch: pytest.MonkeyPatch, processor: BatchProcessor
+) -> None:
+    noise = np.random.default_rng(0).random((28, 28), np.float32)
+    monkeypatch.setattr(Classifier, "prepare", lambda *_: Canvas(noise[None], np.zeros((1, 12), np.float32)))
+    (result,) = results_of(parts_of(processor, task(Raw(DIGIT, headers=SHOWN))))
+    assert result.seen is not None
+    assert 1_000 < len(result.seen) < 1.2 * 1024
+
+
+def test_a_dead_letter_keeps_the_wish_so_that_its_replay_shows_what_the_model_saw(processor: BatchProcessor) -> None:
+    archive = zipped([("damaged.png", DIGIT[:60]), ("good.png", DIGIT)])
+    ((_, letter),) = dead_letters_of(parts_of(processor, task(Raw(archive, headers=SHOWN))))
+    replay = [*letter.original_headers, ("replay-of", b"requests/3/0/0")]
+    (result,) = results_of(parts_of(processor, task(Raw(DIGIT, headers=replay))))
+    assert pixels_of(result).any()
+
+
+def pixels_of(result: Result) -> NDArray[np.uint8]:
+    """Return the pixels that the model saw."""
+    assert result.seen is not None
+    pixels = decode(base64.b64decode(result.seen, validate=True), Limits()).pixels
+    assert pixels.shape == (28, 28)
+    return pixels

@@ -187,3 +187,19 @@ def test_a_file_name_of_too_many_characters_is_not_echoed_and_the_rest_is() -> N
     assert (fits.refusal, fits.filename) == (None, "ü.pngpng")
     long = request(key=b"k", headers=[("filename", b"ninechars")], echo=WIDE)
     assert (long.refusal, long.filename, long.echo_key) == ("name-too-long", None, b"k")
+
+
+@pytest.mark.parametrize(
+    ("values", "asked"),
+    [
+        ([b"true"], True),
+        ([b"no", b"true"], True),
+        ([b"true", b"no"], False),
+        ([b"true", None], False),
+        ([], False),
+        *(([value], False) for value in (None, b"", b"True", b"1", b" true", b"true\0", b"\xff", b"x" * 2_000)),
+    ],
+)
+def test_only_the_value_true_asks_for_what_the_model_saw(values: list[bytes | None], *, asked: bool) -> None:
+    found = request(headers=[("seen", value) for value in values])
+    assert (found.wants_seen, found.refusal, found.echo) == (asked, None, NO_HEADERS)

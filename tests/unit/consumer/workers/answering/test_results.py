@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import msgspec
@@ -58,6 +59,17 @@ def test_a_result_stays_the_same_when_the_next_one_is_written() -> None:
     first, copy = [writer.write(request(7, 1_000, "first"), 0, 1, None, reading) for _ in range(2)]
     writer.write(request(8, 1_000, "second" * 1_000), 0, 1, None, reading)
     assert first == copy
+
+
+@given(READINGS, st.binary(max_size=2_000))
+def test_what_the_model_saw_comes_last_and_changes_nothing_else(reading: Reading, seen: bytes) -> None:
+    asked = request(7, 1_000, "order-7")
+    writer = ResultWriter(task(b""), msgspec.json.encode(MODEL), now_ms=3_000)
+    without = writer.write(asked, 0, 1, None, reading)
+    written = writer.write(asked, 0, 1, None, reading, seen=seen)
+    assert written == without[:-1] + b',"seen":"' + base64.b64encode(seen) + b'"}'
+    assert read_result(written).seen == base64.b64encode(seen).decode()
+    assert writer.write(asked, 0, 1, None, reading) == without
 
 
 def request(offset: int, timestamp_ms: int, request_id: str) -> Request:

@@ -41,3 +41,10 @@ def test_results_of_others_and_records_that_are_no_results_are_passed_over() -> 
     assert wire_id_of(Unreadable(TopicPartition("topic", 3), 100, "its header is not UTF-8")) is None
     for value in (None, b"", b"\xff", b"[]", b'{"item": {"index": "0"}}'):
         assert read_answer(made_record(value), wire_id()) is None
+
+
+def test_the_record_of_a_request_asks_for_what_the_model_saw_only_if_the_client_does() -> None:
+    asked, plain = (
+        sendable(NewRequest("one", "anna", b"image", seen=seen), wire_id(), 3, 5).headers for seen in (True, False)
+    )
+    assert asked == [*plain, ("seen", b"true")]
