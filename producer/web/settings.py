@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from producer.web.gateway.settings import GatewaySettings
 from transport.settings.kafka import ClientSettings
+from transport.settings.logs import LogSettings
+from transport.settings.reports import ReportSettings
 
 MIB: Final = 1024 * 1024
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -119,9 +121,6 @@ class WebSettings(_Group):
     live_s: float = Field(
         default=3_600, gt=0, description="A stream of live results ends after this time; readers connect again."
     )
-    log_format: Annotated[Literal["console", "json"], Field(description="console: for people; json: for programs.")] = (
-        "console"
-    )
 
     @model_validator(mode="after")
     def _others_show_who_they_are(self) -> Self:
@@ -133,7 +132,8 @@ class WebSettings(_Group):
         return self
 
 
-class ServeSettings(ClientSettings):
+class ServeSettings(ReportSettings, ClientSettings):
     """The settings that ``digit-producer serve`` reads."""
 
+    log: LogSettings = LogSettings()
     web: WebSettings = WebSettings()
