@@ -26,6 +26,11 @@ class ListenSettings(_Group):
     """Where the server listens, and how long it waits for a connection."""
 
     host: str = Field(default="127.0.0.1", description="Address that the server listens on.")
+    published_on_loopback: bool = Field(
+        default=False,
+        description="Only this machine can reach the address, such as a container's port that is published on "
+        "127.0.0.1. Then no key is needed, under the name localhost.",
+    )
     port: int = Field(default=8000, ge=0, le=65_535, description="Port that the server listens on; 0: any free port.")
     cert_file: Path | None = Field(default=None, description="Certificate chain (PEM) of the server: with it, TLS.")
     key_file: Path | None = Field(default=None, description="Private key (PEM) of that certificate.")
@@ -48,6 +53,8 @@ class ListenSettings(_Group):
     @property
     def on_loopback(self) -> bool:
         """True if only this machine can connect."""
+        if self.published_on_loopback:
+            return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -127,7 +134,8 @@ class WebSettings(_Group):
         if not (self.access.configured or self.access.anonymous or self.listen.on_loopback):
             raise ValueError(
                 "listen.host is not loopback, so clients must show who they are: set access.keys_file or "
-                "access.oidc.issuer, or access.anonymous=true if something else protects the server"
+                "access.oidc.issuer; or listen.published_on_loopback=true in a container whose port is published on "
+                "127.0.0.1; or access.anonymous=true if something else protects the server"
             )
         return self
 
