@@ -3,18 +3,18 @@
 # packages   the dependencies, as pinned, in a virtual environment without pip and without their own tests (32 MB)
 # wheel      our own code, built once
 # compiled   the engine's loops as machine code, which takes half a minute of a core
-# (last)     packages, with the other two on top: an update of our code is a layer of 8 MB
+# (last)     packages, then what REQUIREMENTS names, then the other two: an update of our code is a layer of 8 MB
 #
-# Together 509 MB on top of the base, which docs/operations.md accounts for. With --build-arg REQUIREMENTS=otel the
-# service can trace (DIGITS_TRACING__…), with REQUIREMENTS=sentry it can report errors (DIGITS_SENTRY_…).
+# Together 509 MB on top of the base, which docs/operations.md accounts for. The build argument REQUIREMENTS has names of
+# files in requirements/, separated by spaces: with `web` the image can serve HTTP (digit-producer serve), with `otel` it
+# can trace (DIGITS_TRACING__…), with `sentry` it can report errors (DIGITS_SENTRY_…), with `msk-iam` sign in to Amazon MSK.
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS packages
 RUN python -m venv --without-pip /opt/digitstream
-ARG REQUIREMENTS=run
-RUN --mount=type=bind,source=requirements,target=/requirements \
+RUN --mount=type=bind,source=requirements/run.txt,target=/run.txt \
     pip --python /opt/digitstream/bin/python install --quiet --no-cache-dir --only-binary :all: --require-hashes \
-      -r /requirements/${REQUIREMENTS}.txt \
+      -r /run.txt \
  && find /opt/digitstream -name tests -type d -prune -exec rm -r {} +
 
 FROM ${PYTHON_IMAGE} AS wheel
@@ -28,6 +28,7 @@ RUN pip wheel --quiet --no-cache-dir --no-deps --no-build-isolation --wheel-dir 
 FROM packages AS compiled
 COPY engine /source/engine
 COPY models /source/models
+COPY release /source/release
 COPY consumer/__init__.py /source/consumer/
 COPY consumer/workers/__init__.py /source/consumer/workers/
 COPY consumer/workers/batches /source/consumer/workers/batches
@@ -40,6 +41,14 @@ from models import default_model; from consumer.workers.batches import scanning;
 Reader(Classifier.load(default_model()), Limits()).warm_up(); scanning.warm_up()"
 
 FROM packages
+# These files have the versions of run.txt, so only what is missing is installed: images with and without them share the rest.
+ARG REQUIREMENTS=
+RUN --mount=type=bind,source=requirements,target=/requirements \
+    for name in ${REQUIREMENTS}; do set -- "$@" -r "/requirements/$name.txt"; done \
+ && if [ "$#" -gt 0 ]; then \
+      pip --python /opt/digitstream/bin/python install --quiet --no-cache-dir --only-binary :all: --require-hashes "$@" \
+   && find /opt/digitstream -name tests -type d -prune -exec rm -r {} + ; \
+    fi
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     pip --python /opt/digitstream/bin/python install --quiet --no-cache-dir --no-index --no-deps /wheels/*.whl
 COPY --from=compiled /compiled /opt/digitstream/compiled

@@ -16,7 +16,6 @@ import typer
 import uvloop
 
 from consumer import service
-from consumer.observe.logs import configure
 from consumer.reference import as_environment, as_markdown
 from consumer.settings import REMOVED, RENAMED, Settings
 from consumer.startup import check as checks
@@ -24,6 +23,7 @@ from consumer.workers.processes.pinned_model import PinnedModel
 from engine.model.files import ModelError
 from release.option import version_option
 from transport.errors import FatalError, InvalidSettingError
+from transport.logs import configure
 from transport.reports.opening import reporting
 from transport.reports.reporter import Reporter
 from transport.settings.cli_options import with_kafka_options

@@ -20,7 +20,6 @@ from consumer.memory_budget import MemoryBudget
 from consumer.observe.failures import FailureLog
 from consumer.observe.faults import FaultReports
 from consumer.observe.health import Health, Phase, ServiceStatus
-from consumer.observe.logs import log_unawaited_errors
 from consumer.observe.metrics import Metrics
 from consumer.observe.server import serving
 from consumer.partitions.assignment import Assignment
@@ -47,6 +46,7 @@ from transport.group.consumers import open_group_consumer
 from transport.group.lookups import SharedLookups
 from transport.group.membership import Membership
 from transport.group.offsets import GroupOffsets
+from transport.logs import log_unawaited_errors
 from transport.metadata import live_servers
 from transport.reports.reporter import Reporter
 from transport.sink.leftovers import LeftTransactions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -15,6 +15,7 @@ from models import default_model
 from transport.batches.layout import MAX_HEADERS
 from transport.record_batch import OWN_HEADERS
 from transport.settings.kafka import GroupKafkaSettings, GroupSettings
+from transport.settings.logs import LogSettings
 from transport.settings.reports import ReportSettings
 
 RECEIVED_SHARE: Final = 4
@@ -81,26 +82,6 @@ class HealthSettings(BaseModel):
 
     host: str = Field(default="127.0.0.1", description="Address of the health server.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port of the health server; 0: any free port.")
-
-
-class LogFormat(StrEnum):
-    """Format of the log lines."""
-
-    CONSOLE = "console"
-    JSON = "json"
-
-
-class LogSettings(BaseModel):
-    """``DIGITS_LOG__…``: format and level of the log lines."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: LogFormat = Field(
-        default=LogFormat.CONSOLE, description="console: for people to read; json: for programs to parse."
-    )
-    level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = Field(
-        default="info", description="Lowest level that is logged: debug, info, warning or error."
-    )
 
 
 class TracingSettings(BaseModel):

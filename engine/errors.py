@@ -20,6 +20,8 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import ClassVar, Final
 
+from release.printable import printable
+
 RAISED_AT: Final = "raised at "
 """The beginning of the notes on a caught error and on its causes, which say where each was raised."""
 PATH_PARTS: Final = 3
@@ -196,15 +198,6 @@ class InternalError(EngineError):
     """The engine itself failed at this item; the cause is chained."""
 
     code = "internal-error"
-
-
-def printable(text: str, *, keep: str = "") -> str:
-    """Escape unprintable characters, such as control characters, except those in `keep`."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode("ascii") for char in text
-    )
 
 
 def in_utf8(name: str) -> str:

@@ -1,7 +1,7 @@
 """Tables on a terminal, for the commands of all programs: always clean, and never markup.
 
 Names and messages come from file systems and topics and may contain anything: escape sequences that repaint a
-terminal, line breaks, marks that reverse the direction of writing. `engine.errors.printable` escapes all of these.
+terminal, line breaks, marks that reverse the direction of writing. `release.printable` escapes all of these.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engine.errors import printable
+from release.printable import printable
 
 WIDE: Final = 200
 """Columns of text for a table that goes to a file or a pipe: wide enough not to break ordinary names."""

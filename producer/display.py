@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from contract.records import Result, Status
-from engine.errors import printable
 from engine.terminal import stdout
+from release.printable import printable
 
 STYLES: Final[Mapping[str, str]] = {Status.RECOGNISED: "green", Status.UNSURE: "yellow", Status.FAILED: "red"}
 

@@ -1,7 +1,8 @@
-"""Asks the service in this container whether it is ready; run by the health check of the container.
+"""Asks the program in this container whether it is ready; run by the health check of the container.
 
 ``python -P -m consumer.observe.healthcheck`` requests ``/readyz`` at DIGITS_HEALTH__HOST and DIGITS_HEALTH__PORT,
-prints the answer, and exits with 0 if the service is ready, otherwise with 1. It is not a command of
+prints the answer, and exits with 0 if the service is ready, otherwise with 1. With a port as its argument it asks
+there on loopback: that is for the HTTP server (`digit-producer serve`) without TLS. It is not a command of
 ``digit-consumer`` and imports only the standard library: a health check runs every few seconds, and importing the
 libraries of the command line takes ten times as long.
 """
@@ -25,9 +26,9 @@ def address(environment: Mapping[str, str]) -> tuple[str, int]:
     return CONNECT_ADDRESS.get(host, host), int(environment.get("DIGITS_HEALTH__PORT", "8080"))
 
 
-def main() -> int:
+def main(port_given: str | None = None) -> int:
     """Request ``/readyz``, print the answer, and return the exit code."""
-    host, port = address(os.environ)
+    host, port = address(os.environ) if port_given is None else ("127.0.0.1", int(port_given))
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", "/readyz")
@@ -42,4 +43,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

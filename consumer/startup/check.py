@@ -20,8 +20,8 @@ from consumer.workers.processes.process import WorkerProcess
 from consumer.workers.processes.spec import WorkerSpec
 from consumer.workers.protocol import Compiling
 from contract.topics import misfits
-from engine.errors import printable
 from engine.model.files import ModelError
+from release.printable import printable
 from transport.admin.admin_client import AdminClient, has_old_broker, open_admin_client
 from transport.admin.authorization import check_rights, id_prefix
 from transport.errors import FatalError, InvalidSettingError

@@ -9,6 +9,10 @@ import typer
 from producer.commands.shared import exit_with_settings_error, run
 from producer.display import print_line, print_message
 from producer.errors import Exit
+from transport.errors import FatalError
+from transport.logs import configure
+from transport.reports.opening import reporting
+from transport.reports.reporter import Reporter
 from transport.settings import kafka as kafka_settings
 from transport.settings.kafka import SettingsError
 
@@ -37,13 +41,22 @@ def serve() -> None:
         settings = kafka_settings.load(ServeSettings, owns_prefix=False)
     except SettingsError as error:
         exit_with_settings_error(error)
-    server.configure_log(settings.web)
+    configure(settings.log)
 
-    async def command() -> Exit:
-        await server.serve(settings, lambda given: open_gateway(given, given.web.gateway, print_message))
+    async def command(reporter: Reporter) -> Exit:
+        try:
+            await server.serve(settings, lambda given: open_gateway(given, given.web.gateway, print_message), reporter)
+        except Exception as error:
+            reporter.fatal(error)
+            raise
         return Exit.OK
 
-    run(command(), interrupted=Exit.OK)
+    try:
+        with reporting(settings) as reporter:
+            run(command(reporter), interrupted=Exit.OK)
+    except FatalError as error:  # a setting needs more packages
+        print_message(str(error))
+        raise typer.Exit(Exit.USAGE) from error
 
 
 def api_key(

@@ -13,13 +13,13 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from engine.errors import printable
 from engine.terminal import stdout, table
 from producer import display
 from producer.commands.shared import AsJson, load_settings, run
 from producer.display import print_message
 from producer.errors import Exit
 from producer.status import PartitionProgress, Snapshot, open_snapshots, partition_progress
+from release.printable import printable
 from transport.settings.kafka import ClientSettings
 
 _STATES: Final = {"Dead": "the brokers do not know it"}

@@ -26,6 +26,7 @@ from producer.web.routes.probes import Probes
 from producer.web.routes.results import Results
 from producer.web.settings import WebSettings
 from release import version
+from transport.reports.reporter import Reporter
 
 VERSIONS: Final = ("/v1", "")
 """The paths of the API: with a version, and those of the service that came before."""
@@ -38,6 +39,7 @@ def create_app(
     settings: WebSettings,
     stopping: asyncio.Event,
     *,
+    reporter: Reporter,
     page: Mapping[str, tuple[str, bytes]] = MappingProxyType({}),
     page_headers: Mapping[str, str] = MappingProxyType({}),
 ) -> ASGIApp:
@@ -53,6 +55,8 @@ def create_app(
         The limits.
     stopping
         Set when the server stops: then streams of live results end.
+    reporter
+        Takes unexpected errors.
     page, page_headers
         Files for a browser by their path, each with its content type, and the headers of all of them, which are
         expected to have a Content-Security-Policy.
@@ -86,7 +90,7 @@ def create_app(
             allow_headers=["Authorization", "X-API-Key", "Idempotency-Key", "Prefer", "Content-Type"],
             expose_headers=["Location", "Retry-After"],
         )
-    return Edge(app, metrics)
+    return Edge(app, metrics, reporter)
 
 
 def _add_api(app: FastAPI, gateway: Gateway, guard: Guard, settings: WebSettings, stopping: asyncio.Event) -> None:

@@ -1,4 +1,8 @@
-"""Around every request: security headers, metrics, a line of the log for each refusal, and no stack trace outside."""
+"""Around every request: security headers, metrics, a line of the log for each refusal, and no stack trace outside.
+
+An unexpected error is logged with its traceback, and reported with the id of the request: nothing else that a client
+sends belongs in a report.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.errors import printable
 from producer.web.gateway.interface import BusyError, GatewayError, KeyReusedError, TooLargeError, UnavailableError
 from producer.web.metrics import Metrics
 from producer.web.problems import ProblemError, Refusal
+from release.printable import printable
+from transport.reports.reporter import Reporter
 
 SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -36,9 +41,10 @@ log = structlog.get_logger()
 class Edge:
     """The outermost layer of the application. Owner: the application."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, reporter: Reporter) -> None:
         self._app = app
         self._metrics = metrics
+        self._reporter = reporter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -62,6 +68,11 @@ class Edge:
         with self._metrics.under_way.track_inprogress():
             try:
                 await self._app(scope, receive, send_with_headers)
+            except Exception as error:  # the client has got its 500; `HttpServer` would log and report it once more
+                request_id = scope.get("state", {}).get("request_id")
+                where = {} if request_id is None else {"request_id": request_id}
+                log.exception("request failed", method=_short(scope["method"]), path=_short(scope["path"]), **where)
+                self._reporter.error("unexpected error", where, error=error, detail="request")
             finally:
                 path = getattr(scope.get("route"), "path", "other")
                 self._metrics.requests.labels(path, _known(scope["method"]), status).inc()
@@ -99,7 +110,7 @@ class Refusals:
         return self._refuse(request, ProblemError(refusal, refusal.sentence, headers=error.headers))
 
     async def unexpected(self, request: Request, error: Exception) -> Response:
-        """Answer an error that nothing else has handled. The server logs it with its traceback."""
+        """Answer an error that nothing else has handled. It is raised again, and `Edge` logs and reports it."""
         del error
         return self._refuse(request, ProblemError(Refusal.UNEXPECTED, "The error is in the log of the server."))
 

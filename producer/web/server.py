@@ -7,7 +7,6 @@ import contextlib
 import logging
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Final
 
@@ -23,6 +22,8 @@ from producer.web.gateway.interface import Gateway
 from producer.web.page.files import HEADERS, page_files
 from producer.web.protocol import limited
 from producer.web.settings import ServeSettings, WebSettings
+from transport.logs import log_unawaited_errors
+from transport.reports.reporter import Reporter
 
 BACKLOG: Final = 1024
 STOPPED_BY: Final = (signal.SIGTERM, signal.SIGINT)
@@ -67,25 +68,6 @@ class HttpServer(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-def configure_log(settings: WebSettings) -> None:
-    """Write events as lines to standard error, as the service does."""
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False)
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
 def log_address(server: HttpServer) -> None:
     """Log where the server listens."""
     host, port = server.servers[0].sockets[0].getsockname()[:2]
@@ -93,7 +75,10 @@ def log_address(server: HttpServer) -> None:
 
 
 async def serve(
-    settings: ServeSettings, open_gateway: OpenGateway, on_start: Callable[[HttpServer], None] = log_address
+    settings: ServeSettings,
+    open_gateway: OpenGateway,
+    reporter: Reporter,
+    on_start: Callable[[HttpServer], None] = log_address,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -103,6 +88,8 @@ async def serve(
         Its settings.
     open_gateway
         Opens the Kafka side.
+    reporter
+        Takes unexpected errors.
     on_start
         Called when the server listens.
 
@@ -112,6 +99,7 @@ async def serve(
         The file of keys cannot be used, or the address is taken.
     """
     web = settings.web
+    asyncio.get_running_loop().set_exception_handler(log_unawaited_errors)
     guard = Guard(web.access)
     try:
         guard.load()
@@ -119,7 +107,7 @@ async def serve(
         raise UsageError(f"DIGITS_WEB__ACCESS__KEYS_FILE={str(web.access.keys_file)!r}: {error}") from error
     stopping = asyncio.Event()
     async with open_gateway(settings) as gateway, _background(guard):
-        app = create_app(gateway, guard, web, stopping, page=page_files(), page_headers=HEADERS)
+        app = create_app(gateway, guard, web, stopping, reporter=reporter, page=page_files(), page_headers=HEADERS)
         server = HttpServer(_config(app, web), stopping, on_start)
         if not web.access.configured:
             log.warning("access is off", action="accepting requests without a key", address=web.listen.host)
@@ -151,6 +139,7 @@ def _config(app: ASGIApp, web: WebSettings) -> uvicorn.Config:
         lifespan="off",
         access_log=False,
         log_config=None,
+        log_level=logging.WARNING,  # our own lines say that it listens and ends
         server_header=False,
         proxy_headers=False,  # a client could choose the address that the log shows
         backlog=BACKLOG,

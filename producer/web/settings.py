@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from producer.web.gateway.settings import GatewaySettings
 from transport.settings.kafka import ClientSettings
+from transport.settings.logs import LogSettings
+from transport.settings.reports import ReportSettings
 
 MIB: Final = 1024 * 1024
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -24,6 +26,11 @@ class ListenSettings(_Group):
     """Where the server listens, and how long it waits for a connection."""
 
     host: str = Field(default="127.0.0.1", description="Address that the server listens on.")
+    published_on_loopback: bool = Field(
+        default=False,
+        description="Only this machine can reach the address, such as a container's port that is published on "
+        "127.0.0.1. Then no key is needed, under the name localhost.",
+    )
     port: int = Field(default=8000, ge=0, le=65_535, description="Port that the server listens on; 0: any free port.")
     cert_file: Path | None = Field(default=None, description="Certificate chain (PEM) of the server: with it, TLS.")
     key_file: Path | None = Field(default=None, description="Private key (PEM) of that certificate.")
@@ -46,6 +53,8 @@ class ListenSettings(_Group):
     @property
     def on_loopback(self) -> bool:
         """True if only this machine can connect."""
+        if self.published_on_loopback:
+            return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -119,21 +128,20 @@ class WebSettings(_Group):
     live_s: float = Field(
         default=3_600, gt=0, description="A stream of live results ends after this time; readers connect again."
     )
-    log_format: Annotated[Literal["console", "json"], Field(description="console: for people; json: for programs.")] = (
-        "console"
-    )
 
     @model_validator(mode="after")
     def _others_show_who_they_are(self) -> Self:
         if not (self.access.configured or self.access.anonymous or self.listen.on_loopback):
             raise ValueError(
                 "listen.host is not loopback, so clients must show who they are: set access.keys_file or "
-                "access.oidc.issuer, or access.anonymous=true if something else protects the server"
+                "access.oidc.issuer; or listen.published_on_loopback=true in a container whose port is published on "
+                "127.0.0.1; or access.anonymous=true if something else protects the server"
             )
         return self
 
 
-class ServeSettings(ClientSettings):
+class ServeSettings(ReportSettings, ClientSettings):
     """The settings that ``digit-producer serve`` reads."""
 
+    log: LogSettings = LogSettings()
     web: WebSettings = WebSettings()

@@ -17,13 +17,13 @@ from aiokafka.errors import CoordinatorNotAvailableError, ProducerClosed
 from aiokafka.producer.message_accumulator import MessageAccumulator
 
 from broker.probe import HOST
-from consumer.observe.logs import log_unawaited_errors
 from consumer.settings import Settings
 from tests.harness.outgoing_records import OutgoingRecord, build_batches
 from tests.harness.topics import Broker
 from tests.harness.waiting import DEADLINE_S, eventually
 from transport.clients import open_reader
 from transport.group.consumers import open_group_consumer
+from transport.logs import log_unawaited_errors
 from transport.protocol.offsets import Member
 from transport.protocol.requests import Prepared
 from transport.settings.kafka import KafkaSettings

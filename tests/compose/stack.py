@@ -75,15 +75,17 @@ async def get(url: str) -> dict[str, Any]:
 class Stack:
     """Kafka, its topics and the service. Made by `running_stack`."""
 
-    def __init__(self, compose: DockerCompose, kafka_port: int, prometheus_port: int) -> None:
-        self._compose = compose
+    def __init__(self, compose: DockerCompose, kafka_port: int, prometheus_port: int, web_port: int) -> None:
+        self.options = tuple(compose.docker_compose_command()[1:])
+        """After ``docker``: those of this project."""
         self.prometheus = f"http://127.0.0.1:{prometheus_port}"
+        self.gateway = f"http://127.0.0.1:{web_port}"
         self.cluster = RunningElsewhere(f"localhost:{kafka_port}")
         self.network = f"{NAME}_default"
 
     async def compose(self, *arguments: str) -> str:
         """Run ``docker compose`` for this project."""
-        return await docker(*self._compose.docker_compose_command()[1:], *arguments)
+        return await docker(*self.options, *arguments)
 
     async def scale(self, instances: int, *, recreate: bool = False) -> None:
         """Run a number of instances, killed ones included, and return when they are ready.
@@ -182,23 +184,24 @@ async def all_answered_once(broker: Broker) -> None:
 @contextlib.contextmanager
 def running_stack() -> Iterator[Stack]:
     """Build the image, bring the compose file up, and remove everything at the end."""
-    kafka_port, prometheus_port = free_ports(2)
+    kafka_port, prometheus_port, web_port = free_ports(3)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("COMPOSE_PROJECT_NAME", NAME)
         environment.setenv("DIGITSTREAM_IMAGE", NAME)
         environment.setenv("KAFKA_PORT", str(kafka_port))
         environment.setenv("PROMETHEUS_PORT", str(prometheus_port))
+        environment.setenv("WEB_PORT", str(web_port))
         environment.delenv("COMPOSE_PROFILES", raising=False)
         remove(NAME)
         try:
             with DockerCompose(ROOT, compose_file_name="docker-compose.yml", build=True, quiet_build=True) as compose:
-                yield Stack(compose, kafka_port, prometheus_port)
+                yield Stack(compose, kafka_port, prometheus_port, web_port)
         finally:
             remove(NAME)
 
 
 def remove(name: str) -> None:
-    """Remove containers, network, volumes and image of this name, also those of profiles that are not active."""
+    """Remove containers, network, volumes and images of this name, also those of profiles that are not active."""
     down = ("compose", "--project-name", name, "--profile", "*", "down", "--volumes", "--remove-orphans")
-    for arguments in (down, ("image", "rm", "--force", name)):
+    for arguments in (down, ("image", "rm", "--force", name, f"{name}-web")):
         subprocess.run(["docker", *arguments], cwd=ROOT, check=True, capture_output=True)  # noqa: S607  # the user's

@@ -89,13 +89,15 @@ async def test_the_override_for_external_brokers_configures_topics_and_service_a
     override = tmp_path / "docker-compose.override.yml"
     override.write_text(text)
     files = ("--file", "docker-compose.yml", "--file", str(override))
-    services = json.loads(await docker("compose", *files, "config", "--format", "json"))["services"]
-    assert set(services) == {"topics", "consumer"}
+    profiles = ("--profile", "web")
+    services = json.loads(await docker("compose", *files, *profiles, "config", "--format", "json"))["services"]
+    assert set(services) == {"topics", "consumer", "gateway"}
+    assert {name for service in services.values() for name in service.get("depends_on") or {}} == {"topics"}
     lines = [
         {name: value for name, value in service["environment"].items() if name.startswith("DIGITS_KAFKA__")}
         for service in services.values()
     ]
-    assert lines[0] == lines[1]
+    assert lines[0] == lines[1] == lines[2]
     mounts = [volume for service in services.values() for volume in service["volumes"]]
     assert {(mount["target"], mount["read_only"]) for mount in mounts} == {("/etc/digits", True)}
     trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")

@@ -16,6 +16,7 @@ from producer.web.app import create_app
 from producer.web.gateway.interface import Gateway
 from producer.web.settings import WebSettings
 from tests.harness.images import drawn_digits
+from transport.reports.reporter import Reporter
 
 DIGIT, OTHER_DIGIT, THIRD_DIGIT = drawn_digits(3)
 ADDRESS = "http://localhost"
@@ -29,7 +30,7 @@ async def client_of(
     settings = settings or WebSettings()
     guard = Guard(settings.access)
     guard.load()
-    app = create_app(gateway, guard, settings, asyncio.Event(), **more)
+    app = create_app(gateway, guard, settings, asyncio.Event(), **{"reporter": Reporter(), **more})
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=ADDRESS) as client:
         yield client

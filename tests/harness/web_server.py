@@ -11,6 +11,7 @@ from typing import Any
 from producer.web import server
 from producer.web.gateway.interface import Gateway
 from producer.web.settings import ListenSettings, ServeSettings, WebSettings
+from transport.reports.reporter import Reporter
 
 HOST = "127.0.0.1"
 
@@ -57,7 +58,9 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def running_server(gateway: Gateway, port: int = 0, **listen: Any) -> AsyncIterator[Server]:
+async def running_server(
+    gateway: Gateway, port: int = 0, *, reporter: Reporter | None = None, **listen: Any
+) -> AsyncIterator[Server]:
     """Run a server for the length of the context."""
     settings = ServeSettings(web=WebSettings(listen=ListenSettings(host=HOST, port=port, **listen)))
 
@@ -71,7 +74,7 @@ async def running_server(gateway: Gateway, port: int = 0, **listen: Any) -> Asyn
         port = running.servers[0].sockets[0].getsockname()[1]
         listening.set_result(Server(port, running.stop, lambda: len(running.server_state.connections)))
 
-    task = asyncio.create_task(server.serve(settings, played, started), name="server")
+    task = asyncio.create_task(server.serve(settings, played, reporter or Reporter(), started), name="server")
     futures: set[asyncio.Future[Any]] = {task, listening}
     await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
     if task.done():

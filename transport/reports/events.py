@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from sentry_sdk.types import Event
 from sentry_sdk.utils import event_from_exception
 
+from release.printable import printable
 from transport.errors import FatalError
 from transport.reports.reporter import Where
 
@@ -62,14 +63,14 @@ def event_of(
         return event
     values = [_exception(each) for each in event_from_exception(error, options)[0]["exception"]["values"]]
     if isinstance(error, FatalError):
-        values[-1]["value"] = _printable(str(error), MOST_SENTENCE_CHARACTERS)
+        values[-1]["value"] = printable(str(error))[:MOST_SENTENCE_CHARACTERS]
     event["exception"] = {"values": values}
     event["tags"]["what"] = title
     return event
 
 
 def _tags(where: Where) -> dict[str, str]:
-    return {name: _printable(str(value), MOST_CHARACTERS) for name, value in where.items()}
+    return {name: printable(str(value))[:MOST_CHARACTERS] for name, value in where.items()}
 
 
 def _exception(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,8 +91,3 @@ def _frame(frame: Mapping[str, Any]) -> dict[str, Any]:
 
 def _picked(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: values[name] for name in names if name in values}
-
-
-def _printable(text: str, most_characters: int) -> str:
-    escaped = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-    return escaped[:most_characters]

@@ -80,6 +80,7 @@ class Predictions:
         with self._budget.share() as share:
             upload = await receive(request, self._settings, share, several=several)
             request_id = key or self._gateway.new_request_id()
+            request.state.request_id = request_id  # for the report of an unexpected error
             await self._gateway.submit(_new_request(request, upload, request_id, tenant, once=key is not None))
             return request_id, upload.is_archive
 

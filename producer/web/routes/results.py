@@ -38,6 +38,7 @@ class Results:
         """Show the results of a request so far."""
         async with self._guard.admit(request, Scope.READ) as caller:
             request_id: str = request.path_params["request_id"]
+            request.state.request_id = request_id  # for the report of an unexpected error
             found = await self._gateway.find(request_id, caller.tenant)
             if found is None:
                 raise ProblemError(

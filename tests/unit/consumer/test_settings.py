@@ -10,11 +10,12 @@ from typer.testing import CliRunner
 
 from consumer import service
 from consumer.cli import main
-from consumer.settings import RENAMED, LogFormat, OnLostOffset, Settings
+from consumer.settings import RENAMED, OnLostOffset, Settings
 from consumer.shutdown_timeouts import max_shutdown_s
 from engine.limits import Limits
 from transport.errors import InvalidSettingError
 from transport.settings.kafka import SettingsError, load, variables
+from transport.settings.logs import LogFormat
 
 ROOT = Path(__file__).parents[3]
 

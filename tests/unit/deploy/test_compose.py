@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from consumer.settings import Settings
+from producer.web.settings import ServeSettings
 from transport.settings.kafka import load, variables
 
 ROOT = Path(__file__).parents[3]
@@ -30,6 +31,30 @@ def test_its_settings_are_settings_of_the_service(name: str, monkeypatch: pytest
     for variable, value in compose()[name]["environment"].items():
         monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-(.*)\}", r"\1", str(value)))
     assert load(Settings, owns_prefix=True).kafka.bootstrap_servers.startswith("kafka:")
+
+
+def test_the_gateway_listens_where_it_is_published_and_only_this_machine_can_connect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gateway = compose()["gateway"]
+    for variable, value in gateway["environment"].items():
+        monkeypatch.setenv(variable, value)
+    settings = load(ServeSettings, owns_prefix=True)
+    (published,) = gateway["ports"]
+    address, _, port = published.rpartition(":")
+    assert address == "127.0.0.1:${WEB_PORT:-8000}"
+    assert settings.web.listen.host == "0.0.0.0"  # noqa: S104  # in a container
+    assert settings.web.listen.published_on_loopback
+    assert gateway["healthcheck"]["test"][-1] == port == str(settings.web.listen.port)
+    assert gateway["stop_grace_period"] == f"{settings.web.listen.stop_s + 10}s"
+
+
+def test_every_file_that_the_build_argument_may_name_reaches_the_build() -> None:
+    kept = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    described = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    for extra in ("msk-iam", "otel", "sentry", "web"):
+        assert f"!requirements/{extra}.txt" in kept
+        assert f"`{extra}`" in described
 
 
 def test_grafana_finds_the_dashboard_and_prometheus() -> None:

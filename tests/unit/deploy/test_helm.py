@@ -29,6 +29,7 @@ CHART = ROOT / "deploy/helm/digitstream"
 KUBERNETES = ROOT / "deploy/kubernetes"
 OLDEST = "1.30"
 OPERATORS = ("--set", "keda.enabled=true,prometheusOperator.enabled=true")
+GATEWAY = ("--set", "gateway.enabled=true", "--show-only", "templates/gateway/*.yaml")
 OF_OPERATORS = {"PrometheusRule", "ScaledObject", "ServiceMonitor"}
 ONLY_HELMS = re.compile(
     r"helm\.sh/chart|checksum/settings|app\.kubernetes\.io/(instance|managed-by|name|part-of|version)"
@@ -74,6 +75,40 @@ def test_with_the_operators_on_the_chart_is_the_base_with_its_components(helm: s
     expected = kustomize(tmp_path)
     assert expected.keys() >= OF_OPERATORS
     assert without_labels(rendered(helm, *OPERATORS)) == without_labels(expected)
+
+
+def test_with_the_gateway_on_the_chart_adds_what_its_kustomization_has(helm: str) -> None:
+    assert without_labels(rendered(helm, *GATEWAY)) == without_labels(kustomize(KUBERNETES / "gateway"))
+
+
+@pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
+def test_what_the_chart_renders_of_the_gateway_is_valid_for_old_and_new_clusters(helm: str, version: str) -> None:
+    for manifest in rendered(helm, *GATEWAY, version=version).values():
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_the_gateway_of_a_release_with_another_name_selects_its_own_pods(helm: str) -> None:
+    manifests = rendered(helm, *GATEWAY, release="second")
+    assert {manifest["metadata"]["name"] for manifest in manifests.values()} == {"second-gateway"}
+    pod = manifests["Deployment"]["spec"]["template"]
+    selectors = [
+        manifests["Deployment"]["spec"]["selector"]["matchLabels"],
+        manifests["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+        manifests["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
+        manifests["Service"]["spec"]["selector"],
+    ]
+    assert all(each["app.kubernetes.io/instance"] == "second" for each in selectors)
+    assert all(each.items() <= pod["metadata"]["labels"].items() for each in selectors)
+    services = rendered(helm, release="second")["Service"]["spec"]["selector"]
+    assert not services.items() <= pod["metadata"]["labels"].items()
+
+
+def test_the_gateway_has_the_brokers_of_the_service_unless_it_names_its_own(helm: str) -> None:
+    brokers, own = "DIGITS_KAFKA__BOOTSTRAP_SERVERS", "DIGITS_KAFKA__SASL_USERNAME"
+    options = ("--set", f"settings.{brokers}=kafka.example:9093,settings.{own}=service,gateway.settings.{own}=gateway")
+    data = rendered(helm, *GATEWAY, *options)["ConfigMap"]["data"]
+    assert (data[brokers], data[own]) == ("kafka.example:9093", "gateway")
+    assert "DIGITS_WORKERS" not in data
 
 
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
@@ -123,6 +158,7 @@ def test_the_values_of_the_documents_give_what_the_example_of_kustomize_gives(he
     [
         ("settings.LOG_LEVEL=debug", "LOG_LEVEL"),
         ("keda.max=3", "max"),
+        ("gateway.port=8000", "port"),
         ("replicas=two", "replicas"),
         ("settings.DIGITS_WORKERS=2", "DIGITS_WORKERS"),
     ],

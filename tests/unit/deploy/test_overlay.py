@@ -89,7 +89,7 @@ def test_every_documented_kustomize_folder_can_be_built() -> None:
         for page in (OPERATIONS, *(path.read_text(encoding="utf-8") for path in FOLDER.rglob("kustomization.yaml")))
         for word in re.findall(r"kubectl (?:apply|diff|kustomize)(?: --kustomize| -k)? (deploy/[\w./-]+)", page)
     }
-    assert named == {"deploy/kubernetes/base", "deploy/kubernetes/overlays/example"}
+    assert named == {f"deploy/kubernetes/{folder}" for folder in ("base", "gateway", "overlays/example")}
     assert all(kustomize(ROOT / name) for name in named)
 
 

@@ -36,12 +36,12 @@ class Answers(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     server = HTTPServer(("127.0.0.1", 0), Answers)
     thread = Thread(target=server.serve_forever)
     thread.start()
     monkeypatch.setenv("DIGITS_HEALTH__PORT", str(server.server_port))
-    yield
+    yield server.server_port
     server.shutdown()
     thread.join()
     server.server_close()
@@ -56,6 +56,16 @@ def test_the_healthcheck_repeats_the_answer_of_the_service(
     monkeypatch.setattr(Answers, "text", text)
     assert probe.main() == (0 if status == 200 else 1)
     assert capsys.readouterr().out == text
+
+
+def test_a_port_that_is_given_is_asked_instead(
+    server: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DIGITS_HEALTH__PORT", str(free_ports(1)[0]))
+    monkeypatch.setattr(Answers, "status", 200)
+    monkeypatch.setattr(Answers, "text", "ok\n")
+    assert (probe.main(), probe.main(str(server))) == (1, 0)
+    assert capsys.readouterr().out.endswith("\nok\n")
 
 
 def test_a_service_that_does_not_answer_is_not_ready(

@@ -175,6 +175,14 @@ async def test_a_client_has_a_limit_of_requests_under_way() -> None:
     )
 
 
+@pytest.mark.parametrize(("host", "status"), [("localhost:8000", 200), ("127.0.0.1", 200), ("attacker.example", 403)])
+async def test_a_port_published_on_loopback_needs_no_key_under_the_name_localhost(host: str, status: int) -> None:
+    settings = WebSettings(listen=ListenSettings(host="0.0.0.0", published_on_loopback=True))  # noqa: S104
+    async with client_of(PlayedGateway(), settings) as client:
+        response = await client.post("/predict", content=DIGIT, headers={"Host": host})
+    assert response.status_code == status
+
+
 def test_access_is_off_only_on_loopback_by_default() -> None:
     WebSettings(listen=ListenSettings(host="::1"))
     with pytest.raises(ValueError, match="not loopback"):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from producer.cli import app
+from producer.commands import serve
 from producer.errors import Exit
 from producer.web.access.callers import Scope
 from producer.web.access.keys import Keys
@@ -19,10 +18,9 @@ runner = CliRunner()
 
 
 @pytest.fixture(autouse=True)
-def _log_as_before() -> Iterator[None]:
-    """Take back what `serve` sets for the log: it would write to the closed output of its test."""
-    yield
-    structlog.reset_defaults()
+def _log_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not let `serve` set up the log: that holds for the whole process."""
+    monkeypatch.setattr(serve, "configure", lambda _settings: None)
 
 
 def test_a_made_key_is_accepted_and_only_its_hash_is_in_the_file(tmp_path: Path) -> None:
@@ -62,6 +60,16 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     result = runner.invoke(app, ["serve"])
     assert result.exit_code == Exit.USAGE
     assert "keys_file" in result.stderr
+
+
+def test_an_address_of_sentry_without_its_packages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "transport.reports.sentry", raising=False)
+    monkeypatch.setitem(sys.modules, "sentry_sdk", None)
+    monkeypatch.setenv("DIGITS_SENTRY_DSN", "https://0123456789abcdef@sentry.example/42")
+    result = runner.invoke(app, ["serve"])
+    assert result.exit_code == Exit.USAGE
+    assert "pip install 'digitstream[sentry]'" in result.stderr
+    assert "0123456789abcdef" not in result.stderr
 
 
 def test_a_missing_file_of_keys_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Structured logs: one line per event, as text for people or as JSON for programs."""
+"""Structured logs of the service and of the gateway: one line per event, for people or as JSON for programs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 import structlog
 
-from consumer.settings import LogFormat, LogSettings
-from engine.errors import printable
+from release.printable import printable
 from transport.errors import KafkaError
+from transport.settings.logs import LogFormat, LogSettings
 
 
 def configure(settings: LogSettings) -> None:
-    """Send the events of the service and of its libraries through one formatter to standard error."""
+    """Send the events of a program and of its libraries through one formatter to standard error."""
     level = getattr(logging, settings.level.upper())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,

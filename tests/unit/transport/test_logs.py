@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from consumer.observe.logs import log_unawaited_errors
+from transport.logs import log_unawaited_errors
 
 PROGRAM = """
 import logging
 import sys
 import structlog
-from consumer.observe.logs import configure
-from consumer.settings import LogSettings
+from transport.logs import configure
+from transport.settings.logs import LogSettings
 
 log = structlog.get_logger()  # as in all modules: before it is set up
 configure(LogSettings(format=sys.argv[1], level=sys.argv[2]))
