@@ -39,13 +39,13 @@ def serve() -> None:
         print_message(MISSING.format(name=error.name))
         raise typer.Exit(Exit.USAGE) from error
     try:
-        values = kafka_settings.load(ServeSettings, owns_prefix=False)
+        settings = kafka_settings.load(ServeSettings, owns_prefix=False)
     except SettingsError as error:
         exit_with_settings_error(error)
-    server.configure_log(values.web)
+    server.configure_log(settings.web)
 
     async def command() -> Exit:
-        await server.serve(values, lambda given: open_gateway(given, given.web.gateway, print_message))
+        await server.serve(settings, lambda given: open_gateway(given, given.web.gateway, print_message))
         return Exit.OK
 
     run(command(), interrupted=Exit.OK)

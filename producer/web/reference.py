@@ -18,7 +18,7 @@ _HEAD: Final = """\
 in [settings.md](settings.md) (`DIGITS_KAFKA__WAIT_S` is 15 here). If a variable is wrong, or misspelt, the server does
 not start: the error message contains its name and what is allowed. `digit-producer settings` prints the settings in
 effect, with secrets masked. [http.md](http.md) explains limits and access, and
-[operations.md](operations.md#the-http-server) how to choose them.
+[operations.md](operations.md#run-the-http-server) how to choose them.
 """
 
 

@@ -1,4 +1,4 @@
-"""Ends what is done for a client that has left: nobody would get the answer, and others may need the place."""
+"""Ends what is done for a client that has left: the answer would get lost, and others may need the place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive
 
 CLIENT_LEFT: Final = 499
-"""The status in the metrics; nobody receives it. It is not in HTTP's registry, but proxies write it to their logs."""
+"""The status in the metrics; no client receives it. It is not in HTTP's registry, but proxies write it to their logs."""
 
 
 @contextlib.asynccontextmanager
@@ -49,6 +49,6 @@ async def _expire_without_client(receive: Receive, limit: asyncio.Timeout) -> No
     limit.reschedule(asyncio.get_running_loop().time())
 
 
-async def answer_nobody(_request: Request, _error: Exception) -> Response:
+async def answer_after_leaving(_request: Request, _error: Exception) -> Response:
     """Answer a client that has left."""
     return Response(status_code=CLIENT_LEFT)

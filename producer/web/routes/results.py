@@ -68,7 +68,7 @@ class Results:
         yield b"retry: %d\n\n" % RETRY_MS
         while not self._stopping.is_set() and (left_s := ends_at_s - loop.time()) > 0:
             if loop.time() - checked_s >= CHECK_S:
-                # The client connects again, and is told then why it may not read.
+                # The client connects again, and the refusal says then why it may not read.
                 if not await self._guard.still_admits(request, caller, Scope.READ):
                     return
                 checked_s = loop.time()

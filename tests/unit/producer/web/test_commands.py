@@ -80,7 +80,12 @@ def test_the_reference_is_current() -> None:
 
 def test_the_settings_in_effect_are_printed_as_a_file_that_can_be_sourced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITS_WEB__ACCESS__CORS_ORIGINS", '["https://a.example"]')
-    secret = {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "PLAIN", "SASL_USERNAME": "a", "SASL_PASSWORD": "sesame"}
+    secret = {
+        "SECURITY_PROTOCOL": "SASL_SSL",
+        "SASL_MECHANISM": "PLAIN",
+        "SASL_USERNAME": "a",
+        "SASL_PASSWORD": "sesame",
+    }
     for name, value in secret.items():
         monkeypatch.setenv(f"DIGITS_KAFKA__{name}", value)
     result = runner.invoke(app, ["settings"])
