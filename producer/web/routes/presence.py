@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive
 
 CLIENT_LEFT: Final = 499
-"""The status in the metrics; no client receives it. It is not in HTTP's registry, but proxies write it to their logs."""
+"""The status in the metrics; no client receives it. HTTP's registry lacks it, but proxies write it to their logs."""
 
 
 @contextlib.asynccontextmanager
