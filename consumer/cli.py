@@ -16,7 +16,7 @@ import typer
 import uvloop
 
 from consumer import service
-from consumer.reference import as_environment, as_markdown
+from consumer.reference import as_markdown
 from consumer.settings import REMOVED, RENAMED, Settings
 from consumer.startup import check as checks
 from consumer.workers.processes.pinned_model import PinnedModel
@@ -29,6 +29,7 @@ from transport.reports.reporter import Reporter
 from transport.settings.cli_options import with_kafka_options
 from transport.settings.kafka import SettingsError, load
 from transport.settings.old_names import drop_removed, take_old_names
+from transport.settings.reference import as_environment
 
 EXIT_FATAL: Final = 1
 EXIT_SETTINGS: Final = 2

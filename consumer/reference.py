@@ -1,17 +1,13 @@
-"""Prints every setting with its meaning: with its value for a shell, with its default for docs/settings.md."""
+"""The page docs/settings.md: every setting of the service with its default and its meaning."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
-from typing import Any, Final
-
-from pydantic import SecretStr
+from typing import Final
 
 from consumer.settings import Settings
-from transport.settings.kafka import DELIMITER, PREFIX, variables
+from transport.settings.reference import as_table
 
-_KIB: Final = 1024
 _HEAD: Final = """\
 # Settings of the service
 
@@ -22,44 +18,15 @@ start: the error message contains the name of the variable, what is allowed, and
 `digit-consumer settings` prints the settings in effect, with secrets masked. The producer's commands also read the
 topics, the group and the connection settings (`WAIT_S` is 15 there); [security.md](security.md) has complete examples.
 `DIGITS_LIMITS__…` are upper limits for one payload (`SIDE_MIN_PX` is a lower limit). A payload that breaks a limit is
-answered as failed.
+answered as failed. The settings of the HTTP server, `DIGITS_WEB__…`, are in [http-settings.md](http-settings.md).
 
 Every command that connects to Kafka also accepts some settings as options: `--bootstrap-servers`, `--wait-for-broker`
 (`WAIT_S`), and `--env-file FILE` with lines `DIGITS_…=value`. An option overrides the environment, and the environment
 overrides the file. A line of the file that is not a setting is an error; the message contains the line number.
-
-| Variable | Default | Meaning |
-| --- | --- | --- |"""
-
-
-def as_environment(settings: Settings) -> Iterator[str]:
-    """Yield the lines of a file that sets every variable to its current value; secrets are masked."""
-    for name, field in variables(Settings).items():
-        value: Any = settings
-        for part in name.removeprefix(PREFIX).lower().split(DELIMITER):
-            value = getattr(value, part)
-        yield f"# {field.description}"
-        yield f"{name}={shlex.quote(_text(value))}"
+"""
 
 
 def as_markdown() -> Iterator[str]:
     """Yield the lines of docs/settings.md."""
     yield _HEAD
-    for name, field in variables(Settings).items():
-        default = "" if field.default_factory or field.default is None else f"`{_text(field.default)}`"
-        if name.endswith("_BYTES") and field.default % _KIB == 0:
-            default += f" ({_in_words(field.default)})"
-        yield f"| `{name}` | {default} | {field.description} |"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if value is None:
-        return ""
-    return "********" if isinstance(value, SecretStr) else str(value)
-
-
-def _in_words(size_bytes: int) -> str:
-    mebibytes, rest = divmod(size_bytes, _KIB * _KIB)
-    return f"{size_bytes // _KIB} KiB" if rest else f"{mebibytes} MiB"
+    yield from as_table(Settings)

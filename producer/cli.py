@@ -46,7 +46,8 @@ for command, examples in (
 ):
     app.command(epilog=examples)(with_kafka_options(command, exit_with_settings_error))
 app.command(epilog=schema.EXAMPLES)(schema.schema)  # it does not connect to Kafka
-app.command(epilog=serve.KEY_EXAMPLES)(serve.api_key)  # as above
+app.command(epilog=serve.SETTINGS_EXAMPLES)(serve.settings)  # as above
+app.command(epilog=serve.KEY_EXAMPLES)(serve.api_key)
 
 
 @app.callback()

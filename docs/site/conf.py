@@ -52,7 +52,7 @@ CONTENTS: Final = {
         "docs/model",
         "models/digits/card",
     ],
-    "Run it": ["docs/operations", "docs/settings", "docs/security", "SECURITY", "CHANGELOG"],
+    "Run it": ["docs/operations", "docs/settings", "docs/http-settings", "docs/security", "SECURITY", "CHANGELOG"],
     "Change it": ["CONTRIBUTING", "docs/architecture", "docs/glossary"],
     "Reference": [f"docs/reference/{package}" for package in ("contract", "engine", "transport", "consumer")],
 }

@@ -1,4 +1,4 @@
-"""`digit-producer serve`: the HTTP server in front of the topics. `digit-producer api-key`: makes a key for it."""
+"""The HTTP server in front of the topics: `digit-producer serve`, its `settings`, and `api-key`, a key for it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ from transport.reports.opening import reporting
 from transport.reports.reporter import Reporter
 from transport.settings import kafka as kafka_settings
 from transport.settings.kafka import SettingsError
+from transport.settings.reference import as_environment
 
 EXAMPLES = """\
 Examples:
   digit-producer serve
   digit-producer serve --bootstrap-servers broker:9092
   DIGITS_WEB__LISTEN__HOST=0.0.0.0 DIGITS_WEB__ACCESS__KEYS_FILE=keys.toml digit-producer serve"""
+SETTINGS_EXAMPLES = """\
+Examples:
+  digit-producer settings
+  digit-producer settings --markdown > docs/http-settings.md"""
 KEY_EXAMPLES = """\
 Examples:
   digit-producer api-key shop >> keys.toml"""
@@ -30,7 +35,7 @@ MISSING = "this command needs more packages: pip install 'digitstream[web]' (mis
 def serve() -> None:
     """Answer HTTP requests, until SIGTERM or Ctrl-C: docs/http.md has the API and the settings DIGITS_WEB__…."""
     try:
-        # Only this command needs these packages, which are an extra.
+        # Only the commands of this module need these packages, which are an extra.
         from producer.web import server  # noqa: PLC0415
         from producer.web.gateway.opening import open_gateway  # noqa: PLC0415
         from producer.web.settings import ServeSettings  # noqa: PLC0415
@@ -57,6 +62,25 @@ def serve() -> None:
     except FatalError as error:  # a setting needs more packages
         print_message(str(error))
         raise typer.Exit(Exit.USAGE) from error
+
+
+def settings(
+    *,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the defaults as docs/http-settings.md.")] = False,
+) -> None:
+    """Print every setting of `serve` with its value and its meaning, as a file that a shell can source."""
+    try:
+        from producer.web.reference import as_markdown  # noqa: PLC0415  # as above
+        from producer.web.settings import ServeSettings  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        print_message(MISSING.format(name=error.name))
+        raise typer.Exit(Exit.USAGE) from error
+    try:
+        lines = as_markdown() if markdown else as_environment(kafka_settings.load(ServeSettings, owns_prefix=False))
+    except SettingsError as error:
+        exit_with_settings_error(error)
+    for line in lines:
+        typer.echo(line)
 
 
 def api_key(

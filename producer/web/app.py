@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
@@ -22,6 +22,7 @@ from producer.web.metrics import Metrics
 from producer.web.problems import ProblemError
 from producer.web.routes.documentation import Documentation
 from producer.web.routes.predictions import Predictions
+from producer.web.routes.presence import answer_after_leaving
 from producer.web.routes.probes import Probes
 from producer.web.routes.results import Results
 from producer.web.settings import WebSettings
@@ -81,6 +82,7 @@ def create_app(
     app.add_exception_handler(ProblemError, refusals.problem)
     app.add_exception_handler(GatewayError, refusals.gateway)
     app.add_exception_handler(HTTPException, refusals.http)
+    app.add_exception_handler(ClientDisconnect, answer_after_leaving)
     app.add_exception_handler(Exception, refusals.unexpected)
     if settings.access.cors_origins:
         app.add_middleware(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from producer.web.gateway.interface import Gateway
+from producer.web.problems import Refusal
+from release import revision, version
 
 _BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -35,6 +37,12 @@ class Metrics:
         self.under_way = Gauge(
             "digits_http_requests_under_way", "Requests that are not answered yet.", registry=self.registry
         )
+        for refusal in Refusal:  # a counter that begins at 1 hides its first increase
+            self.refusals.labels(refusal.value)
+        build = Info("digits_build", "The release that runs: version and git revision.", registry=self.registry)
+        build.info({"version": version(), "revision": revision()})
+        ProcessCollector(registry=self.registry)
+        self.registry.register(gateway.answer_seconds)
         self.registry.register(_GatewayState(gateway))
 
 
@@ -72,3 +80,9 @@ class _GatewayState(Collector):
         }
         for name, (count, meaning) in counters.items():
             yield CounterMetricFamily(f"digits_gateway_{name}", meaning, value=count)
+        transactions = CounterMetricFamily(
+            "digits_gateway_key_transactions", "Transactions of requests with keys, by their end.", labels=["end"]
+        )
+        transactions.add_metric(["committed"], state.key_transactions)
+        transactions.add_metric(["failed"], state.key_transactions_failed)
+        yield transactions

@@ -1,23 +1,29 @@
-"""A running service exposes the metrics that dashboard and alerts query."""
+"""A running service and a gateway expose the metrics that dashboard and alerts query."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
+from producer.web.settings import AccessSettings, WebSettings
 from tests.harness import promql
+from tests.harness.gateways import running_gateway
 from tests.harness.images import drawn_digits
 from tests.harness.service import running_service
 from tests.harness.topics import Broker
 from tests.harness.waiting import eventually
+from tests.harness.web import add_key, client_of
 
 OF_PROMETHEUS = {"up", "ALERTS"}
 OF_THE_SCRAPE = {"job", "instance", "namespace"}
 
 
-async def test_every_metric_that_dashboard_and_alerts_ask_for_is_exposed_with_its_labels(broker: Broker) -> None:
+async def test_every_metric_that_dashboard_and_alerts_ask_for_is_exposed_with_its_labels(
+    broker: Broker, tmp_path: Path
+) -> None:
     async with running_service(broker) as service:
         digits = drawn_digits(8)
         await broker.send(digits)
@@ -31,8 +37,10 @@ async def test_every_metric_that_dashboard_and_alerts_ask_for_is_exposed_with_it
         assert await service.metric("digits_worker_cpu_seconds_total") > 0
         assert await service.metric("digits_worker_resident_memory_bytes") > 0
         _, text = await service.get("/metrics")
+        of_the_gateway = await metrics_of_a_gateway(broker, tmp_path / "keys.toml")
     values: dict[str, dict[str, set[str]]] = {}
-    for family in text_string_to_metric_families(text):
+    families = [*text_string_to_metric_families(text), *text_string_to_metric_families(of_the_gateway)]
+    for family in families:
         for sample in family.samples:
             labels = values.setdefault(sample.name, {})
             for label, value in sample.labels.items():
@@ -55,6 +63,36 @@ async def test_every_metric_that_dashboard_and_alerts_ask_for_is_exposed_with_it
     for query in promql.queries():
         of_its_own = {label for each in promql.selectors(query) for label in values.get(each.name, ())} | OF_THE_SCRAPE
         assert promql.grouped(query) <= of_its_own, query
+
+
+async def metrics_of_a_gateway(broker: Broker, keys_file: Path) -> str:
+    """Return what a gateway exposes when it has answered a request without a key and one with it."""
+    headers = {"X-API-Key": add_key(keys_file, "shop")}
+    settings = WebSettings(wait_s=60, access=AccessSettings(keys_file=keys_file))
+    async with running_gateway(broker) as gateway, client_of(gateway, settings) as client:
+        await eventually(gateway.state, lambda state: state.keys_ready and state.delay_s is not None)
+        digit = drawn_digits(1)[0]
+        for more in ({}, {"Idempotency-Key": "k"}):
+            response = await client.post("/v1/predict", content=digit, headers=headers | more)
+            assert response.status_code == 200
+        for path in ("/results", "/v1/results", "/livez", "/readyz", "/nowhere", "/metrics"):
+            await client.get(path)
+
+        async def exposed() -> str:
+            return (await client.get("/metrics")).text
+
+        # A delay is known again when the marker of the transaction no longer counts as lag.
+        text = await eventually(exposed, lambda text: "digits_gateway_delay_seconds" in text)
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert samples["digits_gateway_answer_seconds_count",] == 2
+    assert samples["digits_gateway_key_transactions_total", "committed"] == 1
+    assert samples["digits_gateway_key_transactions_total", "failed"] == 0
+    assert samples["digits_gateway_keys_held",] == 1
+    return text
 
 
 async def test_aborted_records_and_markers_leave_no_lag(broker: Broker) -> None:

@@ -106,6 +106,7 @@ async def test_every_instance_is_scraped_and_every_query_has_data(
     )
     for query in promql.queries():
         filled = query.replace("$namespace", ".*").replace("$job", "digitstream").replace("$instance", ".+")
+        filled = filled.replace("$gateway", "digitstream-gateway")
         await prometheus.ask("query", query=filled)
     loaded = {rule["name"] for group in (await prometheus.ask("rules"))["groups"] for rule in group["rules"]}
     assert loaded == {rule.get("alert") or rule["record"] for rule in promql.rules()}

@@ -42,6 +42,8 @@ class Right(NamedTuple):
             "digits.requests": broker.topics.requests,
             "digits.predictions": broker.topics.predictions,
             "digits.dead-letter": broker.topics.dead_letter,
+            "digits.http-keys": f"{broker.topics.requests}.keys",
+            "digits.http-keys.": f"{broker.topics.requests}.keys.",
         }
         return self._replace(name=names.get(self.name) or re.sub("^digitstream", broker.group_id, self.name))
 

@@ -10,11 +10,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
+from prometheus_client import Histogram
 
 from contract.errors import ErrorCode
 from contract.schema import EXAMPLES
 from engine.codecs.formats import payload_format
-from producer.web.gateway.interface import Answer, Found, KeyReusedError, Missed, NewRequest, Position, State
+from producer.web.gateway.interface import (
+    Answer,
+    Found,
+    KeyReusedError,
+    Missed,
+    NewRequest,
+    Position,
+    State,
+    answer_histogram,
+)
 
 READY: Final = State(
     ready=True,
@@ -35,6 +45,8 @@ READY: Final = State(
     answered=0,
     refused=0,
     missed=0,
+    key_transactions=0,
+    key_transactions_failed=0,
 )
 
 
@@ -63,6 +75,7 @@ class PlayedGateway:
     live_begun: int = 0
     """Live readers since the start; the others have ended."""
     reads: Callable[[bytes], tuple[str, Any]] = field(default_factory=lambda: read)
+    answer_seconds: Histogram = field(default_factory=answer_histogram)
 
     def __post_init__(self) -> None:
         self._answers: dict[tuple[str, str], list[Answer]] = {}

@@ -59,10 +59,16 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def running_server(
-    gateway: Gateway, port: int = 0, *, reporter: Reporter | None = None, **listen: Any
+    gateway: Gateway,
+    port: int = 0,
+    *,
+    web: WebSettings | None = None,
+    reporter: Reporter | None = None,
+    **listen: Any,
 ) -> AsyncIterator[Server]:
     """Run a server for the length of the context."""
-    settings = ServeSettings(web=WebSettings(listen=ListenSettings(host=HOST, port=port, **listen)))
+    listening_at = {"listen": ListenSettings(host=HOST, port=port, **listen)}
+    settings = ServeSettings(web=(web or WebSettings()).model_copy(update=listening_at))
 
     @contextlib.asynccontextmanager
     async def played(_settings: ServeSettings) -> AsyncIterator[Gateway]:

@@ -30,7 +30,7 @@ class Caller:
     per_s: float | None = None
     """Requests per second; None: as the settings say."""
     expires_at_s: float | None = None
-    """The end of its key or token, Unix time; None: without an end."""
+    """The end of its key, Unix time; None: without an end, or by a token, which is checked each time."""
 
 
 ANONYMOUS: Final = Caller("anonymous", "anonymous", frozenset(Scope))

@@ -85,6 +85,14 @@ class Guard:
             raise not_signed_in("The API key is not known.", error="invalid_token")
         return await self._tokens.caller(shown)
 
+    async def still_admits(self, request: Request, caller: Caller, scope: Scope) -> bool:
+        """Return whether a request that was admitted would be admitted now, as the same tenant's."""
+        try:
+            now = await self.identify(request)
+        except ProblemError:
+            return False
+        return now.tenant == caller.tenant and scope in now.scopes
+
     def _anonymous(self, request: Request) -> Caller:
         # A browser would send a form of any other site to a server on its own machine.
         if request.headers.get("sec-fetch-site") in {"cross-site", "same-site"} and not self._cors_origins:

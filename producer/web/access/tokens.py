@@ -75,7 +75,7 @@ class Tokens:
         if not isinstance(tenant, str) or not tenant:
             raise _invalid(f"The token has no claim {self._settings.tenant_claim}, which names the tenant.")
         # Tenants of tokens and of keys are apart, as their names are given by different people.
-        return Caller(str(claims.get("sub", tenant)), f"oidc:{tenant}", _scopes(claims), None, float(claims["exp"]))
+        return Caller(str(claims.get("sub", tenant)), f"oidc:{tenant}", _scopes(claims))
 
 
 def _scopes(claims: dict[str, Any]) -> frozenset[str]:

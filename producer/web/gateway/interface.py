@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import msgspec
+from prometheus_client import Histogram
 
 MAX_ID_CHARACTERS: Final = 255
 """The longest request id, also the longest `Idempotency-Key`: printable ASCII without spaces."""
+_ANSWER_BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,20 @@ class State:
     """Requests that got `BusyError`."""
     missed: int
     """Answers that slow live readers have lost."""
+    key_transactions: int
+    """Transactions with keys that were committed."""
+    key_transactions_failed: int
+    """Those that were not, or of which it is not known; their requests are sent again, unless they were."""
+
+
+def answer_histogram() -> Histogram:
+    """Make the metric `Gateway.answer_seconds`; the HTTP side adds it to its own."""
+    return Histogram(
+        "digits_gateway_answer_seconds",
+        "From a request's acknowledgement by the brokers to its last answer; of the requests that were sent here.",
+        buckets=_ANSWER_BUCKETS_S,
+        registry=None,
+    )
 
 
 class GatewayError(Exception):
@@ -159,6 +175,9 @@ class UnavailableError(GatewayError):
 
 class Gateway(Protocol):
     """The Kafka side as the HTTP side sees it. Owner: the task that opened it with `open_gateway`."""
+
+    answer_seconds: Histogram
+    """From the acknowledgement of a request to its last answer; of the requests that this gateway has sent."""
 
     def new_request_id(self) -> str:
         """Return an id for a request without a key: a UUID 7, from which `find` learns when it was sent.

@@ -31,6 +31,7 @@ from producer.web.gateway.interface import (
     State,
     TooLargeError,
     UnavailableError,
+    answer_histogram,
 )
 from producer.web.gateway.keys.index import UsedKey
 from producer.web.gateway.keys.once import Keys
@@ -76,7 +77,8 @@ class KafkaGateway:
         requests, predictions, limit_bytes = topics
         self._partitions = len(requests)
         self._limit_bytes = limit_bytes
-        self._tracked = TrackedRequests(gateway.max_waiting, gateway.max_kept_bytes)
+        self.answer_seconds = answer_histogram()
+        self._tracked = TrackedRequests(gateway.max_waiting, gateway.max_kept_bytes, self.answer_seconds.observe)
         self._live = LiveReaders(gateway.max_live_readers, gateway.live_queue)
         self._buffer = Buffer(gateway.max_buffered_bytes)
         self._admission = Admission(settings, gateway.max_lag, gateway.max_delay_s)
@@ -134,7 +136,7 @@ class KafkaGateway:
                 if tracked.position is None and tracked.followers == 1:  # no other call waits for the same key
                     self._tracked.forget(tracked)
                 raise
-            self._tracked.place(tracked, location.position)
+            self._tracked.accept(tracked, location.position)
         self._sent += 1
         self._admission.note_sent()
         return True
@@ -194,6 +196,8 @@ class KafkaGateway:
             answered=self._answered,
             refused=self._refused,
             missed=self._live.missed,
+            key_transactions=keys.committed if keys else 0,
+            key_transactions_failed=keys.failed if keys else 0,
         )
 
     def _usable_keys(self) -> Keys:

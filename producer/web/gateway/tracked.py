@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterable, Iterator
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from typing import Final
 
 from producer.web.gateway.ids import WireId
@@ -31,6 +32,8 @@ class Tracked:
         """Where the request's record is. Until it is known, all answers with the id are kept; afterwards only its
         own, because an operator may replay a request under the same id."""
         self.answers: dict[int, Answer] = {}
+        self.accepted_at_s: float | None = None
+        """When the brokers acknowledged it, if this gateway has sent it."""
         self.followers = 0
         self.is_forgotten = False
         self.size_bytes = REQUEST_BYTES
@@ -103,9 +106,14 @@ class TrackedRequests:
         Requests in memory, complete or not.
     max_bytes
         Of all answers in memory.
+    on_answered
+        Is given how long a request has waited that was sent here, in seconds, when it is complete.
     """
 
-    def __init__(self, max_requests: int, max_bytes: int) -> None:
+    def __init__(
+        self, max_requests: int, max_bytes: int, on_answered: Callable[[float], None] = lambda _seconds: None
+    ) -> None:
+        self._on_answered = on_answered
         self._max_requests = max_requests
         self._max_bytes = max_bytes
         self._requests: dict[WireId, Tracked] = {}
@@ -155,6 +163,11 @@ class TrackedRequests:
         self._make_room(tracked)
         return added_bytes > 0
 
+    def accept(self, tracked: Tracked, position: Position) -> None:
+        """Note where the record of a request is that was just sent."""
+        tracked.accepted_at_s = time.monotonic()
+        self.place(tracked, position)
+
     def place(self, tracked: Tracked, position: Position) -> None:
         """Note where the record of a request is."""
         before_bytes = tracked.size_bytes
@@ -191,6 +204,9 @@ class TrackedRequests:
     def _note(self, tracked: Tracked) -> None:
         if tracked.is_complete:
             self._waiting.discard(tracked.wire_id)
+            if tracked.accepted_at_s is not None:
+                self._on_answered(time.monotonic() - tracked.accepted_at_s)
+                tracked.accepted_at_s = None
 
     def _followed_bytes(self) -> int:
         return sum(self._requests[each].size_bytes for each in self._followed) if self._is_full() else 0

@@ -15,6 +15,7 @@ from producer.web.access.guard import Guard
 from producer.web.gateway.interface import Answer, Gateway, NewRequest
 from producer.web.problems import ProblemError, Refusal, failed
 from producer.web.routes import answers, headers
+from producer.web.routes.presence import while_connected
 from producer.web.routes.stream import Stream
 from producer.web.settings import WebSettings
 from producer.web.uploads.body import BodyBudget, announced_bytes
@@ -34,7 +35,8 @@ class Predictions:
         """Read one image."""
         async with self._guard.admit(request, Scope.PREDICT) as caller:
             request_id, _ = await self._send(request, caller.tenant, several=False)
-            found = [answer async for answer in self._within(request, request_id, caller.tenant)]
+            async with while_connected(request):
+                found = [answer async for answer in self._within(request, request_id, caller.tenant)]
             if not found:
                 return answers.waiting(request, self._gateway, request_id)
             if found[0].count > 1:  # a file of another kind, in which the service has found an archive
@@ -54,7 +56,8 @@ class Predictions:
             request_id, archive = await self._send(request, caller.tenant, several=True)
             found = self._within(request, request_id, caller.tenant)
             await stack.enter_async_context(contextlib.aclosing(found))
-            first = await anext(found, None)
+            async with while_connected(request):
+                first = await anext(found, None)
             if first is None:
                 return answers.waiting(request, self._gateway, request_id)
             result = answers.shown(request, first)
@@ -63,7 +66,8 @@ class Predictions:
             if lines:
                 # From here on, the stream keeps the place of the request among those of its client.
                 return Stream(_lines(request, first, found), headers.NDJSON, stack.pop_all())
-            rest = [answer async for answer in found]
+            async with while_connected(request):
+                rest = [answer async for answer in found]
             if 1 + len(rest) < first.count:
                 return answers.waiting(request, self._gateway, request_id, [first, *rest])
             return answers.listed(request, request_id, [first, *rest], complete=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
@@ -17,11 +16,14 @@ from producer.web.access.guard import Guard
 from producer.web.gateway.interface import Answer, Gateway, Missed
 from producer.web.problems import ProblemError, Refusal
 from producer.web.routes import answers
+from producer.web.routes.presence import while_connected
 from producer.web.routes.stream import Stream
 from producer.web.settings import WebSettings
 
 HEARTBEAT_S: Final = 15.0
 """So often a comment is sent if there are no results: so both sides notice a connection that is lost."""
+CHECK_S: Final = 1.0
+"""So often it is checked whether the client may still read: its key may be removed, or its token expired."""
 RETRY_MS: Final = 2_000
 
 
@@ -39,7 +41,8 @@ class Results:
         async with self._guard.admit(request, Scope.READ) as caller:
             request_id: str = request.path_params["request_id"]
             request.state.request_id = request_id  # for the report of an unexpected error
-            found = await self._gateway.find(request_id, caller.tenant)
+            async with while_connected(request):
+                found = await self._gateway.find(request_id, caller.tenant)
             if found is None:
                 raise ProblemError(
                     Refusal.UNKNOWN_REQUEST,
@@ -54,27 +57,32 @@ class Results:
             reading = Reading(self._gateway.live(caller.tenant))
             stack.push_async_callback(reading.close)
             await reading.start()
-            content = self._events(request, reading, self._ends_in_s(caller))
+            content = self._events(request, reading, caller)
             # The stream keeps its place among the requests of its client.
             headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
             return Stream(content, "text/event-stream", stack.pop_all(), headers)
 
-    def _ends_in_s(self, caller: Caller) -> float:
-        left_s = self._settings.live_s
-        return left_s if caller.expires_at_s is None else min(left_s, caller.expires_at_s - time.time())
-
-    async def _events(self, request: Request, reading: Reading, ends_in_s: float) -> AsyncIterator[bytes]:
+    async def _events(self, request: Request, reading: Reading, caller: Caller) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
-        ends_at_s = loop.time() + ends_in_s
+        checked_s = beaten_s = loop.time()
+        ends_at_s = checked_s + self._settings.live_s
         yield b"retry: %d\n\n" % RETRY_MS
         while not self._stopping.is_set() and (left_s := ends_at_s - loop.time()) > 0:
+            if loop.time() - checked_s >= CHECK_S:
+                # The client connects again, and the refusal says then why it may not read.
+                if not await self._guard.still_admits(request, caller, Scope.READ):
+                    return
+                checked_s = loop.time()
             try:
-                item = await reading.next(self._stopping, min(HEARTBEAT_S, left_s))
+                item = await reading.next(self._stopping, min(CHECK_S, left_s))
             except TimeoutError:
-                yield b": no results\n\n"
+                if loop.time() - beaten_s >= HEARTBEAT_S:
+                    beaten_s = loop.time()
+                    yield b": no results\n\n"
                 continue
             if item is None:
                 return
+            beaten_s = loop.time()
             yield _event(request, item)
 
 

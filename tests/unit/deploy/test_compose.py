@@ -73,11 +73,12 @@ def test_prometheus_finds_its_rules_and_every_instance_of_the_service() -> None:
     scraping = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
     assert "./deploy/prometheus:/etc/prometheus:ro" in compose()["prometheus"]["volumes"]
     assert all((DEPLOY / "prometheus" / name).is_file() for name in scraping["rule_files"])
-    (job,) = scraping["scrape_configs"]
-    (discovery,) = job["dns_sd_configs"]
-    assert discovery["names"] == ["consumer"]
+    service, gateway = (job["dns_sd_configs"][0] for job in scraping["scrape_configs"])
+    assert service["names"] == ["consumer"]
     assert "consumer" in compose()
-    assert discovery["port"] == variables(Settings)["DIGITS_HEALTH__PORT"].default
+    assert service["port"] == variables(Settings)["DIGITS_HEALTH__PORT"].default
+    assert gateway["names"] == ["gateway"]
+    assert gateway["port"] == variables(ServeSettings)["DIGITS_WEB__LISTEN__PORT"].default
 
 
 def test_the_manifests_run_the_image_as_the_user_that_it_is_made_for() -> None:

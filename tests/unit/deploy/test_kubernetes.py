@@ -24,6 +24,7 @@ BASE = FOLDER / "base"
 KEDA = FOLDER / "components/keda"
 PROMETHEUS_OPERATOR = FOLDER / "components/prometheus-operator"
 OLDEST = "1.30"
+GATEWAY_JOB = "digitstream-gateway"
 KUBELETS_LOG_FILES = 5  # containerLogMaxFiles
 KUBELETS_LOG_FILE_MIB = 10  # containerLogMaxSize
 INTERPRETER_S = 5
@@ -184,9 +185,9 @@ def test_rules_and_dashboard_know_the_service_by_the_job_that_its_metrics_get() 
         if label == "job"
     }
     label = manifest("servicemonitor.yaml", PROMETHEUS_OPERATOR)["spec"]["jobLabel"]
-    assert jobs == {"$job", manifest("service.yaml")["metadata"]["labels"][label]}
-    (scraped,) = yaml.safe_load((promql.DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"]
-    assert scraped["job_name"] in jobs
+    assert jobs == {"$job", "$gateway", manifest("service.yaml")["metadata"]["labels"][label], GATEWAY_JOB}
+    scraped = yaml.safe_load((promql.DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"]
+    assert {each["job_name"] for each in scraped} == jobs - {"$job", "$gateway"}
 
 
 def test_the_pod_may_do_nothing_that_it_need_not() -> None:

@@ -55,6 +55,16 @@ class Keys:
         """Why requests with a key cannot be sent at the moment; None if they can."""
         return self._tail.failure
 
+    @property
+    def committed(self) -> int:
+        """Transactions that were committed."""
+        return sum(each.committed for each in self._partitions.values())
+
+    @property
+    def failed(self) -> int:
+        """Transactions that failed, or of which it is not known."""
+        return sum(each.failed for each in self._partitions.values())
+
     async def look_up(self, wire_id: WireId) -> UsedKey | None:
         """Return where the request with a key is, whichever gateway has sent it; None if the key was not used.
 

@@ -74,6 +74,10 @@ class KeyPartition:
     tail: Tail
     failure: str | None = None
     """Why the last attempt failed; None if it did not."""
+    committed: int = 0
+    """Transactions since the start."""
+    failed: int = 0
+    """Attempts since the start that were not committed, or of which it is not known."""
     _waiting: list[_Waiting] = field(default_factory=list)
     _filled: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -99,6 +103,7 @@ class KeyPartition:
                         await self._send_next(producer)
             except (KafkaRequestError, AssertionError) as error:  # the client asserts that it was not fenced
                 self.failure = str(error)
+                self.failed += 1
                 log.info("keys unwritten", partition=self.number, why=describe(error), action="beginning again")
             await asyncio.sleep(random.uniform(0, MOST_PAUSE_S))  # noqa: S311  # it only keeps gateways apart
 
@@ -128,6 +133,7 @@ class KeyPartition:
                 break
         await self._commit(producer, batch)
         self.failure = None
+        self.committed += 1
         self._answer(sent=batch)
 
     async def _commit(self, producer: AIOKafkaProducer, batch: Mapping[str, Sendable]) -> None:

@@ -1,4 +1,4 @@
-"""`digit-producer api-key` and `serve`, as far as they need no broker."""
+"""`digit-producer api-key`, `settings` and `serve`, as far as they need no broker."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from producer.commands import serve
 from producer.errors import Exit
 from producer.web.access.callers import Scope
 from producer.web.access.keys import Keys
+from producer.web.settings import ServeSettings
+from transport.settings.kafka import variables
 
 runner = CliRunner()
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +49,11 @@ def test_a_key_with_a_name_that_the_file_cannot_have_is_not_made(name: str) -> N
 
 @pytest.mark.parametrize(
     ("command", "needed"),
-    [(["serve"], "producer.web.gateway.opening"), (["api-key", "shop"], "producer.web.access.keys")],
+    [
+        (["serve"], "producer.web.gateway.opening"),
+        (["settings"], "producer.web.settings"),
+        (["api-key", "shop"], "producer.web.access.keys"),
+    ],
 )
 def test_a_missing_extra_is_named(command: list[str], needed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, needed, None)
@@ -70,6 +77,36 @@ def test_an_address_of_sentry_without_its_packages_is_refused(monkeypatch: pytes
     assert result.exit_code == Exit.USAGE
     assert "pip install 'digitstream[sentry]'" in result.stderr
     assert "0123456789abcdef" not in result.stderr
+
+
+def test_the_reference_is_current() -> None:
+    made = runner.invoke(app, ["settings", "--markdown"]).stdout
+    assert (ROOT / "docs/http-settings.md").read_text(encoding="utf-8") == made, (
+        "make it again: .venv/bin/digit-producer settings --markdown > docs/http-settings.md"
+    )
+
+
+def test_the_settings_in_effect_are_printed_as_a_file_that_can_be_sourced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITS_WEB__ACCESS__CORS_ORIGINS", '["https://a.example"]')
+    secret = {
+        "SECURITY_PROTOCOL": "SASL_SSL",
+        "SASL_MECHANISM": "PLAIN",
+        "SASL_USERNAME": "a",
+        "SASL_PASSWORD": "sesame",
+    }
+    for name, value in secret.items():
+        monkeypatch.setenv(f"DIGITS_KAFKA__{name}", value)
+    result = runner.invoke(app, ["settings"])
+    assert result.exit_code == Exit.OK
+    lines = result.stdout.splitlines()
+    assert """DIGITS_WEB__ACCESS__CORS_ORIGINS='["https://a.example"]'""" in lines
+    assert "DIGITS_WEB__LISTEN__PORT=8000" in lines
+    assert "DIGITS_KAFKA__SASL_PASSWORD='********'" in lines
+    assert [line.partition("=")[0] for line in lines if not line.startswith("#")] == list(variables(ServeSettings))
+
+
+def test_every_setting_has_a_meaning() -> None:
+    assert [name for name, field in variables(ServeSettings).items() if not field.description] == []
 
 
 def test_a_missing_file_of_keys_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,11 +14,13 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from starlette.requests import Request
 
-from producer.web.access.callers import Caller
+from producer.web.access.callers import Caller, Scope
+from producer.web.access.guard import Guard
 from producer.web.access.tokens import Tokens
 from producer.web.problems import ProblemError
-from producer.web.settings import OidcSettings
+from producer.web.settings import AccessSettings, OidcSettings
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -76,7 +78,6 @@ async def test_a_genuine_token_names_tenant_and_scopes(provider: Provider) -> No
     caller = await Tokens(provider.settings()).caller(provider.token(scope="predict read other"))
     assert (caller.name, caller.tenant) == ("ada", "oidc:ada")
     assert caller.scopes >= {"predict", "read"}
-    assert caller.expires_at_s is not None
 
 
 async def test_another_claim_may_name_the_tenant_and_scopes_may_be_a_list(provider: Provider) -> None:
@@ -141,6 +142,20 @@ async def test_a_provider_that_was_never_reached_is_no_fault_of_the_client(provi
     provider.away = True
     refusal = await _refusal(Tokens(provider.settings()), provider.token())
     assert (refusal.refusal, refusal.headers["Retry-After"]) == ("unavailable", "10")
+
+
+async def test_what_a_token_has_admitted_ends_when_the_token_expires(provider: Provider) -> None:
+    guard = Guard(AccessSettings(oidc=provider.settings()))
+    valid, expired = provider.token(scope="read"), provider.token(scope="read", exp=int(time.time()) - 60)
+    caller = await guard.identify(_request(valid))
+    assert await guard.still_admits(_request(valid), caller, Scope.READ)
+    assert not await guard.still_admits(_request(valid), caller, Scope.PREDICT)
+    assert not await guard.still_admits(_request(expired), caller, Scope.READ)
+    assert not await guard.still_admits(_request(provider.token(scope="read", sub="eve")), caller, Scope.READ)
+
+
+def _request(token: str) -> Request:
+    return Request({"type": "http", "headers": [(b"authorization", f"Bearer {token}".encode())]})
 
 
 async def _refusal(tokens: Tokens, token: str) -> ProblemError:

@@ -107,3 +107,26 @@ async def test_a_caller_that_stops_following_leaves_the_request(requests: Tracke
         assert (await anext(answers)).index == 0
     requests.add(wire_id("one"), made_answer(1, 2))
     assert await all_of(tracked) == [0, 1]
+
+
+def test_the_time_until_the_last_answer_is_given_once_and_only_of_what_was_sent_here() -> None:
+    waited: list[float] = []
+    requests = TrackedRequests(100, 1_000_000, waited.append)
+    add(requests, "sent by another gateway", made_answer())
+    tracked = requests.track(wire_id("one"))
+    requests.accept(tracked, REQUEST)
+    requests.add(wire_id("one"), made_answer(0, 2))
+    assert waited == []
+    requests.add(wire_id("one"), made_answer(1, 2))
+    requests.add(wire_id("one"), made_answer(1, 2))
+    assert len(waited) == 1
+    assert waited[0] >= 0
+
+
+def test_an_answer_that_is_read_before_the_acknowledgement_is_timed_too() -> None:
+    waited: list[float] = []
+    requests = TrackedRequests(100, 1_000_000, waited.append)
+    tracked = requests.track(wire_id("one"))
+    requests.add(wire_id("one"), made_answer())
+    requests.accept(tracked, REQUEST)
+    assert len(waited) == 1

@@ -1,0 +1,54 @@
+"""Ends what is done for a client that has left: the answer would get lost, and others may need the place."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive
+
+CLIENT_LEFT: Final = 499
+"""The status in the metrics; no client receives it. HTTP's registry lacks it, but proxies write it to their logs."""
+
+
+@contextlib.asynccontextmanager
+async def while_connected(request: Request) -> AsyncIterator[None]:
+    """Cancel the body of the context when the client closes its connection.
+
+    Parameters
+    ----------
+    request
+        Its body has been read to the end, and nothing else receives from it meanwhile.
+
+    Raises
+    ------
+    ClientDisconnect
+        The client has left.
+    """
+    limit = asyncio.timeout(None)
+    watching = asyncio.create_task(_expire_without_client(request.receive, limit), name="client is connected")
+    try:
+        async with limit:
+            yield
+    except TimeoutError:
+        if limit.expired():
+            raise ClientDisconnect from None
+        raise
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
+
+
+async def _expire_without_client(receive: Receive, limit: asyncio.Timeout) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    limit.reschedule(asyncio.get_running_loop().time())
+
+
+async def answer_after_leaving(_request: Request, _error: Exception) -> Response:
+    """Answer a client that has left."""
+    return Response(status_code=CLIENT_LEFT)
