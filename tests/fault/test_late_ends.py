@@ -1,7 +1,7 @@
 """The end of a gateway's transaction arrives late, inside its next one; the gateway reaches its broker by a relay.
 
-The Kafka client of the gateway has no epoch of its own for each transaction, so the broker cannot tell the late request
-from one that belongs to the next transaction. It would commit the request that is written there, without its key.
+The Kafka client of the gateway has one epoch for all its transactions, so the broker would take the late request for
+one of the next transaction, and commit the request that is written there, without its key.
 """
 
 from __future__ import annotations
