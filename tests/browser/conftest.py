@@ -6,11 +6,11 @@ import os
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser
 
 from tests.browser.engine_results import EngineResults
 from tests.browser.played_gateway import PlayedGateway
-from tests.browser.visit import Visit, chromium, running_browser
+from tests.browser.visit import Visit, chromium, opened, running_browser
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +40,6 @@ async def gateway(engine: EngineResults) -> AsyncIterator[PlayedGateway]:
 
 @pytest.fixture
 async def visit(browser: Browser, gateway: PlayedGateway) -> AsyncIterator[Visit]:
-    """The page, freshly opened, when all that it does at its start is done."""
-    async with await browser.new_context(permissions=["camera"]) as context:
-        visit = Visit(await context.new_page())
-        await visit.page.goto(gateway.url)
-        await expect(visit.page.locator("#connection")).to_have_text("live")
+    """The page, freshly opened."""
+    async with opened(browser, gateway.url) as visit:
         yield visit

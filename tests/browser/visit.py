@@ -99,3 +99,13 @@ class Visit:
         async with self.page.expect_file_chooser() as chooser:
             await self.page.get_by_role("button", name="Choose files").click()
         await (await chooser.value).set_files([str(path) for path in paths])
+
+
+@asynccontextmanager
+async def opened(browser: Browser, url: str) -> AsyncIterator[Visit]:
+    """Open the page in a tab of its own, and yield it when all that it does at its start is done."""
+    async with await browser.new_context(permissions=["camera"]) as context:
+        visit = Visit(await context.new_page())
+        await visit.page.goto(url)
+        await expect(visit.page.locator("#connection")).to_have_text("live")
+        yield visit
