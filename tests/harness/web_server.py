@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from producer.web import server
@@ -55,9 +56,11 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def running_server(gateway: Gateway, port: int = 0, **listen: Any) -> AsyncIterator[Server]:
-    """Run a server for the length of the context."""
-    settings = ServeSettings(web=WebSettings(listen=ListenSettings(host=HOST, port=port, **listen)))
+async def running_server(
+    gateway: Gateway, port: int = 0, *, web: Mapping[str, Any] = MappingProxyType({}), **listen: Any
+) -> AsyncIterator[Server]:
+    """Run a server for the length of the context; `web` are settings beside those of `listen`."""
+    settings = ServeSettings(web=WebSettings(listen=ListenSettings(host=HOST, port=port, **listen), **web))
 
     @contextlib.asynccontextmanager
     async def played(_settings: ServeSettings) -> AsyncIterator[Gateway]:
