@@ -242,8 +242,11 @@ def fail_batches(producer: AIOKafkaProducer, error: Exception) -> None:
     producer._message_accumulator.fail_all(error)  # noqa: SLF001
 
 
-class EndUnknownError(ProducerFenced):  # of this kind, because the client ends a producer with it at once
-    """No answer has come to the end of a transaction; only a new producer with the same id can decide it."""
+class EndUnknownError(ProducerFenced):  # type: ignore[misc]  # the client ships no types
+    """No answer has come to the end of a transaction; only a new producer with the same id can decide it.
+
+    It is of this kind because the client then ends the producer at once.
+    """
 
 
 def ask_once_for_ends(producer: AIOKafkaProducer) -> None:
