@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
 
 import pytest
 
@@ -123,36 +122,6 @@ async def test_gateways_that_send_the_same_keys_at_once_send_each_once(broker: B
                 assert len(await followed(gateway, each)) == 1
     values = [record.value for record in await broker.read(broker.topics.requests)]
     assert sorted(values) == sorted(each.payload for each in requests)
-
-
-async def test_a_gateway_reads_the_keys_of_others_before_it_sends(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    request = once()
-    async with running_gateway(broker) as one, running_gateway(broker) as two:
-        tail = two._keys._tail  # type: ignore[union-attr]
-        reader, reached = tail._reader, tail.reached
-        assert reader is not None
-        read, held, asked, go_on = reader.getmany, asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-        async def read_later(**options: Any) -> Any:
-            held.set()
-            await go_on.wait()
-            return await read(**options)
-
-        async def note_that_it_asks(partition: int) -> None:
-            asked.set()
-            await reached(partition)
-
-        monkeypatch.setattr(reader, "getmany", read_later)
-        monkeypatch.setattr(tail, "reached", note_that_it_asks)
-        await held.wait()  # from now on it learns of no key
-        assert await one.submit(request)
-        submitting = asyncio.create_task(two.submit(request))
-        await eventually(lambda: asked.is_set() or submitting.done())
-        go_on.set()
-        assert not await submitting
-    assert len(await broker.read(broker.topics.requests)) == 1
 
 
 async def test_a_replay_under_the_same_id_changes_no_answer(broker: Broker) -> None:
