@@ -23,7 +23,7 @@ from aiokafka.errors import (
 )
 
 from transport.errors import KafkaRequestError
-from transport.internals import check_client
+from transport.internals import EndUnknownError, ask_once_for_ends, check_client
 from transport.reachability import (
     AdvertisedAddressError,
     NoTokenError,
@@ -52,6 +52,7 @@ _KNOWN_ERRORS: Final[Mapping[type[KafkaError], str]] = {
     GroupAuthorizationFailedError: "this user may not do that with group {} (ACL)",
     TransactionalIdAuthorizationFailed: "this user may not use transactional id {} (ACL)",
     MessageSizeTooLargeError: "the record is larger than the topic's max.message.bytes",
+    EndUnknownError: "no answer has come to the end of the transaction, which may be committed",
     ProducerFenced: "another producer with this transactional id took over, or the transaction took too long",
 }
 
@@ -115,7 +116,11 @@ async def running_client(kafka: KafkaSettings, client: Any, stop: Callable[[], A
 async def open_producer(
     kafka: KafkaSettings, *, max_request_bytes: int, **options: Any
 ) -> AsyncIterator[AIOKafkaProducer]:
-    """Open an idempotent producer; `options` are those of aiokafka, such as `transactional_id`."""
+    """Open an idempotent producer; `options` are those of aiokafka, such as `transactional_id`.
+
+    If no answer comes to the end of a transaction, the producer can do nothing more: its successor decides the outcome.
+    """
+    check_client()
     client = AIOKafkaProducer(
         **kafka.client_options(),
         enable_idempotence=True,
@@ -125,6 +130,7 @@ async def open_producer(
         max_request_size=max_request_bytes,
         **options,
     )
+    ask_once_for_ends(client)
     async with running_client(kafka, client, client.stop):
         yield client
 

@@ -19,8 +19,10 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, SubscriptionState, TopicPartitionState
+from aiokafka.errors import KafkaError, NodeNotReadyError, ProducerFenced
 from aiokafka.producer.message_accumulator import MessageAccumulator
-from aiokafka.producer.sender import Sender
+from aiokafka.producer.sender import BaseHandler, Sender
+from aiokafka.protocol.transaction import EndTxnRequest
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
 from transport.errors import FatalError
@@ -77,6 +79,8 @@ USED_PARTS: Final = (
     PrivatePart(AIOKafkaProducer, "_message_accumulator", "__init__"),
     PrivatePart(MessageAccumulator, "fail_all"),
     PrivatePart(Sender, "sender_task"),
+    PrivatePart(Sender, "_do_txn_commit", "_maybe_do_transactional_request"),
+    PrivatePart(BaseHandler, "send", "do"),
     PrivatePart(Sender, "tasks", "_sender_routine", is_local=True),
 )
 
@@ -236,3 +240,39 @@ def request_tasks_of(sending: asyncio.Task[None]) -> set[asyncio.Task[Any]]:
 def fail_batches(producer: AIOKafkaProducer, error: Exception) -> None:
     """Fail all batches of a producer with an error; a flush waits for them otherwise."""
     producer._message_accumulator.fail_all(error)  # noqa: SLF001
+
+
+class EndUnknownError(ProducerFenced):  # type: ignore[misc]  # the client ships no types
+    """No answer has come to the end of a transaction; only a new producer with the same id can decide it.
+
+    It is of this kind because the client then ends the producer at once.
+    """
+
+
+def ask_once_for_ends(producer: AIOKafkaProducer) -> None:
+    """Let a producer fail with `EndUnknownError` if no answer comes to the end of a transaction.
+
+    By itself it would send the request again in the same epoch. If the first one is only late, it ends the next
+    transaction, which may have only a part of its records then. Forced by
+    test_an_end_that_arrives_late_commits_no_request_without_its_key.
+    """
+    client, sender = producer.client, producer._sender  # noqa: SLF001
+    send, end = client.send, sender._do_txn_commit  # noqa: SLF001
+    unanswered: list[KafkaError] = []
+
+    async def send_noting(node: int, request: Any, **options: Any) -> Any:
+        try:
+            return await send(node, request, **options)
+        except NodeNotReadyError:  # it was not sent
+            raise
+        except KafkaError as error:
+            if isinstance(request, EndTxnRequest):
+                unanswered.append(error)
+            raise
+
+    async def end_once(commit: bool) -> None:  # noqa: FBT001  # as the client calls it
+        await end(commit)
+        if unanswered:
+            raise EndUnknownError(str(unanswered[-1]))
+
+    client.send, sender._do_txn_commit = send_noting, end_once  # noqa: SLF001

@@ -1,7 +1,7 @@
 """A relay in front of a broker that knows where a request begins and ends: it holds requests, or loses answers.
 
 A held request can be passed on on its own connection, or be delivered late: on another connection, after its client has
-given it up, as a network does that keeps a packet for longer than a client waits.
+given it up, as a network does that keeps a packet for longer than a client waits, or than its connection lasts.
 """
 
 from __future__ import annotations
@@ -36,11 +36,19 @@ class Held:
     def __init__(self, frame: bytes, port: int) -> None:
         self._frame = frame
         self._port = port
-        self.passed_on = asyncio.Event()
+        self._decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def pass_on(self) -> None:
         """Send it to the broker on the connection that it came on."""
-        self.passed_on.set()
+        self._decided.set_result(None)
+
+    def cut_off(self) -> None:
+        """End the connection that it came on: its client learns that it is lost."""
+        self._decided.set_exception(ConnectionResetError())
+
+    async def decided(self) -> None:
+        """Return when it is to be passed on. Raises `ConnectionResetError` if it is cut off."""
+        await self._decided
 
     async def deliver_late(self) -> bytes:
         """Send it to the broker on another connection, and return the answer after its correlation id."""
@@ -101,7 +109,7 @@ class RequestRelay:
         if queue is not None:
             held = Held(frame, self._target_port)
             queue.put_nowait(held)
-            await held.passed_on.wait()
+            await held.decided()
         onwards.write(frame)
         await onwards.drain()
 

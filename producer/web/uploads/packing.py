@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 from typing import Final
 
@@ -25,7 +26,9 @@ def packed(files: list[File]) -> bytes:
     """
     packed_files = io.BytesIO()
     files.reverse()
-    with zipfile.ZipFile(packed_files, "w", zipfile.ZIP_STORED) as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(packed_files, "w", zipfile.ZIP_STORED) as archive:
+        # Files may have the same name. Python remembers each warning, so clients could fill the memory with names.
+        warnings.filterwarnings("ignore", "Duplicate name")
         index = 0
         while files:
             file = files.pop()

@@ -19,6 +19,7 @@ from producer.display import print_message
 from transport import clients
 from transport.clients import request_deadline
 from transport.errors import KafkaRequestError
+from transport.internals import EndUnknownError
 from transport.reachability import RefusedError, UnreachableError
 from transport.settings.kafka import KafkaSettings
 
@@ -38,6 +39,10 @@ async def test_an_answer_that_does_not_come_is_waited_for_until_the_deadline() -
         (
             ProducerFenced(),
             "another producer with this transactional id took over, or the transaction took too long",
+        ),
+        (
+            EndUnknownError("closed"),
+            "no answer has come to the end of the transaction, which may be committed",
         ),
         (UnknownTopicOrPartitionError(), "UnknownTopicOrPartitionError: [Error 3] UnknownTopicOrPartitionError"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import warnings
 import zipfile
 from typing import Any
 
@@ -180,6 +181,18 @@ async def test_files_that_an_archive_would_hide_keep_their_place() -> None:
     with zipfile.ZipFile(io.BytesIO(gateway.sent[0].payload)) as archive:
         assert archive.namelist()[:3] == ["file-0-.DS_Store", "passwd", "file-2-thumbs.db"]
         assert len(archive.namelist()) == 4
+
+
+async def test_files_of_the_same_name_are_all_read_and_leave_no_warning() -> None:
+    files = [("files", ("image.png", data)) for data in (DIGIT, OTHER_DIGIT)]
+    with warnings.catch_warnings(record=True) as left:
+        warnings.simplefilter("always")
+        async with client_of(PlayedGateway()) as client:
+            response = await client.post("/predict_batch", files=files)
+    results = response.json()["results"]
+    assert [result["digit"] for result in results] == [len(DIGIT) % 10, len(OTHER_DIGIT) % 10]
+    assert [result["item"]["name"] for result in results] == ["image.png"] * 2
+    assert left == []
 
 
 async def test_no_body_stays_in_memory_while_its_answer_is_awaited() -> None:

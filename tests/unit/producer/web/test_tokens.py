@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import json
@@ -20,7 +21,9 @@ from producer.web.access.callers import Caller, Scope
 from producer.web.access.guard import Guard
 from producer.web.access.tokens import Tokens
 from producer.web.problems import ProblemError
-from producer.web.settings import AccessSettings, OidcSettings
+from producer.web.settings import AccessSettings, OidcSettings, WebSettings
+from tests.harness.played_gateway import PlayedGateway
+from tests.harness.web import DIGIT, client_of
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -89,32 +92,25 @@ async def test_another_claim_may_name_the_tenant_and_scopes_may_be_a_list(provid
 
 async def test_forged_tokens_are_refused_by_name(provider: Provider) -> None:
     tokens = Tokens(provider.settings())
-    past_s = int(time.time()) - 3_600
-    public = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    forged = {
-        _unsigned(provider): "algorithm",
-        _hmac_with_public_key(provider, public): "algorithm",
-        provider.token(key=b"0" * 32, alg="HS256"): "algorithm",
-        provider.token(aud="another-api"): "another audience",
-        provider.token(aud=None): "no claim aud",
-        provider.token(iss="https://evil.test"): "another issuer",
-        provider.token(iss=None): "no claim iss",
-        provider.token(exp=past_s): "expired",
-        provider.token(exp=None): "no claim exp",
-        provider.token(nbf=int(time.time()) + 3_600): "not valid",
-        provider.token(key=OTHER_KEY): "signature",
-        provider.token(key=OTHER_KEY, kid="other"): "key that its issuer does not have",
-        provider.token(key=EC_KEY, alg="ES256"): "not valid",
-        provider.token(sub=None): "no claim sub",
-        "a.b.c": "neither",
-        "": "neither",
-    }
-    for token, reason in forged.items():
+    for token, reason in _forged(provider).items():
         refusal = await _refusal(tokens, token)
         assert reason in refusal.detail
         assert refusal.refusal == "not-signed-in"
         assert 'error="invalid_token"' in refusal.headers["WWW-Authenticate"]
     assert provider.fetched == 1, "unknown keys must not make us flood the provider"
+
+
+async def test_a_forged_token_is_refused_before_the_body_and_takes_no_place(provider: Provider) -> None:
+    gateway = PlayedGateway()
+    settings = WebSettings(access=AccessSettings(oidc=provider.settings(), at_once=1, per_s=0.001, burst=1))
+    async with client_of(gateway, settings) as client:
+        for token in _forged(provider):
+            headers = {"Authorization": f"Bearer {token}"}
+            response = await client.post("/v1/predict", content=_never(), headers=headers)
+            assert (response.status_code, response.json()["code"]) == (401, "not-signed-in")
+            assert gateway.sent == []
+        genuine = {"Authorization": f"Bearer {provider.token()}"}
+        assert (await client.post("/v1/predict", content=DIGIT, headers=genuine)).status_code == 200
 
 
 async def test_a_new_key_of_the_provider_is_fetched(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,6 +152,35 @@ async def test_what_a_token_has_admitted_ends_when_the_token_expires(provider: P
 
 def _request(token: str) -> Request:
     return Request({"type": "http", "headers": [(b"authorization", f"Bearer {token}".encode())]})
+
+
+def _forged(provider: Provider) -> dict[str, str]:
+    """Return tokens that must be refused, each with a part of the reason."""
+    past_s = int(time.time()) - 3_600
+    public = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return {
+        _unsigned(provider): "algorithm",
+        _hmac_with_public_key(provider, public): "algorithm",
+        provider.token(key=b"0" * 32, alg="HS256"): "algorithm",
+        provider.token(aud="another-api"): "another audience",
+        provider.token(aud=None): "no claim aud",
+        provider.token(iss="https://evil.test"): "another issuer",
+        provider.token(iss=None): "no claim iss",
+        provider.token(exp=past_s): "expired",
+        provider.token(exp=None): "no claim exp",
+        provider.token(nbf=int(time.time()) + 3_600): "not valid",
+        provider.token(key=OTHER_KEY): "signature",
+        provider.token(key=OTHER_KEY, kid="other"): "key that its issuer does not have",
+        provider.token(key=EC_KEY, alg="ES256"): "not valid",
+        provider.token(sub=None): "no claim sub",
+        "a.b.c": "neither",
+        "": "neither",
+    }
+
+
+async def _never() -> AsyncIterator[bytes]:
+    await asyncio.Event().wait()
+    yield b""  # pragma: no cover
 
 
 async def _refusal(tokens: Tokens, token: str) -> ProblemError:
