@@ -12,7 +12,6 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
 
 from producer.web import openapi
 from producer.web.access.guard import Guard
@@ -40,7 +39,7 @@ def create_app(
     *,
     page: Mapping[str, tuple[str, bytes]] = MappingProxyType({}),
     page_headers: Mapping[str, str] = MappingProxyType({}),
-) -> ASGIApp:
+) -> Edge:
     """Make the application.
 
     Parameters
