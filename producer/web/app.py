@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,7 +29,15 @@ from release import version
 
 VERSIONS: Final = ("/v1", "")
 """The paths of the API: with a version, and those of the service that came before."""
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class _Route(APIRoute):
+    """Calls its handler, which takes the request and returns a response; FastAPI would first look for parameters."""
+
+    def get_route_handler(self) -> Handler:
+        handler: Handler = self.endpoint
+        return handler
 
 
 def create_app(
@@ -67,6 +76,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.router.route_class = _Route
     _add_api(app, gateway, guard, settings, stopping)
     _add_probes(app, Probes(gateway, metrics))
     _add_documentation(app, openapi.document(app))

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import Final
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,7 +27,8 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "X-Frame-Options": "DENY",
 }
 """Of each answer that does not set them itself."""
-HSTS: Final = "max-age=31536000"
+_RAW_HEADERS: Final = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+HSTS: Final = b"max-age=31536000"
 MOST_LOGGED_CHARACTERS: Final = 200
 log = structlog.get_logger()
 
@@ -52,11 +52,11 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
-                if scope["scheme"] == "https":
-                    headers.setdefault("Strict-Transport-Security", HSTS)
+                headers = message["headers"]
+                own = {name for name, _ in headers}
+                headers += [header for header in _RAW_HEADERS if header[0] not in own]
+                if scope["scheme"] == "https" and b"strict-transport-security" not in own:
+                    headers.append((b"strict-transport-security", HSTS))
             await send(message)
 
         with self._metrics.under_way.track_inprogress():

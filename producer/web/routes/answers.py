@@ -42,6 +42,12 @@ def shown(answer: Answer) -> dict[str, Any]:
     return answer.result | {"partition": answer.record.partition, "offset": answer.record.offset}
 
 
+def as_json(answer: Answer) -> msgspec.Raw:
+    """Return what `shown` does as JSON. Nothing is decoded, since a batch has a thousand."""
+    place = b',"partition":%d,"offset":%d}' % (answer.record.partition, answer.record.offset)
+    return msgspec.Raw(answer.value.rstrip()[:-1] + place)
+
+
 def is_failed(result: Mapping[str, Any]) -> bool:
     """Return whether an image has failed."""
     return bool(result["status"] == Status.FAILED.value)
@@ -62,7 +68,7 @@ def response(content: object, status: HTTPStatus = HTTPStatus.OK, headers: Mappi
 
 def listed(request_id: str, answers: Sequence[Answer], *, complete: bool) -> Response:
     """Make the response that has the results of a request so far."""
-    results = [shown(answer) for answer in answers]
+    results = [as_json(answer) for answer in answers]
     return response({"request_id": request_id, "complete": complete, "results": results})
 
 
@@ -75,5 +81,5 @@ def waiting(request: Request, gateway: Gateway, request_id: str, answers: Sequen
     }
     content: dict[str, Any] = {"request_id": request_id, "status": "waiting", "complete": False}
     if answers:
-        content["results"] = [shown(answer) for answer in answers]
+        content["results"] = [as_json(answer) for answer in answers]
     return response(content, HTTPStatus.ACCEPTED, headers)

@@ -134,4 +134,4 @@ def _event(item: Answer | Missed) -> bytes:
     if isinstance(item, Missed):
         return b"event: lost\ndata: %s\n\n" % msgspec.json.encode({"count": item.count})
     position = f"{item.record.partition}:{item.record.offset}".encode()
-    return b"event: result\nid: %s\ndata: %s\n\n" % (position, msgspec.json.encode(answers.shown(item)))
+    return b"event: result\nid: %s\ndata: %s\n\n" % (position, msgspec.json.encode(answers.as_json(item)))
