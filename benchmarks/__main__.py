@@ -27,6 +27,7 @@ from benchmarks import (
     unwritable,
 )
 from benchmarks.digits import as_png, read_pixels
+from benchmarks.http import comparison
 from broker import running_broker
 from tests.harness.images import drawn_digits
 
@@ -51,9 +52,11 @@ class What(StrEnum):
     FLOOD = "flood"
     RECOVERY = "recovery"
     UNWRITABLE = "unwritable"
+    HTTP = "http"
 
 
 WITHOUT_MNIST = {What.COMPILE, What.PARTITIONS, What.MEMORY, What.FLOOD, What.RECOVERY, What.UNWRITABLE}
+WITH_SVC = {What.DRAIN, What.HTTP}
 ON_ONE_BROKER = {What.IDLE, What.LATENCY, What.DRAIN, What.FLOOD}
 
 
@@ -64,8 +67,10 @@ def run(
     mnist: Annotated[Path | None, typer.Option(help="Folder of MNIST's two IDX files of training digits.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
     images: Annotated[int, typer.Option(min=1_000, help="drain, flood, unwritable: images of a round.")] = 100_000,
-    rounds: Annotated[int, typer.Option(min=1, help="drain, flood, recovery, unwritable: rounds; medians count.")] = 5,
-    seconds: Annotated[float, typer.Option(min=1, help="latency, idle, partitions: how long each is measured.")] = 30,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each of the others is repeated; medians count.")] = 5,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="latency, idle, partitions, http: time of each measurement.")
+    ] = 30,
     partition_counts: Annotated[
         list[int] | None, typer.Option("--partitions", min=1, help="partitions: numbers of partitions [8, 64, 256].")
     ] = None,
@@ -85,8 +90,9 @@ def run(
     records of 16 MiB. drain: images per second through a backlog, against the loop one would write by hand, and the
     processor time of an image, against the engine alone. flood: what the worst records on one partition leave to the
     traffic of another. recovery: from a kill to the first results. unwritable: the rate of all partitions but one whose
-    results cannot be written. Only idle, latency and drain need MNIST. flood, recovery and unwritable have bars: the
-    exit code is 1 if one is missed.
+    results cannot be written. http: the HTTP server and the service against a model in the request, and what it does at
+    ten times its load. Only idle, latency, drain and http need MNIST. flood, recovery, unwritable and http have bars:
+    the exit code is 1 if one is missed.
     """
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it logs each attempt until new topics have leaders
     wanted = what or list(What)
@@ -94,7 +100,7 @@ def run(
     if mnist is not None:
         pixels, _ = read_pixels(mnist)
         files = as_png(np.random.default_rng(0).permutation(pixels))
-        machine = baseline_svc.trained(mnist, console) if What.DRAIN in wanted else None
+        machine = baseline_svc.trained(mnist, console) if WITH_SVC.intersection(wanted) else None
     elif not WITHOUT_MNIST.issuperset(wanted):
         raise typer.BadParameter("give the folder of train-images-idx3-ubyte.gz and its labels", param_hint="--mnist")
     measured: dict[str, Any] = {"machine": report.machine()}
@@ -112,6 +118,12 @@ def run(
                 large_records.measure(one, partitions=large_partitions, records=large, console=console)
             )
     measured |= _on_three_brokers(wanted, files, images=images, rounds=rounds)
+    if What.HTTP in wanted and machine is not None:
+        with running_broker() as one:
+            compared = comparison.compare(
+                one, files[:2_000], svc=machine, rounds=rounds, seconds=seconds, console=console
+            )
+            measured["http"] = uvloop.run(compared)
     Console().print(report.table(measured))
     if json_file is not None:
         json_file.write_text(json.dumps(measured, indent=2) + "\n")
@@ -148,7 +160,7 @@ def _on_one_broker(
             )
         if What.FLOOD in wanted:
             measured["flood"] = uvloop.run(flood.measure(cluster, backlog, rounds=rounds, console=console))
-        if machine is not None:
+        if What.DRAIN in wanted and machine is not None:
             measured["drain"] = uvloop.run(drain.measure(cluster, backlog, svc=machine, rounds=rounds, console=console))
     return measured
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from rich.table import Table
 
+from benchmarks.http import figures as http_figures
+
 
 def machine() -> dict[str, Any]:
     """Describe the machine, without which no figure means anything."""
@@ -42,7 +44,14 @@ def table(measured: dict[str, Any]) -> Table:
     for count, figures in measured.get("partitions", {}).items():
         for what, figure in _partitions(count, figures):
             shown.add_row("partitions", what, figure)
-    last = {"memory": _memory, "drain": _drain, "flood": _flood, "recovery": _recovery, "unwritable": _unwritable}
+    last = {
+        "memory": _memory,
+        "drain": _drain,
+        "flood": _flood,
+        "recovery": _recovery,
+        "unwritable": _unwritable,
+        "http": http_figures.lines,
+    }
     for name, lines in last.items():
         for what, figure in lines(measured.get(name)):
             shown.add_row(name, what, figure)
@@ -61,6 +70,7 @@ def misses(measured: dict[str, Any]) -> Iterator[str]:
     for lacks, figures in unwritable["lacks"].items():
         if figures["share"] < unwritable["bar"]:
             yield f"other partitions keep {figures['share']:.0%} of their rate, where one has no {lacks}"
+    yield from http_figures.misses(measured.get("http"))
 
 
 def _idle(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:

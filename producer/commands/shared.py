@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -32,10 +32,15 @@ def exit_with_settings_error(error: SettingsError) -> NoReturn:
     raise typer.Exit(Exit.USAGE) from error
 
 
-def run(command: Coroutine[Any, Any, Exit], *, interrupted: Exit = Exit.INTERRUPTED) -> NoReturn:
+def run(
+    command: Coroutine[Any, Any, Exit],
+    *,
+    interrupted: Exit = Exit.INTERRUPTED,
+    runner: Callable[[Coroutine[Any, Any, Exit]], Exit] = asyncio.run,
+) -> NoReturn:
     """Run a command and exit with its code; an error becomes one line on standard error."""
     try:
-        code = asyncio.run(command)
+        code = runner(command)
     except CommandError as error:
         print_message(str(error))
         code = error.exit_code

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
 
 from producer.web import openapi
 from producer.web.access.guard import Guard
@@ -31,7 +31,15 @@ from transport.reports.reporter import Reporter
 
 VERSIONS: Final = ("/v1", "")
 """The paths of the API: with a version, and those of the service that came before."""
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class _Route(APIRoute):
+    """Calls its handler, which takes the request and returns a response; FastAPI would first look for parameters."""
+
+    def get_route_handler(self) -> Handler:
+        handler: Handler = self.endpoint
+        return handler
 
 
 def create_app(
@@ -43,7 +51,7 @@ def create_app(
     reporter: Reporter,
     page: Mapping[str, tuple[str, bytes]] = MappingProxyType({}),
     page_headers: Mapping[str, str] = MappingProxyType({}),
-) -> ASGIApp:
+) -> Edge:
     """Make the application.
 
     Parameters
@@ -73,6 +81,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.router.route_class = _Route
     _add_api(app, gateway, guard, settings, stopping)
     _add_probes(app, Probes(gateway, metrics))
     _add_documentation(app, openapi.document(app))

@@ -12,7 +12,6 @@ from http import HTTPStatus
 from typing import Final
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,7 +32,8 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "X-Frame-Options": "DENY",
 }
 """Of each answer that does not set them itself."""
-HSTS: Final = "max-age=31536000"
+_RAW_HEADERS: Final = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+HSTS: Final = b"max-age=31536000"
 MOST_LOGGED_CHARACTERS: Final = 200
 log = structlog.get_logger()
 
@@ -58,11 +58,11 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
-                if scope["scheme"] == "https":
-                    headers.setdefault("Strict-Transport-Security", HSTS)
+                headers = message["headers"]
+                own = {name for name, _ in headers}
+                headers += [header for header in _RAW_HEADERS if header[0] not in own]
+                if scope["scheme"] == "https" and b"strict-transport-security" not in own:
+                    headers.append((b"strict-transport-security", HSTS))
             await send(message)
 
         with self._metrics.under_way.track_inprogress():
@@ -77,6 +77,11 @@ class Edge:
                 path = getattr(scope.get("route"), "path", "other")
                 self._metrics.requests.labels(path, _known(scope["method"]), status).inc()
                 self._metrics.seconds.labels(path).observe(time.perf_counter() - begun_s)
+
+    def count_early_refusal(self) -> None:
+        """Count a request that the connection has refused by its headers: it does not come here."""
+        self._metrics.refusals.labels(Refusal.BUSY.value).inc()
+        self._metrics.requests.labels("other", "POST", int(Refusal.BUSY.status)).inc()
 
 
 def _known(method: str) -> str:

@@ -1,19 +1,28 @@
-"""The connection: it limits what uvicorn does not, slow and large headers, and readers that take nothing."""
+"""The connection: it limits what uvicorn does not, slow and large headers, readers that take nothing, and the load."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any, Final
 
 from starlette.responses import Response
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from producer.web.problems import ProblemError, Refusal
 from producer.web.settings import ListenSettings
+from producer.web.starting import Starting
 
-_REASONS: Final = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
+_REASONS: Final = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+}
+BUSY_RETRY_AFTER_S: Final = 1
 _FRAMING_BYTES: Final = 4
 """Of a header: the colon, a space, and the end of the line."""
 
@@ -21,16 +30,19 @@ _FRAMING_BYTES: Final = 4
 class LimitedProtocol(HttpToolsProtocol):
     """A connection with limits. Owner: the event loop, which calls it.
 
-    `limits` is set in a subclass (`limited`), because uvicorn makes the connections itself.
+    `limits` and `starting` are set in a subclass (`limited`), because uvicorn makes the connections itself.
     """
 
     limits: ListenSettings
+    starting: Starting
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._header_bytes = 0
         self._in_headers = True
         """True from the end of a request to the end of the next one's headers."""
+        self._drops_body = False
+        """True after a request is refused by its headers, until the end of its body."""
         self._header_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
@@ -58,22 +70,31 @@ class LimitedProtocol(HttpToolsProtocol):
         super().data_received(data)
         # One read has 256 KiB at most, so this also bounds headers that arrive at once.
         if self._in_headers and self._header_bytes > self.limits.header_bytes:
-            self._refuse(Refusal.HEADERS_TOO_LARGE, f"The headers have more than {self.limits.header_bytes:,} bytes.")
+            self._refuse(self._headers_too_large())
 
     def on_headers_complete(self) -> None:
-        """Start the request, unless its headers are too large."""
+        """Start the request, unless its headers are too large, or too many others wait to be started."""
         own_bytes = len(self.url) + sum(len(name) + len(value) + _FRAMING_BYTES for name, value in self.headers)
         if own_bytes > self.limits.header_bytes:
-            self._refuse(Refusal.HEADERS_TOO_LARGE, f"The headers have more than {self.limits.header_bytes:,} bytes.")
+            self._refuse(self._headers_too_large())
             return
         self._in_headers = False
         self._header_bytes = 0
         self._stop_header_timer()
+        # What only reads is answered: health is most interesting now. A pipelined request has its answer to wait for.
+        before: RequestResponseCycle | None = self.cycle
+        is_first = before is None or before.response_complete
+        if self.starting.is_late and is_first and self.parser.get_method() == b"POST":
+            self.starting.note_refused()
+            self._drops_body = True
+            self._start_header_timer(self.limits.body_s)
+            self._write(_busy(keep=self.parser.should_keep_alive()), keep=self.parser.should_keep_alive())
+            return
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Give a piece of the body to the request, unless the connection is being closed."""
-        if not self.transport.is_closing():
+        if not self._drops_body and not self.transport.is_closing():
             super().on_body(body)
             if self.cycle.response_complete:
                 # A request that was refused early: the rest of its body is dropped, for a limited time.
@@ -84,7 +105,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_headers = True
         self._header_bytes = 0
         self._stop_header_timer()
-        if not self.transport.is_closing():
+        if self._drops_body:
+            self._drops_body = False
+            self.on_response_complete()  # the time of an idle connection begins
+        elif not self.transport.is_closing():
             super().on_message_complete()
 
     def pause_writing(self) -> None:
@@ -100,15 +124,26 @@ class LimitedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP by a problem document."""
         if not self.transport.is_closing():
-            self._refuse(Refusal.MALFORMED_REQUEST, msg)
+            self._refuse(ProblemError(Refusal.MALFORMED_REQUEST, msg))
 
-    def _refuse(self, refusal: Refusal, detail: str) -> None:
-        response: Response = ProblemError(refusal, detail, headers={"Connection": "close"}).response()
-        status = int(refusal.status)
-        head = [b"HTTP/1.1 %d %s\r\n" % (status, _REASONS[status])]
-        head += [b"%s: %s\r\n" % header for header in response.raw_headers]
-        self.transport.write(b"".join([*head, b"\r\n", bytes(response.body)]))
-        self.transport.close()
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        start = functools.partial(super()._start_asgi_task, cycle, app)
+        if cycle.scope["method"] == "POST":
+            self.starting.add(lambda: None if cycle.disconnected else start())
+        else:
+            start()
+
+    def _headers_too_large(self) -> ProblemError:
+        detail = f"The headers have more than {self.limits.header_bytes:,} bytes."
+        return ProblemError(Refusal.HEADERS_TOO_LARGE, detail)
+
+    def _refuse(self, problem: ProblemError) -> None:
+        self._write(_rendered(problem, keep=False), keep=False)
+
+    def _write(self, answer: bytes, *, keep: bool) -> None:
+        self.transport.write(answer)
+        if not keep:
+            self.transport.close()
 
     def _start_header_timer(self, limit_s: float | None = None) -> None:
         if self._header_timer is None:
@@ -130,6 +165,23 @@ class LimitedProtocol(HttpToolsProtocol):
             self._write_timer = None
 
 
-def limited(limits: ListenSettings) -> type[LimitedProtocol]:
-    """Return the class of connections with these limits."""
-    return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits})
+@functools.cache
+def _busy(*, keep: bool) -> bytes:
+    detail = "More requests arrive than the server can start."
+    return _rendered(ProblemError(Refusal.BUSY, detail, retry_after_s=BUSY_RETRY_AFTER_S), keep=keep)
+
+
+def _rendered(problem: ProblemError, *, keep: bool) -> bytes:
+    """Return a problem document as an HTTP response, after which the connection is kept or closed."""
+    if not keep:
+        problem.headers["Connection"] = "close"
+    response: Response = problem.response()
+    status = response.status_code
+    head = [b"HTTP/1.1 %d %s\r\n" % (status, _REASONS[status])]
+    head += [b"%s: %s\r\n" % header for header in response.raw_headers]
+    return b"".join([*head, b"\r\n", bytes(response.body)])
+
+
+def limited(limits: ListenSettings, starting: Starting) -> type[LimitedProtocol]:
+    """Return the class of connections with these limits, whose requests are started by `starting`."""
+    return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits, "starting": starting})

@@ -22,6 +22,7 @@ from producer.web.gateway.interface import Gateway
 from producer.web.page.files import HEADERS, page_files
 from producer.web.protocol import limited
 from producer.web.settings import ServeSettings, WebSettings
+from producer.web.starting import Starting
 from transport.logs import log_unawaited_errors
 from transport.reports.reporter import Reporter
 
@@ -108,7 +109,8 @@ async def serve(
     stopping = asyncio.Event()
     async with open_gateway(settings) as gateway, _background(guard):
         app = create_app(gateway, guard, web, stopping, reporter=reporter, page=page_files(), page_headers=HEADERS)
-        server = HttpServer(_config(app, web), stopping, on_start)
+        starting = Starting(web.listen.start_s, app.count_early_refusal)
+        server = HttpServer(_config(app, web, starting), stopping, on_start)
         if not web.access.configured:
             log.warning("access is off", action="accepting requests without a key", address=web.listen.host)
         try:
@@ -128,13 +130,13 @@ async def _background(guard: Guard) -> AsyncIterator[None]:
             await task
 
 
-def _config(app: ASGIApp, web: WebSettings) -> uvicorn.Config:
+def _config(app: ASGIApp, web: WebSettings, starting: Starting) -> uvicorn.Config:
     listen = web.listen
     return uvicorn.Config(
         app,
         host=listen.host,
         port=listen.port,
-        http=limited(listen),
+        http=limited(listen, starting),
         ws="none",
         lifespan="off",
         access_log=False,

@@ -173,7 +173,7 @@ def _answer(request: NewRequest, offset: int, item: tuple[int, int, str | None],
     index, count, name = item
     status, detail = outcome
     value = EXAMPLES[status] | {
-        "request_id": f"wire-{request.request_id}",
+        "request_id": request.request_id,
         "result_id": f"digits.requests/0/{offset}/{index}",
         "item": {"index": index, "count": count, "name": name},
     }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
@@ -98,13 +100,15 @@ class Guard:
         if request.headers.get("sec-fetch-site") in {"cross-site", "same-site"} and not self._cors_origins:
             raise ProblemError(Refusal.NOT_ALLOWED, "Pages of other sites may not use this server.")
         # The name of another site may lead to this machine (DNS rebinding); the browser then takes its page for ours.
-        if not self._open_to_all and not _is_loopback(request.url.hostname or ""):
+        if not self._open_to_all and not _is_loopback(request.headers.get("host", "")):
             raise ProblemError(Refusal.NOT_ALLOWED, "Without keys, the server is used under the name localhost only.")
         return ANONYMOUS
 
 
-def _is_loopback(host: str) -> bool:
+@functools.lru_cache(maxsize=64)
+def _is_loopback(host_header: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        host = urlsplit(f"//{host_header}").hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return False

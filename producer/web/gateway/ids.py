@@ -61,7 +61,8 @@ def new_request_id(now_ms: int | None = None) -> str:
     raw = bytearray(time_ms.to_bytes(6) + os.urandom(_RANDOM))
     raw[6] = raw[6] & 0x0F | 0x70  # the version
     raw[8] = raw[8] & 0x3F | 0x80  # the variant
-    return str(uuid.UUID(bytes=bytes(raw)))
+    digits = raw.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def made_at_ms(request_id: str) -> int | None:

@@ -61,13 +61,13 @@ class Answer:
     published_at_ms: int
     """The timestamp of the result's record, epoch milliseconds."""
     value: bytes = field(repr=False)
-    """The result as published: JSON."""
+    """The result as published, but with `request_id` as the client knows it: JSON."""
 
     @property
     def result(self) -> dict[str, Any]:
-        """The result of `contract.records` as a new dict, with `request_id` as the client knows it."""
+        """The result of `contract.records` as a new dict."""
         result: dict[str, Any] = msgspec.json.decode(self.value)
-        return result | {"request_id": self.request_id}
+        return result
 
 
 @dataclass(frozen=True, slots=True)

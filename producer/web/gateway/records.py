@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 import msgspec
 from aiokafka import ConsumerRecord
@@ -51,6 +52,9 @@ class _Place(msgspec.Struct):
     item: _Item
 
 
+_PLACES: Final = msgspec.json.Decoder(_Place)
+
+
 def sendable(request: NewRequest, wire_id: WireId, partition: int, timestamp_ms: int) -> Sendable:
     """Make the record of a request."""
     optional = (
@@ -82,8 +86,10 @@ def wire_id_of(record: ConsumerRecord | Unreadable) -> WireId | None:
 
 def read_answer(record: ConsumerRecord, wire_id: WireId) -> Answer | None:
     """Return the answer in a record of the predictions topic; None if it is none."""
+    published: bytes = record.value or b""
     try:
-        place = msgspec.json.decode(record.value or b"", type=_Place)
+        place = _PLACES.decode(published)
+        value = _as_client_knows(published, wire_id)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return Answer(
@@ -93,5 +99,14 @@ def read_answer(record: ConsumerRecord, wire_id: WireId) -> Answer | None:
         request=Position(place.source.partition, place.source.offset),
         record=Position(record.partition, record.offset),
         published_at_ms=record.timestamp,
-        value=record.value,
+        value=value,
     )
+
+
+def _as_client_knows(published: bytes, wire_id: WireId) -> bytes:
+    """Return a result with the id that the client knows."""
+    own, known = (b'"request_id":' + msgspec.json.encode(each) for each in (str(wire_id), wire_id.request_id))
+    if own in published:  # in a string the quotes would be escaped, so this is the field
+        return published.replace(own, known, 1)
+    result: dict[str, Any] = msgspec.json.decode(published)  # written by something else, with spaces perhaps
+    return msgspec.json.encode(result | {"request_id": wire_id.request_id})

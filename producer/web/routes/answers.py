@@ -36,6 +36,9 @@ _WHOLE_REQUEST: Final = frozenset(
 )
 """With these codes no image of a request was read."""
 
+_SEEN: Final = b',"seen":"'
+"""Begins the picture in a result; within a text of JSON, a quotation mark has a backslash before it."""
+
 
 def shown(request: Request, answer: Answer) -> dict[str, Any]:
     """Return the result as the API shows it: as published, and where its record is in the predictions topic.
@@ -46,6 +49,14 @@ def shown(request: Request, answer: Answer) -> dict[str, Any]:
     if not wants_seen(request):
         result.pop("seen", None)
     return result
+
+
+def as_json(request: Request, answer: Answer) -> msgspec.Raw:
+    """Return what `shown` does as JSON. Nothing is decoded, since a batch has a thousand, unless a part is left out."""
+    if _SEEN in answer.value and not wants_seen(request):
+        return msgspec.Raw(msgspec.json.encode(shown(request, answer)))
+    place = b',"partition":%d,"offset":%d}' % (answer.record.partition, answer.record.offset)
+    return msgspec.Raw(answer.value.rstrip()[:-1] + place)
 
 
 def is_failed(result: Mapping[str, Any]) -> bool:
@@ -68,7 +79,7 @@ def response(content: object, status: HTTPStatus = HTTPStatus.OK, headers: Mappi
 
 def listed(request: Request, request_id: str, answers: Sequence[Answer], *, complete: bool) -> Response:
     """Make the response that has the results of a request so far."""
-    results = [shown(request, answer) for answer in answers]
+    results = [as_json(request, answer) for answer in answers]
     return response({"request_id": request_id, "complete": complete, "results": results})
 
 
@@ -81,5 +92,5 @@ def waiting(request: Request, gateway: Gateway, request_id: str, answers: Sequen
     }
     content: dict[str, Any] = {"request_id": request_id, "status": "waiting", "complete": False}
     if answers:
-        content["results"] = [shown(request, answer) for answer in answers]
+        content["results"] = [as_json(request, answer) for answer in answers]
     return response(content, HTTPStatus.ACCEPTED, headers)

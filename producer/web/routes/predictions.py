@@ -36,7 +36,7 @@ class Predictions:
         async with self._guard.admit(request, Scope.PREDICT) as caller:
             request_id, _ = await self._send(request, caller.tenant, several=False)
             async with while_connected(request):
-                found = [answer async for answer in self._within(request, request_id, caller.tenant)]
+                found = await self._in_time(request, request_id, caller.tenant)
             if not found:
                 return answers.waiting(request, self._gateway, request_id)
             if found[0].count > 1:  # a file of another kind, in which the service has found an archive
@@ -45,32 +45,36 @@ class Predictions:
                     "The file is an archive: its results are at /requests, and archives belong to /predict_batch.",
                     request_id=request_id,
                 )
-            result = answers.shown(request, found[0])
-            return failed(result) if answers.is_failed(result) else answers.response(result)
+            if answers.is_failed(result := answers.shown(request, found[0])):
+                return failed(result)
+            return answers.response(answers.as_json(request, found[0]))
 
     async def predict_batch(self, request: Request) -> Response:
         """Read several images, or the images of an archive."""
-        lines = headers.wants_lines(request)
         async with contextlib.AsyncExitStack() as stack:
             caller = await stack.enter_async_context(self._guard.admit(request, Scope.PREDICT))
             request_id, archive = await self._send(request, caller.tenant, several=True)
-            found = self._within(request, request_id, caller.tenant)
-            await stack.enter_async_context(contextlib.aclosing(found))
-            async with while_connected(request):
-                first = await anext(found, None)
-            if first is None:
+            if headers.wants_lines(request):
+                lines = self._one_by_one(request, request_id, caller.tenant)
+                await stack.enter_async_context(contextlib.aclosing(lines))
+                async with while_connected(request):
+                    first = await anext(lines, None)
+                found = [] if first is None else [first]
+            else:
+                lines = None
+                async with while_connected(request):
+                    found = await self._in_time(request, request_id, caller.tenant)
+            if not found:
                 return answers.waiting(request, self._gateway, request_id)
-            result = answers.shown(request, first)
+            result = answers.shown(request, found[0])
             if answers.is_failed_whole(result, archive=archive):
                 return failed(result)
-            if lines:
+            if lines is not None:
                 # From here on, the stream keeps the place of the request among those of its client.
-                return Stream(_lines(request, first, found), headers.NDJSON, stack.pop_all())
-            async with while_connected(request):
-                rest = [answer async for answer in found]
-            if 1 + len(rest) < first.count:
-                return answers.waiting(request, self._gateway, request_id, [first, *rest])
-            return answers.listed(request, request_id, [first, *rest], complete=True)
+                return Stream(_lines(request, found[0], lines), headers.NDJSON, stack.pop_all())
+            if len(found) < found[0].count:
+                return answers.waiting(request, self._gateway, request_id, found)
+            return answers.listed(request, request_id, found, complete=True)
 
     async def _send(self, request: Request, tenant: str, *, several: bool) -> tuple[str, bool]:
         """Receive the body and send it; return the request's id, and whether it is an archive.
@@ -88,24 +92,31 @@ class Predictions:
             await self._gateway.submit(_new_request(request, upload, request_id, tenant, once=key is not None))
             return request_id, upload.is_archive
 
-    async def _within(self, request: Request, request_id: str, tenant: str) -> AsyncGenerator[Answer]:
+    async def _in_time(self, request: Request, request_id: str, tenant: str) -> list[Answer]:
+        """Return the answers by index, those that have come when the request is complete, or its time has passed."""
+        found: list[Answer] = []
+        with contextlib.suppress(TimeoutError):
+            async with (
+                asyncio.timeout(headers.wait_s(request, self._settings.wait_s)),
+                contextlib.aclosing(self._follow(request_id, tenant)) as following,
+            ):
+                async for answer in following:
+                    found.append(answer)  # noqa: PERF401  # those that came are kept when the time has passed
+        return found
+
+    async def _one_by_one(self, request: Request, request_id: str, tenant: str) -> AsyncGenerator[Answer]:
         """Yield answers by index, until the request is complete or the next answer takes too long."""
         limit_s = headers.wait_s(request, self._settings.wait_s)
-        loop = asyncio.get_running_loop()
         async with contextlib.aclosing(self._follow(request_id, tenant)) as found:
-            # A stream of lines waits again for each answer; otherwise the client waits for all of them.
-            ends_at_s = loop.time() + limit_s
             while True:
                 try:
-                    async with asyncio.timeout_at(ends_at_s):
+                    async with asyncio.timeout(limit_s):
                         answer = await anext(found, None)
                 except TimeoutError:
                     return
                 if answer is None:
                     return
                 yield answer
-                if headers.wants_lines(request):
-                    ends_at_s = loop.time() + limit_s
 
     async def _follow(self, request_id: str, tenant: str) -> AsyncGenerator[Answer]:
         try:
@@ -121,10 +132,10 @@ class Predictions:
 async def _lines(request: Request, first: Answer, rest: AsyncIterator[Answer]) -> AsyncIterator[bytes]:
     """Yield each result as a line; the last line says so if results are missing."""
     sent = 1
-    yield _line(answers.shown(request, first))
+    yield _line(answers.as_json(request, first))
     async for answer in rest:
         sent += 1
-        yield _line(answers.shown(request, answer))
+        yield _line(answers.as_json(request, answer))
     if sent < first.count:
         yield _line({"request_id": first.request_id, "status": "waiting", "complete": False})
 

@@ -143,4 +143,5 @@ def _event(request: Request, item: Answer | Missed) -> bytes:
     if isinstance(item, Missed):
         return b"event: lost\ndata: %s\n\n" % msgspec.json.encode({"count": item.count})
     position = f"{item.record.partition}:{item.record.offset}".encode()
-    return b"event: result\nid: %s\ndata: %s\n\n" % (position, msgspec.json.encode(answers.shown(request, item)))
+    shown = msgspec.json.encode(answers.as_json(request, item))
+    return b"event: result\nid: %s\ndata: %s\n\n" % (position, shown)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+
+import msgspec
+import pytest
 from aiokafka import TopicPartition
 
 from contract import headers
@@ -27,6 +32,16 @@ def test_an_answer_has_the_id_that_the_client_knows() -> None:
     assert answer is not None
     assert (answer.index, answer.count, answer.request, answer.record) == (1, 2, Position(3, 17), Position(3, 100))
     assert answer.result["request_id"] == "one"
+
+
+@pytest.mark.parametrize("key", ["one", 'quote"back\\slash'])
+@pytest.mark.parametrize("written", [msgspec.json.encode, lambda result: json.dumps(result).encode()])
+def test_only_the_id_of_a_result_is_changed(key: str, written: Callable[[object], bytes]) -> None:
+    published = json.loads(made_result(str(wire_id(key))).value)
+    published["filename"] = f'"request_id":"{wire_id(key)}"'
+    answer = read_answer(made_record(written(published)), wire_id(key))
+    assert answer is not None
+    assert answer.result == published | {"request_id": key}
 
 
 def test_the_last_header_counts_as_in_the_contract() -> None:

@@ -1,0 +1,1 @@
+"""The HTTP server with the service, against the design that they replace: a model in the request."""

@@ -1,0 +1,123 @@
+"""How requests are started, and refused while others wait too long for it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from producer.web import starting
+from producer.web.starting import AT_ONCE, Starting
+from tests.harness.played_gateway import PlayedGateway
+from tests.harness.waiting import eventually
+from tests.harness.web import DIGIT
+from tests.harness.web_server import running_server
+
+HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+LENGTH = b"Content-Length: %d\r\n\r\n" % len(DIGIT)
+ASK = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+BUSY = b'"code":"busy"}'
+
+
+async def test_requests_start_in_their_order_and_a_few_in_each_turn_of_the_event_loop() -> None:
+    started: list[int] = []
+    waiting = Starting(1, lambda: None)
+    for number in range(AT_ONCE + 2):
+        waiting.add(lambda number=number: started.append(number))  # type: ignore[misc]  # a default is no parameter
+    assert started == []
+    await asyncio.sleep(0)
+    assert started == list(range(AT_ONCE))
+    await asyncio.sleep(0)
+    assert started == list(range(AT_ONCE + 2))
+    waiting.add(lambda: started.append(-1))
+    await eventually(lambda: started[-1] == -1)
+
+
+async def test_it_is_late_while_the_first_request_waits_longer_than_the_limit() -> None:
+    now_s = 100.0
+    waiting = Starting(0.25, lambda: None, lambda: now_s)
+    assert not waiting.is_late
+    waiting.add(lambda: None)
+    now_s += 0.2
+    assert not waiting.is_late
+    now_s += 0.1
+    assert waiting.is_late
+    await eventually(lambda: not waiting.is_late)
+
+
+async def test_refusals_have_one_line_of_the_log_for_all_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "LOG_INTERVAL_S", 0.01)
+    counted: list[None] = []
+    waiting = Starting(1, lambda: counted.append(None))
+    with capture_logs() as lines:
+        for _ in range(3):
+            waiting.note_refused()
+        await eventually(lambda: len(lines) == 1)
+        waiting.note_refused()
+        await eventually(lambda: len(lines) == 2)
+    assert [(line["event"], line["code"], line["count"]) for line in lines] == [
+        ("requests refused", "busy", 3),
+        ("requests refused", "busy", 1),
+    ]
+    assert len(counted) == 4
+
+
+async def test_a_late_server_refuses_by_the_headers_and_keeps_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = PlayedGateway()
+    async with running_server(gateway) as server, server.connect() as connection:
+        monkeypatch.setattr(Starting, "is_late", True)
+        for _ in range(2):
+            await connection.send(HEAD + LENGTH)
+            head = await connection.reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+            assert b"\r\nretry-after: 1\r\n" in head.lower()
+            await connection.reader.readuntil(BUSY)
+            await connection.send(DIGIT)  # the body of the refused request, which is dropped
+        await connection.send(ASK)
+        await connection.reader.readuntil(b'{"status":"ok"}')
+        monkeypatch.setattr(Starting, "is_late", False)
+        await connection.send(HEAD + LENGTH + DIGIT)
+        assert (await connection.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        await connection.reader.readuntil(b"}")
+        await connection.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        metrics = await connection.rest()
+    assert [request.payload for request in gateway.sent] == [DIGIT]
+    assert b'digits_http_refusals_total{code="busy"} 2.0' in metrics
+
+
+async def test_a_refused_client_that_wants_to_close_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Starting, "is_late", True)
+    async with running_server(PlayedGateway()) as server, server.connect() as connection:
+        await connection.send(HEAD + b"Connection: close\r\n" + LENGTH + DIGIT)
+        answer = await connection.rest()
+        assert answer.endswith(BUSY)
+        await eventually(lambda: server.connections() == 0)
+
+
+async def test_a_refused_body_that_does_not_come_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Starting, "is_late", True)
+    async with running_server(PlayedGateway(), body_s=0.1) as server, server.connect() as connection:
+        await connection.send(HEAD + LENGTH + DIGIT[:10])
+        assert (await connection.rest()).endswith(BUSY)
+        await eventually(lambda: server.connections() == 0)
+
+
+async def test_a_request_whose_client_is_gone_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[Starting] = []
+    start_some = Starting._start_some
+
+    def hold(waiting: Starting) -> None:
+        held.append(waiting)
+
+    monkeypatch.setattr(Starting, "_start_some", hold)
+    gateway = PlayedGateway()
+    async with running_server(gateway) as server:
+        async with server.connect() as connection:
+            await connection.send(HEAD + LENGTH + DIGIT)
+            await eventually(lambda: held)
+        await eventually(lambda: server.connections() == 0)
+        monkeypatch.undo()
+        start_some(held[0])
+        assert not held[0]._waiting
+    assert gateway.sent == []
