@@ -80,6 +80,6 @@ def test_nothing_else_is_metadata(name: str) -> None:
 
 def test_the_contract_lists_all_metadata() -> None:
     page = (Path(__file__).parents[5] / "docs" / "contract.md").read_text(encoding="utf-8")
-    listed = page[page.index("* Metadata,") : page.index("* Times")]
+    listed = page[page.index("* Metadata,") : page.index("* `seen`")]
     named = {name.lower() for name in re.findall(r"`([^`]+)`", listed)}
     assert named == {repr(name)[1:-1] for name in names.METADATA_FILES | names.METADATA_FOLDERS} | {"._*"}
