@@ -44,7 +44,7 @@ async def gateway(broker: Broker) -> AsyncIterator[Server]:
     settings = broker.environment | {
         "DIGITS_WEB__LISTEN__PORT": str(port),
         "DIGITS_WEB__GATEWAY__KEYS_TOPIC": f"{broker.topics.requests}-keys",
-        "DIGITS_WEB__LOG_FORMAT": "json",
+        "DIGITS_LOG__FORMAT": "json",
     }
     async with _running([sys.executable, "-P", "-m", "producer", "serve"], settings, port) as server:
         yield server
