@@ -45,13 +45,13 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 async def test_the_page_and_swagger_are_at_the_published_port(gateway: str, http: aiohttp.ClientSession) -> None:
     for path in ("/", "/docs"):
-        answer = await http.get(gateway + path)
-        assert (answer.status, answer.content_type) == (200, "text/html")
+        async with http.get(gateway + path) as answer:
+            assert (answer.status, answer.content_type) == (200, "text/html")
 
 
 async def test_a_page_of_another_site_cannot_send_under_its_own_name(gateway: str, http: aiohttp.ClientSession) -> None:
-    answer = await http.post(f"{gateway}/predict", data=SEVEN, headers={"Host": "attacker.example"})
-    assert answer.status == 403
+    async with http.post(f"{gateway}/predict", data=SEVEN, headers={"Host": "attacker.example"}) as answer:
+        assert answer.status == 403
 
 
 async def test_a_seven_is_read_once_also_when_it_is_sent_again_after_a_restart(
@@ -59,14 +59,15 @@ async def test_a_seven_is_read_once_also_when_it_is_sent_again_after_a_restart(
 ) -> None:
     async def send(**headers: str) -> tuple[int, Any, str | None]:
         named = {"Idempotency-Key": "compose-1"} | headers
-        answer = await http.post(f"{gateway}/v1/predict", data=SEVEN, headers=named)
-        return answer.status, await answer.json(), answer.headers.get("Location")
+        async with http.post(f"{gateway}/v1/predict", data=SEVEN, headers=named) as answer:
+            return answer.status, await answer.json(), answer.headers.get("Location")
 
     status, _, location = await send(Prefer="wait=0")
     assert (status, location) == (202, "/v1/requests/compose-1")
 
     async def poll() -> Any:
-        return await (await http.get(f"{gateway}{location}")).json()
+        async with http.get(f"{gateway}{location}") as answer:
+            return await answer.json()
 
     found = await eventually(poll, lambda answer: answer["complete"], deadline_s=LONG_S)
     (result,) = found["results"]
@@ -105,6 +106,7 @@ async def test_with_the_documented_override_a_key_is_needed_and_made_by_one_comm
     (key,) = re.findall(r"ds_[\w-]+", said.decode())
 
     await stack.compose("--file", str(override), *WEB, *UP, "--no-deps", "gateway")
-    refused = await http.post(f"{gateway}/predict", data=OTHER_SEVEN)
-    answered = await http.post(f"{gateway}/predict", data=OTHER_SEVEN, headers={"X-API-Key": key})
-    assert (refused.status, answered.status, (await answered.json())["digit"]) == (401, 200, 7)
+    async with http.post(f"{gateway}/predict", data=OTHER_SEVEN) as refused:
+        assert refused.status == 401
+    async with http.post(f"{gateway}/predict", data=OTHER_SEVEN, headers={"X-API-Key": key}) as answered:
+        assert (answered.status, (await answered.json())["digit"]) == (200, 7)
