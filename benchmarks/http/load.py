@@ -183,7 +183,7 @@ class Connection(asyncio.Protocol):
         self._began_s = time.perf_counter()
         self._marks, self._rest, self._may_repeat, self._waits = 0, b"", False, True
         self._load.under_way += 1
-        self._transport.write(self._load.next_request())  # type: ignore[attr-defined]
+        self._transport.write(self._load.next_request())  # type: ignore[attr-defined]  # set when it connects
 
     def data_received(self, data: bytes) -> None:
         """Parse an answer."""
