@@ -30,11 +30,12 @@ class Connection:
             await self.writer.drain()
 
     async def rest(self) -> bytes:
-        """Return what arrives until the server closes the connection."""
-        try:
-            return await self.reader.read()
-        except ConnectionResetError:
-            return b""
+        """Return what arrives until the server closes the connection, also if it resets it then."""
+        arrived = b""
+        with contextlib.suppress(ConnectionError):
+            while data := await self.reader.read(65_536):
+                arrived += data
+        return arrived
 
 
 class Server:

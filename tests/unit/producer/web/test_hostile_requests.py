@@ -11,7 +11,6 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-import aiohttp
 import pytest
 
 from producer.web.settings import AccessSettings, UploadSettings, WebSettings
@@ -81,9 +80,14 @@ async def attacked(**listen: Any) -> AsyncIterator[Server]:
         yield server
         await eventually(lambda: server.connections() == 0)
         assert (gateway.sent, gateway.following) == ([], 0)
-        whole = DIGIT.ljust(MOST_BYTES, b"\0")
-        async with aiohttp.ClientSession() as client, client.post(f"{server.url}/predict", data=whole) as response:
-            assert response.status == 200
+        await eventually(lambda: answered(server))
+
+
+async def answered(server: Server) -> bool:
+    """Return whether an ordinary request is answered; on a busy machine it, too, may be slower than a limit."""
+    async with server.connect() as connection:
+        await connection.send(SEND + HOST + b"Content-Length: %d\r\n\r\n" % MOST_BYTES + DIGIT.ljust(MOST_BYTES, b"\0"))
+        return (await connection.rest()).startswith(b"HTTP/1.1 200 ")
 
 
 async def refused(server: Server, request: bytes) -> tuple[int, str]:
@@ -123,15 +127,17 @@ async def test_a_method_that_nothing_has_is_refused(method: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("beginning", "answer"),
+    ("limit", "beginning", "answer"),
     [
-        (b"GET /livez HTTP/1.1\r\nX: ", b""),
-        (b"POST /predict HTTP/1.1\r\nContent-Length: 4000\r\n" + HOST + b"\r\n", b"408"),
+        ("header_s", b"GET /livez HTTP/1.1\r\nX: ", b""),
+        ("body_s", b"POST /predict HTTP/1.1\r\nContent-Length: 4000\r\n" + HOST + b"\r\n", b"408"),
     ],
     ids=["headers", "body"],
 )
-async def test_bytes_that_never_stop_coming_one_by_one_have_a_time_limit(beginning: bytes, answer: bytes) -> None:
-    async with attacked(header_s=0.2, body_s=0.2) as server, server.connect() as connection:
+async def test_bytes_that_never_stop_coming_one_by_one_have_a_time_limit(
+    limit: str, beginning: bytes, answer: bytes
+) -> None:
+    async with attacked(**{limit: 0.2}) as server, server.connect() as connection:
         await connection.send(beginning)
         dripping = asyncio.create_task(drip(connection), name="drip")
         assert answer in await connection.rest()
