@@ -78,10 +78,10 @@ class Edge:
                 self._metrics.requests.labels(path, _known(scope["method"]), status).inc()
                 self._metrics.seconds.labels(path).observe(time.perf_counter() - begun_s)
 
-    def count_early_refusal(self) -> None:
-        """Count a request that the connection has refused by its headers: it does not come here."""
+    def count_early_refusal(self, method: str) -> None:
+        """Count what the connection has refused by itself: it does not come here."""
         self._metrics.refusals.labels(Refusal.BUSY.value).inc()
-        self._metrics.requests.labels("other", "POST", int(Refusal.BUSY.status)).inc()
+        self._metrics.requests.labels("other", method, int(Refusal.BUSY.status)).inc()
 
 
 def _known(method: str) -> str:

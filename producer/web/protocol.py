@@ -23,6 +23,8 @@ _REASONS: Final = {
     503: b"Service Unavailable",
 }
 BUSY_RETRY_AFTER_S: Final = 1
+REFUSED_CLOSE_S: Final = 1.0
+"""With TLS, a connection ends when the client has agreed. One that was too many is not waited for any longer."""
 _FRAMING_BYTES: Final = 4
 """Of a header: the colon, a space, and the end of the line."""
 
@@ -50,7 +52,11 @@ class LimitedProtocol(HttpToolsProtocol):
         """Refuse the connection if there are too many; otherwise wait for its first request."""
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections:
-            transport.abort()
+            # At once, whatever it would ask: while it waited for a request it would be one connection more.
+            self.connections.discard(self)
+            self.starting.note_refused("other")
+            self._write(_too_many_connections(), keep=False)
+            self._start_header_timer(REFUSED_CLOSE_S)
             return
         self._start_header_timer()
 
@@ -85,7 +91,7 @@ class LimitedProtocol(HttpToolsProtocol):
         before: RequestResponseCycle | None = self.cycle
         is_first = before is None or before.response_complete
         if self.starting.is_late and is_first and self.parser.get_method() == b"POST":
-            self.starting.note_refused()
+            self.starting.note_refused("POST")
             self._drops_body = True
             self._start_header_timer(self.limits.body_s)
             self._write(_busy(keep=self.parser.should_keep_alive()), keep=self.parser.should_keep_alive())
@@ -169,6 +175,12 @@ class LimitedProtocol(HttpToolsProtocol):
 def _busy(*, keep: bool) -> bytes:
     detail = "More requests arrive than the server can start."
     return _rendered(ProblemError(Refusal.BUSY, detail, retry_after_s=BUSY_RETRY_AFTER_S), keep=keep)
+
+
+@functools.cache
+def _too_many_connections() -> bytes:
+    detail = "The server has as many connections as it takes."
+    return _rendered(ProblemError(Refusal.BUSY, detail, retry_after_s=BUSY_RETRY_AFTER_S), keep=False)
 
 
 def _rendered(problem: ProblemError, *, keep: bool) -> bytes:

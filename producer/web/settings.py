@@ -34,7 +34,7 @@ class ListenSettings(_Group):
     port: int = Field(default=8000, ge=0, le=65_535, description="Port that the server listens on; 0: any free port.")
     cert_file: Path | None = Field(default=None, description="Certificate chain (PEM) of the server: with it, TLS.")
     key_file: Path | None = Field(default=None, description="Private key (PEM) of that certificate.")
-    connections: int = Field(default=2_000, ge=1, description="Connections at once; further ones are closed at once.")
+    connections: int = Field(default=2_000, ge=1, description="Connections at once; further ones are refused with 503.")
     start_s: float = Field(
         default=0.25, gt=0, le=60, description="Images are refused while others that have arrived wait longer to begin."
     )

@@ -32,13 +32,13 @@ class Starting:
     limit_s
         Requests are refused while the first one waits for longer.
     on_refused
-        Is called for each refusal.
+        Is called for each refusal, with the method of the request; "other" if it is not known.
     clock
         Returns the time in seconds.
     """
 
     def __init__(
-        self, limit_s: float, on_refused: Callable[[], None], clock: Callable[[], float] = time.monotonic
+        self, limit_s: float, on_refused: Callable[[str], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._limit_s = limit_s
         self._on_refused = on_refused
@@ -59,12 +59,12 @@ class Starting:
             self._is_running = True
             asyncio.get_running_loop().call_soon(self._start_some)
 
-    def note_refused(self) -> None:
-        """Count a refusal.
+    def note_refused(self, method: str) -> None:
+        """Count a refusal by the connection.
 
         The log has a line a second for all of them, because a line for each would cost more than the refusals.
         """
-        self._on_refused()
+        self._on_refused(method)
         if not self._unlogged:
             asyncio.get_running_loop().call_later(LOG_INTERVAL_S, self._log)
         self._unlogged += 1

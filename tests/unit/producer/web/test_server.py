@@ -35,8 +35,8 @@ async def test_headers_that_come_too_slowly_end_the_connection() -> None:
 
 
 async def test_headers_after_an_answer_have_a_time_limit_too() -> None:
-    # One second, since the first request must not be too slow on a busy machine.
-    async with running_server(PlayedGateway(), header_s=1) as server, server.connect() as connection:
+    # Three seconds, since the first request must not be too slow on a busy machine.
+    async with running_server(PlayedGateway(), header_s=3) as server, server.connect() as connection:
         await connection.send(ASK)
         await connection.reader.readuntil(b'{"status":"ok"}')
         await connection.send(ASK[:10])
@@ -110,14 +110,35 @@ async def test_a_reader_that_takes_nothing_is_disconnected() -> None:
         await eventually(lambda: gateway.live_readers == 0)
 
 
-async def test_more_connections_than_allowed_are_closed_at_once() -> None:
+async def test_more_connections_than_allowed_are_refused_at_once() -> None:
     async with running_server(PlayedGateway(), connections=1) as server, server.connect() as first:
         await first.send(ASK)
         await first.reader.readuntil(b'{"status":"ok"}')
         async with server.connect() as second:
-            assert await second.rest() == b""
+            answer = await second.rest()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nretry-after: 1\r\n" in answer.lower()
+        assert _body(answer)["code"] == "busy"
+        await first.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert b'digits_http_refusals_total{code="busy"} 1.0' in await first.rest()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_client_sees_that_its_connection_is_one_too_many(scheme: str, tmp_path: Path) -> None:
+    chain, key, authority = certificate_files(tmp_path)
+    trusting = ssl.create_default_context(cafile=str(authority)) if scheme == "https" else None
+    listen: dict[str, Any] = {"cert_file": chain, "key_file": key} if trusting else {}
+    async with (
+        running_server(PlayedGateway(), connections=1, **listen) as server,
+        server.connect(ssl=trusting) as first,
+        aiohttp.ClientSession() as client,
+    ):
         await first.send(ASK)
         await first.reader.readuntil(b'{"status":"ok"}')
+        response = await client.get(f"{scheme}://{HOST}:{server.port}/livez", ssl=trusting or True)
+        assert response.status == 503
+        assert (await response.json())["code"] == "busy"
+        assert server.connections() == 1
 
 
 async def test_live_results_are_events_with_their_position() -> None:

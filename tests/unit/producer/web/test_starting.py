@@ -22,7 +22,7 @@ BUSY = b'"code":"busy"}'
 
 async def test_requests_start_in_their_order_and_a_few_in_each_turn_of_the_event_loop() -> None:
     started: list[int] = []
-    waiting = Starting(1, lambda: None)
+    waiting = Starting(1, lambda _: None)
     for number in range(AT_ONCE + 2):
         waiting.add(lambda number=number: started.append(number))  # type: ignore[misc]  # a default is no parameter
     assert started == []
@@ -36,7 +36,7 @@ async def test_requests_start_in_their_order_and_a_few_in_each_turn_of_the_event
 
 async def test_it_is_late_while_the_first_request_waits_longer_than_the_limit() -> None:
     now_s = 100.0
-    waiting = Starting(0.25, lambda: None, lambda: now_s)
+    waiting = Starting(0.25, lambda _: None, lambda: now_s)
     assert not waiting.is_late
     waiting.add(lambda: None)
     now_s += 0.2
@@ -48,13 +48,13 @@ async def test_it_is_late_while_the_first_request_waits_longer_than_the_limit() 
 
 async def test_refusals_have_one_line_of_the_log_for_all_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "LOG_INTERVAL_S", 0.01)
-    counted: list[None] = []
-    waiting = Starting(1, lambda: counted.append(None))
+    counted: list[str] = []
+    waiting = Starting(1, counted.append)
     with capture_logs() as lines:
         for _ in range(3):
-            waiting.note_refused()
+            waiting.note_refused("POST")
         await eventually(lambda: len(lines) == 1)
-        waiting.note_refused()
+        waiting.note_refused("POST")
         await eventually(lambda: len(lines) == 2)
     assert [(line["event"], line["code"], line["count"]) for line in lines] == [
         ("requests refused", "busy", 3),
