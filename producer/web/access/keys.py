@@ -22,7 +22,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from producer.web.access.callers import Caller, Scope, not_signed_in
 
-CHECK_INTERVAL_S: Final = 1.0
+CHECK_INTERVAL_S: Final = 0.5
 PREFIX: Final = "ds_"
 """Begins every key, so that scanners for secrets find keys in the wrong places."""
 NAME: Final = "[A-Za-z0-9._@-]+"
@@ -115,6 +115,7 @@ class Keys:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._version: tuple[int, int, int] | None = None
+        self._seen: tuple[int, int, int] | None = None
         self._callers: dict[str, Caller] = {}
 
     def load(self) -> None:
@@ -125,7 +126,7 @@ class Keys:
         KeyFileError
             As `read_keys`.
         """
-        self._version = self._current_version()
+        self._version = self._seen = self._current_version()
         self._callers = read_keys(self._path)
 
     def caller(self, key: str) -> Caller | None:
@@ -152,9 +153,14 @@ class Keys:
             await asyncio.to_thread(self.check)
 
     def check(self) -> None:
-        """Read the file again if it has changed."""
-        version = self._current_version()
-        if version == self._version:
+        """Read the file again if it has changed, and no longer changes.
+
+        A file that is written in place is empty or half there for a moment. The half may be a valid file without some
+        of the keys, or without the last lines of a key, which limit it. So two checks in a row must see the same file.
+        """
+        version, seen = self._current_version(), self._seen
+        self._seen = version
+        if version == self._version or version != seen:
             return
         self._version = version
         try:

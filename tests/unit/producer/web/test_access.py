@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from producer.web.access.allowances import Allowances
 from producer.web.access.keys import KeyFileError, Keys, hash_of, read_keys
@@ -106,13 +107,41 @@ def test_a_changed_file_takes_effect_and_a_mistake_keeps_the_former_keys(keys_fi
     keys = Keys(keys_file)
     keys.load()
     keys_file.write_text("[[keys]\nname =")
-    keys.check()
+    _settle(keys)
     assert keys.caller(old) is not None
     keys_file.unlink()
     new = add_key(keys_file, "new")
-    keys.check()
+    _settle(keys)
     assert keys.caller(old) is None
     assert keys.caller(new) is not None
+
+
+def test_a_file_that_is_written_in_place_is_read_when_it_is_whole(keys_file: Path) -> None:
+    key = add_key(keys_file, "reader", 'scopes = ["read"]')
+    before = keys_file.read_text()
+    other = add_key(keys_file, "other")
+    whole = keys_file.read_text()
+    keys_file.write_text(before)
+    keys = Keys(keys_file)
+    keys.load()
+    with capture_logs() as lines:
+        for length in range(len(whole)):  # each beginning, of which some are valid files
+            keys_file.write_text(whole[:length])
+            keys.check()
+            caller = keys.caller(key)
+            assert caller is not None
+            assert caller.scopes == {"read"}
+            assert keys.caller(other) is None
+        keys_file.write_text(whole)
+        _settle(keys)
+    assert keys.caller(other) is not None
+    assert [line["event"] for line in lines] == ["API keys reloaded"]
+
+
+def _settle(keys: Keys) -> None:
+    """Have the file read: it must look the same twice."""
+    keys.check()
+    keys.check()
 
 
 @pytest.mark.parametrize(
