@@ -20,10 +20,10 @@ from broker.probe import HOST
 from consumer.settings import Settings
 from tests.harness.outgoing_records import OutgoingRecord, build_batches
 from tests.harness.topics import Broker
+from tests.harness.unawaited import logged_unawaited
 from tests.harness.waiting import DEADLINE_S, eventually
 from transport.clients import open_reader
 from transport.group.consumers import open_group_consumer
-from transport.logs import log_unawaited_errors
 from transport.protocol.offsets import Member
 from transport.protocol.requests import Prepared
 from transport.settings.kafka import KafkaSettings
@@ -131,14 +131,9 @@ async def test_an_exception_while_stopping_is_logged() -> None:
 
 
 @pytest.fixture
-async def logged(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[dict[str, Any]]]:
-    """Collect the errors that the event loop would log; a task reports an unread exception at its end."""
-    logged: list[dict[str, Any]] = []
-    loop = asyncio.get_running_loop()
-    monkeypatch.setattr(loop, "default_exception_handler", logged.append)
-    monkeypatch.setattr(loop, "_exception_handler", log_unawaited_errors)
-    yield logged
-    gc.collect()
+async def logged() -> AsyncIterator[list[dict[str, Any]]]:
+    with logged_unawaited() as logged:
+        yield logged
 
 
 async def test_a_producer_with_waiting_retries_leaves_no_task_or_connection(

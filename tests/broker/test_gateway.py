@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from producer.web.gateway.interface import KeyReusedError, Missed
 from tests.harness.gateways import followed, new_request, once, playing_service, running_gateway
 from tests.harness.played_service import answer, publish
 from tests.harness.topics import Broker
+from tests.harness.unawaited import logged_unawaited
 from tests.harness.waiting import eventually
 
 
@@ -122,6 +125,49 @@ async def test_gateways_that_send_the_same_keys_at_once_send_each_once(broker: B
                 assert len(await followed(gateway, each)) == 1
     values = [record.value for record in await broker.read(broker.topics.requests)]
     assert sorted(values) == sorted(each.payload for each in requests)
+
+
+async def test_a_gateway_reads_the_keys_of_others_before_it_sends(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = once()
+    async with running_gateway(broker) as one, running_gateway(broker) as two:
+        await eventually(lambda: two.state().keys_ready)  # a gateway opens before it reads the keys
+        tail = two._keys._tail  # type: ignore[union-attr]
+        reader, reached = tail._reader, tail.reached
+        assert reader is not None
+        read, held, asked, go_on = reader.getmany, asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def read_later(**options: Any) -> Any:
+            held.set()
+            await go_on.wait()
+            return await read(**options)
+
+        async def note_that_it_asks(partition: int) -> None:
+            asked.set()
+            await reached(partition)
+
+        monkeypatch.setattr(reader, "getmany", read_later)
+        monkeypatch.setattr(tail, "reached", note_that_it_asks)
+        await held.wait()  # from now on it learns of no key
+        assert await one.submit(request)
+        submitting = asyncio.create_task(two.submit(request))
+        await eventually(lambda: asked.is_set() or submitting.done())
+        go_on.set()
+        assert not await submitting
+    assert len(await broker.read(broker.topics.requests)) == 1
+
+
+async def test_gateways_that_fence_each_other_leave_no_error_in_the_log(broker: Broker) -> None:
+    with logged_unawaited() as logged:
+        async with running_gateway(broker, keys_partitions=1) as one, running_gateway(broker) as two:
+            for _ in range(3):
+                for gateway in (one, two):  # each fences the other, whose futures of the Kafka client fail
+                    await asyncio.gather(*(gateway.submit(once()) for _ in range(3)))
+            assert one.state().key_transactions_failed
+            assert two.state().key_transactions_failed
+        gc.collect()
+        assert logged == []
 
 
 async def test_a_replay_under_the_same_id_changes_no_answer(broker: Broker) -> None:
