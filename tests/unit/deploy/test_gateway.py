@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,17 @@ def test_everything_selects_the_gateways_pods_alone_and_its_port() -> None:
         (port, "HTTPS")
     }
     assert [container()[probe]["httpGet"]["path"] for probe in PROBES] == ["/livez", "/livez", "/readyz"]
+
+
+def test_prometheus_asks_the_gateways_pods_for_their_metrics_over_tls() -> None:
+    monitor = manifest("servicemonitor", FOLDER / "prometheus-operator")["spec"]
+    service = manifest("service")
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert not monitor["selector"]["matchLabels"].items() <= manifest("service", BASE)["metadata"]["labels"].items()
+    (endpoint,) = monitor["endpoints"]
+    assert endpoint["port"] == service["spec"]["ports"][0]["name"]
+    assert endpoint["scheme"] == container()["readinessProbe"]["httpGet"]["scheme"].lower()
+    assert endpoint["path"] in json.loads((ROOT / "docs/openapi.json").read_text(encoding="utf-8"))["paths"]
 
 
 def test_the_pod_may_do_no_more_than_that_of_the_service() -> None:

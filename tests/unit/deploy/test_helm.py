@@ -81,6 +81,22 @@ def test_with_the_gateway_on_the_chart_adds_what_its_kustomization_has(helm: str
     assert without_labels(rendered(helm, *GATEWAY)) == without_labels(kustomize(KUBERNETES / "gateway"))
 
 
+def test_with_the_gateway_and_the_prometheus_operator_both_have_its_monitor(helm: str, tmp_path: Path) -> None:
+    overlay = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [os.path.relpath(KUBERNETES / "gateway", tmp_path)],
+        "components": [os.path.relpath(KUBERNETES / "gateway/prometheus-operator", tmp_path)],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
+    expected = kustomize(tmp_path)
+    assert "ServiceMonitor" in expected
+    options = ("--set", "prometheusOperator.enabled=true,prometheusOperator.labels.release=mine")
+    ours = rendered(helm, *GATEWAY, *options)
+    assert ours["ServiceMonitor"]["metadata"]["labels"].pop("release") == "mine"
+    assert without_labels(ours) == without_labels(expected)
+
+
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
 def test_what_the_chart_renders_of_the_gateway_is_valid_for_old_and_new_clusters(helm: str, version: str) -> None:
     for manifest in rendered(helm, *GATEWAY, version=version).values():
@@ -88,7 +104,7 @@ def test_what_the_chart_renders_of_the_gateway_is_valid_for_old_and_new_clusters
 
 
 def test_the_gateway_of_a_release_with_another_name_selects_its_own_pods(helm: str) -> None:
-    manifests = rendered(helm, *GATEWAY, release="second")
+    manifests = rendered(helm, *GATEWAY, "--set", "prometheusOperator.enabled=true", release="second")
     assert {manifest["metadata"]["name"] for manifest in manifests.values()} == {"second-gateway"}
     pod = manifests["Deployment"]["spec"]["template"]
     selectors = [
@@ -96,9 +112,11 @@ def test_the_gateway_of_a_release_with_another_name_selects_its_own_pods(helm: s
         manifests["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
         manifests["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
         manifests["Service"]["spec"]["selector"],
+        manifests["ServiceMonitor"]["spec"]["selector"]["matchLabels"],
     ]
     assert all(each["app.kubernetes.io/instance"] == "second" for each in selectors)
     assert all(each.items() <= pod["metadata"]["labels"].items() for each in selectors)
+    assert selectors[-1].items() <= manifests["Service"]["metadata"]["labels"].items()
     services = rendered(helm, release="second")["Service"]["spec"]["selector"]
     assert not services.items() <= pod["metadata"]["labels"].items()
 

@@ -21,10 +21,10 @@ from transport.settings.kafka import load
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "deploy/kubernetes"
 BASE = FOLDER / "base"
+GATEWAY = FOLDER / "gateway"
 KEDA = FOLDER / "components/keda"
 PROMETHEUS_OPERATOR = FOLDER / "components/prometheus-operator"
 OLDEST = "1.30"
-GATEWAY_JOB = "digitstream-gateway"
 KUBELETS_LOG_FILES = 5  # containerLogMaxFiles
 KUBELETS_LOG_FILE_MIB = 10  # containerLogMaxSize
 INTERPRETER_S = 5
@@ -185,7 +185,13 @@ def test_rules_and_dashboard_know_the_service_by_the_job_that_its_metrics_get() 
         if label == "job"
     }
     label = manifest("servicemonitor.yaml", PROMETHEUS_OPERATOR)["spec"]["jobLabel"]
-    assert jobs == {"$job", "$gateway", manifest("service.yaml")["metadata"]["labels"][label], GATEWAY_JOB}
+    of_the_gateway = manifest("servicemonitor.yaml", GATEWAY / "prometheus-operator")["spec"]["jobLabel"]
+    assert jobs == {
+        "$job",
+        "$gateway",
+        manifest("service.yaml")["metadata"]["labels"][label],
+        manifest("service.yaml", GATEWAY)["metadata"]["labels"][of_the_gateway],
+    }
     scraped = yaml.safe_load((promql.DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"]
     assert {each["job_name"] for each in scraped} == jobs - {"$job", "$gateway"}
 
