@@ -68,7 +68,10 @@ async def _take(
             await visit.page.locator(".tiles button").first.click()
         await expect(visit.page.locator("#strip li")).to_have_count(24 if zip_too else 5)
         await visit.page.mouse.move(0, 0)
-        taken = await visit.page.screenshot(full_page=True, animations="disabled")
+        # Not `full_page`: while it takes its picture, the page believes that it is on a large screen with a mouse.
+        height = await visit.page.evaluate("document.documentElement.scrollHeight")
+        await visit.page.set_viewport_size({"width": width, "height": height})
+        taken = await visit.page.screenshot(animations="disabled")
     Image.open(io.BytesIO(taken)).save(_PICTURES / f"{name}.webp", lossless=True)
 
 
