@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 from aiokafka.errors import (
@@ -86,18 +85,18 @@ async def test_a_broker_that_is_starting_is_waited_for_with_one_line(
 
 
 async def test_a_broker_that_does_not_come_is_waited_for_no_longer_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    asked = 0
 
     async def meeting(_: object) -> None:
-        asked.append(time.monotonic())
+        nonlocal asked
+        asked += 1
         raise UnreachableError("no answer")
 
     monkeypatch.setattr(clients, "probe_brokers", meeting)
-    monkeypatch.setattr(clients, "RECONNECT_PAUSE_S", 0.05)
+    monkeypatch.setattr(clients, "RECONNECT_PAUSE_S", 0.25)
     with pytest.raises(KafkaRequestError, match="no broker answers there"):
-        await clients.wait_for_brokers(KafkaSettings(wait_s=0.2), print_message)
-    assert len(asked) > 1
-    assert asked[-1] - asked[0] <= 0.2
+        await clients.wait_for_brokers(KafkaSettings(wait_s=1), print_message)
+    assert 1 < asked <= 5
 
 
 async def test_a_broker_that_refuses_us_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from tests.harness.memory import (
     memory_lanes,
     record,
 )
-from tests.harness.waiting import eventually
+from tests.harness.waiting import DEADLINE_S, eventually
 from transport.batches.splitting import RawBatch
 from transport.errors import FatalError, OwnershipLost
 from transport.source.partition import Fetched
@@ -245,7 +245,7 @@ async def test_a_lane_that_must_end_while_it_starts_ends_at_once(end: Callable[[
     lanes.partitions.on_open = end_soon
     lanes.partitions.source.append(record(0))
     async with lanes.publishing():
-        assert await asyncio.wait_for(lane.run(), 10) in (End.DRAINED, End.REVOKED)
+        assert await asyncio.wait_for(lane.run(), DEADLINE_S) in (End.DRAINED, End.REVOKED)
         assert (lanes.budget.acquired_bytes, lanes.budget.output_bytes) == (0, 0)
 
 

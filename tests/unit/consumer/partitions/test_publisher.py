@@ -16,6 +16,9 @@ from transport.sink.outcomes import NotCommitted
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
+COLLECT_S = 120.0
+"""Longer than any test waits."""
+
 
 async def test_all_lanes_that_are_ready_share_one_transaction() -> None:
     async with publishing() as played:
@@ -40,7 +43,7 @@ async def test_lanes_that_come_during_a_transaction_share_the_next_one() -> None
 async def test_after_a_transaction_with_many_answers_the_next_one_collects_more(
     answers: int, *, waits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publisher, "COLLECT_S", 60.0)
+    monkeypatch.setattr(publisher, "COLLECT_S", COLLECT_S)
     async with publishing() as played:
         await played.publish(offer(0, *[1] * answers))
         following = played.publish(offer(1))
@@ -53,12 +56,12 @@ async def test_after_a_transaction_with_many_answers_the_next_one_collects_more(
 
 
 async def test_a_transaction_that_leaves_answers_waiting_is_followed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "COLLECT_S", 60.0)
+    monkeypatch.setattr(publisher, "COLLECT_S", COLLECT_S)
     async with publishing() as played:
         fits = [LARGE_BYTES // COLLECT_ANSWERS - 200] * COLLECT_ANSWERS  # bytes of keys; a batch has some more
         publication = await played.publish(offer(0, *fits, LARGE_BYTES // 2))
         assert publication.answers == COLLECT_ANSWERS
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(COLLECT_S / 2):
             await played.publish(offer(1))
 
 

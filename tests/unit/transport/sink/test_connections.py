@@ -89,15 +89,37 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     await asyncio.Event().wait()
 
 
-def slow(*answers: bytes) -> Peer:
-    """Play a broker that reads requests with pauses that together are longer than the timeout, and then answers."""
+class Looks:
+    """Lets a peer wait until the client has looked whether bytes have moved, as it does after each timeout."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._waiting: list[asyncio.Future[None]] = []
+        self._moved_bytes = request_progress._moved_bytes
+        monkeypatch.setattr(request_progress, "_moved_bytes", self._look)
+
+    def _look(self, connection: Any) -> int:
+        moved = self._moved_bytes(connection)
+        for each in self._waiting:
+            each.set_result(None)
+        self._waiting.clear()
+        return moved
+
+    async def next(self) -> None:
+        """Return when it has looked."""
+        look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(look)
+        await look
+
+
+def slow(looks: Looks, *answers: bytes) -> Peer:
+    """Play a broker that reads a piece of a request in each timeout, and then answers."""
 
     async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for body in answers:
             (size,) = struct.unpack(">i", await reader.readexactly(4))
             head = await reader.readexactly(8)
             for _ in range(SLOW_PIECES):
-                await asyncio.sleep(0.6 * TIMEOUT_S)  # the pause is what is tested
+                await looks.next()
                 await reader.readexactly((size - 8) // SLOW_PIECES)
             await reader.readexactly((size - 8) % SLOW_PIECES)
             answer(writer, head[4:], body)
@@ -118,7 +140,8 @@ async def test_an_answer_is_returned_and_the_connection_stays(monkeypatch: pytes
 
 
 async def test_a_broker_that_reads_slowly_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with connected(monkeypatch, slow(PRODUCE_ANSWER)) as connections, asyncio.timeout(DEADLINE_S):
+    peer = slow(Looks(monkeypatch), PRODUCE_ANSWER)
+    async with connected(monkeypatch, peer) as connections, asyncio.timeout(DEADLINE_S):
         begin_s = asyncio.get_running_loop().time()
         await connections.send(NODE, large_batch())
         assert asyncio.get_running_loop().time() - begin_s > 2 * TIMEOUT_S
@@ -126,13 +149,14 @@ async def test_a_broker_that_reads_slowly_is_waited_for(monkeypatch: pytest.Monk
 
 async def test_a_request_before_a_large_one_that_moves_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not sent yet grows when the second request is queued, although bytes move all the time."""
+    looks = Looks(monkeypatch)
 
     async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = await read_request(reader)
         (size,) = struct.unpack(">i", await reader.readexactly(4))
         head = await reader.readexactly(8)
         for _ in range(SLOW_PIECES):
-            await asyncio.sleep(0.6 * TIMEOUT_S)  # the pause is what is tested
+            await looks.next()
             await reader.readexactly((size - 8) // SLOW_PIECES)
         answer(writer, first, END_ANSWER)
         await reader.readexactly((size - 8) % SLOW_PIECES)
