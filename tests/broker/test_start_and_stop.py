@@ -253,7 +253,7 @@ async def test_an_offset_among_the_records_of_an_open_transaction_is_not_lost(
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 async def test_on_sigterm_it_publishes_what_is_in_flight_and_exits_with_0(broker: Broker, end: signal.Signals) -> None:
-    async with running_service(broker) as service:
+    async with running_service(broker, {"DIGITS_SHUTDOWN_TIMEOUT_S": f"{DEADLINE_S:g}"}) as service:
         # The pages keep a worker busy for seconds, so that the test cannot miss that they are in flight.
         sending = asyncio.create_task(broker.send([*large_pages(80), *drawn_digits(3_000)]))
         await eventually(lambda: service.metric("digits_records_in_flight"))
