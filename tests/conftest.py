@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import hypothesis  # noqa: F401  # see below
+import hypothesis
 import pytest
 
 from broker import Cluster, NotInstalledError, running_broker
@@ -17,7 +17,11 @@ from tests.harness.topics import Broker, fresh_topics
 # Where no test needs Hypothesis, its plugin for pytest imports it after the last test, and pytest parses 77 modules for
 # that. If the garbage collector runs meanwhile, and what tests have left formats a traceback, Python before 3.11.8 and
 # 3.12.2 raises "SystemError: AST constructor recursion depth mismatch" (https://github.com/python/cpython/issues/106905),
-# and the exit code is 1 although all tests have passed. Before the first test nothing is left of any.
+# and the exit code is 1 although all tests have passed. So it is imported here: before the first test nothing is left.
+#
+# How long an example takes depends on what else the machine does; tests do not measure it.
+hypothesis.settings.register_profile("digitstream", hypothesis.settings.default, deadline=None)
+hypothesis.settings.load_profile("digitstream")
 
 COMPOSE = Path(__file__).parent / "compose"
 

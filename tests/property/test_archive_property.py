@@ -56,7 +56,6 @@ def opened(payload: bytes) -> Payload | None:
 
 
 @given(st.lists(HONEST, max_size=20), st.binary(max_size=50), st.binary(max_size=50))
-@settings(deadline=None)
 def test_valid_entries_are_read_unchanged(entries: list[Entry], before: bytes, comment: bytes) -> None:
     kept = [entry for entry in entries if not left_out(entry.name.decode())]
     found = opened(b"\x00" + before + archive(*entries, comment=comment.replace(b"PK", b"KP")))
@@ -72,7 +71,7 @@ def left_out(name: str) -> bool:
 
 
 @given(st.lists(LYING, min_size=1, max_size=6), st.data())
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_a_false_header_fails_only_its_entry_or_the_archive(entries: list[Entry], data: Any) -> None:
     end = data.draw(st.one_of(st.none(), st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))))
     found = opened(archive(*entries, end=end, end64=data.draw(st.one_of(st.just(b""), st.binary(max_size=80)))))
@@ -89,7 +88,6 @@ def test_a_false_header_fails_only_its_entry_or_the_archive(entries: list[Entry]
 
 
 @given(LYING, st.integers(0, 3))
-@settings(deadline=None)
 def test_a_false_entry_does_not_change_its_neighbours(liar: Entry, at: int) -> None:
     honest = [Entry(b"%d.png" % number) for number in range(3)]
     entries = [*honest[:at], Entry(**{**vars(liar), "shared": False, "extra": b""}), *honest[at:]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.workers.answering.processor import BatchProcessor
@@ -56,7 +56,6 @@ def answered(of: Raw, name: str | None, message: str, *, record_bytes: int = 1_0
     st.one_of(st.none(), st.text(st.characters(codec="utf-8"))),
     st.text(st.characters(codec="utf-8")),
 )
-@settings(deadline=None)
 def test_a_result_and_a_dead_letter_are_read_back_unchanged(
     key: bytes | None, received: list[tuple[str, bytes | None]], timestamp_ms: int, name: str | None, message: str
 ) -> None:
@@ -80,7 +79,6 @@ def test_a_result_and_a_dead_letter_are_read_back_unchanged(
 
 
 @given(HEADERS, KEYS)
-@settings(deadline=None)
 def test_a_dead_letter_that_does_not_fit_leaves_out_key_and_headers(
     received: list[tuple[str, bytes | None]], key: bytes | None
 ) -> None:

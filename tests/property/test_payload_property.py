@@ -72,13 +72,11 @@ def read(payload: bytes) -> None:
             assert pixels.shape[0] * pixels.shape[1] <= LIMITS.pixels
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_decoded_or_refused(payload: bytes) -> None:
     read(payload)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(MAGICS), st.binary(max_size=300))
 def test_any_bytes_after_a_magic_number_are_decoded_or_refused(magic: bytes, rest: bytes) -> None:
     read(magic + rest)
@@ -88,7 +86,7 @@ def test_any_bytes_after_a_magic_number_are_decoded_or_refused(magic: bytes, res
     st.sampled_from(SAMPLES),
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),
 )
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 def test_a_valid_file_with_changed_bytes_is_decoded_or_refused(sample: bytes, changes: list[tuple[float, int]]) -> None:
     changed = bytearray(sample)
     for place, value in changes:
@@ -97,7 +95,7 @@ def test_a_valid_file_with_changed_bytes_is_decoded_or_refused(sample: bytes, ch
 
 
 @given(st.sampled_from(SAMPLES), st.floats(0, 1), st.floats(0, 1), st.binary(max_size=20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_valid_file_with_a_replaced_piece_is_decoded_or_refused(
     sample: bytes, start: float, end: float, piece: bytes
 ) -> None:
@@ -105,7 +103,6 @@ def test_a_valid_file_with_a_replaced_piece_is_decoded_or_refused(
     read(sample[:low] + piece + sample[high:])
 
 
-@settings(deadline=None)  # the first example compiles
 @given(
     st.integers(8, 40),
     st.integers(8, 40),

@@ -77,7 +77,6 @@ async def test_no_request_gets_an_answer_that_is_not_in_the_document(
             max_examples=EXAMPLES,
             derandomize=True,
             database=None,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         )
         @given(case=operation.as_strategy(generation_mode=mode))
