@@ -85,7 +85,7 @@ def log_unawaited_errors(loop: asyncio.AbstractEventLoop, context: dict[str, Any
 def _is_after_closing(context: dict[str, Any]) -> bool:
     """Return whether uvloop complains that a connection is closed, which it is.
 
-    ``transport.is_closing()`` does not tell: it is false if uvloop has closed the connection of a cancelled attempt.
+    ``transport.is_closing()`` does not show it: it is false if uvloop has closed the connection of a cancelled attempt.
     """
     error = context.get("exception")
     return isinstance(error, RuntimeError) and str(error).endswith(CLOSED)

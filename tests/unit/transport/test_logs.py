@@ -109,7 +109,7 @@ def complaint_of_uvloop() -> Exception:
         attempt = asyncio.ensure_future(asyncio.get_running_loop().create_connection(Cancels, sock=ours))
         with pytest.raises(asyncio.CancelledError):
             await attempt
-        assert not transports[0].is_closing(), "if it told, nobody would have to read the message"
+        assert not transports[0].is_closing(), "the message would not have to be read"
         transports[0].write(b"an answer")
 
     ours, theirs = socket.socketpair()
