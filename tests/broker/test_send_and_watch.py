@@ -20,7 +20,10 @@ from tests.harness.images import drawn_digits, zipped
 from tests.harness.played_service import answer, publish
 from tests.harness.producer_command import command, ended, run, said
 from tests.harness.topics import Broker, fresh_topics
-from tests.harness.waiting import eventually
+from tests.harness.waiting import DEADLINE_S, eventually
+
+WAITING = ("--wait", "--ready-timeout-s", "0", "--timeout-s", f"{DEADLINE_S:g}")
+"""For the answers of the test: without a service, the command would say after three seconds that it waits for one."""
 
 
 async def requests(broker: Broker, count: int) -> list[ConsumerRecord]:
@@ -73,7 +76,7 @@ async def test_records_with_a_key_are_in_one_partition_in_order(broker: Broker, 
 
 
 async def test_waiting_ends_with_0_only_if_all_were_recognised(broker: Broker, digits: Path) -> None:
-    async with command(broker, "send", str(digits), "--wait", "--json") as process:
+    async with command(broker, "send", str(digits), *WAITING, "--json") as process:
         await play(broker, await requests(broker, 3), "recognised")
         result = await ended(process)
     assert (result.exit_code, result.err) == (Exit.OK, "")
@@ -85,7 +88,7 @@ async def test_waiting_ends_with_0_only_if_all_were_recognised(broker: Broker, d
 
 @pytest.mark.parametrize("status", ["unsure", "failed"])
 async def test_waiting_ends_with_1_if_one_was_not_recognised(broker: Broker, digits: Path, status: str) -> None:
-    async with command(broker, "send", str(digits), "--wait") as process:
+    async with command(broker, "send", str(digits), *WAITING) as process:
         found = await requests(broker, 3)
         await play(broker, found[:1], status)
         await play(broker, found[1:], "recognised")
@@ -99,7 +102,7 @@ async def test_waiting_ends_with_1_if_one_was_not_recognised(broker: Broker, dig
 
 async def test_the_results_of_an_archive_are_shown_entry_by_entry(broker: Broker, tmp_path: Path) -> None:
     (tmp_path / "scans.zip").write_bytes(zipped([("a", b"a"), ("b", b"b"), ("c", b"c")]))
-    async with command(broker, "send", str(tmp_path / "scans.zip"), "--wait", "--json") as process:
+    async with command(broker, "send", str(tmp_path / "scans.zip"), *WAITING, "--json") as process:
         (request,) = await requests(broker, 1)
         played = answer(broker, request, ["recognised", "failed", "recognised"], names=["a", "b", "c"])
         await publish(broker, reversed(played.results))  # in whatever order they come
@@ -113,7 +116,7 @@ async def test_the_results_of_an_archive_are_shown_entry_by_entry(broker: Broker
 
 
 async def test_aborted_results_do_not_count_and_repeated_ones_count_once(broker: Broker, digits: Path) -> None:
-    async with command(broker, "send", str(digits / "0.png"), "--wait", "--json") as process:
+    async with command(broker, "send", str(digits / "0.png"), *WAITING, "--json") as process:
         (request,) = await requests(broker, 1)
         played = answer(broker, request, ["recognised", "recognised"])
         await publish(broker, answer(broker, request, ["failed", "failed"]).results, abort=True)
