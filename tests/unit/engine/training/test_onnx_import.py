@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,7 @@ from engine.model.classifier import Classifier
 from engine.reader import Reader
 from engine.training.data.labelled import DataError
 from engine.training.onnx_import.convert import Description, OnnxError, import_onnx
+from tests.harness.markdown import shell_block
 from tests.harness.onnx_models import DIGITS, EXPORTED, WEIGHTS, imported, network
 
 NAMING = Description("mine", "1")
@@ -131,7 +135,7 @@ def test_the_command_writes_a_folder_that_other_commands_read(tmp_path: Path, la
         (["--labels", "012345678"], "labels"),
         (["--labels", "0123456788"], "labels [0, 1, 2, 3, 4, 5, 6, 7, 8, 8]"),
         (["--labels", "zero"], "0123456789"),
-        (["--output", "label"], "operators that are not allowed: ai.onnx.ml.ArrayFeatureExtractor"),
+        (["--output", "label"], "not allowed: ArgMax, ai.onnx.ml.ArrayFeatureExtractor"),
         (["--std", "0"], "no range of values"),
         (["--white", "nan"], "not finite"),
     ],
@@ -148,6 +152,27 @@ def test_the_command_leaves_a_model_that_is_there(tmp_path: Path) -> None:
     again = run(EXPORTED, "--out", tmp_path)
     assert again.exit_code == 2
     assert "--overwrite" in again.output
+
+
+def test_the_commands_of_the_page_work_as_they_stand(tmp_path: Path, labelled: Path) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "model.md").read_text(encoding="utf-8")
+    shutil.copy(EXPORTED, tmp_path / "model.onnx")
+    assert labelled == tmp_path / "labelled"
+    program = f'set -e\ndigit-engine() {{ {sys.executable} -m engine "$@"; }}\n' + shell_block(page, "A model in ONNX")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[4])}
+    done = subprocess.run(["bash", "-c", program], cwd=tmp_path, env=environment, capture_output=True, check=False)  # noqa: S607  # of the system
+    assert done.returncode == 0, done.stderr
+    assert b"models/mine: mine 1, sha256 " in done.stdout
+    assert b"calibration error" in done.stdout
+
+
+def test_without_the_extra_the_command_names_it_in_one_line(tmp_path: Path) -> None:
+    program = "import sys; sys.modules['onnx'] = None; from engine.cli import main; "
+    program += f"main({['import-onnx', str(EXPORTED), '--out', str(tmp_path / 'model')]})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "pip install 'digitstream[onnx]'" in done.stderr
 
 
 def test_the_command_names_a_file_that_is_missing(tmp_path: Path) -> None:
