@@ -14,8 +14,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 LOADING_BYTES: Final = 512 * 1024 * 1024
-"""Address space that checking and preparing a model may take, in addition to a multiple of its size."""
-_COPIES: Final = 12  # of a model's bytes, while it is checked and prepared
+"""Address space that checking and preparing a model may take, in addition to `COPIES` times its size."""
+COPIES: Final = 12
+RUNNING_BYTES: Final = 128 * 1024 * 1024
+"""Address space that reading may take: a worker has twice as much."""
 
 Run = Callable[[NDArray[Any]], NDArray[np.float32]]
 """Takes the input of n pictures, returns the output (n, 10)."""
@@ -53,8 +55,8 @@ def open_session(content: bytes, input_name: str, output_name: str) -> Run:
 
 
 @contextlib.contextmanager
-def limited_loading(size_bytes: int) -> Iterator[None]:
-    """Limit the address space of this process while a model of `size_bytes` is loaded.
+def limited_memory(most_bytes: int) -> Iterator[None]:
+    """Limit how much address space this process may take in addition to what it has.
 
     A small file can declare parts that take gigabytes once they are unpacked; that then fails in this process.
 
@@ -64,13 +66,13 @@ def limited_loading(size_bytes: int) -> Iterator[None]:
         The limit was reached.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = _address_space_bytes() + LOADING_BYTES + _COPIES * size_bytes
+    limit = _address_space_bytes() + most_bytes
     if sys.platform == "linux" and (soft == resource.RLIM_INFINITY or limit < soft):
         resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
     try:
         yield
     except MemoryError as error:
-        raise ValueError("it takes too much memory to load") from error
+        raise ValueError(f"it takes more memory than {most_bytes:,} bytes") from error
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 

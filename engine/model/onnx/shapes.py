@@ -14,8 +14,8 @@ from engine.model.onnx.graph import NUMBERS, input_of, operator, shown
 
 VALUE_BYTES: Final = 16 * 1024 * 1024
 """Of each result between two operators, for all pictures that are read at once."""
-PRODUCTS: Final = 1_000_000_000
-"""Multiplications for one picture: on one core about a second."""
+PRODUCTS: Final = 200_000_000
+"""Multiplications for one picture: on one core up to some seconds."""
 AT_ONCE: Final = 32
 """Pictures that are read at once, at most: more are not faster."""
 
@@ -127,4 +127,4 @@ def _products(node: NodeProto, shapes: Shapes) -> int:
             factor = math.prod(attributes["kernel_shape"].ints)
         case _:
             factor = 1
-    return size * factor
+    return size * max(factor, 1)  # a pool may declare a negative side

@@ -16,7 +16,7 @@ from engine.model.onnx.graph import MODEL_BYTES, operator, shown
 from engine.model.onnx.loading import load
 from engine.model.onnx.picture_form import PictureForm
 from engine.model.onnx.predictor import KIND, PROBABILITIES, SCORES, OnnxModel, build, describe, to_arrays
-from engine.model.onnx.session import limited_loading
+from engine.model.onnx.session import COPIES, LOADING_BYTES, limited_memory
 from engine.model.reference_digits import draw_reference_digits
 from engine.model.store import Model, Thresholds
 from engine.model.svc_frame import Frame
@@ -76,7 +76,7 @@ def import_onnx(
     with path.open("rb") as file:
         content = file.read(MODEL_BYTES + 1)
     try:
-        with limited_loading(len(content)):
+        with limited_memory(LOADING_BYTES + COPIES * len(content)):
             parsed, output = pruned(content, description.output)
             needed = parsed.SerializeToString()
         model = _described(needed, output, description)
