@@ -17,7 +17,7 @@ LOADING_BYTES: Final = 512 * 1024 * 1024
 """Address space that checking and preparing a model may take, in addition to `COPIES` times its size."""
 COPIES: Final = 12
 RUNNING_BYTES: Final = 128 * 1024 * 1024
-"""Address space that reading may take: a worker has twice as much."""
+"""Address space that reading may take: a worker has twice as much by default."""
 
 Run = Callable[[NDArray[Any]], NDArray[np.float32]]
 """Takes the input of n pictures, returns the output (n, 10)."""
