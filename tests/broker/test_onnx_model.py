@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from tests.harness.onnx_models import DIGITS, EXPORTED, imported
+from tests.harness.onnx_models import DIGITS, EXPORTED, answers, imported
 from tests.harness.service import running_service
 from tests.harness.topics import Broker, position
-
-ANSWERS = json.loads(EXPORTED.with_suffix(".json").read_text(encoding="ascii"))
 
 
 async def test_results_name_the_model_in_onnx_and_have_its_probabilities(broker: Broker, tmp_path: Path) -> None:
@@ -23,5 +20,5 @@ async def test_results_name_the_model_in_onnx_and_have_its_probabilities(broker:
     results = {position(result): result for result in await broker.results()}
     assert len(results) == len(DIGITS)
     for path, place in zip(DIGITS, sent, strict=True):
-        assert results[place].probabilities == pytest.approx(ANSWERS[path.name], abs=1e-4)
+        assert results[place].probabilities == pytest.approx(answers(EXPORTED)[path.name], abs=1e-4)
         assert results[place].model.sha256 == model.info.sha256

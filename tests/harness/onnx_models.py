@@ -20,8 +20,17 @@ from engine.training.onnx_import.convert import Description, import_onnx
 
 DATA = Path(__file__).parents[1] / "data"
 EXPORTED = DATA / "onnx" / "mlp.onnx"
+"""Of scikit-learn, by skl2onnx: it has probabilities, and a label that needs operators which are refused."""
+EXPORTED_BY_JAX = DATA / "onnx" / "cnn.onnx"
+"""It has convolutions, and scores."""
 DIGITS = sorted((DATA / "digits").glob("*.png"))
 WEIGHTS: NDArray[np.float32] = np.random.default_rng(1).normal(0, 0.1, (28 * 28, 10)).astype(np.float32)
+
+
+def answers(exported: Path) -> dict[str, list[float]]:
+    """Give the probabilities that the framework itself computed, by the sample's name."""
+    found: dict[str, list[float]] = json.loads(exported.with_suffix(".json").read_text(encoding="ascii"))
+    return found
 
 
 def network(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -11,12 +10,11 @@ import pytest
 from onnx.helper import make_node
 
 from tests.harness.images import zipped
-from tests.harness.onnx_models import DIGITS, EXPORTED, WEIGHTS, imported, network, replaced
+from tests.harness.onnx_models import DIGITS, EXPORTED_BY_JAX, WEIGHTS, answers, imported, network, replaced
 from tests.harness.processes import resource_limits, workers_of
 from tests.harness.worker_pool import running_pool
 from transport.errors import InvalidSettingError, leaf_exceptions
 
-ANSWERS = list(json.loads(EXPORTED.with_suffix(".json").read_text(encoding="ascii")).values())
 MEMORY_BYTES = 256 * 1024 * 1024
 
 
@@ -39,7 +37,7 @@ async def test_a_harmful_model_stops_the_start_and_is_named(tmp_path: Path) -> N
 
 
 async def test_workers_answer_with_the_probabilities_of_the_framework_within_their_limits(tmp_path: Path) -> None:
-    model = imported(EXPORTED.read_bytes(), tmp_path)
+    model = imported(EXPORTED_BY_JAX.read_bytes(), tmp_path)
     payloads = [path.read_bytes() for path in DIGITS]
     archive = zipped([(path.name, path.read_bytes()) for path in DIGITS])
     async with running_pool(model=tmp_path / "model", memory_bytes=MEMORY_BYTES) as pool:
@@ -47,7 +45,8 @@ async def test_workers_answer_with_the_probabilities_of_the_framework_within_the
         limits = [resource_limits(pid)["Max address space"] for pid in workers_of(os.getpid())]
         threads = [thread_count(pid) for pid in workers_of(os.getpid())]
         restarts = pool.restarts
-    assert np.array([result.probabilities for result in results]) == pytest.approx(np.array(ANSWERS * 2), abs=1e-4)
+    expected = np.array([*answers(EXPORTED_BY_JAX).values()] * 2)
+    assert np.array([result.probabilities for result in results]) == pytest.approx(expected, abs=1e-4)
     assert {(result.model.name, result.model.sha256) for result in results} == {("mine", model.info.sha256)}
     assert all("unlimited" not in limit for limit in limits)
     assert max(threads) <= 3, "its own, the one that watches the parent, and one that waits in onnxruntime"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,18 @@ from engine.model.classifier import Classifier
 from engine.model.files import ModelError
 from engine.model.svm import softmax
 from engine.reader import Reader
-from tests.harness.onnx_models import DIGITS, EXPORTED, WEIGHTS, convolving, imported, network
+from tests.harness.onnx_models import (
+    DIGITS,
+    EXPORTED,
+    EXPORTED_BY_JAX,
+    WEIGHTS,
+    answers,
+    convolving,
+    imported,
+    network,
+)
 
-ANSWERS: dict[str, list[float]] = json.loads(EXPORTED.with_suffix(".json").read_text(encoding="ascii"))
+by_each_framework = pytest.mark.parametrize("exported", [EXPORTED, EXPORTED_BY_JAX], ids=lambda path: path.stem)
 
 
 def pixels() -> NDArray[np.uint8]:
@@ -40,17 +48,21 @@ def expected(pictures: NDArray[Any]) -> NDArray[np.float32]:
     return softmax(pictures.reshape(-1, 28 * 28).astype(np.float32) @ WEIGHTS)
 
 
-def test_an_exported_model_gives_the_probabilities_of_the_framework_that_made_it(tmp_path: Path) -> None:
-    model = imported(EXPORTED.read_bytes(), tmp_path)
-    assert [path.name for path in DIGITS] == list(ANSWERS)
-    assert probabilities(model, pixels()) == pytest.approx(np.array(list(ANSWERS.values())), abs=1e-4)
+@by_each_framework
+def test_an_exported_model_gives_the_probabilities_of_the_framework_that_made_it(
+    exported: Path, tmp_path: Path
+) -> None:
+    model = imported(exported.read_bytes(), tmp_path)
+    assert [path.name for path in DIGITS] == list(answers(exported))
+    assert probabilities(model, pixels()) == pytest.approx(np.array(list(answers(exported).values())), abs=1e-4)
 
 
-def test_the_reader_states_the_probabilities_of_the_framework_to_four_decimals(tmp_path: Path) -> None:
-    reader = Reader(Classifier(imported(EXPORTED.read_bytes(), tmp_path)), Limits())
+@by_each_framework
+def test_the_reader_states_the_probabilities_of_the_framework_to_four_decimals(exported: Path, tmp_path: Path) -> None:
+    reader = Reader(Classifier(imported(exported.read_bytes(), tmp_path)), Limits())
     for path, (outcome,) in zip(DIGITS, reader.read([path.read_bytes() for path in DIGITS]), strict=True):
         assert outcome.reading is not None
-        assert outcome.reading.probabilities == pytest.approx(ANSWERS[path.name], abs=1e-4)
+        assert outcome.reading.probabilities == pytest.approx(answers(exported)[path.name], abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Make ``mlp.onnx`` and ``mlp.json`` again: a network of scikit-learn, exported by skl2onnx, and what it answers.
 
 Needs ``pip install scikit-learn==1.9.1 skl2onnx==1.20.0``, which no test does. Then
-``python tests/data/onnx/make.py --mnist DIR``, where DIR holds MNIST's training files in their original order.
+``python tests/data/onnx/make_mlp.py --mnist DIR``, where DIR holds MNIST's training files in their original order.
 
 The first 50,000 digits are learned. The answers are scikit-learn's own, in double precision, for the samples in
 ``tests/data/digits``, which are among the other 10,000; onnxruntime has no part in them.
