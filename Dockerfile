@@ -7,7 +7,8 @@
 #
 # Together 509 MB on top of the base, which docs/operations.md accounts for. The build argument REQUIREMENTS has names of
 # files in requirements/, separated by spaces: with `web` the image can serve HTTP (digit-producer serve), with `otel` it
-# can trace (DIGITS_TRACING__…), with `sentry` it can report errors (DIGITS_SENTRY_…), with `msk-iam` sign in to Amazon MSK.
+# can trace (DIGITS_TRACING__…), with `sentry` it can report errors (DIGITS_SENTRY_…), with `msk-iam` sign in to Amazon MSK,
+# with `onnx` read with models in ONNX.
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS packages

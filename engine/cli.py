@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from engine.commands.classify import classify
+from engine.commands.importing import import_onnx
 from engine.commands.measuring import benchmark, card, evaluate
 from engine.commands.modelling import import_sklearn, train
 from release.option import version_option
@@ -22,6 +23,7 @@ main.command()(benchmark)
 main.command()(train)
 main.command()(card)
 main.command("import-sklearn")(import_sklearn)
+main.command("import-onnx")(import_onnx)
 
 
 @main.callback()

@@ -1,0 +1,1 @@
+"""Models in ONNX, made by any framework: checked before anything runs, then read by onnxruntime."""
