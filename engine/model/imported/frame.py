@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.canvas.pipeline import Canvas, normalise
 from engine.codecs.decode import Picture
-from engine.model.block_hog import Doubles
+from engine.model.imported.block_hog import Doubles
 from engine.model.svm import Floats
 
 _GREY_WEIGHTS = np.array([19595, 38470, 7471], np.uint32)  # red, green, blue, of 65536: ITU-R BT.601
@@ -41,8 +41,8 @@ class Frame:
 
     def to_training_range(self, digits: Floats) -> Doubles:
         """Scale ink and paper to the values of the training pictures."""
-        pictures = digits.astype(np.float64)
-        return (pictures if self.bright_ink else 1 - pictures) * self.white
+        pictures = (digits * np.float32(self.white)).astype(np.float64)  # in float32 the 256 greys come out exactly
+        return pictures if self.bright_ink else self.white - pictures
 
 
 def _plain(pixels: NDArray[np.uint8]) -> Floats:
@@ -52,6 +52,7 @@ def _plain(pixels: NDArray[np.uint8]) -> Floats:
         grey = channels[:, :, 0]
     else:
         grey = ((channels[:, :, :_COLOURED].astype(np.uint32) @ _GREY_WEIGHTS + 0x8000) >> 16).astype(np.uint8)
-    rim = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    ink = grey if float(np.median(rim)) <= _MID_GREY else 255 - grey
+    rim = (grey[0], grey[-1], grey[:, 0], grey[:, -1])
+    bright = sum(np.count_nonzero(edge > _MID_GREY) for edge in rim)
+    ink = grey if 2 * bright < sum(map(len, rim)) else 255 - grey
     return ink.astype(np.float32) / np.float32(255)
