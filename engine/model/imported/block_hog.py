@@ -95,11 +95,15 @@ class BlockHog:
         sloping = np.flatnonzero((down != 0) | (right != 0))  # most pixels are flat and vote for nothing
         down, right = down.ravel()[sloping], right.ravel()[sloping]
         # Not in the compiled loop, whose arctangent rounds differently: directions between two bins would change sides.
-        directions = np.rad2deg(np.arctan2(down, right)) % _HALF_TURN_DEGREES
+        directions = np.rad2deg(np.arctan2(down, right))
+        directions[directions >= _HALF_TURN_DEGREES] = 0
+        directions[directions < 0] += _HALF_TURN_DEGREES
         edges = _HALF_TURN_DEGREES / self.orientations * np.arange(self.orientations + 1, dtype=np.float64)
         cells = pictures.shape[1] // self.pixels_per_cell
         histogram = np.zeros((len(pictures), cells, cells, self.orientations))
-        _vote(sloping, directions, np.hypot(right, down), pictures.shape[1], self.pixels_per_cell, edges, histogram)
+        _vote(
+            sloping, directions, np.sqrt(right**2 + down**2), pictures.shape[1], self.pixels_per_cell, edges, histogram
+        )
         return histogram / self.pixels_per_cell**2
 
 
