@@ -42,7 +42,7 @@ _STDERR = 2
 
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
-_OF_TRAINING = frozenset({"joblib", "matplotlib", "scipy", "skimage", "sklearn", "threadpoolctl"})
+_OF_TRAINING = frozenset({"joblib", "matplotlib", "scipy", "skimage", "sklearn", "skops", "threadpoolctl"})
 
 
 @contextlib.contextmanager

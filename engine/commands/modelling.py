@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import typer
@@ -22,6 +22,8 @@ from engine.commands.console import (
 )
 from engine.model.files import MANIFEST, ModelError
 from models import default_model
+
+FeaturesName = Literal["skimage-hog", "pixels", "engine-hog"]
 
 
 def train(
@@ -82,16 +84,25 @@ def train(
 
 
 def import_sklearn(
-    pickled: Annotated[Path, typer.Argument(help="SVC saved by pickle or joblib.")],
+    saved: Annotated[Path, typer.Argument(help="Model saved by skops (its name ends in .skops), pickle or joblib.")],
     *,
     trusted: Annotated[
         bool,
-        typer.Option("--i-trust-this-file", help="Confirm that you trust the file: unpickling can run code from it."),
+        typer.Option(
+            "--i-trust-this-file", help="Confirm that you trust a pickle: it can run code. Files of skops cannot."
+        ),
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder to write the model to.")] = Path("imported-model"),
     overwrite: OverwriteOption = False,
-    name: Annotated[str, typer.Option(help="Name of the model in every result.")] = "imported-svc",
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the model in every result.", show_default="imported-svc or imported-linear"),
+    ] = None,
     version: Annotated[str, typer.Option(help="Its version.")] = "1",
+    features: Annotated[
+        FeaturesName,
+        typer.Option(help="What the model was trained on: skimage.feature.hog, the pixels, or engine.model.hog."),
+    ] = "skimage-hog",
     orientations: Annotated[int, typer.Option(help="HOG: directions.")] = 9,
     pixels_per_cell: Annotated[int, typer.Option(help="HOG: side of a cell.")] = 8,
     cells_per_block: Annotated[int, typer.Option(help="HOG: side of a block, in cells.")] = 3,
@@ -101,26 +112,39 @@ def import_sklearn(
     dark_ink: Annotated[
         bool, typer.Option("--dark-ink/--bright-ink", help="Polarity of the training pictures.")
     ] = False,
-    white: Annotated[float, typer.Option(help="Value of their brightest pixel: 255, or 1 if they were scaled.")] = 255,
+    white: Annotated[
+        float | None,
+        typer.Option(help="Value of their brightest pixel.", show_default="255; 1 for engine-hog"),
+    ] = None,
     canvas: Annotated[
         bool, typer.Option("--canvas/--as-it-is", help="Find and centre the digit first, or use pictures unchanged.")
     ] = False,
 ) -> None:
-    """Convert a scikit-learn SVC over scikit-image's HOG to a model that is served without pickle."""
-    with needs_training():
-        from engine.model.block_hog import BlockHog
-        from engine.model.svc_frame import Frame
-        from engine.training.fit.naming import refuse_to_overwrite
-        from engine.training.fit.sklearn_import import Naming, SklearnError
-        from engine.training.fit.sklearn_import import import_sklearn as convert
+    """Convert a model of scikit-learn to one that is served without it and without pickle.
 
-    if not trusted:
-        raise exit_unusable(PermissionError(f"unpickling {pickled} runs code from it: add --i-trust-this-file"))
+    SVC, LinearSVC, SGDClassifier, LogisticRegression, and OneVsRestClassifier of the linear ones; each also in a
+    Pipeline after StandardScaler or PCA, and in CalibratedClassifierCV.
+    """
+    with needs_training():
+        from engine.model.imported.block_hog import BlockHog
+        from engine.model.imported.features import EngineHog, Features, Pixels
+        from engine.model.imported.frame import Frame
+        from engine.training.fit.naming import refuse_to_overwrite
+        from engine.training.sklearn_import.errors import SklearnError
+        from engine.training.sklearn_import.run import Naming
+        from engine.training.sklearn_import.run import import_sklearn as convert
+
     try:
         refuse_to_overwrite(out / MANIFEST, overwrite=overwrite)
-        hog = BlockHog(orientations, pixels_per_cell, cells_per_block, block_norm, transform_sqrt)
+        described: Features
+        if features == "skimage-hog":
+            described = BlockHog(orientations, pixels_per_cell, cells_per_block, block_norm, transform_sqrt)
+        else:
+            described = Pixels() if features == "pixels" else EngineHog()
+        if white is None:
+            white = 1 if features == "engine-hog" else 255
         frame = Frame(side_px, not dark_ink, white, canvas)
-        made = convert(pickled, out, frame, hog, Naming(name, version))
+        made = convert(saved, out, frame, described, Naming(name, version), trusted=trusted)
     except (OSError, ValueError, ModelError, SklearnError) as error:
         raise exit_unusable(error) from error
     typer.echo(f"{out}: {made.info.name} {made.info.version}, sha256 {made.info.sha256}")

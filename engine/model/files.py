@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 FORMAT: Final = 1
-KINDS: Final = ("compact", "svc", "onnx")
+KINDS: Final = ("compact", "linear", "svc", "onnx")
 MANIFEST: Final = "manifest.json"
 ARRAYS: Final = "model.npz"
 

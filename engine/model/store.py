@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from engine.canvas.pipeline import Canvas
 from engine.codecs.decode import Picture
-from engine.model import compact, svc
+from engine.model import compact
 from engine.model.files import ARRAYS, ARRAYS_BYTES, FORMAT, MANIFEST, ModelError, ModelFiles, ModelInfo
+from engine.model.imported import predictor as imported
 from engine.model.onnx import predictor as onnx
 from engine.model.reference_digits import draw_reference_digits
 from engine.model.svm import Decision, Floats
@@ -77,7 +78,7 @@ class Model:
 
 _KINDS: dict[str, Callable[[Mapping[str, Array], Mapping[str, Any]], Predictor]] = {
     compact.KIND: compact.from_arrays,
-    svc.KIND: svc.from_arrays,
+    **dict.fromkeys(imported.KINDS, imported.from_arrays),
     onnx.KIND: onnx.from_arrays,
 }
 

@@ -31,6 +31,11 @@ def workers_of(parent: int) -> list[int]:
     return sorted(found)
 
 
+def threads_of(pid: int) -> int:
+    """Return how many threads a process has."""
+    return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
+
+
 def cpu_s(pid: int) -> float:
     """Return the seconds of processor time that a process has used."""
     fields = _stat(pid)

@@ -193,9 +193,8 @@ def test_import_sklearn_requires_the_option_that_trusts_the_file(tmp_path: Path)
 
 
 def test_reading_digits_imports_nothing_that_only_training_needs() -> None:
-    program = (
-        "import sys, engine.cli; print(sorted({'sklearn', 'skimage', 'matplotlib', 'joblib'} & sys.modules.keys()))"
-    )
+    of_training = {"sklearn", "skimage", "skops", "matplotlib", "joblib"}
+    program = f"import sys, engine.cli; print(sorted({of_training} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
@@ -236,7 +235,7 @@ def test_a_card_that_cannot_be_written_is_not_measured(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["train", "card", "benchmark"])
 def test_a_command_whose_extra_is_missing_names_it_in_one_line(command: str, tmp_path: Path) -> None:
-    blocked = "dict.fromkeys(['joblib', 'matplotlib', 'scipy', 'skimage', 'sklearn', 'threadpoolctl'])"
+    blocked = "dict.fromkeys(['joblib', 'matplotlib', 'scipy', 'skimage', 'sklearn', 'skops', 'threadpoolctl'])"
     program = f"import sys; sys.modules.update({blocked}); "
     program += f"from engine.cli import main; main({[command, '--mnist', str(tmp_path)]})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -1,0 +1,1 @@
+"""Models that scikit-learn has trained: they decide as it does, from arrays, without it."""

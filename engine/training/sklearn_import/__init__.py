@@ -1,0 +1,1 @@
+"""Turns models that scikit-learn has trained into model folders, which are served without it."""
