@@ -126,9 +126,9 @@ def import_sklearn(
     Pipeline after StandardScaler or PCA, and in CalibratedClassifierCV.
     """
     with needs_training():
+        from engine.model.frame import Frame
         from engine.model.imported.block_hog import BlockHog
         from engine.model.imported.features import EngineHog, Features, Pixels
-        from engine.model.imported.frame import Frame
         from engine.training.fit.naming import refuse_to_overwrite
         from engine.training.sklearn_import.errors import SklearnError
         from engine.training.sklearn_import.run import Naming

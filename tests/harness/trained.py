@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from engine.codecs.decode import Picture
 from engine.model.classifier import Classifier
+from engine.model.frame import Frame
 from engine.model.imported.features import Features, Pixels
-from engine.model.imported.frame import Frame
 from engine.model.imported.predictor import Imported
 from engine.model.svm import Decision
 from engine.training.sklearn_import.run import Naming, import_sklearn

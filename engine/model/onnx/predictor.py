@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from engine.canvas.pipeline import Canvas
 from engine.codecs.decode import Picture
 from engine.model.files import ModelError
+from engine.model.frame import Frame
 from engine.model.onnx.picture_form import PictureForm
-from engine.model.svc_frame import Frame
 from engine.model.svm import DIGITS, Decision, Floats, softmax
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from onnx import ModelProto
 
 from engine.codecs.decode import Picture
 from engine.model import store
+from engine.model.frame import Frame
 from engine.model.onnx.graph import MODEL_BYTES, operator, shown
 from engine.model.onnx.loading import load
 from engine.model.onnx.picture_form import PictureForm
@@ -19,7 +20,6 @@ from engine.model.onnx.predictor import KIND, PROBABILITIES, SCORES, OnnxModel, 
 from engine.model.onnx.session import COPIES, LOADING_BYTES, limited_memory
 from engine.model.reference_digits import draw_reference_digits
 from engine.model.store import Model, Thresholds
-from engine.model.svc_frame import Frame
 from engine.model.svm import DIGITS
 from engine.training.onnx_import.calibration import calibrate
 from engine.training.onnx_import.pruning import pruned

@@ -11,9 +11,9 @@ import numpy as np
 
 from engine.codecs.decode import Picture
 from engine.model import store as model
+from engine.model.frame import Frame
 from engine.model.imported import predictor
 from engine.model.imported.features import Features
-from engine.model.imported.frame import Frame
 from engine.model.imported.predictor import Imported
 from engine.model.reference_digits import draw_reference_digits
 from engine.model.store import Model, Thresholds

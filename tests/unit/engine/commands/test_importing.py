@@ -20,9 +20,9 @@ from typer.testing import CliRunner, Result
 
 from engine.cli import main
 from engine.codecs.decode import Picture
+from engine.model.frame import Frame
 from engine.model.imported.block_hog import BlockHog
 from engine.model.imported.features import EngineHog, Features, Pixels
-from engine.model.imported.frame import Frame
 from tests.harness.trained import digits, trained
 
 MODEL_PAGE = Path(__file__).parents[4] / "docs" / "model.md"

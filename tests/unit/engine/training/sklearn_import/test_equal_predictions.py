@@ -23,9 +23,9 @@ from sklearn.svm import SVC, LinearSVC
 
 from engine.codecs.decode import Picture
 from engine.model.classifier import Classifier
+from engine.model.frame import Frame
 from engine.model.imported.block_hog import BlockHog
 from engine.model.imported.features import EngineHog, Features, Pixels
-from engine.model.imported.frame import Frame
 from engine.model.imported.linear_machine import LinearMachine
 from engine.model.svm import Floats
 from engine.training.sklearn_import.run import import_sklearn

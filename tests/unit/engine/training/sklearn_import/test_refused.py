@@ -15,9 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
+from engine.model.frame import Frame
 from engine.model.imported.block_hog import BlockHog
 from engine.model.imported.features import EngineHog
-from engine.model.imported.frame import Frame
 from engine.training.sklearn_import.errors import SUPPORTED, SklearnError
 from tests.harness.trained import digits, imported, trained
 

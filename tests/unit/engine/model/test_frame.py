@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.codecs.decode import Picture
-from engine.model.imported.frame import Frame
+from engine.model.frame import Frame
 
 
 def picture(side_px: int, *channels: int) -> NDArray[np.uint8]:
