@@ -18,6 +18,8 @@ from typing import Final, NamedTuple
 PREFIX: Final = "http."
 TAG_CHARACTERS: Final = 16
 _RANDOM: Final = 10
+MOMENT_MS: Final = 16
+"""How long requests go to one partition before those that follow go to the next: some of a gateway's batches."""
 
 
 class WireId(NamedTuple):
@@ -31,7 +33,13 @@ class WireId(NamedTuple):
         return f"{PREFIX}{self.tag}.{'k' if self.once else 'r'}.{self.request_id}"
 
     def partition(self, count: int) -> int:
-        """Return the partition where the request or its key belongs, so that anyone who knows the id finds it."""
+        """Return the partition where the request or its key belongs, so that anyone who knows the id finds it.
+
+        Requests without a key that are made in the same moment belong to the same partition, as in Kafka's own producer
+        (KIP-480): brokers and service then have a batch of them instead of one in each partition.
+        """
+        if not self.once and (made_ms := made_at_ms(self.request_id)) is not None:
+            return made_ms // MOMENT_MS % count
         return int.from_bytes(hashlib.sha256(str(self).encode()).digest()[:8]) % count
 
 
