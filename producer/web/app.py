@@ -80,6 +80,7 @@ def create_app(
         docs_url=None,  # Swagger would come from another host
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # it would look for a provider at each request
     )
     app.router.route_class = _Route
     _add_api(app, gateway, guard, settings, stopping)

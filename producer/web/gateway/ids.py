@@ -9,6 +9,7 @@ use the same key.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import time
@@ -43,13 +44,18 @@ class WireId(NamedTuple):
         return int.from_bytes(hashlib.sha256(str(self).encode()).digest()[:8]) % count
 
 
+@functools.lru_cache(maxsize=1024)
 def tenant_tag(tenant: str) -> str:
     """Return what stands for a tenant on the topics."""
     return hashlib.sha256(tenant.encode()).hexdigest()[:TAG_CHARACTERS]
 
 
+@functools.lru_cache(maxsize=64)
 def parse_wire_id(value: bytes | None) -> WireId | None:
-    """Return the parts of a header `request-id`; None if no gateway has written it."""
+    """Return the parts of a header `request-id`; None if no gateway has written it.
+
+    The last ones are remembered: all results of a batch have the same id.
+    """
     if value is None or not value.startswith(b"http."):
         return None
     parts = value.decode(errors="replace").split(".", 3)
