@@ -45,6 +45,8 @@ class Edge:
         self._app = app
         self._metrics = metrics
         self._reporter = reporter
+        busy = int(Refusal.BUSY.status)
+        self._early = [metrics.refusals.labels(Refusal.BUSY.value), metrics.requests.labels("other", "POST", busy)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -80,8 +82,8 @@ class Edge:
 
     def count_early_refusal(self) -> None:
         """Count a request that the connection has refused by its headers: it does not come here."""
-        self._metrics.refusals.labels(Refusal.BUSY.value).inc()
-        self._metrics.requests.labels("other", "POST", int(Refusal.BUSY.status)).inc()
+        for counter in self._early:
+            counter.inc()
 
 
 def _known(method: str) -> str:

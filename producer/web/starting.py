@@ -1,8 +1,8 @@
 """Starts requests that send images, a few at a time, and refuses more while many are under way.
 
 Accepted requests share the machine, so each of them takes about as long as all that are under way. What exceeds a
-number is refused by its headers, which costs a tenth of an answer, so accepted requests are answered as without the
-excess. If nothing is answered at all, because the service is away, more may wait: then they cost little.
+number is refused by its headers, which costs a tenth of an answer: so those that are accepted are answered as without
+the excess.
 
 Starting a request costs many times what refusing one costs. So the event loop sends and receives between a few of
 them and the next; otherwise neither refusals nor answers would leave the server meanwhile.
@@ -11,7 +11,6 @@ them and the next; otherwise neither refusals nor answers would leave the server
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -22,10 +21,11 @@ from uvicorn._types import ASGI3Application
 
 from producer.web.problems import Refusal
 
-PER_TURN: Final = 8
-"""Requests that are started in one turn of the event loop: some milliseconds of work."""
-STANDSTILL_S: Final = 3.0
-"""If no request has ended for so long, the service is away, and not slow."""
+PER_TURN: Final = 32
+"""Requests that are started in one turn of the event loop: about ten milliseconds of work.
+
+With fewer, those that are accepted would wait long in an overload, because each turn then has hundreds of refusals.
+"""
 LOG_INTERVAL_S: Final = 1.0
 log = structlog.get_logger()
 
@@ -39,20 +39,14 @@ class Starting:
         Requests are refused while as many are under way.
     on_refused
         Is called for each refusal.
-    clock
-        Returns the time in seconds.
     """
 
-    def __init__(
-        self, at_once: int, on_refused: Callable[[], None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, at_once: int, on_refused: Callable[[], None]) -> None:
         self._at_once = at_once
         self._on_refused = on_refused
-        self._clock = clock
         self._waiting: deque[Callable[[], None]] = deque()
         self._is_running = False
         self._arrived = 0
-        self._ended_at_s = clock()
         self._unlogged = 0
 
     @property
@@ -63,12 +57,10 @@ class Starting:
     @property
     def is_full(self) -> bool:
         """True if one more request is to be refused."""
-        return self.under_way >= self._at_once and self._clock() - self._ended_at_s < STANDSTILL_S
+        return self.under_way >= self._at_once
 
     def add(self, start: Callable[[], None]) -> None:
         """Have a request started after those that came before it."""
-        if not self.under_way:
-            self._ended_at_s = self._clock()  # nothing was to end before
         self._waiting.append(start)
         if not self._is_running:
             self._is_running = True
@@ -91,7 +83,6 @@ class Starting:
         finally:
             if has_arrived:
                 self._arrived -= 1
-                self._ended_at_s = self._clock()
 
     def note_refused(self) -> None:
         """Count a refusal.

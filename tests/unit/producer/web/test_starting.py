@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import math
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from producer.web import starting
-from producer.web.starting import PER_TURN, STANDSTILL_S, Starting
+from producer.web.starting import PER_TURN, Starting
 from tests.harness.played_gateway import PlayedGateway
 from tests.harness.waiting import eventually
 from tests.harness.web import DIGIT
@@ -37,7 +36,7 @@ async def test_requests_start_in_their_order_and_a_few_in_each_turn_of_the_event
 
 
 async def test_requests_count_until_they_are_started_and_from_the_end_of_the_body_to_that_of_the_answer() -> None:
-    waiting = Starting(1, lambda: None, lambda: 100.0)
+    waiting = Starting(1, lambda: None)
     pieces: asyncio.Queue[Message] = asyncio.Queue()
     answering = asyncio.Event()
 
@@ -63,19 +62,6 @@ async def test_requests_count_until_they_are_started_and_from_the_end_of_the_bod
     answering.set()
     await running
     assert waiting.under_way == 0
-
-
-async def test_while_nothing_ends_more_requests_may_wait() -> None:
-    now_s = 100.0
-    waiting = Starting(1, lambda: None, lambda: now_s)
-    now_s += STANDSTILL_S
-    waiting.add(lambda: None)
-    assert waiting.is_full
-    now_s += STANDSTILL_S
-    assert not waiting.is_full
-    await eventually(lambda: waiting.under_way == 0)
-    waiting.add(lambda: None)
-    assert waiting.is_full
 
 
 async def test_refusals_have_one_line_of_the_log_for_all_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,10 +141,7 @@ async def test_a_request_whose_client_is_gone_is_not_started(monkeypatch: pytest
     assert gateway.sent == []
 
 
-async def test_beyond_the_number_at_once_a_request_is_refused_until_another_is_answered(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(starting, "STANDSTILL_S", math.inf)
+async def test_beyond_the_number_at_once_a_request_is_refused_until_another_is_answered() -> None:
     gateway = PlayedGateway(hold=True)
     async with running_server(gateway, at_once=1) as server, server.connect() as first, server.connect() as second:
         await first.send(HEAD + LENGTH + DIGIT)
