@@ -77,8 +77,7 @@ class Edge:
                 self._reporter.error("unexpected error", where, error=error, detail="request")
             finally:
                 path = getattr(scope.get("route"), "path", "other")
-                self._metrics.requests.labels(path, _known(scope["method"]), status).inc()
-                self._metrics.seconds.labels(path).observe(time.perf_counter() - begun_s)
+                self._metrics.note(path, _known(scope["method"]), status, time.perf_counter() - begun_s)
 
     def count_early_refusal(self) -> None:
         """Count a request that the connection has refused by its headers: it does not come here."""
