@@ -30,6 +30,7 @@ OWN_HEADERS: Final = 24
 _MORE: Final = 0x80
 """The bit of a byte of a number that means that another byte follows."""
 _INT_BITS, _LONG_BITS = 32, 64
+Headers = tuple[tuple[str, bytes | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]  # as above
         self._first_offset: int = self.base_offset
         self._first_ms: int = self.max_timestamp if self.timestamp_type else self.first_timestamp
         self._timestamp_type: int = self.timestamp_type
+        self._last_headers: tuple[bytearray | None, Headers] = None, ()
 
     def __iter__(self) -> Iterator[ConsumerRecord | Unreadable]:
         left, place = self._num_records, -1
@@ -135,10 +137,10 @@ class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]  # as above
             raise _MalformedError(f"it claims position {place} in its batch, and the next one is {places[0]}")
         key, at = _bytes(data, at, end)
         value, at = _bytes(data, at, end)
-        count, at = _number(data, at, _INT_BITS)
-        headers = _headers(data, at, end, count) if count else ()
-        if not count and at != end:
-            raise _MalformedError("its length is not that of what it holds")
+        # Most records of a batch have the same headers: those of an archive's results, and those of one sender.
+        if (block := data[at:end]) != self._last_headers[0]:
+            self._last_headers = block, _headers(data, at, end)
+        headers = self._last_headers[1]
         record = ConsumerRecord(
             self._partition.topic,
             self._partition.partition,
@@ -163,8 +165,9 @@ def _bounds(data: bytearray, at: int) -> tuple[int, int]:
     return body, body + length_bytes
 
 
-def _headers(data: bytearray, at: int, end: int, count: int) -> tuple[tuple[str, bytes | None], ...]:
+def _headers(data: bytearray, at: int, end: int) -> Headers:
     """Parse up to `MAX_HEADERS` headers of a record, which ends after them."""
+    count, at = _number(data, at, _INT_BITS)
     headers = []
     for _ in range(min(count, MAX_HEADERS)):
         name, at = _bytes(data, at, end)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from benchmarks import report
+from benchmarks import processes, report
 from benchmarks.http import figures, requests
 from benchmarks.http.load import Outcome, Plan, measure
 from benchmarks.http.overload import measure_overload
@@ -54,7 +54,8 @@ async def compare(
     -------
     dict
         ``loads``: medians of the rounds, by concurrency and for ``batch`` (in images): ``old`` and ``ours`` with rates
-        and times, and ``times``, the ratio of the rates. ``overload`` of the last round, and ``rounds``.
+        and times, and with ``cpu_us``, the processor time of an image in each part; and ``times``, the ratio of the
+        rates. ``overload`` of the last round, and ``rounds``.
     """
     taken: list[dict[str, Any]] = []
     overloaded: dict[str, float] = {}
@@ -79,19 +80,36 @@ async def compare(
 
 @contextlib.asynccontextmanager
 async def _ours(cluster: Cluster) -> AsyncIterator[Server]:
-    async with fresh_topics(cluster) as broker, running_service(broker, workers=None), gateway(broker) as server:
+    async with (
+        fresh_topics(cluster) as broker,
+        running_service(broker, workers=None) as service,
+        gateway(broker) as server,
+    ):
+        server.parts |= processes.parts_of(cluster, service)
         yield server
 
 
-async def _figures(server: Server, single: str, archive: str, seconds: float) -> dict[str, dict[str, float]]:
+async def _figures(server: Server, single: str, archive: str, seconds: float) -> dict[str, dict[str, Any]]:
     """Return the figures of one server by what was sent: the concurrency, or ``batch``."""
     measured = {}
     for connections in CONCURRENCIES:
         plan = Plan(server.port, single, connections, seconds, WARM_UP_S)
-        measured[str(connections)] = _checked(await measure(plan))
+        measured[str(connections)] = await _measured(server, plan)
     plan = Plan(server.port, archive, BATCH_CONNECTIONS, seconds, WARM_UP_S, marks=requests.ARCHIVE_IMAGES)
-    batch = _checked(await measure(plan))
-    return measured | {figures.BATCH: batch | {"per_s": batch["per_s"] * requests.ARCHIVE_IMAGES}}
+    return measured | {figures.BATCH: await _measured(server, plan)}
+
+
+async def _measured(server: Server, plan: Plan) -> dict[str, Any]:
+    """Send a load, and return its figures: rates and processor time are those of images."""
+    before = server.cpu_s()
+    outcome = await measure(plan)
+    spent_s = {name: spent - before[name] for name, spent in server.cpu_s().items()}
+    images = outcome.served * plan.marks
+    found = _checked(outcome)
+    return found | {
+        "per_s": found["per_s"] * plan.marks,
+        "cpu_us": {name: spent / images * 1e6 for name, spent in spent_s.items()},
+    }
 
 
 def _checked(outcome: Outcome) -> dict[str, float]:
@@ -109,5 +127,5 @@ def _checked(outcome: Outcome) -> dict[str, float]:
     }
 
 
-def _compared(old: dict[str, float], ours: dict[str, float]) -> dict[str, Any]:
+def _compared(old: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     return {"old": old, "ours": ours, "times": ours["per_s"] / old["per_s"]}

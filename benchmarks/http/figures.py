@@ -18,7 +18,7 @@ GROWTH_BAR_MB: Final = 64.0
 """How much memory the gateway may add under overload: as much as its answers in memory may have (`max_kept_bytes`)."""
 
 
-def rates(measured: dict[str, dict[str, float]]) -> str:
+def rates(measured: dict[str, dict[str, Any]]) -> str:
     """Return the rates of one server, and its p99, in one line."""
     each = ("{what}: {per_s:,.0f}/s, {p99_ms:,.0f} ms".format(what=what, **load) for what, load in measured.items())
     return "; ".join(each)
@@ -43,6 +43,7 @@ def lines(measured: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
                 "{old[per_s]:,.0f}/s / {ours[per_s]:,.0f}/s / {times:.1f}".format(**figures),
             )
             yield f"{sent}: p99, old / ours", "{old[p99_ms]:,.0f} ms / {ours[p99_ms]:,.0f} ms".format(**figures)
+            yield f"{sent}: processor time of an image, old / ours", _cpu(figures)
         overload = measured["overload"]
         yield (
             "ten times the load: sent / answered / refused",
@@ -57,6 +58,12 @@ def lines(measured: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
             "ten times the load: memory of the gateway, before / peak (PSS)",
             "{memory_before_mb:.0f} MB / {memory_peak_mb:.0f} MB".format(**overload),
         )
+
+
+def _cpu(figures: dict[str, Any]) -> str:
+    old, ours = (figures[which]["cpu_us"] for which in ("old", "ours"))
+    parts = ", ".join(f"{name} {spent:,.0f}" for name, spent in ours.items())
+    return f"{sum(old.values()):,.0f} µs / {sum(ours.values()):,.0f} µs ({parts})"
 
 
 def misses(measured: dict[str, Any] | None) -> Iterator[str]:

@@ -66,6 +66,8 @@ class Outcome(msgspec.Struct):
 
     per_s: float
     """Answers 200 per second."""
+    served: int
+    """Answers 200 in all, with those of the warm-up."""
     answered: Times
     refused: Times
     """Answers 429 and 503."""
@@ -88,7 +90,7 @@ class Load:
         self.plan = plan
         self.free: deque[Connection] = deque()
         self.taken: dict[int, list[float]] = {}
-        self.wrong = self.broken = self.unsent = self.under_way = 0
+        self.wrong = self.broken = self.unsent = self.under_way = self.served = 0
         self.begin_s = self.end_s = 0.0
         self._requests: Iterator[bytes] = itertools.cycle(
             msgspec.msgpack.decode(Path(plan.requests_file).read_bytes(), type=list[bytes])
@@ -109,6 +111,7 @@ class Load:
         answered = self.taken.pop(OK, [])
         return Outcome(
             per_s=len(answered) / self.plan.seconds,
+            served=self.served,
             answered=_times(answered),
             refused=_times(refused),
             others={status: len(took) for status, took in self.taken.items()},
@@ -136,6 +139,7 @@ class Load:
     def note(self, status: int, began_s: float, *, is_right: bool) -> None:
         """Count an answer, unless it belongs to the warm-up or came too late to count for the rate."""
         now_s = time.perf_counter()
+        self.served += status == OK
         if began_s < self.begin_s or (now_s > self.end_s and self.plan.rate is None):
             return
         self.taken.setdefault(status, []).append(now_s - began_s)

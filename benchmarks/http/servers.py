@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 
+from benchmarks import processes
 from broker.child_process import start_child
 from broker.ports import free_ports
 from broker.probe import HOST
@@ -27,6 +28,12 @@ class Server:
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process = process
         self.port = port
+        self.parts = {"server": processes.of_session(process.pid)}
+        """All processes that have a part in an answer, by their kind. `comparison` adds those that a gateway needs."""
+
+    def cpu_s(self) -> dict[str, float]:
+        """Return the seconds of processor time that each kind has used."""
+        return {name: processes.cpu_s(*pids) for name, pids in self.parts.items()}
 
 
 @contextlib.asynccontextmanager

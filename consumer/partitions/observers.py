@@ -31,6 +31,11 @@ class Publication:
         return self.parts[-1].part.next_offset
 
     @property
+    def records(self) -> int:
+        """How many requests were answered completely."""
+        return sum(ready.part.records for ready in self.parts)
+
+    @property
     def answers(self) -> int:
         """How many images were answered: recognised, unsure or failed."""
         return sum(ready.part.answers for ready in self.parts)

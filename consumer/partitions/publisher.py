@@ -31,8 +31,12 @@ LARGE_BYTES: Final = 1024 * 1024
 """A part with more bytes goes to the slot for large ones."""
 ORDINARY_BYTES: Final = 8 * 1024 * 1024
 """About how many bytes of all lanes the ordinary slot takes at once."""
-COLLECT_ANSWERS: Final = 128
-"""After a transaction with at least this many answers, the next one collects more: now the rate counts, not latency."""
+COLLECT_RECORDS: Final = 128
+"""After a transaction that answers this many requests, the next one collects more: now the rate counts, not latency.
+
+Images of archives do not count: a sender may wait for one archive before it sends the next, and a transaction costs
+little beside a thousand images.
+"""
 COLLECT_S: Final = 0.1
 """How long after such a transaction has begun the next one begins, at the earliest.
 
@@ -129,7 +133,7 @@ class Publisher:
         Returns
         -------
         bool
-            True if the next transaction should collect more: this one had many answers, and left none waiting.
+            True if the next transaction should collect more: this one answered many requests, and left none waiting.
         """
         contributions: list[Contribution] = []
         size_bytes = 0
@@ -140,7 +144,7 @@ class Publisher:
                 break
         has_more = size_bytes > ORDINARY_BYTES or any(each.has_more for each in contributions)
         await self._commit(self._ordinary, contributions)
-        return not has_more and sum(each.publication.answers for each in contributions) >= COLLECT_ANSWERS
+        return not has_more and sum(each.publication.records for each in contributions) >= COLLECT_RECORDS
 
     async def _serve_each(self, slot: Slot) -> None:
         while True:

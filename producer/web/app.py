@@ -80,6 +80,7 @@ def create_app(
         docs_url=None,  # Swagger would come from another host
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # it would look for a provider at each request
     )
     app.router.route_class = _Route
     _add_api(app, gateway, guard, settings, stopping)
@@ -107,8 +108,9 @@ def create_app(
 def _add_api(app: FastAPI, gateway: Gateway, guard: Guard, settings: WebSettings, stopping: asyncio.Event) -> None:
     predictions = Predictions(gateway, guard, settings)
     results = Results(gateway, guard, settings, stopping)
-    for version_prefix in VERSIONS:
+    for version_prefix in VERSIONS:  # first, because paths are compared one after the other
         _add(app, "POST", f"{version_prefix}/predict", predictions.predict)
+    for version_prefix in VERSIONS:
         _add(app, "POST", f"{version_prefix}/predict_batch", predictions.predict_batch)
         _add(app, "GET", f"{version_prefix}/requests/{{request_id:path}}", results.find)
         _add(app, "GET", f"{version_prefix}/results", results.live)

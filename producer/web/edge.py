@@ -45,6 +45,9 @@ class Edge:
         self._app = app
         self._metrics = metrics
         self._reporter = reporter
+        self._busy = metrics.refusals.labels(Refusal.BUSY.value)
+        status = int(Refusal.BUSY.status)
+        self._early = {method: metrics.requests.labels("other", method, status) for method in ("POST", "other")}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -75,13 +78,12 @@ class Edge:
                 self._reporter.error("unexpected error", where, error=error, detail="request")
             finally:
                 path = getattr(scope.get("route"), "path", "other")
-                self._metrics.requests.labels(path, _known(scope["method"]), status).inc()
-                self._metrics.seconds.labels(path).observe(time.perf_counter() - begun_s)
+                self._metrics.note(path, _known(scope["method"]), status, time.perf_counter() - begun_s)
 
     def count_early_refusal(self, method: str) -> None:
         """Count what the connection has refused by itself: it does not come here."""
-        self._metrics.refusals.labels(Refusal.BUSY.value).inc()
-        self._metrics.requests.labels("other", method, int(Refusal.BUSY.status)).inc()
+        self._busy.inc()
+        self._early[method].inc()
 
 
 def _known(method: str) -> str:

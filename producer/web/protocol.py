@@ -79,7 +79,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(self._headers_too_large())
 
     def on_headers_complete(self) -> None:
-        """Start the request, unless its headers are too large, or too many others wait to be started."""
+        """Start the request, unless its headers are too large, or too many others are under way."""
         own_bytes = len(self.url) + sum(len(name) + len(value) + _FRAMING_BYTES for name, value in self.headers)
         if own_bytes > self.limits.header_bytes:
             self._refuse(self._headers_too_large())
@@ -90,7 +90,7 @@ class LimitedProtocol(HttpToolsProtocol):
         # What only reads is answered: health is most interesting now. A pipelined request has its answer to wait for.
         before: RequestResponseCycle | None = self.cycle
         is_first = before is None or before.response_complete
-        if self.starting.is_late and is_first and self.parser.get_method() == b"POST":
+        if self.starting.is_full and is_first and self.parser.get_method() == b"POST":
             self.starting.note_refused("POST")
             self._drops_body = True
             self._start_header_timer(self.limits.body_s)
@@ -133,11 +133,12 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(ProblemError(Refusal.MALFORMED_REQUEST, msg))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        start = functools.partial(super()._start_asgi_task, cycle, app)
         if cycle.scope["method"] == "POST":
+            counted = functools.partial(self.starting.run, app)
+            start = functools.partial(super()._start_asgi_task, cycle, counted)
             self.starting.add(lambda: None if cycle.disconnected else start())
         else:
-            start()
+            super()._start_asgi_task(cycle, app)
 
     def _headers_too_large(self) -> ProblemError:
         detail = f"The headers have more than {self.limits.header_bytes:,} bytes."
@@ -173,7 +174,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
 @functools.cache
 def _busy(*, keep: bool) -> bytes:
-    detail = "More requests arrive than the server can start."
+    detail = "Many requests are under way already."
     return _rendered(ProblemError(Refusal.BUSY, detail, retry_after_s=BUSY_RETRY_AFTER_S), keep=keep)
 
 

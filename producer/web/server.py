@@ -109,7 +109,7 @@ async def serve(
     stopping = asyncio.Event()
     async with open_gateway(settings) as gateway, _background(guard):
         app = create_app(gateway, guard, web, stopping, reporter=reporter, page=page_files(), page_headers=HEADERS)
-        starting = Starting(web.listen.start_s, app.count_early_refusal)
+        starting = Starting(web.listen.at_once, app.count_early_refusal)
         server = HttpServer(_config(app, web, starting), stopping, on_start)
         if not web.access.configured:
             log.warning("access is off", action="accepting requests without a key", address=web.listen.host)

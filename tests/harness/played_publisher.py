@@ -91,9 +91,16 @@ class Played:
         return asyncio.create_task(self.publisher.publish(offer), name=f"publish {offer.partition.partition}")
 
 
-def offer(number: int, *sizes: int, member: Member = MEMBER, to: int | None = None, committed: int | None = 0) -> Offer:
+def offer(
+    number: int,
+    *sizes: int,
+    member: Member = MEMBER,
+    to: int | None = None,
+    committed: int | None = 0,
+    images: int = 1,
+) -> Offer:
     """Make the offer of a lane with a part for each of some sizes (about), at the offsets from 0 on."""
-    parts = [_part(offset, size) for offset, size in enumerate(sizes or (1,))]
+    parts = [_part(offset, size, images) for offset, size in enumerate(sizes or (1,))]
     targets = {TOPICS.predictions: results(number if to is None else to)}
 
     def ready(limit_bytes: int) -> list[ReadyPart]:
@@ -108,9 +115,9 @@ def offer(number: int, *sizes: int, member: Member = MEMBER, to: int | None = No
     return Offer(requests(number), member, targets, committed, ready)
 
 
-def _part(offset: int, size_bytes: int) -> ReadyPart:
+def _part(offset: int, size_bytes: int, images: int) -> ReadyPart:
     batch = results_batch(b"%d" % offset, key=sized(bytes(size_bytes)))
-    return ReadyPart(Part(offset + 1, [batch], records=1, recognised=1), 0.0, 0.0, 0.0)
+    return ReadyPart(Part(offset + 1, [batch], records=1, recognised=images), 0.0, 0.0, 0.0)
 
 
 @contextlib.asynccontextmanager

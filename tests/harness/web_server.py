@@ -14,6 +14,7 @@ from producer.web.settings import ListenSettings, ServeSettings, WebSettings
 from transport.reports.reporter import Reporter
 
 HOST = "127.0.0.1"
+_PIECE_BYTES = 65_536
 
 
 class Connection:
@@ -30,11 +31,11 @@ class Connection:
             await self.writer.drain()
 
     async def rest(self) -> bytes:
-        """Return what arrives until the server closes the connection, also if it resets it then."""
+        """Return what arrives until the server closes the connection."""
         arrived = b""
-        with contextlib.suppress(ConnectionError):
-            while data := await self.reader.read(65_536):
-                arrived += data
+        with contextlib.suppress(ConnectionError):  # it has closed with bytes unread: what came before counts
+            while piece := await self.reader.read(_PIECE_BYTES):
+                arrived += piece
         return arrived
 
 

@@ -9,6 +9,7 @@ use the same key.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import time
@@ -18,6 +19,8 @@ from typing import Final, NamedTuple
 PREFIX: Final = "http."
 TAG_CHARACTERS: Final = 16
 _RANDOM: Final = 10
+MOMENT_MS: Final = 16
+"""How long requests go to one partition before those that follow go to the next: some of a gateway's batches."""
 
 
 class WireId(NamedTuple):
@@ -31,17 +34,28 @@ class WireId(NamedTuple):
         return f"{PREFIX}{self.tag}.{'k' if self.once else 'r'}.{self.request_id}"
 
     def partition(self, count: int) -> int:
-        """Return the partition where the request or its key belongs, so that anyone who knows the id finds it."""
+        """Return the partition where the request or its key belongs, so that anyone who knows the id finds it.
+
+        Requests without a key that are made in the same moment belong to the same partition, as in Kafka's own producer
+        (KIP-480): brokers and service then have a batch of them instead of one in each partition.
+        """
+        if not self.once and (made_ms := made_at_ms(self.request_id)) is not None:
+            return made_ms // MOMENT_MS % count
         return int.from_bytes(hashlib.sha256(str(self).encode()).digest()[:8]) % count
 
 
+@functools.lru_cache(maxsize=1024)
 def tenant_tag(tenant: str) -> str:
     """Return what stands for a tenant on the topics."""
     return hashlib.sha256(tenant.encode()).hexdigest()[:TAG_CHARACTERS]
 
 
+@functools.lru_cache(maxsize=64)
 def parse_wire_id(value: bytes | None) -> WireId | None:
-    """Return the parts of a header `request-id`; None if no gateway has written it."""
+    """Return the parts of a header `request-id`; None if no gateway has written it.
+
+    The last ones are remembered: all results of a batch have the same id.
+    """
     if value is None or not value.startswith(b"http."):
         return None
     parts = value.decode(errors="replace").split(".", 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -105,8 +106,15 @@ def read_answer(record: ConsumerRecord, wire_id: WireId) -> Answer | None:
 
 def _as_client_knows(published: bytes, wire_id: WireId) -> bytes:
     """Return a result with the id that the client knows."""
-    own, known = (b'"request_id":' + msgspec.json.encode(each) for each in (str(wire_id), wire_id.request_id))
+    own, known = _fields(wire_id)
     if own in published:  # in a string the quotes would be escaped, so this is the field
         return published.replace(own, known, 1)
     result: dict[str, Any] = msgspec.json.decode(published)  # written by something else, with spaces perhaps
     return msgspec.json.encode(result | {"request_id": wire_id.request_id})
+
+
+@functools.lru_cache(maxsize=64)
+def _fields(wire_id: WireId) -> tuple[bytes, bytes]:
+    """Return the field `request_id` as it is on the topic, and as the client knows it."""
+    own, known = (b'"request_id":' + msgspec.json.encode(each) for each in (str(wire_id), wire_id.request_id))
+    return own, known

@@ -21,8 +21,8 @@ from transport.settings.kafka import KafkaSettings
 log = structlog.get_logger()
 
 POLL_MS: Final = 200
-BATCH_RECORDS: Final = 1_000
-"""The most records that are handed over at once; then other tasks run."""
+BATCH_RECORDS: Final = 50
+"""The most records that are handed over at once; then other tasks run: each may have an answer that is to be sent."""
 REOPEN_PAUSE_S: Final = 0.5
 PARTITIONS_INTERVAL_S: Final = 10.0
 """How often the tail looks whether the topic has more partitions."""

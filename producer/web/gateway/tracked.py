@@ -73,7 +73,6 @@ class Tracked:
     def changed(self) -> None:
         """Wake all followers."""
         self._changed.set()
-        self._changed = asyncio.Event()
 
     async def follow(self) -> AsyncGenerator[Answer, None]:
         """Yield the answers by index as they arrive, until all are there.
@@ -85,7 +84,7 @@ class Tracked:
         """
         following = 0
         while True:
-            changed = self._changed
+            self._changed.clear()  # other followers that wait are awake already
             while (answer := self.answers.get(following)) is not None:
                 yield answer
                 following += 1
@@ -93,8 +92,7 @@ class Tracked:
                 raise LookupError(self.wire_id.request_id)
             if self.is_complete and following == len(self.answers):
                 return
-            if changed is self._changed:
-                await changed.wait()
+            await self._changed.wait()
 
 
 class TrackedRequests:
@@ -142,7 +140,10 @@ class TrackedRequests:
 
     def get(self, wire_ids: Iterable[WireId]) -> Tracked | None:
         """Return the first of these requests that is tracked."""
-        return next((found for each in wire_ids if (found := self._requests.get(each)) is not None), None)
+        for each in wire_ids:
+            if (found := self._requests.get(each)) is not None:
+                return found
+        return None
 
     def track(self, wire_id: WireId) -> Tracked:
         """Return the request with this id; from now on its answers are kept."""

@@ -83,6 +83,9 @@ class _Parts:
         self.ended = True
 
 
+_CALLED: Final = [name for name in vars(_Parts) if name.startswith("on_")]
+
+
 async def read_files(content_type: str, pieces: AsyncIterator[bytes], most_files: int) -> list[File]:
     """Read the files of a multipart body, in their order.
 
@@ -102,11 +105,10 @@ async def read_files(content_type: str, pieces: AsyncIterator[bytes], most_files
     """
     _, options = parse_options_header(content_type)
     parts = _Parts(most_files)
-    names = [name for name in dir(parts) if name.startswith("on_")]
     try:
         parser = MultipartParser(
             options.get(b"boundary", b""),
-            {name: getattr(parts, name) for name in names},  # type: ignore[arg-type]  # a TypedDict of these names
+            {name: getattr(parts, name) for name in _CALLED},  # type: ignore[arg-type]  # a TypedDict of these names
             max_header_count=MOST_PART_HEADERS,
             max_header_size=MOST_HEADER_BYTES,
         )

@@ -93,6 +93,12 @@ def test_numbers_that_kafka_takes_are_taken() -> None:
     assert [record.timestamp for record in found[-2:]] == [2**63 - 1, -(2**63) + 5]
 
 
+def test_a_record_has_its_own_headers_also_after_one_with_the_same_or_with_others() -> None:
+    own: list[list[tuple[str, bytes | None]]] = [[], [("a", b"1")], [("a", b"1")], [("a", b"2")], [], [("a", b"1")]]
+    found = parsed(batch(*(Raw(b"v", headers=headers) for headers in own)))
+    assert [record.headers for record in found if not isinstance(record, Unreadable)] == [tuple(each) for each in own]
+
+
 def test_only_the_first_of_many_headers_are_read() -> None:
     (record,) = parsed(batch(Raw(b"v", headers=[("", b"")] * 500_000)))
     assert not isinstance(record, Unreadable)

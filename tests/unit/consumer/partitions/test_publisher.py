@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from consumer.partitions import publisher
-from consumer.partitions.publisher import COLLECT_ANSWERS, LARGE_BYTES
+from consumer.partitions.publisher import COLLECT_RECORDS, LARGE_BYTES
 from tests.harness.memory import MEMBER, memory_lanes, record
 from tests.harness.played_publisher import offer, publishing, requests
 from tests.harness.waiting import eventually
@@ -39,13 +39,16 @@ async def test_lanes_that_come_during_a_transaction_share_the_next_one() -> None
         assert played.ordinary.transactions == [{requests(0): 1}, {requests(1): 1, requests(2): 1}]
 
 
-@pytest.mark.parametrize(("answers", "waits"), [(COLLECT_ANSWERS - 1, False), (COLLECT_ANSWERS, True)])
-async def test_after_a_transaction_with_many_answers_the_next_one_collects_more(
-    answers: int, *, waits: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("records", "images", "waits"),
+    [(COLLECT_RECORDS - 1, 1, False), (COLLECT_RECORDS, 1, True), (1, COLLECT_RECORDS, False)],
+)
+async def test_after_a_transaction_that_answers_many_requests_the_next_one_collects_more(
+    records: int, images: int, *, waits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "COLLECT_S", COLLECT_S)
     async with publishing() as played:
-        await played.publish(offer(0, *[1] * answers))
+        await played.publish(offer(0, *[1] * records, images=images))
         following = played.publish(offer(1))
         for _ in range(3):  # meanwhile the slot for large ones commits one transaction after the other
             await played.publish(offer(2, LARGE_BYTES + 1))
@@ -58,9 +61,9 @@ async def test_after_a_transaction_with_many_answers_the_next_one_collects_more(
 async def test_a_transaction_that_leaves_answers_waiting_is_followed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "COLLECT_S", COLLECT_S)
     async with publishing() as played:
-        fits = [LARGE_BYTES // COLLECT_ANSWERS - 200] * COLLECT_ANSWERS  # bytes of keys; a batch has some more
+        fits = [LARGE_BYTES // COLLECT_RECORDS - 200] * COLLECT_RECORDS  # bytes of keys; a batch has some more
         publication = await played.publish(offer(0, *fits, LARGE_BYTES // 2))
-        assert publication.answers == COLLECT_ANSWERS
+        assert publication.records == COLLECT_RECORDS
         async with asyncio.timeout(COLLECT_S / 2):
             await played.publish(offer(1))
 

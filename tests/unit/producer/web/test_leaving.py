@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from producer.web.access import keys
 from producer.web.gateway.interface import Found
-from producer.web.routes import results
+from producer.web.routes import presence, results
 from producer.web.settings import AccessSettings, WebSettings
 from tests.harness.images import zipped
 from tests.harness.played_gateway import PlayedGateway
@@ -25,6 +25,11 @@ from tests.harness.web_server import Connection, Server, running_server
 
 ONE_AT_ONCE = WebSettings(wait_s=300, access=AccessSettings(at_once=1))
 """While a request waits, each other one of the client is refused with 429."""
+
+
+@pytest.fixture(autouse=True)
+def watched_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "WATCH_AFTER_S", 0)
 
 
 class SlowGateway(PlayedGateway):

@@ -1,14 +1,15 @@
-"""How requests are started, and refused while others wait too long for it."""
+"""How requests are started, and refused while many others are under way."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from producer.web import starting
-from producer.web.starting import AT_ONCE, Starting
+from producer.web.starting import PER_TURN, Starting
 from tests.harness.played_gateway import PlayedGateway
 from tests.harness.waiting import eventually
 from tests.harness.web import DIGIT
@@ -22,34 +23,51 @@ BUSY = b'"code":"busy"}'
 
 async def test_requests_start_in_their_order_and_a_few_in_each_turn_of_the_event_loop() -> None:
     started: list[int] = []
-    waiting = Starting(1, lambda _: None)
-    for number in range(AT_ONCE + 2):
+    waiting = Starting(99, lambda _: None)
+    for number in range(PER_TURN + 2):
         waiting.add(lambda number=number: started.append(number))  # type: ignore[misc]  # a default is no parameter
     assert started == []
     await asyncio.sleep(0)
-    assert started == list(range(AT_ONCE))
+    assert started == list(range(PER_TURN))
     await asyncio.sleep(0)
-    assert started == list(range(AT_ONCE + 2))
+    assert started == list(range(PER_TURN + 2))
     waiting.add(lambda: started.append(-1))
     await eventually(lambda: started[-1] == -1)
 
 
-async def test_it_is_late_while_the_first_request_waits_longer_than_the_limit() -> None:
-    now_s = 100.0
-    waiting = Starting(0.25, lambda _: None, lambda: now_s)
-    assert not waiting.is_late
+async def test_requests_count_until_they_are_started_and_from_the_end_of_the_body_to_that_of_the_answer() -> None:
+    waiting = Starting(1, lambda _: None)
+    pieces: asyncio.Queue[Message] = asyncio.Queue()
+    answering = asyncio.Event()
+
+    async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
+        while (await receive())["more_body"]:
+            pass
+        await receive()
+        await answering.wait()
+
+    async def send(_message: Message) -> None: ...
+
     waiting.add(lambda: None)
-    now_s += 0.2
-    assert not waiting.is_late
-    now_s += 0.1
-    assert waiting.is_late
-    await eventually(lambda: not waiting.is_late)
+    assert waiting.is_full
+    await eventually(lambda: not waiting.is_full)
+    running = asyncio.create_task(waiting.run(app, {}, pieces.get, send))  # type: ignore[arg-type]  # own types
+    pieces.put_nowait({"type": "http.request", "body": b"1", "more_body": True})
+    await eventually(pieces.empty)
+    assert not waiting.is_full
+    for _ in range(2):
+        pieces.put_nowait({"type": "http.request", "body": b"2", "more_body": False})
+    await eventually(lambda: waiting.under_way == 1)
+    assert waiting.is_full
+    answering.set()
+    await running
+    assert waiting.under_way == 0
 
 
 async def test_refusals_have_one_line_of_the_log_for_all_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "LOG_INTERVAL_S", 0.01)
     counted: list[str] = []
-    waiting = Starting(1, counted.append)
+    waiting = Starting(99, counted.append)
     with capture_logs() as lines:
         for _ in range(3):
             waiting.note_refused("POST")
@@ -63,10 +81,10 @@ async def test_refusals_have_one_line_of_the_log_for_all_of_a_second(monkeypatch
     assert len(counted) == 4
 
 
-async def test_a_late_server_refuses_by_the_headers_and_keeps_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_server_refuses_by_the_headers_and_keeps_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = PlayedGateway()
     async with running_server(gateway) as server, server.connect() as connection:
-        monkeypatch.setattr(Starting, "is_late", True)
+        monkeypatch.setattr(Starting, "is_full", True)
         for _ in range(2):
             await connection.send(HEAD + LENGTH)
             head = await connection.reader.readuntil(b"\r\n\r\n")
@@ -76,7 +94,7 @@ async def test_a_late_server_refuses_by_the_headers_and_keeps_the_connection(mon
             await connection.send(DIGIT)  # the body of the refused request, which is dropped
         await connection.send(ASK)
         await connection.reader.readuntil(b'{"status":"ok"}')
-        monkeypatch.setattr(Starting, "is_late", False)
+        monkeypatch.setattr(Starting, "is_full", False)
         await connection.send(HEAD + LENGTH + DIGIT)
         assert (await connection.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
         await connection.reader.readuntil(b"}")
@@ -87,7 +105,7 @@ async def test_a_late_server_refuses_by_the_headers_and_keeps_the_connection(mon
 
 
 async def test_a_refused_client_that_wants_to_close_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Starting, "is_late", True)
+    monkeypatch.setattr(Starting, "is_full", True)
     async with running_server(PlayedGateway()) as server, server.connect() as connection:
         await connection.send(HEAD + b"Connection: close\r\n" + LENGTH + DIGIT)
         answer = await connection.rest()
@@ -96,7 +114,7 @@ async def test_a_refused_client_that_wants_to_close_is_closed(monkeypatch: pytes
 
 
 async def test_a_refused_body_that_does_not_come_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Starting, "is_late", True)
+    monkeypatch.setattr(Starting, "is_full", True)
     async with running_server(PlayedGateway(), body_s=0.1) as server, server.connect() as connection:
         await connection.send(HEAD + LENGTH + DIGIT[:10])
         assert (await connection.rest()).endswith(BUSY)
@@ -121,3 +139,18 @@ async def test_a_request_whose_client_is_gone_is_not_started(monkeypatch: pytest
         start_some(held[0])
         assert not held[0]._waiting
     assert gateway.sent == []
+
+
+async def test_beyond_the_number_at_once_a_request_is_refused_until_another_is_answered() -> None:
+    gateway = PlayedGateway(hold=True)
+    async with running_server(gateway, at_once=1) as server, server.connect() as first, server.connect() as second:
+        await first.send(HEAD + LENGTH + DIGIT)
+        await eventually(lambda: gateway.following == 1)
+        await second.send(HEAD + LENGTH + DIGIT)
+        await second.reader.readuntil(BUSY)
+        gateway.release()
+        assert (await first.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        await eventually(lambda: gateway.following == 0)
+        await second.send(HEAD + LENGTH + DIGIT)
+        assert (await second.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    assert len(gateway.sent) == 2

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from producer.web.gateway.ids import WireId, made_at_ms, new_request_id, parse_wire_id, tenant_tag
+from producer.web.gateway.ids import MOMENT_MS, WireId, made_at_ms, new_request_id, parse_wire_id, tenant_tag
 from tests.harness.gateway_records import wire_id
 
 
@@ -53,8 +53,18 @@ def test_other_ids_say_nothing_of_a_time(other: str) -> None:
     assert made_at_ms(other) is None
 
 
-def test_ids_are_spread_evenly_over_partitions_and_stay_there() -> None:
-    ids = [wire_id(str(number)) for number in range(8_000)]
+def test_keys_are_spread_evenly_over_partitions_and_stay_there() -> None:
+    ids = [wire_id(str(number), once=True) for number in range(8_000)]
     found = [each.partition(8) for each in ids]
     assert all(900 < found.count(number) < 1_100 for number in range(8))
     assert found == [each.partition(8) for each in ids]
+
+
+def test_requests_of_one_moment_share_a_partition_and_the_next_moment_has_the_next() -> None:
+    made = [wire_id(new_request_id(now_ms=MOMENT_MS * 800 + ms)) for ms in range(MOMENT_MS * 9)]
+    found = [each.partition(8) for each in made]
+    assert found == [number for number in [*range(8), 0] for _ in range(MOMENT_MS)]
+
+
+def test_an_id_that_no_gateway_made_has_a_partition_too() -> None:
+    assert 0 <= wire_id("order-7").partition(8) < 8
