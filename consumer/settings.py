@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from contract.headers import ECHOED_BYTES
 from engine.limits import Limits
+from engine.registry.cache import default_cache
 from models import default_model
 from transport.batches.layout import MAX_HEADERS
 from transport.record_batch import OWN_HEADERS
@@ -169,9 +170,25 @@ class Settings(ReportSettings, GroupSettings):
     pacing: PacingSettings = PacingSettings()
     echo: EchoSettings = EchoSettings()
     limits: Limits = Limits()
-    model: Path = Field(
-        default_factory=default_model,
-        description="Directory of the model to serve; by default the shipped model.",
+    model: str = Field(
+        default_factory=lambda: str(default_model()),
+        min_length=1,
+        description="The model to serve: a folder, a zip archive, the URL of either (s3://, gs://, az://, https://), "
+        "or STORE/NAME@VERSION or STORE/NAME@ALIAS in a registry; by default the shipped model. URLs and registries "
+        "need the extra stores.",
+    )
+    model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
+        default=None,
+        description="If set, a model is refused unless the sha256 of its manifest.json is this one. The manifest holds "
+        "the sha256 of the arrays, so it stands for the whole model.",
+    )
+    model_cache: Path = Field(
+        default_factory=default_cache,
+        description="Folder that keeps the models that came from a store, for starts while the store cannot be "
+        "reached; by default digitstream/models in the user's cache folder.",
+    )
+    model_timeout_s: float = Field(
+        default=60, gt=0, le=3_600, description="How long the service tries to fetch the model when it starts."
     )
     workers: int = Field(default=2, ge=1, le=256, description="Worker processes; one per core is recommended.")
     in_flight_bytes: int = Field(

@@ -9,6 +9,7 @@ import typer
 from engine.commands.classify import classify
 from engine.commands.measuring import benchmark, card, evaluate
 from engine.commands.modelling import import_sklearn, train
+from engine.commands.registry import models
 from release.option import version_option
 
 main = typer.Typer(
@@ -22,6 +23,7 @@ main.command()(benchmark)
 main.command()(train)
 main.command()(card)
 main.command("import-sklearn")(import_sklearn)
+main.add_typer(models, name="models")
 
 
 @main.callback()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from engine.canvas.pipeline import Canvas
 from engine.codecs.decode import Picture
 from engine.model import compact, svc
-from engine.model.files import ARRAYS, FORMAT, MANIFEST, ModelError, ModelFiles, ModelInfo
+from engine.model.files import ARRAYS, ARRAYS_BYTES, FORMAT, MANIFEST, ModelError, ModelFiles, ModelInfo
 from engine.model.reference_digits import draw_reference_digits
 from engine.model.svm import Decision, Floats
 
@@ -151,11 +152,14 @@ def _plain_number(number: Any) -> Any:
 
 
 def _arrays(content: bytes, path: Path) -> dict[str, Array]:
-    """Parse the arrays and check that all of them are finite numbers."""
+    """Parse the arrays, unless they inflate to too much, and check that all of them are finite numbers."""
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if (inflated := sum(entry.file_size for entry in archive.infolist())) > ARRAYS_BYTES:
+                raise ModelError(f"{path}: the arrays inflate to {inflated:,} bytes; the most is {ARRAYS_BYTES:,}")
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+            arrays = {name: np.asarray(file[name]) for name in file.files}
+    except (OSError, ValueError, EOFError, MemoryError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} is not an archive of arrays: {error}") from error
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu":

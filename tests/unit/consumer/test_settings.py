@@ -33,7 +33,7 @@ def complaint() -> str:
 def test_the_defaults_can_be_used() -> None:
     settings = loaded()
     assert settings.limits == Limits()
-    assert (settings.model / "manifest.json").is_file()
+    assert Path(settings.model, "manifest.json").is_file()
     assert settings.service_faults <= 10
 
 
