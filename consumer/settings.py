@@ -15,6 +15,7 @@ from engine.registry.cache import default_cache
 from models import default_model
 from transport.batches.layout import MAX_HEADERS
 from transport.record_batch import OWN_HEADERS
+from transport.security.sasl import Optional
 from transport.settings.kafka import GroupKafkaSettings, GroupSettings
 from transport.settings.logs import LogSettings
 from transport.settings.reports import ReportSettings
@@ -177,7 +178,7 @@ class Settings(ReportSettings, GroupSettings):
         "or STORE/NAME@VERSION or STORE/NAME@ALIAS in a registry; by default the shipped model. URLs and registries "
         "need the extra stores.",
     )
-    model_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
+    model_sha256: Optional[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(
         default=None,
         description="If set, a model is refused unless the sha256 of its manifest.json is this one. The manifest holds "
         "the sha256 of the arrays, so it stands for the whole model.",
