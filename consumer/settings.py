@@ -189,7 +189,10 @@ class Settings(ReportSettings, GroupSettings):
         "reached; by default digitstream/models in the user's cache folder.",
     )
     model_timeout_s: float = Field(
-        default=60, gt=0, le=3_600, description="How long the service tries to fetch the model when it starts."
+        default=30,
+        gt=0,
+        le=3_600,
+        description="How long the service tries to fetch the model when it starts; it answers no probe meanwhile.",
     )
     workers: int = Field(default=2, ge=1, le=256, description="Worker processes; one per core is recommended.")
     in_flight_bytes: int = Field(
