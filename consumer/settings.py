@@ -6,12 +6,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from contract.headers import ECHOED_BYTES
 from engine.limits import Limits
+from engine.model.files import ModelError
 from engine.registry.cache import default_cache
+from engine.registry.location import check_url
 from models import default_model
 from transport.batches.layout import MAX_HEADERS
 from transport.record_batch import OWN_HEADERS
@@ -159,6 +161,15 @@ class EchoSettings(BaseModel):
     )
 
 
+def _location(text: str) -> str:
+    """Refuse a URL that may have a secret in it before it is shown anywhere."""
+    try:
+        check_url(text)
+    except ModelError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
 class Settings(ReportSettings, GroupSettings):
     """All settings of ``digit-consumer run``."""
 
@@ -171,7 +182,7 @@ class Settings(ReportSettings, GroupSettings):
     pacing: PacingSettings = PacingSettings()
     echo: EchoSettings = EchoSettings()
     limits: Limits = Limits()
-    model: str = Field(
+    model: Annotated[str, AfterValidator(_location)] = Field(
         default_factory=lambda: str(default_model()),
         min_length=1,
         description="The model to serve: a folder, a zip archive, the URL of either (s3://, gs://, az://, https://), "

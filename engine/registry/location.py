@@ -16,6 +16,7 @@ from engine.model.files import ModelError
 ARCHIVE_SUFFIX: Final = ".zip"
 SCHEMES: Final = ("s3", "gs", "az", "https", "http")
 
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ALIAS: Final = re.compile(r"[a-z]+(-[a-z]+)*")
 
@@ -42,11 +43,11 @@ class Reference:
         ModelError
             The text has another form.
         """
+        check_url(text)  # first, since messages below show the text
         store, _, last = text.rpartition("/")
         name, _, ref = last.partition("@")
         if not (store and is_name(name) and (is_alias(ref) or is_version(ref))):
             raise ModelError(f"{text} does not have the form STORE/NAME@VERSION or STORE/NAME@ALIAS")
-        check_url(store)
         return cls(store, name, ref)
 
 
@@ -66,8 +67,8 @@ def is_alias(text: str) -> bool:
 
 
 def is_url(text: str) -> bool:
-    """Return whether a location is a URL; else it is a path."""
-    return "://" in text
+    """Return whether a location is a URL, or was meant to be one; else it is a path."""
+    return _URL.match(text) is not None
 
 
 def is_reference(text: str) -> bool:
@@ -81,11 +82,14 @@ def check_url(text: str) -> None:
     Raises
     ------
     ModelError
-        The scheme is unknown, there is no host or bucket, or the URL has a user, a query or a fragment.
+        It is no URL, the scheme is unknown, there is no host or bucket, or the URL has a user, a query or a fragment.
     """
     if not is_url(text):
         return
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise ModelError(f"the URL is none: {error}") from error
     if parts.scheme not in SCHEMES:
         raise ModelError(f"{parts.scheme}:// is not supported; known are {', '.join(f'{each}://' for each in SCHEMES)}")
     if not parts.netloc:

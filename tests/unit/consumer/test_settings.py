@@ -106,6 +106,17 @@ def test_a_wrong_address_for_reports_is_named_without_its_key(monkeypatch: pytes
     assert "a-key" not in complaint()
 
 
+@pytest.mark.parametrize(
+    "location", ["https://me:a-key@host/m", "https://host/m.zip?sig=a-key", "s3://b/m#a-key", "https:/me:a-key@host/m"]
+)
+def test_the_address_of_a_model_with_a_secret_is_refused_without_it(
+    monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    monkeypatch.setenv("DIGITS_MODEL", location)
+    assert complaint().startswith("DIGITS_MODEL='")
+    assert "a-key" not in complaint()
+
+
 def test_an_empty_address_for_reports_turns_them_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITS_SENTRY_DSN", "")
     assert loaded().sentry_dsn is None

@@ -50,13 +50,17 @@ def test_a_folder_that_exists_is_a_folder_whatever_its_name(tmp_path: Path) -> N
     [
         ("ftp://host/model", "ftp:// is not supported"),
         ("file:///model", "file:// is not supported"),
+        ("https://[::1/model", "the URL is none"),
+        ("https:/me:secret@host/model", "neither a bucket nor a host"),
         ("https:///model", "neither a bucket nor a host"),
         ("https://me:secret@host/model", "a user, a query or a fragment"),
         ("https://host/model.zip?sig=secret", "a user, a query or a fragment"),
+        ("https://me:secret@host", "a user, a query or a fragment"),
     ],
 )
 def test_a_url_that_could_show_a_secret_or_has_no_store_is_refused(url: str, why: str) -> None:
-    with pytest.raises(ModelError, match=why) as caught:
-        check_url(url)
-    assert "secret@" not in str(caught.value)
-    assert "sig=" not in str(caught.value)
+    for refuse in (check_url, Reference.parse):
+        with pytest.raises(ModelError, match=why) as caught:
+            refuse(url)
+        assert "secret@" not in str(caught.value)
+        assert "sig=" not in str(caught.value)
