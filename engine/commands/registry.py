@@ -9,8 +9,9 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.markup import escape
 
-from engine.commands.console import JsonOption, exit_unusable
+from engine.commands.console import JsonOption, error_console, exit_unusable
 from engine.model.classifier import Classifier
 from engine.model.files import ModelError, ModelFiles
 from engine.registry import registry
@@ -18,6 +19,7 @@ from engine.registry.location import Reference
 from engine.registry.registry import Alias
 from engine.registry.stores import Store, StoreUnavailable
 from engine.terminal import print_table
+from release.printable import printable
 
 models = typer.Typer(
     no_args_is_help=True,
@@ -57,8 +59,13 @@ def list_models(store: StoreArgument, *, timeout_s: TimeoutOption = TIMEOUT_S, a
     rows = [
         (entry.name, version, sorted(alias for alias, to in entry.aliases.items() if to.now.version == version))
         for entry in listed
-        for version in entry.versions
+        for version in sorted({*entry.versions, *(to.now.version for to in entry.aliases.values())})
     ]
+    for entry in listed:
+        for alias, to in entry.aliases.items():
+            if to.now.version not in entry.versions:
+                missing = f"{entry.name}@{alias} names {to.now.version}, which is missing"
+                error_console.print(escape(printable(missing)), soft_wrap=True)
     if as_json:
         fields = ("name", "version", "aliases")
         typer.echo(msgspec.json.encode([dict(zip(fields, row, strict=True)) for row in rows]))

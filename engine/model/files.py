@@ -30,6 +30,11 @@ ARRAYS_BYTES: Final = 1 << 30
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
+def is_sha256(text: str) -> bool:
+    """Return whether this is a checksum as manifests hold it: 64 hexadecimal digits."""
+    return _SHA256.fullmatch(text) is not None
+
+
 class ModelError(Exception):
     """The model cannot be used; the message names the file and the reason."""
 
@@ -134,7 +139,7 @@ def _manifest(path: Path, content: bytes) -> dict[str, Any]:
     for field in ("kind", "name", "version", "sha256"):
         if not isinstance(manifest.get(field), str):
             raise ModelError(f"{path} lacks the field {field}")
-    if _SHA256.fullmatch(manifest["sha256"]) is None:
+    if not is_sha256(manifest["sha256"]):
         raise ModelError(f"{path}: sha256 is not a checksum of 64 hexadecimal digits")
     if manifest["kind"] not in KINDS:
         raise ModelError(f"{path} describes a model of kind {manifest['kind']!r}; known are {', '.join(KINDS)}")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import stat
 import zipfile
 import zlib
 from pathlib import PurePosixPath
 from typing import BinaryIO, Final
 
+from engine.codecs.archive.directory import directory
+from engine.errors import EngineError
+from engine.limits import Limits
 from engine.model.files import ARRAYS, ARRAYS_BYTES, MANIFEST, MANIFEST_BYTES, ModelError
 
 ARCHIVE_BYTES: Final = ARRAYS_BYTES + (64 << 20)
@@ -26,11 +30,15 @@ def read_archive(archive: BinaryIO) -> tuple[bytes, bytes]:
         The archive is damaged, does not have both files exactly once, or has an entry that no model has: a link, a path
         that leads out of the archive, a file of a kind that models do not consist of, or one that is too large.
     """
+    content = archive.read(ARCHIVE_BYTES + 1)
+    if len(content) > ARCHIVE_BYTES:
+        raise ModelError(f"the archive has more than {ARCHIVE_BYTES:,} bytes, the most that is read")
     try:
-        with zipfile.ZipFile(archive) as opened:
+        directory(
+            content, Limits(entries=MOST_ENTRIES, inflated_bytes=ARCHIVE_BYTES)
+        )  # zipfile has no limit of entries
+        with zipfile.ZipFile(io.BytesIO(content)) as opened:
             entries = opened.infolist()
-            if len(entries) > MOST_ENTRIES:
-                raise ModelError(f"the archive has {len(entries):,} entries; a model has {MOST_ENTRIES} at most")
             for entry in entries:
                 _check(entry)
             manifest = _only(entries, MANIFEST)
@@ -38,6 +46,8 @@ def read_archive(archive: BinaryIO) -> tuple[bytes, bytes]:
             if PurePosixPath(manifest.filename).parent != PurePosixPath(arrays.filename).parent:
                 raise ModelError(f"{MANIFEST} and {ARRAYS} do not lie in the same folder of the archive")
             return _content(opened, manifest, MANIFEST_BYTES), _content(opened, arrays, ARRAYS_BYTES)
+    except EngineError as error:
+        raise ModelError(f"the archive is damaged or too large: {error}") from error
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, OSError) as error:
         raise ModelError(f"the archive is damaged: {error}") from error
 

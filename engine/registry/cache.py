@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.model.files import ARRAYS, MANIFEST, ModelError, ModelFiles
+from engine.model.files import ARRAYS, MANIFEST, ModelError, ModelFiles, is_sha256
 
 
 def default_cache() -> Path:
@@ -53,7 +53,7 @@ class Cache:
             manifest_sha256 = self._note(location).read_text(encoding="ascii")
         except (OSError, ValueError):
             return None
-        return self.find(manifest_sha256)
+        return self.find(manifest_sha256) if is_sha256(manifest_sha256) else None
 
     def keep(self, location: str, files: ModelFiles) -> None:
         """Keep a model, and note that it is what a location has now.
@@ -68,9 +68,12 @@ class Cache:
                 (unfinished / MANIFEST).write_bytes(files.manifest_json)
                 (unfinished / ARRAYS).write_bytes(files.arrays_npz)
                 place = self._folder / files.manifest_sha256
-                shutil.rmtree(place, ignore_errors=True)  # a damaged one
-                with contextlib.suppress(FileExistsError):  # another process was faster
+                try:
                     unfinished.replace(place)
+                except OSError:  # something is there: what another process has just kept, or a damaged one
+                    if self.find(files.manifest_sha256) is None:
+                        shutil.rmtree(place)
+                        unfinished.replace(place)
         note = self._note(location)
         note.parent.mkdir(exist_ok=True)
         with self._beside() as unfinished:

@@ -12,7 +12,6 @@ overwrite each other. There is no index and no server: any store that can write 
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -74,8 +73,7 @@ def publish(store: Store, files: ModelFiles) -> bool:
     except NotInStore:
         there = None
     if there is None:
-        with contextlib.suppress(ChangedMeanwhile):  # the name is the checksum: another version has the same arrays
-            store.write(_arrays_path(name, files.info.sha256), files.arrays_npz, None)
+        _write_arrays(store, _arrays_path(name, files.info.sha256), files.arrays_npz)
         try:
             store.write(path, files.manifest_json, None)
         except ChangedMeanwhile:
@@ -85,6 +83,15 @@ def publish(store: Store, files: ModelFiles) -> bool:
     if there != files.manifest_json:
         raise ModelError(f"{name} {version} is published already, as another model; a version never changes")
     return False
+
+
+def _write_arrays(store: Store, path: str, arrays_npz: bytes) -> None:
+    """Write arrays, unless another version has the same: the path holds their checksum."""
+    try:
+        store.write(path, arrays_npz, None)
+    except ChangedMeanwhile:
+        if store.read(path, ARRAYS_BYTES).content != arrays_npz:
+            raise ModelError(f"{path} is damaged: remove it, and publish again") from None
 
 
 def read(store: Store, name: str, ref: str, known_arrays: ModelFiles | None = None) -> ModelFiles:
@@ -202,12 +209,12 @@ def entries(store: Store) -> list[Entry]:
     aliases: dict[str, dict[str, Alias]] = {}
     for path in store.names(""):
         match path.split("/"):
-            case [name, "versions", version, file] if file == MANIFEST:
+            case [name, "versions", version, file] if file == MANIFEST and is_name(name) and is_version(version):
                 versions.setdefault(name, []).append(version)
-            case [name, "aliases", file] if is_alias(file.removesuffix(".json")):
+            case [name, "aliases", file] if is_name(name) and is_alias(file.removesuffix(".json")):
                 alias = file.removesuffix(".json")
                 aliases.setdefault(name, {})[alias] = read_alias(store, name, alias)[0]
-    return [Entry(name, tuple(each), aliases.get(name, {})) for name, each in sorted(versions.items())]
+    return [Entry(name, tuple(versions.get(name, [])), aliases.get(name, {})) for name in sorted({*versions, *aliases})]
 
 
 def _manifest_path(name: str, version: str) -> str:

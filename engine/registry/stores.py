@@ -93,7 +93,7 @@ class Store:
             raise ModelError(f"{error.name} is not installed: pip install 'digitstream[stores]'") from error
         if not is_url(location):
             folder = Path(location)
-            if create:
+            if create and not folder.exists():
                 folder.mkdir(parents=True, exist_ok=True)
             if not folder.is_dir():
                 raise ModelError(f"{folder} is not a folder")
@@ -205,9 +205,16 @@ def _translated(path: str) -> Iterator[None]:
         raise ModelError(f"the store cannot do this with {path}: {_first_line(error)}") from error
     except (exceptions.BaseError, OSError) as error:
         raise StoreUnavailable(_first_line(error)) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # obstore's; Python cannot import it
+            raise
+        raise ModelError("the store cannot be used: a variable with its address or credentials is damaged") from error
 
 
 def _first_line(error: Exception) -> str:
-    """Return what a log may have: the rest is the library's own record, and a query may hold a signature."""
+    """Return what a log may have: the rest is the library's own record.
+
+    Left out are what may be secret: a query (a signature), the user of a URL, and quoted values.
+    """
     line = (str(error).splitlines() or [type(error).__name__])[0]
-    return re.sub(r"\?\S+", "?…", line)[:_MESSAGE_CHARACTERS]
+    return re.sub(r'\?\S+|(?<=//)[^/\s]*@|"[^"]*"', "…", line)[:_MESSAGE_CHARACTERS]

@@ -52,3 +52,21 @@ def test_a_damaged_model_is_not_published(tmp_path: Path) -> None:
     result = run("publish", folder, tmp_path / "registry")
     assert (result.exit_code, "is damaged or belongs to another model" in result.stderr) == (2, True)
     assert not (tmp_path / "registry").exists()
+
+
+def test_an_alias_that_names_nothing_is_shown_by_list(tmp_path: Path) -> None:
+    store = tmp_path / "registry"
+    run("publish", write_folder(tmp_path / "1", version_of("1")), store)
+    run("promote", f"{store}/digits@1", "--to", "production")
+    (store / "digits/versions/1/manifest.json").unlink()
+    listed = run("list", store)
+    assert (listed.exit_code, listed.stderr) == (0, "digits@production names 1, which is missing\n")
+
+
+def test_a_registry_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    folder, file = write_folder(tmp_path / "1", version_of("1")), tmp_path / "file"
+    file.write_text("no registry")
+    for command in (("publish", folder, file), ("list", file), ("show", f"{file}/digits@1")):
+        result = run(*command)
+        assert (result.exit_code, "is not a folder" in result.stderr.replace("\n", " ")) == (2, True), result.stderr
+    assert file.read_text() == "no registry"

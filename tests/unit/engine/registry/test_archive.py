@@ -70,7 +70,22 @@ def test_too_many_entries_are_refused() -> None:
     with zipfile.ZipFile(buffer, "w") as archive:
         for number in range(archives.MOST_ENTRIES + 1):
             archive.writestr(f"{number}.md", b"")
-    assert refusal(buffer.getvalue()) == "the archive has 101 entries; a model has 100 at most"
+    assert refusal(buffer.getvalue()).endswith("The zip archive has more than 100 entries.")
+
+
+def test_an_archive_that_is_too_large_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "ARCHIVE_BYTES", 1000)
+    content = io.BytesIO(archive_of(MODEL))
+    with pytest.raises(ModelError, match="the archive has more than 1,000 bytes, the most that is read"):
+        read_archive(content)
+    assert content.tell() == 1001
+
+
+def test_entries_that_share_their_bytes_are_refused() -> None:
+    content = bytearray(with_entry("card.md"))
+    first, second = (content.rfind(b"PK\x01\x02", 0, end) for end in (content.rfind(b"PK\x01\x02"), len(content)))
+    content[second + 42 : second + 46] = content[first + 42 : first + 46]  # where the entry begins
+    assert refusal(bytes(content)).endswith("Entries of the zip archive share the same bytes.")
 
 
 def test_an_entry_that_inflates_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +104,7 @@ def test_an_entry_that_lies_about_its_size_is_refused(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.999])
 def test_a_truncated_archive_is_refused(kept: float) -> None:
     content = archive_of(MODEL)
-    assert refusal(content[: int(len(content) * kept)]).startswith("the archive is damaged: ")
+    assert refusal(content[: int(len(content) * kept)]).startswith("the archive is damaged")
 
 
 def test_any_damaged_byte_gives_the_model_or_a_refusal_and_never_another_error() -> None:
@@ -130,8 +145,16 @@ def test_pickled_arrays_are_refused_and_never_unpickled() -> None:
 
 def test_arrays_that_inflate_to_too_much_are_refused_before_they_are_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "ARRAYS_BYTES", 1000)
-    assert "the arrays inflate to" in loading(MODEL.arrays_npz)
+    assert "inflate to" in loading(MODEL.arrays_npz)
     assert model_files.ARRAYS_BYTES > 1000
+
+
+def test_too_many_arrays_are_refused() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for number in range(1001):
+            archive.writestr(f"{number}.npy", b"")
+    assert "has more than 1,000 entries" in loading(buffer.getvalue())
 
 
 def test_an_array_that_claims_more_numbers_than_it_has_is_refused() -> None:

@@ -10,9 +10,10 @@ from typing import Final
 import pytest
 from obstore.store import MemoryStore
 
-from engine.model.files import ARRAYS, MANIFEST, ModelError
+from engine.model.files import ARRAYS, MANIFEST, ModelError, ModelFiles
 from engine.registry import fetch as fetching
 from engine.registry import registry
+from engine.registry.cache import Cache
 from engine.registry.fetch import Fetched, fetch
 from engine.registry.stores import Store, StoreUnavailable
 from tests.harness.models import archive_of, version_of, write_folder
@@ -222,3 +223,34 @@ def test_a_manifest_that_is_no_manifest_is_refused(played: Played) -> None:
     store.write(MANIFEST, b'{"format": 1, "kind": "svc", "name": "a", "version": "1", "sha256": "../../x"}', None)
     with pytest.raises(ModelError, match="sha256 is not a checksum of 64 hexadecimal digits"):
         played.fetch("gs://bucket/m")
+
+
+@pytest.mark.parametrize("content", [b"", bytes(64), b"../" * 20, b"\xff" * 64])
+def test_a_damaged_note_of_the_cache_counts_as_none(played: Played, content: bytes) -> None:
+    played.fetch(ALIAS)
+    (note,) = (played.cache / "locations").iterdir()
+    note.write_bytes(content)
+    assert played.fetch(ALIAS).files.info.version == "1"
+    note.write_bytes(content)
+    played.go_away()
+    with pytest.raises(StoreUnavailable):
+        played.fetch(ALIAS, timeout_s=0.05)
+
+
+def test_processes_that_keep_the_same_model_at_once_do_not_disturb_each_other(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, looks = Cache.find, []
+
+    def find_before_the_other_keeps(cache: Cache, manifest_sha256: str) -> ModelFiles | None:
+        looks.append(manifest_sha256)
+        if len(looks) > 1:
+            return find(cache, manifest_sha256)
+        Cache(played.cache).keep(ALIAS, ONE)
+        return None
+
+    monkeypatch.setattr(Cache, "find", find_before_the_other_keeps)
+    Cache(played.cache).keep(ALIAS, ONE)
+    monkeypatch.undo()
+    assert {each.name for each in played.cache.iterdir()} == {ONE.manifest_sha256, "locations"}
+    assert Cache(played.cache).last_of(ALIAS) is not None

@@ -178,3 +178,27 @@ def test_an_alias_keeps_a_bounded_number_of_versions(store: Store, monkeypatch: 
         registry.promote(store, "digits", files.info.version, "production")
     content = msgspec.json.decode(store.read("digits/aliases/production.json", 1000).content, type=Alias)
     assert content == Alias(target(THREE), (target(TWO),))
+
+
+def test_a_model_is_not_published_with_the_damaged_arrays_of_another_version(store: Store) -> None:
+    path = f"digits/arrays/{ONE.info.sha256}.npz"
+    store.write(path, ONE.arrays_npz[:-1], None)
+    with pytest.raises(ModelError, match="is damaged: remove it, and publish again"):
+        registry.publish(store, ONE)
+    with pytest.raises(NotInStore):
+        registry.read(store, "digits", "1")
+
+
+def test_an_alias_that_names_nothing_is_listed_and_cannot_be_read(store: Store) -> None:
+    alias = Alias(Target("9", ONE.manifest_sha256))
+    store.write("digits/aliases/production.json", msgspec.json.encode(alias), None)
+    assert registry.entries(store) == [registry.Entry("digits", (), {"production": alias})]
+    with pytest.raises(NotInStore, match=r"digits/versions/9/manifest.json is not in the store"):
+        registry.read(store, "digits", "production")
+
+
+def test_objects_with_names_that_no_model_has_are_not_listed(store: Store) -> None:
+    registry.publish(store, ONE)
+    for path in ("a b/versions/1/manifest.json", "digits/versions/a b/manifest.json", "a b/aliases/production.json"):
+        store.write(path, b"{}", None)
+    assert [(entry.name, entry.versions) for entry in registry.entries(store)] == [("digits", ("1",))]

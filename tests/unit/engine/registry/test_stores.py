@@ -7,7 +7,8 @@ from typing import Any
 import obstore.store
 import pytest
 
-from engine.registry.stores import Store
+from engine.model.files import ModelError
+from engine.registry.stores import Store, StoreUnavailable
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,25 @@ def test_a_transfer_without_tls_must_be_asked_for(
         monkeypatch.setenv(variable, "true")
     Store.open(location, 5)
     assert given["client_options"].get("allow_http", False) == allowed
+
+
+@pytest.mark.parametrize(
+    ("location", "variables"),
+    [
+        ("s3://bucket", {"AWS_ENDPOINT": "http://user:secret@127.0.0.1:1", "AWS_ALLOW_HTTP": "true"}),
+        ("s3://bucket", {"AWS_ENDPOINT": "secret is no URL"}),
+        ("s3://bucket", {"AWS_ENDPOINT": "http://127.0.0.1:1", "AWS_SESSION_TOKEN": "secret\n"}),
+        ("gs://bucket", {"GOOGLE_SERVICE_ACCOUNT_KEY": '"secret"'}),
+        ("gs://bucket", {"GOOGLE_SERVICE_ACCOUNT_KEY": '{"private_key": "secret'}),
+        ("az://container", {"AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_STORAGE_ACCOUNT_KEY": "secret, no base64"}),
+    ],
+)
+def test_damaged_credentials_are_an_error_without_them(
+    monkeypatch: pytest.MonkeyPatch, location: str, variables: dict[str, str]
+) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+    for name, value in (keys | variables).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises((ModelError, StoreUnavailable)) as error:
+        Store.open(location, 5).read("model", 1)
+    assert "secret" not in str(error.value)
