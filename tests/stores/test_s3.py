@@ -7,6 +7,8 @@ import contextlib
 import itertools
 import os
 import shlex
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +22,7 @@ from typer.testing import CliRunner
 
 from broker import NotInstalledError
 from broker.ports import free_ports
+from broker.probe import HOST
 from engine.cli import main
 from engine.model.classifier import Classifier
 from engine.model.files import ARRAYS, MANIFEST, ModelError
@@ -242,6 +245,53 @@ def test_a_model_that_is_not_the_pinned_one_is_refused(bucket: Bucket) -> None:
         bucket.fetch(bucket.alias, manifest_sha256=TWO.manifest_sha256)
     assert not bucket.cache.exists()
     assert bucket.fetch(bucket.alias, manifest_sha256=ONE.manifest_sha256).warnings == ()
+
+
+def consumer(bucket: Bucket, command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the service, which finds no broker."""
+    given = {
+        "DIGITS_MODEL": bucket.alias,
+        "DIGITS_MODEL_CACHE": str(bucket.cache),
+        "DIGITS_KAFKA__BOOTSTRAP_SERVERS": f"{HOST}:1",
+        "DIGITS_KAFKA__WAIT_S": "0.1",
+    }
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "consumer", command],
+        env=os.environ | given | settings,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+def test_a_worker_of_the_service_loads_the_model_of_an_alias(bucket: Bucket) -> None:
+    line = f"model     digits 1, sha256 {ONE.info.sha256}: reads its known digits"
+    assert f"ok     {line}" in consumer(bucket, "check").stdout.splitlines()
+    bucket.connect_by(port=free_ports(1)[0])
+    while_away = consumer(bucket, "check", DIGITS_MODEL_TIMEOUT_S=str(SHORT_S)).stdout.splitlines()
+    assert f"ok     {line}" in while_away
+    assert any(each.startswith(f"WRONG  model     {bucket.alias} cannot be fetched (") for each in while_away)
+
+
+@pytest.mark.parametrize(
+    ("secret", "settings", "exit_code", "why"),
+    [
+        ("a-wrong-secret", {}, 2, "the store refuses access to digits/aliases/production.json"),
+        (SECRET, {"DIGITS_MODEL_SHA256": TWO.manifest_sha256}, 2, f"and not {TWO.manifest_sha256} as it must be"),
+        (SECRET, {"DIGITS_MODEL_TIMEOUT_S": "1", "AWS_ENDPOINT": f"http://{HOST}:1"}, 1, ""),
+    ],
+    ids=["wrong credentials", "not the pinned one", "away"],
+)
+def test_a_service_without_its_model_ends_with_one_line(
+    bucket: Bucket, secret: str, settings: dict[str, str], exit_code: int, why: str
+) -> None:
+    bucket.connect_by(secret=secret)
+    ended = consumer(bucket, "run", **settings)
+    assert (ended.returncode, ended.stdout) == (exit_code, "")
+    assert ended.stderr.startswith(f"DIGITS_MODEL='{bucket.alias}': ")
+    assert why in ended.stderr
+    assert secret not in ended.stderr
 
 
 def cut_all(relay: Relay) -> int:
