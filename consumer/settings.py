@@ -205,6 +205,25 @@ class Settings(ReportSettings, GroupSettings):
         le=3_600,
         description="How long the service tries to fetch the model when it starts; it answers no probe meanwhile.",
     )
+    model_poll_s: float = Field(
+        default=60,
+        ge=0,
+        le=DAY_S,
+        description="How often the service looks whether the alias in DIGITS_MODEL names another model, on the mean. "
+        "0: only after SIGHUP.",
+    )
+    model_golden: Path | None = Field(
+        default=None,
+        description="Zip archive of pictures LABEL/NAME, which another model must read before it takes the place of "
+        "the present one; by default 500 drawn digits.",
+    )
+    model_golden_margin: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="The share of these pictures that another model may misread beyond those that the present one "
+        "misreads.",
+    )
     workers: int = Field(default=2, ge=1, le=256, description="Worker processes; one per core is recommended.")
     in_flight_bytes: int = Field(
         default=64 * 1024 * 1024,

@@ -40,6 +40,10 @@ class NotInStore(ModelError):  # noqa: N818  # as above
     """The store does not have the object."""
 
 
+class AccessRefused(ModelError):  # noqa: N818  # as above
+    """The store does not let these credentials read or write the object."""
+
+
 class ChangedMeanwhile(ModelError):  # noqa: N818  # as above
     """Someone else has written the object since it was read."""
 
@@ -198,7 +202,7 @@ def _translated(path: str) -> Iterator[None]:
     except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
         raise ChangedMeanwhile(f"{path} has been changed meanwhile") from error
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        raise ModelError(
+        raise AccessRefused(
             f"the store refuses access to {path}; look at its credentials: {_first_line(error)}"
         ) from error
     except (exceptions.NotSupportedError, NotImplementedError, exceptions.InvalidPathError) as error:

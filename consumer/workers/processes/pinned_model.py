@@ -1,7 +1,8 @@
-"""The model as it was when the service started: every worker loads the same bytes, even if it starts later."""
+"""A model as it was when it was fetched: every worker loads the same bytes, even if it starts later."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -45,6 +46,11 @@ class PinnedModel:
         """
         arrays = sealed("digitstream-model", files.arrays_npz)
         return cls(location, files.folder, files.info, files.manifest_json, arrays)
+
+    @property
+    def manifest_sha256(self) -> str:
+        """The checksum of the manifest, which stands for the whole model."""
+        return hashlib.sha256(self.manifest_json).hexdigest()
 
     def close(self) -> None:
         """Release the memory. Workers that have loaded the model have their own copy."""
