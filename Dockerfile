@@ -8,7 +8,7 @@
 # Together 509 MB on top of the base, which docs/operations.md accounts for. The build argument REQUIREMENTS has names of
 # files in requirements/, separated by spaces: with `web` the image can serve HTTP (digit-producer serve), with `otel` it
 # can trace (DIGITS_TRACING__…), with `sentry` it can report errors (DIGITS_SENTRY_…), with `msk-iam` sign in to Amazon MSK,
-# with `onnx` read with models in ONNX.
+# with `stores` take its model from a bucket (DIGITS_MODEL=s3://…), with `onnx` read with models in ONNX.
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS packages
@@ -54,6 +54,8 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     pip --python /opt/digitstream/bin/python install --quiet --no-cache-dir --no-index --no-deps /wheels/*.whl
 COPY --from=compiled /compiled /opt/digitstream/compiled
 COPY deploy/image/start /opt/digitstream/start
+# For a volume: a new one that is mounted here gets this owner. DIGITS_MODEL_CACHE=/var/cache/digits keeps models in it.
+RUN install -d -o 10001 -g 10001 /var/cache/digits
 
 # This is code for the oldest processor of the architecture, so it runs on every machine. It is a tenth slower with
 # pictures of 28 px, and equally fast with large ones (docs/operations.md has the command that measures it). With another

@@ -67,7 +67,7 @@ card: .venv/.bench  ## Evaluate the shipped model and write its card (needs MNIS
 	@.venv/bin/digit-engine card --overwrite --mnist $(MNIST) $(if $(HANDS),--hands $(HANDS)) $(ARGS)
 
 audit-dependencies: .venv/.audit  ## Look up known vulnerabilities of the pinned dependencies (asks PyPI)
-	@.venv/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/run.txt -r requirements/otel.txt -r requirements/msk-iam.txt -r requirements/onnx.txt -r requirements/sentry.txt -r requirements/web.txt
+	@.venv/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/run.txt -r requirements/otel.txt -r requirements/msk-iam.txt -r requirements/onnx.txt -r requirements/sentry.txt -r requirements/stores.txt -r requirements/web.txt
 
 pins:  ## Pin the dependencies again (needs uv)
 	@requirements/compile

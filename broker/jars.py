@@ -46,10 +46,17 @@ def java_launcher() -> str:
     return found
 
 
-def jars_folder() -> Path:
-    """Return the folder of Kafka's jars, filled by Maven at the first call on this machine.
+def jars_folder(name: str = "kafka", pom: Path = POM) -> Path:
+    """Return the folder of a server's jars, filled by Maven at the first call on this machine.
 
     Safe when several processes call it at once: one fetches, the others wait for it.
+
+    Parameters
+    ----------
+    name
+        The server's, which the folder's name begins with; by default Kafka.
+    pom
+        Which jars it needs.
 
     Raises
     ------
@@ -59,25 +66,25 @@ def jars_folder() -> Path:
         Maven cannot fetch them.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "digitstream"
-    folder = cache / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
+    folder = cache / f"{name}-{hashlib.sha256(pom.read_bytes()).hexdigest()[:12]}"
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "kafka.lock").open("w") as lock:
+    with (cache / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
-            _fetch(folder)
+            _fetch(folder, pom, f"{name.capitalize()}'s jars")
     return folder
 
 
-def _fetch(folder: Path) -> None:
+def _fetch(folder: Path, pom: Path, what: str) -> None:
     """Fill the folder in one step, so that it is never seen half full. The caller holds the lock."""
     maven = shutil.which("mvn")
     if maven is None:
-        raise NotInstalledError("Fetching Kafka's jars needs Maven once: install it (Debian: apt install maven)")
+        raise NotInstalledError(f"Fetching {what} needs Maven once: install it (Debian: apt install maven)")
     unfinished = folder.with_suffix(".part")
     shutil.rmtree(unfinished, ignore_errors=True)
-    command = [maven, "--batch-mode", "--quiet", "--file", str(POM), "dependency:copy-dependencies"]
+    command = [maven, "--batch-mode", "--quiet", "--file", str(pom), "dependency:copy-dependencies"]
     try:
         done = subprocess.run(  # noqa: S603  # the user's own mvn
             [*command, "-DincludeScope=runtime", f"-DoutputDirectory={unfinished}"],
@@ -88,8 +95,8 @@ def _fetch(folder: Path) -> None:
             timeout=FETCH_DEADLINE_S,
         )
     except subprocess.TimeoutExpired as error:
-        raise BrokerError(f"Maven did not fetch Kafka's jars within {FETCH_DEADLINE_S:.0f} s") from error
+        raise BrokerError(f"Maven did not fetch {what} within {FETCH_DEADLINE_S:.0f} s") from error
     if done.returncode != 0:
         last = "\n".join(done.stdout.strip().splitlines()[-10:])
-        raise BrokerError(f"Maven could not fetch Kafka's jars:\n{last}")
+        raise BrokerError(f"Maven could not fetch {what}:\n{last}")
     unfinished.rename(folder)

@@ -19,8 +19,10 @@ from consumer import service
 from consumer.reference import as_markdown
 from consumer.settings import REMOVED, RENAMED, Settings
 from consumer.startup import check as checks
+from consumer.startup.model import fetch_model
 from consumer.workers.processes.pinned_model import PinnedModel
 from engine.model.files import ModelError
+from engine.registry.stores import StoreUnavailable
 from release.option import version_option
 from transport.errors import FatalError, InvalidSettingError
 from transport.logs import configure
@@ -51,10 +53,12 @@ def common(*, version: Annotated[bool, version_option("digit-consumer")] = False
 def run() -> None:
     """Run the service until SIGTERM or SIGINT; its settings are the variables DIGITS_…."""
     settings, warnings = _settings()
-    model = _model(settings)
+    model, model_warnings = _model(settings)
     configure(settings.log)
     for warning in warnings:
         log.warning("old setting", why=warning)
+    for warning in model_warnings:
+        log.warning("model store trouble", why=warning, action="continuing")
     with contextlib.closing(model), _fatal_end(Reporter()), reporting(settings) as reporter, _fatal_end(reporter):
         uvloop.run(service.run(settings, model, reporter))
 
@@ -125,13 +129,14 @@ def _refuse(error: SettingsError) -> NoReturn:
     sys.exit(EXIT_SETTINGS)
 
 
-def _model(settings: Settings) -> PinnedModel:
-    """Read the model before anything else is started, so that a wrong path is reported at once and without a broker."""
+def _model(settings: Settings) -> tuple[PinnedModel, tuple[str, ...]]:
+    """Fetch the model before anything else is started: a wrong path is reported at once, and without a broker."""
     try:
-        return PinnedModel.read(settings.model)
-    except (ModelError, OSError) as error:
+        fetched = fetch_model(settings)
+        return PinnedModel.of(fetched.files, settings.model), fetched.warnings
+    except (ModelError, StoreUnavailable, OSError) as error:
         typer.echo(str(InvalidSettingError("DIGITS_MODEL", settings.model, str(error))), err=True)
-        sys.exit(EXIT_SETTINGS)
+        sys.exit(EXIT_FATAL if isinstance(error, StoreUnavailable) else EXIT_SETTINGS)
 
 
 for command in (run, check, settings):

@@ -16,6 +16,9 @@ from collections.abc import AsyncIterator
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from consumer.exchange.exchanger import Exchanger
+from consumer.exchange.gate import Gate
+from consumer.exchange.golden import GOLDEN, GoldenSet, GoldenSetError
 from consumer.memory_budget import MemoryBudget
 from consumer.observe.failures import FailureLog
 from consumer.observe.faults import FaultReports
@@ -41,7 +44,7 @@ from consumer.workers.processes.spec import WorkerSpec
 from consumer.workers.quarantine import Quarantine
 from release import revision, version
 from transport.cluster_monitor import monitored_cluster
-from transport.errors import FatalError, leaf_exceptions
+from transport.errors import FatalError, InvalidSettingError, leaf_exceptions
 from transport.group.consumers import open_group_consumer
 from transport.group.lookups import SharedLookups
 from transport.group.membership import Membership
@@ -90,15 +93,18 @@ async def _serve(settings: Settings, model: PinnedModel, reporter: Reporter, sto
     metrics, status = Metrics(), ServiceStatus()
     faults = FaultReports(reporter, settings.topics.requests)
     budget = MemoryBudget(settings.in_flight_bytes)
-    workers = worker_pool(settings, model, budget, WorkerObservers([metrics, faults]))
-    health = Health(settings, model.info, workers, status)
+    of_workers = WorkerObservers([metrics, faults])
+    workers = worker_pool(settings, model, budget, of_workers)
+    health = Health(settings, workers, status)
     async with (
+        _exchanger(settings, model, workers, of_workers) as status.exchanger,
         _traced(settings, metrics) as traces,
         serving(health, metrics, settings.health),
         asyncio.TaskGroup() as group,
     ):
         observer = Observers([metrics, FailureLog(), faults, *traces])
         working = group.create_task(workers.run(), name="workers")
+        exchanging = group.create_task(status.exchanger.run(), name="model")
         try:
             with contextlib.suppress(Stopped):  # within the task group, which would wrap it
                 dead_letter_bytes = await unless(stopping, check_cluster(settings))
@@ -122,9 +128,11 @@ async def _serve(settings: Settings, model: PinnedModel, reporter: Reporter, sto
                         log.info("running", topic=settings.topics.requests, group=settings.kafka.group_id)
                         await stopping.wait()
                         status.phase = Phase.DRAINING
+                        exchanging.cancel()
                         await _drain(assignment, settings.shutdown_timeout_s)
                     # We leave the group after the last commit: the next owner starts at offsets that stand.
         finally:
+            exchanging.cancel()
             working.cancel()  # last: until the lanes have ended they wait for the workers' answers
     log.info("ended")
 
@@ -229,6 +237,24 @@ async def _drain(assignment: Assignment, timeout_s: float) -> None:
         left = {lane.name: lane.records_in_flight for lane in assignment.lanes.values() if lane.records_in_flight}
         log.warning("not drained in time", records_in_flight=left, action="left to the next owner")
         await assignment.on_partitions_revoked(list(assignment.lanes))
+
+
+@contextlib.asynccontextmanager
+async def _exchanger(
+    settings: Settings, model: PinnedModel, workers: WorkerPool, observer: WorkerObserver
+) -> AsyncIterator[Exchanger]:
+    """Give what exchanges the model; its models are in memory until the workers have ended."""
+    path = settings.model_golden or GOLDEN
+    try:
+        gate = Gate(CANARY.read_bytes(), GoldenSet.read(path), settings.model_golden_margin)
+    except GoldenSetError as error:
+        raise InvalidSettingError("DIGITS_MODEL_GOLDEN", path, str(error)) from error
+    exchanger = Exchanger(settings, model, workers, gate, observer)
+    exchanger.listen()
+    try:
+        yield exchanger
+    finally:
+        exchanger.close()
 
 
 def worker_pool(settings: Settings, model: PinnedModel, budget: MemoryBudget, observer: WorkerObserver) -> WorkerPool:

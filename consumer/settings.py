@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from contract.headers import ECHOED_BYTES
 from engine.limits import Limits
+from engine.model.files import ModelError
+from engine.registry.cache import default_cache
+from engine.registry.location import check_url
 from models import default_model
 from transport.batches.layout import MAX_HEADERS
 from transport.record_batch import OWN_HEADERS
+from transport.security.sasl import Optional
 from transport.settings.kafka import GroupKafkaSettings, GroupSettings
 from transport.settings.logs import LogSettings
 from transport.settings.reports import ReportSettings
@@ -157,6 +161,15 @@ class EchoSettings(BaseModel):
     )
 
 
+def _location(text: str) -> str:
+    """Refuse a URL that may have a secret in it before it is shown anywhere."""
+    try:
+        check_url(text)
+    except ModelError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
 class Settings(ReportSettings, GroupSettings):
     """All settings of ``digit-consumer run``."""
 
@@ -169,9 +182,47 @@ class Settings(ReportSettings, GroupSettings):
     pacing: PacingSettings = PacingSettings()
     echo: EchoSettings = EchoSettings()
     limits: Limits = Limits()
-    model: Path = Field(
-        default_factory=default_model,
-        description="Directory of the model to serve; by default the shipped model.",
+    model: Annotated[str, AfterValidator(_location)] = Field(
+        default_factory=lambda: str(default_model()),
+        min_length=1,
+        description="The model to serve: a folder, a zip archive, the URL of either (s3://, gs://, az://, https://), "
+        "or STORE/NAME@VERSION or STORE/NAME@ALIAS in a registry; by default the shipped model. URLs and registries "
+        "need the extra stores.",
+    )
+    model_sha256: Optional[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(
+        default=None,
+        description="If set, a model is refused unless the sha256 of its manifest.json is this one. The manifest holds "
+        "the sha256 of the arrays, so it stands for the whole model.",
+    )
+    model_cache: Path = Field(
+        default_factory=default_cache,
+        description="Folder that keeps the models that came from a store, for starts while the store cannot be "
+        "reached; by default digitstream/models in the user's cache folder.",
+    )
+    model_timeout_s: float = Field(
+        default=30,
+        gt=0,
+        le=3_600,
+        description="How long the service tries to fetch the model when it starts; it answers no probe meanwhile.",
+    )
+    model_poll_s: float = Field(
+        default=60,
+        ge=0,
+        le=DAY_S,
+        description="How often the service looks whether the alias in DIGITS_MODEL names another model, on the mean. "
+        "0: only after SIGHUP.",
+    )
+    model_golden: Path | None = Field(
+        default=None,
+        description="Zip archive of pictures LABEL/NAME, which another model must read before it takes the place of "
+        "the present one; by default 500 drawn digits.",
+    )
+    model_golden_margin: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="The share of these pictures that another model may misread beyond those that the present one "
+        "misreads.",
     )
     workers: int = Field(default=2, ge=1, le=256, description="Worker processes; one per core is recommended.")
     in_flight_bytes: int = Field(

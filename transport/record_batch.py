@@ -58,6 +58,12 @@ def batch_bytes(key: bytes | None, value: bytes | None, headers: Sequence[tuple[
     return size_bytes
 
 
+def values_of(batch: bytes) -> list[bytes]:
+    """Return the values of the records of one batch; those without one, or that cannot be parsed, are left out."""
+    records = _Batch(memoryview(batch), TopicPartition("", 0))
+    return [record.value for record in records if isinstance(record, ConsumerRecord) and record.value is not None]
+
+
 class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka ships no types
     """The fetched records of one partition. The client's own code leaves out aborted transactions."""
 

@@ -84,11 +84,16 @@ class StateCollector(Collector):
         """Read the state."""
         health = self._health
         lanes = health.lanes
-        yield InfoMetricFamily("digits_model", "The model that the workers serve.", asdict(health.model))
+        yield InfoMetricFamily("digits_model", "The model that the workers serve.", asdict(health.workers.model))
         for name, meaning, value in (
             ("digits_ready", "1 if /readyz says so.", not health.not_ready()),
             ("digits_stuck_lanes", "Lanes without progress: /livez fails.", len(health.stuck())),
             ("digits_workers", "Worker processes running.", health.workers.running),
+            (
+                "digits_model_refused",
+                "1 if the location of the model has one that was refused here.",
+                health.refused_model is not None,
+            ),
             ("digits_assigned_partitions", "Partitions that the group has assigned to this instance.", len(lanes)),
             (
                 "digits_records_in_flight",

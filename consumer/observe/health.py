@@ -15,9 +15,8 @@ from typing import Any, Final
 
 import structlog
 
-from consumer.observe.views import AssignmentView, LaneView, WorkersView
+from consumer.observe.views import AssignmentView, ExchangerView, LaneView, RefusalView, WorkersView
 from consumer.settings import Settings
-from engine.model.files import ModelInfo
 from release import revision, version
 
 log = structlog.get_logger()
@@ -45,6 +44,8 @@ class ServiceStatus:
     """Why nothing could be fetched or published now, as of the last look at the cluster; empty if all is well."""
     assignment: AssignmentView | None = None
     """None before the service joins the group."""
+    exchanger: ExchangerView | None = None
+    """None in tests that need none."""
     started_at_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
 
     def report_cluster(self, problem: str) -> None:
@@ -61,22 +62,26 @@ class Health:
 
     Parameters
     ----------
-    settings, model
-        What the service runs with.
+    settings
+        Of the service.
     workers, status
         What it reads.
     """
 
-    def __init__(self, settings: Settings, model: ModelInfo, workers: WorkersView, status: ServiceStatus) -> None:
+    def __init__(self, settings: Settings, workers: WorkersView, status: ServiceStatus) -> None:
         self._settings = settings
         self._status = status
-        self.model = model
         self.workers = workers
 
     @property
     def lanes(self) -> Sequence[LaneView]:
         """All lanes of this instance."""
         return [] if self._status.assignment is None else list(self._status.assignment.lanes.values())
+
+    @property
+    def refused_model(self) -> RefusalView | None:
+        """The model that the location has now, if it was refused; None if all is well."""
+        return None if self._status.exchanger is None else self._status.exchanger.refused
 
     def stuck(self) -> list[str]:
         """Name the lanes that have records in flight and make no progress, outside waits for the brokers.
@@ -134,7 +139,9 @@ class Health:
             "lag": sum(partition["lag"] or 0 for partition in partitions),
             "last_commit_at_ms": max((lane.committed_at_ms or 0 for lane in self.lanes), default=0) or None,
             "workers": {"running": self.workers.running, "wanted": self._settings.workers},
-            "model": asdict(self.model),
+            "model": asdict(self.workers.model),
+            "refused_model": _refusal(self.refused_model),
+            "model_problem": None if self._status.exchanger is None else self._status.exchanger.problem or None,
         }
 
 
@@ -144,6 +151,13 @@ def lag(lane: LaneView) -> int | None:
     if ends is None or ends.end is None or lane.committed_offset is None:
         return None
     return max(0, ends.end - lane.committed_offset)
+
+
+def _refusal(refused: RefusalView | None) -> dict[str, str] | None:
+    if refused is None:
+        return None
+    named = {"name": refused.name, "version": refused.version, "manifest_sha256": refused.manifest_sha256}
+    return {**named, "why": refused.why}
 
 
 def _partition(lane: LaneView) -> dict[str, Any]:

@@ -40,6 +40,9 @@ class Metrics(LaneObserver, WorkerObserver):
         self.worker_restarts = Counter(
             "digits_worker_restarts", "Worker processes replaced, by why they ended.", ["why"], registry=registry
         )
+        self.model_exchanges = Counter(
+            "digits_model_exchanges", "Other models that were tried, by how that ended.", ["end"], registry=registry
+        )
         self.stage = Histogram(
             "digits_stage_seconds",
             "Time of a batch in a stage: wait (for room in the in-flight window), classify (with waiting for a worker; "
@@ -138,6 +141,10 @@ class Metrics(LaneObserver, WorkerObserver):
         del suspect  # a series for each offset would be too many
         self.worker_restarts.labels(why).inc()
 
+    def model_tried(self, end: str) -> None:
+        """Count an attempt to exchange the model."""
+        self.model_exchanges.labels(end).inc()
+
     def exposition(self) -> bytes:
         """Return all families in Prometheus' text format."""
         return generate_latest(self.registry)
@@ -165,6 +172,7 @@ class Metrics(LaneObserver, WorkerObserver):
             (self.failures, list(ErrorCode)),
             (self.transactions, ["committed", "lost"]),
             (self.worker_restarts, [ErrorCode.WORKER_CRASHED, ErrorCode.WORKER_TIMEOUT, NOT_STARTED]),
+            (self.model_exchanges, ["moved", "refused", "put-off"]),
             (self.published_bytes, PUBLISHED),
             (self.traces, ["recorded", "over-limit"]),
             (self.stage, ["wait", "classify", "read", "encode", "commit"]),

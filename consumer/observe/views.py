@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 
 from consumer.partitions.state import OffsetLost
 from consumer.workers.protocol import Compiling
+from engine.model.files import ModelInfo
 from transport.reading.log_ends import LogEnds
 
 
@@ -54,6 +55,28 @@ class AssignmentView(Protocol):
     def silent_s(self) -> float: ...  # noqa: D102
 
 
+class RefusalView(Protocol):
+    """What health reads of a model that was refused."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102  # as in consumer.exchange.exchanger
+    @property
+    def version(self) -> str: ...  # noqa: D102
+    @property
+    def manifest_sha256(self) -> str: ...  # noqa: D102
+    @property
+    def why(self) -> str: ...  # noqa: D102
+
+
+class ExchangerView(Protocol):
+    """What health reads of the exchange of models."""
+
+    @property
+    def refused(self) -> RefusalView | None: ...  # noqa: D102  # as in consumer.exchange.exchanger
+    @property
+    def problem(self) -> str: ...  # noqa: D102
+
+
 class WorkersView(Protocol):
     """What health reads of the worker pool."""
 
@@ -63,5 +86,7 @@ class WorkersView(Protocol):
     def pids(self) -> Collection[int]: ...  # noqa: D102
     @property
     def compiling(self) -> Compiling | None: ...  # noqa: D102
+    @property
+    def model(self) -> ModelInfo: ...  # noqa: D102
 
     def progressed_at_s(self, partition: int) -> float: ...  # noqa: D102

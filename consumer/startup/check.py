@@ -5,6 +5,7 @@ It does not join the group and writes no record, so it can run while the service
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from importlib import metadata
@@ -14,6 +15,7 @@ import typer
 
 from consumer.settings import Settings
 from consumer.startup.checks import OLD_BROKER, RESULTS_NOT_READABLE, found_topics, results_denial
+from consumer.startup.model import fetch_model
 from consumer.workers.processes.deaths import WorkerNotStarted
 from consumer.workers.processes.pinned_model import PinnedModel
 from consumer.workers.processes.process import WorkerProcess
@@ -21,6 +23,7 @@ from consumer.workers.processes.spec import WorkerSpec
 from consumer.workers.protocol import Compiling
 from contract.topics import misfits
 from engine.model.files import ModelError
+from engine.registry.stores import StoreUnavailable
 from release.printable import printable
 from transport.admin.admin_client import AdminClient, has_old_broker, open_admin_client
 from transport.admin.authorization import check_rights, id_prefix
@@ -96,7 +99,10 @@ def _skip(findings: Findings, *subjects: str, why: str) -> None:
 async def _check_model(settings: Settings, findings: Findings) -> None:
     """Start a worker that loads the model and reads its known digits, as each worker of the service does."""
     try:
-        with contextlib.closing(PinnedModel.read(settings.model)) as model:
+        fetched = await asyncio.to_thread(fetch_model, settings)
+        for warning in fetched.warnings:
+            findings.misfit("model", warning)
+        with contextlib.closing(PinnedModel.of(fetched.files, settings.model)) as model:
             async with WorkerProcess.started(WorkerSpec.of(settings, model), _say_compiling):
                 info = model.info
                 findings.fits("model", f"{info.name} {info.version}, sha256 {info.sha256}: reads its known digits")
@@ -104,7 +110,7 @@ async def _check_model(settings: Settings, findings: Findings) -> None:
         findings.misfit("model", f"{error} (DIGITS_MODEL)", exit_code=WRONG_SETTING)
     except InvalidSettingError as error:
         findings.misfit("model", str(error), exit_code=WRONG_SETTING)
-    except WorkerNotStarted as error:
+    except (WorkerNotStarted, StoreUnavailable) as error:
         findings.misfit("model", f"not checked: {error}")
 
 

@@ -37,7 +37,7 @@ class FaultCounter:
 
     def __init__(self, workers: WorkerPool, canary: bytes, service_faults: int) -> None:
         self._workers = workers
-        self._canary = _task(canary)
+        self._canary = task_of(canary)
         self._service_faults = service_faults
         self._in_a_row = 0
         self._counting = asyncio.Lock()
@@ -70,15 +70,17 @@ class FaultCounter:
     async def _is_canary_read(self) -> bool:
         for _ in range(2):  # a worker may also be killed from outside
             try:
-                answered = await self._workers.submit(self._canary, is_retry=True)
+                with self._workers.claimed() as claim:
+                    answered = await self._workers.submit(self._canary, claim, is_retry=True)
             except WorkerDied:
                 continue
             return not any(part.failures for part in answered.parts)
         return False
 
 
-def _task(canary: bytes) -> Task:
-    builder = BatchBuilder(len(canary), 0)
-    builder.append(NULL, canary, NO_HEADERS)
+def task_of(archive: bytes) -> Task:
+    """Make a task of a record that no topic has; its answers are not published."""
+    builder = BatchBuilder(len(archive), 0)
+    builder.append(NULL, archive, NO_HEADERS)
     (batch,) = builder.build()
     return Task("canary", NOWHERE, [memoryview(batch)], 0, 1, 0, 0)

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from consumer.workers.crew import Claim
 from consumer.workers.processes.deaths import Suspect, WorkerDied
 from consumer.workers.tasks import Answer, Answers, Part, Task
 
@@ -31,6 +32,8 @@ class Job:
     """True if the job has ended a worker: it goes before others of its lane, and alone."""
     has_begun: bool = False
     """True if a worker has had it, or what was before it in its chunk: it goes before those that have not begun."""
+    claim: Claim = field(default_factory=Claim)
+    """Which crew has begun the task that it is, or is a part of."""
     _parts: list[Part] = field(default_factory=list)
 
     @property

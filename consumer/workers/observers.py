@@ -29,6 +29,15 @@ class WorkerObserver:
             What it was reading; None if that is not known.
         """
 
+    def model_tried(self, end: str) -> None:
+        """Handle an attempt to exchange the model.
+
+        Parameters
+        ----------
+        end
+            How it has ended: moved, refused or put-off.
+        """
+
 
 class WorkerObservers(WorkerObserver):
     """Passes each event on to several observers, in their order. Owner: the service."""
@@ -45,3 +54,8 @@ class WorkerObservers(WorkerObserver):
         """Pass the event on."""
         for each in self._observers:
             each.worker_replaced(why, suspect)
+
+    def model_tried(self, end: str) -> None:
+        """Pass the event on."""
+        for each in self._observers:
+            each.model_tried(end)

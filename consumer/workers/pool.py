@@ -3,28 +3,37 @@
 Every worker has a socket of its own, so that one that is killed in the middle of a frame leaves the others untouched,
 and its end is an end-of-file at once. (Pools whose workers share a pipe cannot promise this: `pebble` 5.2 breaks as a
 whole when an idle worker is killed, the standard library's when any is.)
+
+`WorkerPool.exchange` replaces all of them by workers that have another model: see `consumer.workers.crew`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import time
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Final
 
 import structlog
 
 from consumer.memory_budget import MemoryBudget
 from consumer.settings import PacingSettings
+from consumer.workers.crew import Claim, Crew
 from consumer.workers.jobs import Answered, Batch, Job
 from consumer.workers.observers import NOT_STARTED, WorkerObserver
 from consumer.workers.processes.deaths import WorkerDied, WorkerNotStarted
+from consumer.workers.processes.pinned_model import PinnedModel
 from consumer.workers.processes.process import WorkerProcess
 from consumer.workers.processes.spec import WorkerSpec
 from consumer.workers.protocol import Compiling
 from consumer.workers.scheduler import DEATH_COST_S, QUICK_QUEUE_S, FairScheduler
 from consumer.workers.tasks import Answers, Task
 from contract.errors import ErrorCode
-from transport.errors import FatalError
+from engine.model.files import ModelInfo
+from transport.errors import FatalError, InvalidSettingError
 
 log = structlog.get_logger()
 
@@ -37,7 +46,8 @@ START_PAUSE_S: Final = 0.5
 class WorkerPool:
     """All worker processes. Owner: the task ``workers``; each belongs to a task ``worker N``.
 
-    `Quarantine` submits; health reads `running`, `pids`, `compiling` and `progressed_at_s`, nothing else.
+    `Quarantine` submits, and one task at a time may call `exchange`. Health reads `running`, `pids`, `compiling`,
+    `model` and `progressed_at_s`, nothing else.
 
     Parameters
     ----------
@@ -56,24 +66,30 @@ class WorkerPool:
     def __init__(
         self, spec: WorkerSpec, pacing: PacingSettings, *, count: int, budget: MemoryBudget, observer: WorkerObserver
     ) -> None:
-        self._spec = spec
+        self._crew = Crew(spec)
+        self._crew.may_serve.set()
+        self._tasks: asyncio.TaskGroup | None = None
         self._count = count
         self._observer = observer
         self._budget = budget
         self._scheduler = FairScheduler(pacing)
         self._changed = asyncio.Event()
-        self._idle = 0
         self._all_ready = asyncio.Event()
         self._one_ready = asyncio.Event()
         self.compiling: Compiling | None = None
         """How far it is; None where nothing is being compiled."""
         self.pids: set[int] = set()
-        """Of the workers that run."""
+        """Of the workers that serve, or that end what they have begun."""
+
+    @property
+    def model(self) -> ModelInfo:
+        """What the tasks are read with that begin now."""
+        return self._crew.spec.model.info
 
     def progressed_at_s(self, partition: int) -> float:
         """When workers last made progress with a partition's records, or with those for which these must wait."""
         fits = self._budget.output_fits
-        return self._scheduler.progressed_at_s(partition, self._spec.item_timeout_s, output_fits=fits)
+        return self._scheduler.progressed_at_s(partition, self._crew.spec.item_timeout_s, output_fits=fits)
 
     async def ready(self) -> None:
         """Wait until all workers have started, with the model loaded."""
@@ -87,17 +103,68 @@ class WorkerPool:
         FatalError
             They do not start: a fault of the service, not of the records.
         """
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as self._tasks:
+            # If something has to be compiled, the first worker does it. The others wait where they did not find it in
+            # the cache; they compile that one function themselves, and find all others in the cache.
             for number in range(self._count):
-                group.create_task(self._keep_worker(number), name=f"worker {number}")
+                self._keep(self._crew, number, may_compile=self._one_ready if number else None)
 
-    async def submit(self, task: Task, *, is_retry: bool, has_begun: bool = False) -> Answered:
+    async def exchange(self, model: PinnedModel, check: Callable[[WorkerProcess], Awaitable[None]]) -> None:
+        """Replace all workers by others that have another model, while the service answers.
+
+        They are started one after the other, beside those that serve. When all are there, they get each task that no
+        worker has begun, and the others end what they have begun. This returns when these are gone.
+
+        Parameters
+        ----------
+        model
+            What the new ones load. The caller closes it, but not before another model has taken its place.
+        check
+            Tries the first of them before it serves. What it raises ends the exchange.
+
+        Raises
+        ------
+        WorkerNotStarted, InvalidSettingError
+            As `WorkerProcess.started`. If this or `check` raises, nothing has changed, and no new worker is left.
+        """
+        before, fresh = self._crew, Crew(dataclasses.replace(self._crew.spec, model=model))
+        try:
+            for number in range(self._count):
+                started = asyncio.get_running_loop().create_future()
+                self._keep(fresh, number, started=started)
+                worker = await started
+                if number == 0:
+                    await check(worker)
+        except BaseException:
+            for task in fresh.keeping:
+                task.cancel()
+            if fresh.keeping:
+                await asyncio.wait(fresh.keeping)  # all at once, since each may take a moment to end
+            raise
+        self._crew, before.retires = fresh, True
+        fresh.may_serve.set()
+        self._changed.set()
+        await asyncio.wait(before.keeping)
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[Claim]:
+        """Give what keeps all parts of a task, and all attempts to do it, with the crew that begins it."""
+        claim = Claim()
+        try:
+            yield claim
+        finally:
+            crew = claim.crew
+            claim.end()
+            if crew is not None and crew.is_over:
+                self._changed.set()  # its workers have waited for just this
+
+    async def submit(self, task: Task, claim: Claim, *, is_retry: bool, has_begun: bool = False) -> Answered:
         """Have a task answered, at least in part. A cancelled caller's task is dropped, unless a worker has it.
 
         Parameters
         ----------
-        task
-            The task.
+        task, claim
+            The task, and the claim of the one that it was cut from.
         is_retry
             True if it has ended a worker before.
         has_begun
@@ -108,25 +175,60 @@ class WorkerPool:
         WorkerDied
             While it had this task, or one that it had taken together with it.
         """
-        job = Job(task, asyncio.get_running_loop().create_future(), is_retry, has_begun)
+        job = Job(task, asyncio.get_running_loop().create_future(), is_retry, has_begun, claim)
         self._scheduler.submit(job)
         self._changed.set()
         return await job.answered
 
-    async def _keep_worker(self, number: int) -> None:
-        # If something has to be compiled, the first worker does it. The others wait where they did not find it in the
-        # cache; they compile that one function themselves, and find all others in the cache.
-        may_compile = self._one_ready if number else None
+    def _keep(
+        self,
+        crew: Crew,
+        number: int,
+        *,
+        may_compile: asyncio.Event | None = None,
+        started: asyncio.Future[WorkerProcess] | None = None,
+    ) -> None:
+        if self._tasks is None:
+            raise RuntimeError("the pool does not run")
+        keep = self._keep_worker(crew, number, may_compile, started)
+        crew.keeping.append(self._tasks.create_task(keep, name=f"worker {number}"))
+
+    async def _keep_worker(
+        self,
+        crew: Crew,
+        number: int,
+        may_compile: asyncio.Event | None,
+        started: asyncio.Future[WorkerProcess] | None,
+    ) -> None:
+        """Keep one worker running until its crew is over.
+
+        Parameters
+        ----------
+        crew, number
+            Which.
+        may_compile
+            As for `WorkerProcess.started`.
+        started
+            Of a crew that does not serve yet: gets the worker when it has started, or what has prevented that.
+        """
         failed_starts = 0
-        while True:
+        while not crew.is_over:
             try:
-                async with WorkerProcess.started(self._spec, self._on_compiling, may_compile) as worker:
+                async with WorkerProcess.started(crew.spec, partial(self._on_compiling, crew), may_compile) as worker:
                     failed_starts = 0
-                    await self._serve(worker)
+                    if started is not None and not started.done():
+                        started.set_result(worker)
+                    await crew.may_serve.wait()
+                    await self._serve(crew, worker)
             except WorkerDied as death:
                 log.warning("worker died", worker=number, why=str(death), action="starting a fresh one")
                 self._observer.worker_replaced(str(death.code), death.suspect)
-            except WorkerNotStarted as error:
+            except (WorkerNotStarted, InvalidSettingError) as error:
+                if started is not None and not started.done():
+                    started.set_exception(error)
+                    return
+                if isinstance(error, InvalidSettingError):
+                    raise
                 failed_starts += 1
                 log.warning("worker not started", worker=number, why=str(error), attempt=failed_starts)
                 if failed_starts == FAILED_STARTS:
@@ -136,28 +238,38 @@ class WorkerPool:
 
     @property
     def running(self) -> int:
-        """How many workers are ready for batches, or have one."""
+        """How many workers are ready for batches, or have one. While the model is exchanged there may be more."""
         return len(self.pids)
 
-    async def _serve(self, worker: WorkerProcess) -> None:
+    async def _serve(self, crew: Crew, worker: WorkerProcess) -> None:
+        """Have batches answered until the crew is over."""
         self.pids.add(worker.pid)
         self.compiling = None
         self._one_ready.set()
         if self.running == self._count:
             self._all_ready.set()
         try:
-            while True:
-                await self._serve_batch(worker)
+            while await self._serve_batch(crew, worker):
+                pass
         finally:
             self.pids.remove(worker.pid)
 
-    async def _serve_batch(self, worker: WorkerProcess) -> None:
-        """Have the next batch answered. Afterwards no local variable keeps it or its answers in memory."""
-        batch = await self._next_batch(worker)
+    async def _serve_batch(self, crew: Crew, worker: WorkerProcess) -> bool:
+        """Have the next batch answered. Afterwards no local variable keeps it or its answers in memory.
+
+        Returns
+        -------
+        bool
+            False if there will be none, since the crew is over.
+        """
+        batch = await self._next_batch(crew, worker)
+        if batch is None:
+            return False
         answers = await self._answered(worker, batch)
         self._observer.batch_answered(answers.timings)
         self._scheduler.requeue(batch.add(answers))
         self._changed.set()
+        return True
 
     async def _answered(self, worker: WorkerProcess, batch: Batch) -> Answers:
         begun_s, cost_s = time.monotonic(), None
@@ -172,8 +284,8 @@ class WorkerPool:
         finally:
             self._scheduler.charge(batch, min(DEATH_COST_S, time.monotonic() - begun_s) if cost_s is None else cost_s)
 
-    async def _next_batch(self, worker: WorkerProcess) -> Batch:
-        """Wait for a batch for this worker.
+    async def _next_batch(self, crew: Crew, worker: WorkerProcess) -> Batch | None:
+        """Wait for a batch for this worker; None if there will be none.
 
         Raises
         ------
@@ -181,12 +293,12 @@ class WorkerPool:
             It ended meanwhile.
         """
         ended = changed = room = None
-        self._idle += 1
+        crew.idle += 1
         try:
-            while True:
+            while not crew.is_over:
                 self._changed.clear()  # all idle workers look again when it is set
                 output_fits = self._budget.output_fits
-                batch = self._scheduler.next_batch(free=self._idle - 1, output_fits=output_fits)
+                batch = self._scheduler.next_batch(crew, free=crew.idle - 1, output_fits=output_fits)
                 if batch is not None:
                     return batch
                 ended = ended or asyncio.ensure_future(worker.ended_idle())
@@ -200,15 +312,18 @@ class WorkerPool:
                 await asyncio.wait(wakers, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
                 if ended.done():
                     raise WorkerDied("a worker ended while it had nothing to do", ErrorCode.WORKER_CRASHED, None)
+            return None
         finally:
-            self._idle -= 1
+            crew.idle -= 1
             waiting = {each for each in (ended, changed, room) if each is not None}
             for each in waiting:
                 each.cancel()
             if waiting:
                 await asyncio.wait(waiting)  # the channel has one reader at a time
 
-    def _on_compiling(self, compiling: Compiling) -> None:
+    def _on_compiling(self, crew: Crew, compiling: Compiling) -> None:
+        if not crew.may_serve.is_set():
+            return  # others answer meanwhile
         if self.compiling is None and compiling.not_kept is not None:
             log.warning("machine code not kept", why=compiling.not_kept, action="compiling in each process")
         self.compiling = compiling

@@ -21,6 +21,7 @@ import msgspec
 import structlog
 
 from consumer.workers.canary import FaultCounter
+from consumer.workers.crew import Claim
 from consumer.workers.jobs import Answered
 from consumer.workers.pool import WorkerPool
 from consumer.workers.processes.deaths import Suspect, WorkerDied
@@ -77,18 +78,19 @@ class Quarantine:
             Workers die on everything: a fault of the service, not of the records.
         """
         attempts = deque([_Attempt(task)])
-        while attempts:
-            attempt = attempts.popleft()
-            try:
-                answered = await self._submit(attempt)
-            except WorkerDied as death:
-                attempts.extendleft(reversed(await self._after(death, attempt)))
-                continue
-            if answered.rest is not None:
-                attempts.appendleft(dataclasses.replace(attempt, task=answered.rest, has_begun=True))
-            _log_quarantined(attempt.task, answered.parts)
-            for part in answered.parts:
-                yield part
+        with self._workers.claimed() as claim:
+            while attempts:
+                attempt = attempts.popleft()
+                try:
+                    answered = await self._submit(attempt, claim)
+                except WorkerDied as death:
+                    attempts.extendleft(reversed(await self._after(death, attempt)))
+                    continue
+                if answered.rest is not None:
+                    attempts.appendleft(dataclasses.replace(attempt, task=answered.rest, has_begun=True))
+                _log_quarantined(attempt.task, answered.parts)
+                for part in answered.parts:
+                    yield part
 
     async def _after(self, death: WorkerDied, attempt: _Attempt) -> list[_Attempt]:
         """Return what is to be tried after a worker has died on a task."""
@@ -125,9 +127,9 @@ class Quarantine:
             return dataclasses.replace(attempt, task=_quarantined(attempt.task, suspect, str(death.code)))
         return dataclasses.replace(attempt, suspected=suspected | {suspect.item})
 
-    async def _submit(self, attempt: _Attempt) -> Answered:
+    async def _submit(self, attempt: _Attempt, claim: Claim) -> Answered:
         task = msgspec.structs.replace(attempt.task, isolate=True) if attempt.is_retry else attempt.task
-        answered = await self._workers.submit(task, is_retry=attempt.is_retry, has_begun=attempt.has_begun)
+        answered = await self._workers.submit(task, claim, is_retry=attempt.is_retry, has_begun=attempt.has_begun)
         for part in answered.parts:
             # An item that failed without being read proves nothing; an item that was read proves a worker well.
             if part.recognised + part.unsure:

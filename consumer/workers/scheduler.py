@@ -5,6 +5,8 @@ has used least is served first, also where its job has ended a worker and is ret
 unfinished after a slice, and waits in its queue again. While there are lanes with quick batches, one worker is kept
 free for them: otherwise they would find all workers in the middle of a slow batch.
 
+*Models.* While two crews have different models, a queue whose first job belongs to one of them waits for it.
+
 *Progress.* `progressed_at_s` says when a lane last made progress:
 
 1. While a worker has jobs of the lane, only the progress of that worker counts.
@@ -30,6 +32,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from consumer.settings import PacingSettings
+from consumer.workers.crew import Crew
 from consumer.workers.jobs import Batch, Job
 from consumer.workers.tasks import SLICE_S
 
@@ -89,21 +92,25 @@ class FairScheduler:
         for job in reversed(jobs):
             self._queues[job.lane].jobs.appendleft(job)
 
-    def next_batch(self, *, free: int, output_fits: bool = True) -> Batch | None:
+    def next_batch(self, crew: Crew, *, free: int, output_fits: bool = True) -> Batch | None:
         """Take what a worker is to do next; None if there is nothing for it.
 
         Parameters
         ----------
+        crew
+            The worker's.
         free
-            Other workers that have nothing to do: jobs that could be joined are left to them.
+            Other workers of the crew that have nothing to do: jobs that could be joined are left to them.
         output_fits
             False if too many answers wait to be published: then only jobs that have begun continue, since the chunks
             in flight may wait for just these.
         """
         if not output_fits:
             self._output_fit_at_s = self._clock()
-        queues = self._waiting()
-        if not free and self._slow_batches and any(self._is_quick(queue) for queue in self._queues.values()):
+        queues = [queue for queue in self._waiting() if crew.takes(queue.jobs[0].claim)]
+        # A crew that retires has no other jobs: if it did not take a slow one, no crew would.
+        must_keep_one = not free and not crew.retires and self._slow_batches
+        if must_keep_one and any(self._is_quick(queue) for queue in self._queues.values()):
             queues = [queue for queue in queues if queue.batch_s <= SLOW_BATCH_S]
         if not output_fits:
             queues = [queue for queue in queues if queue.jobs[0].has_begun or queue.jobs[0].is_retry]
@@ -113,10 +120,11 @@ class FairScheduler:
         self._used_s = max(self._used_s, first.used_s)
         if first.batch_s > SLOW_BATCH_S:
             self._slow_batches += 1
-            return self._begin([first.jobs.popleft()], slow=True)
+            return self._begin(crew, [first.jobs.popleft()], slow=True)
         if free or not output_fits or first.jobs[0].is_retry:
-            return self._begin([first.jobs.popleft()], slow=False)
-        return self._begin(self._join([queue for queue in queues if queue.batch_s <= SLOW_BATCH_S]), slow=False)
+            return self._begin(crew, [first.jobs.popleft()], slow=False)
+        quick = [queue for queue in queues if queue.batch_s <= SLOW_BATCH_S]
+        return self._begin(crew, self._join(crew, quick), slow=False)
 
     @property
     def has_jobs(self) -> bool:
@@ -181,7 +189,9 @@ class FairScheduler:
             key=lambda queue: queue.used_s + sum(now_s - begun_s for begun_s in queue.begun_s),
         )
 
-    def _begin(self, jobs: list[Job], *, slow: bool) -> Batch:
+    def _begin(self, crew: Crew, jobs: list[Job], *, slow: bool) -> Batch:
+        for job in jobs:
+            crew.begin(job.claim)
         for each in {job.lane for job in jobs}:
             self._queues.setdefault(each, _Queue()).begun_s.append(self._clock())
         batch = Batch(jobs, slow)
@@ -191,12 +201,12 @@ class FairScheduler:
     def _is_quick(self, queue: _Queue) -> bool:
         return queue.batch_s <= SLOW_BATCH_S and self._clock() - queue.served_at_s < QUICK_QUEUE_S
 
-    def _join(self, queues: list[_Queue]) -> list[Job]:
+    def _join(self, crew: Crew, queues: list[_Queue]) -> list[Job]:
         """Join jobs up to the size of a batch: what a batch costs is paid once."""
         jobs: list[Job] = []
         records = size_bytes = 0
         for queue in queues:
-            while queue.jobs and not (job := queue.jobs[0]).is_retry:
+            while queue.jobs and not (job := queue.jobs[0]).is_retry and crew.takes(job.claim):
                 records, size_bytes = records + job.task.records, size_bytes + job.task.size_bytes
                 if jobs and (records > self._pacing.chunk_records or size_bytes > self._pacing.chunk_bytes):
                     return jobs

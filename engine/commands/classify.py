@@ -15,15 +15,14 @@ from engine.commands.console import (
     compilation_shown,
     exit_unusable,
     libraries_silenced,
+    load_classifier,
 )
 from engine.commands.files import STANDARD_INPUT, list_files, read_groups
 from engine.errors import in_utf8
 from engine.limits import Limits
-from engine.model.classifier import Classifier
 from engine.model.files import ModelError
 from engine.reader import Outcome, Reader
 from engine.terminal import print_table
-from models import default_model
 
 
 def classify(
@@ -48,7 +47,7 @@ def classify(
     try:
         files = list_files(paths)
         with compilation_shown():
-            reader = Reader(Classifier.load(model or default_model()), limits)
+            reader = Reader(load_classifier(model), limits)
             reader.warm_up()
         for group in read_groups(files, limits):
             with libraries_silenced():

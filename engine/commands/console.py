@@ -15,15 +15,27 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from engine.compiled import cache_problem, compilation_reported
+from engine.model.classifier import Classifier
+from engine.model.files import ModelError
+from engine.registry.cache import default_cache
+from engine.registry.fetch import fetch
+from engine.registry.stores import StoreUnavailable
+from models import default_model
 from release.printable import printable
 
 EXIT_UNREAD = 1  # an image failed or is unsure
 EXIT_UNUSABLE = 2  # a path, the model or the data cannot be used
+TIMEOUT_S = 60.0  # how long a store is tried
 WORK = Path(".digitstream/training")  # what commands keep for their next run
 
 ModelOption = Annotated[
-    Path | None,
-    typer.Option("--model", envvar="DIGITS_MODEL", help="Folder of the model.", show_default="the shipped one"),
+    str | None,
+    typer.Option(
+        "--model",
+        envvar="DIGITS_MODEL",
+        help="Folder, archive or URL of the model, or STORE/NAME@VERSION or STORE/NAME@ALIAS.",
+        show_default="the shipped one",
+    ),
 ]
 HandsOption = Annotated[
     Path | None,
@@ -56,6 +68,23 @@ def needs_training() -> Iterator[None]:
         raise exit_unusable(
             ImportError(f"this command needs {error.name}, which is not installed: pip install 'digitstream[train]'")
         ) from error
+
+
+def load_classifier(model: str | None) -> Classifier:
+    """Fetch and check a model; the default is the shipped one.
+
+    Raises
+    ------
+    ModelError
+        It cannot be used, or its store does not answer.
+    """
+    try:
+        fetched = fetch(model or str(default_model()), manifest_sha256=None, cache=default_cache(), timeout_s=TIMEOUT_S)
+    except StoreUnavailable as error:
+        raise ModelError(str(error)) from error
+    for warning in fetched.warnings:
+        error_console.print(escape(printable(warning)), soft_wrap=True)
+    return Classifier.load_files(fetched.files)
 
 
 def exit_unusable(error: Exception) -> typer.Exit:

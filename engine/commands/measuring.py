@@ -18,6 +18,7 @@ from engine.commands.console import (
     ModelOption,
     OverwriteOption,
     exit_unusable,
+    load_classifier,
     needs_training,
     progress_bars,
 )
@@ -48,7 +49,7 @@ def evaluate(
     if (images is None) != (labels is None) or (folder is None) == (images is None):
         raise typer.BadParameter("give either a folder, or both --images and --labels")
     try:
-        classifier = Classifier.load(model or default_model())
+        classifier = load_classifier(model)
         with progress_bars() as bars:
             bar = bars.add_task("read", total=None, note="")
             if images is not None and labels is not None:
@@ -85,7 +86,7 @@ def benchmark(
         from engine.training.report.benchmark import benchmark as measure
 
     try:
-        classifier = Classifier.load(model or default_model())
+        classifier = load_classifier(model)
         data = read_mnist(mnist)
     except (ModelError, DataError) as error:
         raise exit_unusable(error) from error
@@ -127,7 +128,9 @@ def card(
         from engine.training.report.card import CARD, write_card
         from engine.training.report.trial import Amounts, run_trial, steps
 
-    folder = model or default_model()
+    folder = Path(model) if model else default_model()
+    if not folder.is_dir():
+        raise exit_unusable(ModelError(f"{model} is not a folder: the card is measured of a model in one"))
     target = out or folder
     try:
         others = read_hands(hands) if hands else None

@@ -10,6 +10,7 @@ raises `ModelError`.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,13 @@ ARRAYS: Final = "model.npz"
 MANIFEST_BYTES: Final = 1 << 20
 ARRAYS_BYTES: Final = 1 << 30
 """An imported machine may have tens of thousands of support vectors."""
+
+_SHA256: Final = re.compile("[0-9a-f]{64}")
+
+
+def is_sha256(text: str) -> bool:
+    """Return whether this is a checksum as manifests hold it: 64 hexadecimal digits."""
+    return _SHA256.fullmatch(text) is not None
 
 
 class ModelError(Exception):
@@ -79,7 +87,7 @@ class ModelFiles:
         ModelError
             As for `read`.
         """
-        manifest = _manifest(folder / MANIFEST, manifest_json)
+        manifest = cls.manifest_of(folder, manifest_json)
         found = hashlib.sha256(arrays_npz).hexdigest()
         if found != manifest["sha256"]:
             raise ModelError(
@@ -87,6 +95,22 @@ class ModelFiles:
                 f"the manifest says {manifest['sha256']}"
             )
         return cls(folder, manifest_json, arrays_npz, manifest)
+
+    @staticmethod
+    def manifest_of(folder: Path, manifest_json: bytes) -> dict[str, Any]:
+        """Check a manifest alone, before the arrays that it names are read.
+
+        Raises
+        ------
+        ModelError
+            It is not a manifest that this version can read.
+        """
+        return _manifest(folder / MANIFEST, manifest_json)
+
+    @property
+    def manifest_sha256(self) -> str:
+        """The checksum of the manifest, which holds that of the arrays: it stands for the whole model."""
+        return hashlib.sha256(self.manifest_json).hexdigest()
 
     @property
     def info(self) -> ModelInfo:
@@ -115,6 +139,8 @@ def _manifest(path: Path, content: bytes) -> dict[str, Any]:
     for field in ("kind", "name", "version", "sha256"):
         if not isinstance(manifest.get(field), str):
             raise ModelError(f"{path} lacks the field {field}")
+    if not is_sha256(manifest["sha256"]):
+        raise ModelError(f"{path}: sha256 is not a checksum of 64 hexadecimal digits")
     if manifest["kind"] not in KINDS:
         raise ModelError(f"{path} describes a model of kind {manifest['kind']!r}; known are {', '.join(KINDS)}")
     return manifest

@@ -22,7 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.canvas.pipeline import Canvas
+from engine.codecs.archive.directory import directory
 from engine.codecs.decode import Picture
+from engine.errors import EngineError
+from engine.limits import Limits
 from engine.model import compact
 from engine.model.files import ARRAYS, ARRAYS_BYTES, FORMAT, MANIFEST, ModelError, ModelFiles, ModelInfo
 from engine.model.imported import predictor as imported
@@ -32,6 +35,7 @@ from engine.model.svm import Decision, Floats
 
 Array = NDArray[Any]  # of numbers: `_arrays` has checked that
 
+_MOST_ARRAYS = 1_000
 _TOLERANCE = 1e-3  # of the reference digits' probabilities: other processors round differently, damage is far larger
 _LOG_TOLERANCE = 1e-2  # of the logarithms of all: of a digit that is certain, only the small ones change visibly
 _LEAST = 1e-6  # smaller probabilities count as this
@@ -157,12 +161,21 @@ def _plain_number(number: Any) -> Any:
 def _arrays(content: bytes, path: Path) -> dict[str, Array]:
     """Parse the arrays, unless they inflate to too much, and check that all of them are finite numbers."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if (inflated := sum(entry.file_size for entry in archive.infolist())) > ARRAYS_BYTES:
-                raise ModelError(f"{path}: the arrays inflate to {inflated:,} bytes; the most is {ARRAYS_BYTES:,}")
+        entries = directory(content, Limits(entries=_MOST_ARRAYS, inflated_bytes=ARRAYS_BYTES))
+        if (inflated := sum(entry.inflated_bytes for entry in entries)) > ARRAYS_BYTES:
+            raise ModelError(f"{path}: the arrays inflate to {inflated:,} bytes; the most is {ARRAYS_BYTES:,}")
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in file.files}
-    except (OSError, ValueError, EOFError, MemoryError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
+    except (
+        EngineError,
+        OSError,
+        ValueError,
+        EOFError,
+        MemoryError,
+        NotImplementedError,
+        zlib.error,
+        zipfile.BadZipFile,
+    ) as error:
         raise ModelError(f"{path} is not an archive of arrays: {error}") from error
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu":

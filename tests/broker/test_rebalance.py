@@ -17,6 +17,7 @@ from consumer.partitions.assignment import Assignment
 from consumer.partitions.opening.position import start_offset
 from consumer.partitions.publisher import Publisher
 from consumer.settings import Settings
+from consumer.startup.model import fetch_model
 from consumer.workers.canary import CANARY
 from consumer.workers.processes.pinned_model import PinnedModel
 from consumer.workers.quarantine import Quarantine
@@ -66,7 +67,11 @@ class Instance:
 
 @pytest.fixture
 async def member(settings: Settings, broker: Broker) -> AsyncIterator[Instance]:
-    budget, model, observer = MemoryBudget(2**26), PinnedModel.read(settings.model), Metrics()
+    budget, model, observer = (
+        MemoryBudget(2**26),
+        PinnedModel.of(fetch_model(settings).files, settings.model),
+        Metrics(),
+    )
     async with asyncio.TaskGroup() as group:
         workers = service.worker_pool(settings, model, budget, observer)
         working = group.create_task(workers.run())

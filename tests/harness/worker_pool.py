@@ -19,6 +19,7 @@ from consumer.workers.processes.spec import WorkerSpec
 from consumer.workers.quarantine import Quarantine
 from consumer.workers.tasks import Part, Task
 from contract.records import Result
+from engine.model.files import ModelFiles
 from models import default_model
 from tests.harness.processes import workers_of
 from tests.harness.tasks import results_of, rules, task
@@ -69,7 +70,7 @@ async def running_pool(
 ) -> AsyncIterator[RunningPool]:
     """Start a pool, wait until it is ready, end it."""
     metrics = Metrics()
-    pinned = PinnedModel.read(model or default_model())
+    pinned = PinnedModel.of(ModelFiles.read(folder := model or default_model()), str(folder))
     of_all = rules(record_timeout_s=120, inflated_bytes=memory_bytes // RECEIVED_SHARE)
     spec = WorkerSpec(pinned, of_all, memory_bytes, item_timeout_s)
     workers = WorkerPool(spec, PacingSettings(), count=WORKERS, budget=MemoryBudget(2**26), observer=metrics)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, TypeVar
 
@@ -190,6 +191,9 @@ def _shown(name: str, field: FieldInfo, value: object) -> str:
     types = (field.annotation, *getattr(field.annotation, "__args__", ()))
     if SecretStr in types or is_secret(name) or isinstance(value, dict):  # a dict holds unknown variables
         return MASK
+    text = str(value)
+    if ":/" in text:
+        text = re.sub(r"[?#].*", f"?{MASK}", text, flags=re.DOTALL)  # the query of a URL may be a signature
     # As in user:password@host:9092; the password may contain commas and @.
-    before, _, host = str(value).rpartition("@")
-    return repr(f"{MASK}@{host}" if before else str(value))
+    before, _, host = text.rpartition("@")
+    return repr(f"{MASK}@{host}" if before else text)

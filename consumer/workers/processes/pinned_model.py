@@ -1,7 +1,8 @@
-"""The model as it was when the service started: every worker loads the same bytes, even if it starts later."""
+"""A model as it was when it was fetched: every worker loads the same bytes, even if it starts later."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -16,8 +17,10 @@ class PinnedModel:
 
     Attributes
     ----------
+    location
+        Where it came from, as the setting names it; used only in messages.
     folder
-        The folder that it was read from; used only in messages.
+        The folder that its files were read from, for messages that name a file; ``.`` if they came from a store.
     info
         Its name, version and checksum, as ``/health`` shows them.
     manifest_json
@@ -26,24 +29,28 @@ class PinnedModel:
         Its arrays, in memory that each worker inherits.
     """
 
+    location: str
     folder: Path
     info: ModelInfo
     manifest_json: bytes
     arrays: BinaryIO
 
     @classmethod
-    def read(cls, folder: Path) -> PinnedModel:
-        """Read and check a model's files. The caller closes the result.
+    def of(cls, files: ModelFiles, location: str) -> PinnedModel:
+        """Put a model's files into sealed memory. The caller closes the result.
 
         Raises
         ------
-        ModelError
-            The files cannot be read, are damaged, or have a format that this version does not know.
         OSError
             There is not enough memory for them.
         """
-        files = ModelFiles.read(folder)
-        return cls(folder, files.info, files.manifest_json, sealed("digitstream-model", files.arrays_npz))
+        arrays = sealed("digitstream-model", files.arrays_npz)
+        return cls(location, files.folder, files.info, files.manifest_json, arrays)
+
+    @property
+    def manifest_sha256(self) -> str:
+        """The checksum of the manifest, which stands for the whole model."""
+        return hashlib.sha256(self.manifest_json).hexdigest()
 
     def close(self) -> None:
         """Release the memory. Workers that have loaded the model have their own copy."""

@@ -206,7 +206,7 @@ class WorkerProcess:
         except (FrameTooLongError, msgspec.DecodeError) as error:
             raise WorkerNotStarted(f"worker {self._process.pid} sent no start reply: {error}") from error
         if isinstance(reply, Refusal):
-            raise InvalidSettingError("DIGITS_MODEL", spec.model.folder, reply.why)
+            raise InvalidSettingError("DIGITS_MODEL", spec.model.location, reply.why)
 
     async def _allow_to_compile(self, may_compile: asyncio.Event | None, limit: asyncio.Timeout) -> None:
         """Let the worker compile once it may; the time that it has for its start begins again then."""

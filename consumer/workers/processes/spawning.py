@@ -12,7 +12,7 @@ from typing import Final
 
 from consumer.shutdown_timeouts import WORKER_EXIT_TIMEOUT_S
 
-HIDDEN_PREFIXES: Final = ("DIGITS_KAFKA", "DIGITS_SENTRY", "SENTRY_", "OTEL_", "AWS_")
+HIDDEN_PREFIXES: Final = ("DIGITS_KAFKA", "DIGITS_SENTRY", "SENTRY_", "OTEL_", "AWS_", "AZURE_", "GOOGLE_")
 """Prefixes of variables, in upper or lower case, that may contain secrets. Workers read data of untrusted senders, so
 they do not get these variables."""
 ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(

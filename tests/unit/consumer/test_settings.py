@@ -33,7 +33,7 @@ def complaint() -> str:
 def test_the_defaults_can_be_used() -> None:
     settings = loaded()
     assert settings.limits == Limits()
-    assert (settings.model / "manifest.json").is_file()
+    assert Path(settings.model, "manifest.json").is_file()
     assert settings.service_faults <= 10
 
 
@@ -103,6 +103,17 @@ def test_the_description_of_the_drain_names_the_longest_end() -> None:
 def test_a_wrong_address_for_reports_is_named_without_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITS_SENTRY_DSN", "https://a-key@sentry.example/no-number")
     assert complaint().startswith("DIGITS_SENTRY_DSN=********: a DSN has the form https://KEY@HOST/PROJECT")
+    assert "a-key" not in complaint()
+
+
+@pytest.mark.parametrize(
+    "location", ["https://me:a-key@host/m", "https://host/m.zip?sig=a-key", "s3://b/m#a-key", "https:/me:a-key@host/m"]
+)
+def test_the_address_of_a_model_with_a_secret_is_refused_without_it(
+    monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    monkeypatch.setenv("DIGITS_MODEL", location)
+    assert complaint().startswith("DIGITS_MODEL='")
     assert "a-key" not in complaint()
 
 

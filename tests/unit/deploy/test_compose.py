@@ -52,7 +52,7 @@ def test_the_gateway_listens_where_it_is_published_and_only_this_machine_can_con
 def test_every_file_that_the_build_argument_may_name_reaches_the_build() -> None:
     kept = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     described = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    for extra in ("msk-iam", "onnx", "otel", "sentry", "web"):
+    for extra in ("msk-iam", "onnx", "otel", "sentry", "stores", "web"):
         assert f"!requirements/{extra}.txt" in kept
         assert f"`{extra}`" in described
 

@@ -29,6 +29,7 @@ CHART = ROOT / "deploy/helm/digitstream"
 KUBERNETES = ROOT / "deploy/kubernetes"
 OLDEST = "1.30"
 OPERATORS = ("--set", "keda.enabled=true,prometheusOperator.enabled=true")
+STORE = ("--set", "modelStore.enabled=true")
 GATEWAY = ("--set", "gateway.enabled=true", "--show-only", "templates/gateway/*.yaml")
 OF_OPERATORS = {"PrometheusRule", "ScaledObject", "ServiceMonitor"}
 ONLY_HELMS = re.compile(
@@ -57,14 +58,14 @@ def without_labels(value: Any) -> Any:
 
 
 def test_helm_finds_nothing_to_complain_about(helm: str) -> None:
-    assert "[WARNING]" not in output(helm, "lint", "--strict", str(CHART), *OPERATORS)
+    assert "[WARNING]" not in output(helm, "lint", "--strict", str(CHART), *OPERATORS, *STORE)
 
 
 def test_with_its_default_values_the_chart_is_the_base(helm: str) -> None:
     assert without_labels(rendered(helm)) == without_labels(kustomize(KUBERNETES / "base"))
 
 
-def test_with_the_operators_on_the_chart_is_the_base_with_its_components(helm: str, tmp_path: Path) -> None:
+def test_with_operators_and_store_on_the_chart_is_the_base_with_its_components(helm: str, tmp_path: Path) -> None:
     overlay = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -74,7 +75,7 @@ def test_with_the_operators_on_the_chart_is_the_base_with_its_components(helm: s
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
     expected = kustomize(tmp_path)
     assert expected.keys() >= OF_OPERATORS
-    assert without_labels(rendered(helm, *OPERATORS)) == without_labels(expected)
+    assert without_labels(rendered(helm, *OPERATORS, *STORE)) == without_labels(expected)
 
 
 def test_with_the_gateway_on_the_chart_adds_what_its_kustomization_has(helm: str) -> None:
@@ -131,7 +132,7 @@ def test_the_gateway_has_the_brokers_of_the_service_unless_it_names_its_own(helm
 
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
 def test_what_the_chart_renders_is_valid_for_old_and_new_clusters(helm: str, version: str) -> None:
-    for kind, manifest in rendered(helm, *OPERATORS, version=version).items():
+    for kind, manifest in rendered(helm, *OPERATORS, *STORE, version=version).items():
         if kind not in OF_OPERATORS:
             kubernetes_validate.validate(manifest, version, strict=True)
 
@@ -156,6 +157,14 @@ def test_a_release_with_another_name_selects_its_pods_and_keeps_its_metrics_job(
     assert container["envFrom"] == [{"configMapRef": {"name": "second"}}]
     assert spec["ScaledObject"]["scaleTargetRef"] == {"name": "second"}
     assert manifests["Service"]["metadata"]["labels"][spec["ServiceMonitor"]["jobLabel"]] == "digitstream"
+
+
+def test_a_release_with_another_name_has_a_volume_for_models_of_its_own(helm: str) -> None:
+    manifests = rendered(helm, *STORE, release="second")
+    claim = manifests["PersistentVolumeClaim"]["metadata"]["name"]
+    volumes = manifests["Deployment"]["spec"]["template"]["spec"]["volumes"]
+    assert claim == "second-models"
+    assert {"name": "models", "persistentVolumeClaim": {"claimName": claim}} in volumes
 
 
 def test_the_values_of_the_documents_give_what_the_example_of_kustomize_gives(helm: str, tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ class Workers:
     running: int = 2
     pids: frozenset[int] = frozenset()
     compiling: Compiling | None = None
+    model: ModelInfo = MODEL
     progressed_s: float = 0.0
     by_partition_s: dict[int, float] = field(default_factory=dict)
 
@@ -84,7 +85,7 @@ def health(
     """Give the health of a service that runs well, but for what is said here."""
     by_partition = {lane.partition: lane for lane in lanes}
     status = ServiceStatus(phase, problem, Assignment(by_partition, joined, silent_s))
-    return Health(Settings(), MODEL, workers or Workers(progressed_s=time.monotonic()), status)
+    return Health(Settings(), workers or Workers(progressed_s=time.monotonic()), status)
 
 
 def shown(health: Health) -> str:
@@ -111,7 +112,7 @@ def test_a_member_without_partitions_is_ready() -> None:
 
 
 def test_before_it_runs_it_is_not_ready_and_not_stuck() -> None:
-    starting = Health(Settings(), MODEL, Workers(), ServiceStatus())
+    starting = Health(Settings(), Workers(), ServiceStatus())
     assert starting.not_ready() == ["the service is starting"]
     assert starting.stuck() == []
     assert health(phase=Phase.DRAINING).not_ready() == ["the service is draining"]
@@ -245,7 +246,7 @@ def test_gauges_forget_partitions_that_are_not_assigned_any_more() -> None:
     assignment = Assignment({PARTITION: lane})
     status = ServiceStatus(Phase.RUNNING, "", assignment)
     metrics = Metrics()
-    metrics.registry.register(StateCollector(Health(Settings(), MODEL, Workers(), status)))
+    metrics.registry.register(StateCollector(Health(Settings(), Workers(), status)))
     assert 'digits_lag_records{partition="requests/0"} 60.0' in metrics.exposition().decode()
     assignment.lanes.clear()
     assert "{partition=" not in metrics.exposition().decode()
@@ -260,7 +261,7 @@ async def test_the_server_answers_with_status_codes_for_probes() -> None:
     port = free_ports(1)[0]
     lane = Lane(records_in_flight=1, progressed_at_s=-LONG_AGO_S)
     assignment = Assignment({PARTITION: lane}, joined=False)
-    unwell = Health(Settings(), MODEL, Workers(progressed_s=-LONG_AGO_S), ServiceStatus(Phase.RUNNING, "", assignment))
+    unwell = Health(Settings(), Workers(progressed_s=-LONG_AGO_S), ServiceStatus(Phase.RUNNING, "", assignment))
     async with (
         serving(unwell, Metrics(), HealthSettings(port=port)),
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,

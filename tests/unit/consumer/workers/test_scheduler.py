@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from consumer.settings import PacingSettings
+from consumer.workers.crew import Claim, Crew
 from consumer.workers.jobs import Batch, Job
 from consumer.workers.processes.deaths import Suspect, WorkerDied
 from consumer.workers.scheduler import DEATH_COST_S, QUICK_QUEUE_S, SLOW_BATCH_S, FairScheduler
@@ -15,7 +17,11 @@ from contract.errors import ErrorCode
 from engine.resume_cursor import ResumeCursor
 from tests.harness.tasks import task
 
+if TYPE_CHECKING:
+    from consumer.workers.processes.spec import WorkerSpec
+
 FLOOD, LEGAL = 0, 1
+CREW = Crew(cast("WorkerSpec", None))
 
 
 class Clock:
@@ -46,7 +52,7 @@ def answer(*parts: tuple[int, bytes], stopped: Stop | None = None) -> Answer:
 
 
 def taken(scheduler: FairScheduler, *, free: int = 0, output_fits: bool = True) -> Batch:
-    batch = scheduler.next_batch(free=free, output_fits=output_fits)
+    batch = scheduler.next_batch(CREW, free=free, output_fits=output_fits)
     assert batch is not None
     return batch
 
@@ -80,7 +86,7 @@ async def test_a_lane_saves_up_no_time_while_it_has_no_jobs(scheduler: FairSched
     worked(scheduler, taken(scheduler), 0.09)
     worked(scheduler, taken(scheduler), 0.09)
     assert {each.jobs[0].lane for each in (taken(scheduler),)} == {LEGAL}
-    assert scheduler.next_batch(free=0) is None
+    assert scheduler.next_batch(CREW, free=0) is None
 
 
 async def test_slow_lanes_leave_a_worker_to_a_quick_lane(scheduler: FairScheduler, clock: Clock) -> None:
@@ -91,7 +97,7 @@ async def test_slow_lanes_leave_a_worker_to_a_quick_lane(scheduler: FairSchedule
         scheduler.submit(job(FLOOD))
     slow = taken(scheduler)
     assert slow.slow
-    assert scheduler.next_batch(free=0) is None, "the last worker is kept for the quick lane"
+    assert scheduler.next_batch(CREW, free=0) is None, "the last worker is kept for the quick lane"
     assert taken(scheduler, free=1).slow, "there is another one for it"
     scheduler.submit(job(LEGAL))
     assert taken(scheduler).jobs[0].lane == LEGAL
@@ -209,7 +215,7 @@ async def test_while_output_does_not_fit_only_begun_jobs_continue(scheduler: Fai
     scheduler.submit(begun)
     scheduler.submit(new)
     assert taken(scheduler, output_fits=False).jobs == [begun]
-    assert scheduler.next_batch(free=0, output_fits=False) is None
+    assert scheduler.next_batch(CREW, free=0, output_fits=False) is None
     assert taken(scheduler).jobs == [new]
 
 
@@ -286,7 +292,58 @@ async def test_a_served_lane_makes_progress_with_its_worker_alone(scheduler: Fai
 async def test_a_lane_that_waits_for_output_room_is_not_stuck(scheduler: FairScheduler, clock: Clock) -> None:
     scheduler.submit(job(LEGAL))
     clock.now_s = 1_000.0
-    assert scheduler.next_batch(free=0, output_fits=False) is None
+    assert scheduler.next_batch(CREW, free=0, output_fits=False) is None
     assert scheduler.progressed_at_s(LEGAL, ITEM_TIMEOUT_S, output_fits=False) == 1_000.0
     clock.now_s = 1_001.0  # they are published: its time begins again
     assert scheduler.progressed_at_s(LEGAL, ITEM_TIMEOUT_S) == 1_000.0
+
+
+def begun_by(crew: Crew, lane: int) -> Job:
+    claim = Claim()
+    crew.begin(claim)
+    return Job(task(b"x", partition=lane), asyncio.get_running_loop().create_future(), is_retry=True, claim=claim)
+
+
+def two_crews() -> tuple[Crew, Crew]:
+    """Give a crew that retires, and the one that takes its place."""
+    old, new = (Crew(cast("WorkerSpec", None)) for _ in range(2))
+    old.retires = True
+    return old, new
+
+
+async def test_a_crew_that_retires_gets_what_it_has_begun_and_nothing_else(scheduler: FairScheduler) -> None:
+    old, new = two_crews()
+    begun, first, second = begun_by(old, FLOOD), job(FLOOD), job(LEGAL)
+    for each in (begun, first, second):
+        scheduler.submit(each)
+    batch = scheduler.next_batch(new, free=0)
+    assert batch is not None
+    assert batch.jobs == [second], "the other lane begins with a job of the old crew"
+    batch = scheduler.next_batch(old, free=0)
+    assert batch is not None
+    assert batch.jobs == [begun]
+    assert scheduler.next_batch(old, free=0) is None
+    batch = scheduler.next_batch(new, free=0)
+    assert batch is not None
+    assert batch.jobs == [first]
+
+
+async def test_a_crew_that_retires_keeps_no_worker_free_for_quick_lanes(scheduler: FairScheduler, clock: Clock) -> None:
+    old, new = two_crews()
+    scheduler.submit(job(FLOOD))
+    slow = scheduler.next_batch(new, free=1)
+    assert slow is not None
+    clock.now_s += 1
+    worked(scheduler, slow, 10 * SLOW_BATCH_S)
+    scheduler.submit(job(LEGAL))
+    quick = scheduler.next_batch(new, free=1)
+    assert quick is not None
+    worked(scheduler, quick, SLOW_BATCH_S / 10)
+    scheduler.submit(job(FLOOD))
+    assert scheduler.next_batch(new, free=1) is not None, "a slow batch is under way"
+    rest = begun_by(old, FLOOD)
+    scheduler.submit(rest)
+    assert scheduler.next_batch(new, free=0) is None
+    batch = scheduler.next_batch(old, free=0)
+    assert batch is not None
+    assert batch.jobs == [rest]

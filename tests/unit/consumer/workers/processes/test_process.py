@@ -19,6 +19,7 @@ from consumer.workers.processes.spec import WorkerSpec
 from consumer.workers.protocol import LENGTH, Compiling, FrameTooLongError, Ready, body_bytes, frame
 from consumer.workers.tasks import Answer, Answers, Part, Timings
 from contract.errors import ErrorCode
+from engine.model.files import ModelFiles
 from models import default_model
 from tests.harness.tasks import rules, task
 
@@ -36,7 +37,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def spec() -> Iterator[WorkerSpec]:
-    model = PinnedModel.read(default_model())
+    model = PinnedModel.of(ModelFiles.read(default_model()), str(default_model()))
     yield WorkerSpec(model, rules(), MEMORY_BYTES, 10)
     model.close()
 

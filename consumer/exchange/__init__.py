@@ -1,0 +1,1 @@
+"""Exchanges the model while the service runs: looks for another one, tries it, and lets it serve or refuses it."""

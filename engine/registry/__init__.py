@@ -1,0 +1,1 @@
+"""Where models come from: folders, archives, object stores, and the registry of versions and aliases in them."""
