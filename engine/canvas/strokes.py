@@ -59,15 +59,27 @@ def _keep_strokes(
         if first == last:
             continue
         first_run, last_run = found.run_starts[index], found.run_starts[index + 1]
-        runs, run_masses = found.runs[first_run:last_run], found.run_masses[first_run:last_run]
-        parts, masses = found.boxes[first:last], found.masses[first:last]
-        ink, strokes = plane_of(planes[0], index), plane_of(planes[1], index)
-        kept = _choose(parts, masses, runs)
-        _copy(ink, strokes, runs, kept)
-        _enclose(parts, kept, boxes[index])
-        _weigh(masses, kept, facts[index])
-        _describe((runs, run_masses), kept, ink.shape, facts[index])
-        _measure(boxes[index], facts[index])
+        written = found.runs[first_run:last_run], found.run_masses[first_run:last_run]
+        parts = found.boxes[first:last], found.masses[first:last]
+        keep((plane_of(planes[0], index), plane_of(planes[1], index)), written, parts, boxes[index], facts[index])
+
+
+@compiled
+def keep(
+    planes: tuple[NDArray[np.float32], NDArray[np.float32]],
+    written: tuple[NDArray[np.int32], NDArray[np.float32]],
+    parts: tuple[NDArray[np.int32], NDArray[np.float32]],
+    box: NDArray[np.int64],
+    facts: NDArray[np.float32],
+) -> None:
+    """Keep the strokes of one picture, which has components: of ink and strokes, its runs, and the components."""
+    (ink, strokes), (runs, _), (boxes, masses) = planes, written, parts
+    kept = _choose(boxes, masses, runs)
+    _copy(ink, strokes, runs, kept)
+    _enclose(boxes, kept, box)
+    _weigh(masses, kept, facts)
+    _describe(written, kept, ink.shape, facts)
+    _measure(box, facts)
 
 
 @compiled
