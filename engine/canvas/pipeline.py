@@ -64,9 +64,6 @@ EVIDENCE: Final = (
 _GROUP_PX = 48 * 1024  # pixels of planes in one group
 _GREY_NDIM = 2
 _LOOKS_MAX = 3  # at parts of a picture: a badge with a rim on a sheet on a desk
-_RIM = 4  # the column of the facts that says how much of the ink is at the picture's edge
-_CROPPED_SHARE = 0.97  # of the ink is in the one component
-_CROPPED_RIM = 0.15  # of the ink is at the rim, at most: more is no stroke that ends there
 _BARE_CONTRAST = 0.08  # of the grey scale: less is no digit on a surface that seemed bare
 _BARE_NOISE = 0.12  # of the contrast, at most
 _BARE_PARTS = 3  # components, at most
@@ -224,21 +221,11 @@ def _normalise_views(
     if treat_writing(ink, components, surfaces):
         components = find_components(ink)
     strokes, boxes, facts = keep_strokes(ink, components)
-    if facts[:, _RIM].any():
-        facts[_are_cropped(boxes, facts, ink.sides), _RIM] = 0  # the rim of a picture cut to its digit says nothing
     centre_digits(strokes, boxes, canvas.digits)
     visible = np.maximum(contrast, 1)
     canvas.evidence[:, :4] = np.stack([contrast / 255, noise / visible, unevenness / visible, erased], axis=1)
     canvas.evidence[:, 4:] = facts
     return boxes, surfaces
-
-
-def _are_cropped(boxes: NDArray[np.int64], facts: NDArray[np.float32], sides: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which pictures are cut to the one component that they show, to 1 px."""
-    tight = (boxes[:, :2] <= 1).all(axis=1) & (boxes[:, 2:] >= sides - 1).all(axis=1)
-    cropped: NDArray[np.bool_] = tight & (facts[:, 0] == 1) & (facts[:, 2] >= _CROPPED_SHARE)
-    cropped &= facts[:, _RIM] <= _CROPPED_RIM
-    return cropped
 
 
 def _crop_to_ink(

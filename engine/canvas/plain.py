@@ -1,4 +1,4 @@
-"""Normalises plain pictures: small, grey, on even paper, with nothing at their edges, as MNIST's digits are.
+"""Normalises plain pictures: small, grey, on even paper, with little ink at their edges, as MNIST's digits are.
 
 They take the steps of `engine.canvas.pipeline` that every picture takes, and no other; here one picture after the other
 takes all of them, while it is in the processor's cache. What turns out to be no plain picture is left to the pipeline.
@@ -19,7 +19,7 @@ from engine.canvas.ink import HEIGHTS, turn_to_ink
 from engine.canvas.levelling import COUNTS, find_level
 from engine.canvas.ruling.erasing import may_have_lines
 from engine.canvas.scenes.steps import PLAIN_PX
-from engine.canvas.scenes.turning import count_rim
+from engine.canvas.scenes.turning import RIM_INK, measure_rim
 from engine.canvas.strokes import keep
 from engine.compiled import compiled
 
@@ -88,7 +88,7 @@ def _normalise(
             continue
         subtract_level(plane, ink, level, sheet)
         contrast, noise = turn_to_ink(ink, level, heights)
-        if count_rim(ink) > 0:
+        if measure_rim(ink) > np.float32(RIM_INK):
             continue
         count, parts = join_ink(ink, (runs, run_masses), boxes, masses)
         if may_have_lines(height, width, boxes[:parts]):
