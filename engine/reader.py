@@ -18,7 +18,7 @@ from typing import Literal
 from engine.canvas.png import as_png
 from engine.codecs.decode import Picture, decode
 from engine.codecs.payload import Item, Payload, open_payload
-from engine.codecs.pixels.room import Charge
+from engine.codecs.pixels.room import Charge, free
 from engine.errors import ArchiveTooCostly, EngineError, as_engine_error
 from engine.limits import Limits
 from engine.model.classifier import Classifier, Reading
@@ -71,14 +71,13 @@ class _Batch:
 
 @dataclass(slots=True)
 class _ReadState:
-    """State of the payload that is being read: what it has used, and the callbacks."""
+    """State of the archive that is being read: what it has used, and the callbacks."""
 
     payload: int
     resume_from: ResumeCursor
     should_stop: Callable[[], bool]
     on_item: OnItem
     skip: Collection[int]
-    keep_seen: bool
     items: int = field(init=False)
     cost_bytes: int = field(init=False)
     kept_bytes: int = field(init=False)
@@ -167,40 +166,43 @@ class Reader:
         for index, payload in enumerate(payloads):
             if index and should_stop is not None and should_stop():
                 break
-            reading = _ReadState(
-                index,
-                resume_from[index] if resume_from else BEGINNING,
-                should_stop or _never,
-                on_item or _ignore,
-                skip[index] if skip else (),
-                index in keep_seen,
-            )
-            outcomes, progress = self._outcomes(payload, reading, on_open or _ignore, batch)
+            begin = resume_from[index] if resume_from else BEGINNING
+            skipped = skip[index] if skip else ()
+            if on_item is not None:
+                on_item(index, begin.items)
+            opened = self._open(index, payload, begin, on_open)
+            if isinstance(opened, EngineError):
+                read.append([Outcome(error=opened)])
+                continue
+            if opened.is_image:
+                read.append([self._image(payload, batch, touch=0 not in skipped, keep_seen=index in keep_seen)])
+                continue
+            reading = _ReadState(index, begin, should_stop or _never, on_item or _ignore, skipped)
+            outcomes, progress = self._entries(opened, reading, batch)
             read.append(outcomes)
             if progress is not None:
                 break
         self._classify(batch)
         return read, progress
 
-    def _outcomes(
-        self, payload: bytes, reading: _ReadState, on_open: OnOpen, batch: _Batch
-    ) -> tuple[list[Outcome], ResumeCursor | None]:
-        """Return one outcome for each item; its reading is filled in when its batch is classified."""
-        reading.on_item(reading.payload, reading.items)
+    def _open(self, index: int, payload: bytes, begin: ResumeCursor, on_open: OnOpen | None) -> Payload | EngineError:
+        """Open a payload, or return why it fails as a whole."""
         try:
             opened = open_payload(payload, self._limits)
-            if not reading.items:
-                on_open(reading.payload, opened)
+            if on_open is not None and not begin.items:
+                on_open(index, opened)
         except Exception as cause:  # an error of the engine must cost this payload only, not the batch
-            if reading.items:
+            if begin.items:
                 raise  # some items are answered already, so the payload can no longer fail as a whole
-            return [Outcome(error=as_engine_error("Opening the payload", cause))], None
-        if not opened.is_image:
-            return self._entries(opened, reading, batch)
+            return as_engine_error("Opening the payload", cause)
+        return opened
+
+    def _image(self, payload: bytes, batch: _Batch, *, touch: bool, keep_seen: bool) -> Outcome:
+        """Decode a single image; its reading is filled in when its batch is classified."""
         outcome = Outcome("image")
-        if 0 not in reading.skip:
-            outcome.error = self._decode(payload, outcome, batch, _ignore, keep_seen=reading.keep_seen)
-        return [outcome], None
+        if touch:
+            outcome.error = self._decode(payload, outcome, batch, free, keep_seen=keep_seen)
+        return outcome
 
     def _entries(
         self, opened: Payload, reading: _ReadState, batch: _Batch

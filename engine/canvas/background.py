@@ -71,12 +71,20 @@ def _remove_paper(
         if level < 0:
             unevenness[index] = _subtract_surface(plane, relief, planes[0].blacks[index])
             continue
-        values, heights = plane.reshape(-1), relief.reshape(-1)
-        for at in range(values.size):
-            heights[at] = values[at] - level
-        top, left, bottom, right = sheets[index]
-        relief[:top], relief[bottom:] = 0, 0
-        relief[:, :left], relief[:, right:] = 0, 0
+        subtract_level(plane, relief, level, sheets[index])
+
+
+@compiled
+def subtract_level(
+    plane: NDArray[np.float32], relief: NDArray[np.float32], level: np.float32, sheet: NDArray[np.int64]
+) -> None:
+    """Subtract even paper from one picture; all outside its sheet becomes 0."""
+    values, heights = plane.reshape(-1), relief.reshape(-1)
+    for at in range(values.size):
+        heights[at] = values[at] - level
+    top, left, bottom, right = sheet
+    relief[:top], relief[bottom:] = 0, 0
+    relief[:, :left], relief[:, right:] = 0, 0
 
 
 @compiled

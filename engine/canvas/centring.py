@@ -48,25 +48,29 @@ def centre_digits(strokes: Planes, boxes: NDArray[np.int64], digits: NDArray[np.
 @compiled
 def _fit(planes: Planes, boxes: NDArray[np.int64], digits: NDArray[np.float32]) -> None:
     for index in range(len(boxes)):
-        top, left, bottom, right = boxes[index]
-        if bottom == 0:
-            continue
-        plane = plane_of(planes, index)
-        soft = (
-            max(0, top - _SOFT_PX),
-            max(0, left - _SOFT_PX),
-            min(bottom + _SOFT_PX, plane.shape[0]),
-            min(right + _SOFT_PX, plane.shape[1]),
-        )
-        middle_y, middle_x = _centre_of_mass(plane, soft)
-        scale = BOX_PX / max(bottom - top, right - left)
-        if abs(scale - 1) <= _SCALE_TOLERANCE:
-            # Whole px: a digit that is already centred is not changed.
-            _shift(plane, soft, round(_MIDDLE - middle_y), round(_MIDDLE - middle_x), digits[index])
-        elif scale < 1:
-            _shrink(_cut_out(plane, soft), scale, middle_y, middle_x, digits[index])
-        else:
-            _enlarge(_cut_out(plane, soft), scale, middle_y, middle_x, digits[index])
+        if boxes[index, 2] > 0:
+            fit(plane_of(planes, index), boxes[index], digits[index])
+
+
+@compiled
+def fit(plane: NDArray[np.float32], box: NDArray[np.int64], digit: NDArray[np.float32]) -> None:
+    """Scale and centre the strokes of one picture, whose box is not empty, into its digit."""
+    top, left, bottom, right = box
+    soft = (
+        max(0, top - _SOFT_PX),
+        max(0, left - _SOFT_PX),
+        min(bottom + _SOFT_PX, plane.shape[0]),
+        min(right + _SOFT_PX, plane.shape[1]),
+    )
+    middle_y, middle_x = _centre_of_mass(plane, soft)
+    scale = BOX_PX / max(bottom - top, right - left)
+    if abs(scale - 1) <= _SCALE_TOLERANCE:
+        # Whole px: a digit that is already centred is not changed.
+        _shift(plane, soft, round(_MIDDLE - middle_y), round(_MIDDLE - middle_x), digit)
+    elif scale < 1:
+        _shrink(_cut_out(plane, soft), scale, middle_y, middle_x, digit)
+    else:
+        _enlarge(_cut_out(plane, soft), scale, middle_y, middle_x, digit)
 
 
 @compiled

@@ -65,12 +65,24 @@ def find_components(ink: Planes) -> Components:
 def _find_components(planes: Planes, found: Components) -> None:
     for index in range(len(planes.sides)):
         first, first_part = found.run_starts[index], found.starts[index]
-        runs, run_masses = found.runs[first:], found.run_masses[first:]
-        count = _find_runs(plane_of(planes, index), runs, run_masses)
-        _join(runs, count)
-        parts = _enclose(runs, run_masses, count, found.boxes[first_part:], found.masses[first_part:])
+        written = found.runs[first:], found.run_masses[first:]
+        count, parts = join_ink(plane_of(planes, index), written, found.boxes[first_part:], found.masses[first_part:])
         found.run_starts[index + 1] = first + count
         found.starts[index + 1] = first_part + parts
+
+
+@compiled
+def join_ink(
+    ink: NDArray[np.float32],
+    written: tuple[NDArray[np.int32], NDArray[np.float32]],
+    boxes: NDArray[np.int32],
+    masses: NDArray[np.float32],
+) -> tuple[int, int]:
+    """Find runs and components of one picture, write both, and return how many they are."""
+    runs, run_masses = written
+    count = _find_runs(ink, runs, run_masses)
+    _join(runs, count)
+    return count, _enclose(runs, run_masses, count, boxes, masses)
 
 
 @compiled

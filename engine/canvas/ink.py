@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from engine.canvas.planes import Planes, plane_of
 from engine.compiled import ZERO, compiled
 
-_HEIGHTS = 512  # of the relief in grey levels: the paper may reach beyond black and white
+HEIGHTS = 512  # of the relief in grey levels: the paper may reach beyond black and white
 _TOP_PIXELS = 4  # this many of the highest pixels are assumed to be ink
 _FULL_SHARE = 0.25  # of the pixels above half of that height reach the height of full ink
 _NOISY = 0.08  # of the contrast: noisier reliefs are smoothed
@@ -51,21 +51,26 @@ def find_ink(relief: Planes, levels: NDArray[np.float32]) -> tuple[NDArray[np.fl
 def _find_ink(
     reliefs: Planes, levels: NDArray[np.float32], contrast: NDArray[np.float32], noise: NDArray[np.float32]
 ) -> None:
-    counts = np.empty(_HEIGHTS, np.int32)
+    counts = np.empty(HEIGHTS, np.int32)
     for index in range(len(contrast)):
-        relief = plane_of(reliefs, index)
-        values = relief.reshape(-1)
-        _make_ink_positive(values)
-        full, rough = _measure(values, counts)
-        for _ in range(_SMOOTHINGS if levels[index] < 0 else 0):
-            if rough > _NOISY * full:
-                _blur(relief)
-                full, rough = _measure(values, counts)
-        contrast[index], noise[index] = full, rough
-        floor = np.float32(_NOISE_FLOOR * rough)
-        gain = 1 / max(np.float32(1), np.float32(full) - floor) if full >= 1 else np.float32(0)
-        for at in range(values.size):
-            values[at] = min(np.float32(1), max(np.float32(0), (values[at] - floor) * gain))
+        contrast[index], noise[index] = turn_to_ink(plane_of(reliefs, index), levels[index], counts)
+
+
+@compiled
+def turn_to_ink(relief: NDArray[np.float32], level: np.float32, counts: NDArray[np.int32]) -> tuple[int, float]:
+    """Turn one relief into ink, in place; return contrast and noise. `counts` is memory for it, `HEIGHTS` of int32."""
+    values = relief.reshape(-1)
+    _make_ink_positive(values)
+    full, rough = _measure(values, counts)
+    for _ in range(_SMOOTHINGS if level < 0 else 0):
+        if rough > _NOISY * full:
+            _blur(relief)
+            full, rough = _measure(values, counts)
+    floor = np.float32(_NOISE_FLOOR * rough)
+    gain = 1 / max(np.float32(1), np.float32(full) - floor) if full >= 1 else np.float32(0)
+    for at in range(values.size):
+        values[at] = min(np.float32(1), max(np.float32(0), (values[at] - floor) * gain))
+    return full, rough
 
 
 @compiled
@@ -112,11 +117,15 @@ def _full_height(values: NDArray[np.float32], counts: NDArray[np.int32]) -> int:
     """Return the height that a quarter of the ink reaches; ink is what exceeds half of the highest pixels."""
     counts[:] = 0
     highest = ZERO
-    for at in range(values.size):
-        if values[at] > 0:
-            height = min(int(values[at] + np.float32(0.5)), _HEIGHTS - 1)
-            counts[height] += 1
-            highest = max(highest, height)
+    above = np.empty(values.size, np.float32)
+    count = 0
+    for at in range(values.size):  # without a branch, which a processor could not predict
+        above[count] = values[at]
+        count += values[at] > 0
+    for at in range(count):
+        height = min(int(above[at] + np.float32(0.5)), HEIGHTS - 1)
+        counts[height] += 1
+        highest = max(highest, height)
     counts = counts[: highest + 1]
     top = _count_down(counts, ZERO + _TOP_PIXELS)
     high = 0

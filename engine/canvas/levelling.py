@@ -16,6 +16,9 @@ UNEVEN = -1.0
 
 _LEVELS = 256
 _LANES = 4  # counters of each level: neighbours are often equal, and a counter must not wait for its last step
+COUNTS = (_LANES, _LEVELS + 2)
+"""The shape of what `find_level` counts in."""
+
 _CERTAIN_SHARE = 0.8  # of the pixels have one level (+-1): it is the paper's
 _EVEN_SHARE = 0.2  # of the pixels, at least, have the paper's level
 _PEAK_LEVELS = 32  # levels closer than this are treated as one
@@ -44,18 +47,22 @@ def find_levels(planes: Planes) -> tuple[NDArray[np.float32], NDArray[np.int64]]
 
 @compiled
 def _find_levels(planes: Planes, levels: NDArray[np.float32], sheets: NDArray[np.int64]) -> None:
-    counts = np.empty((_LANES, _LEVELS + 2), np.int32)
+    counts = np.empty(COUNTS, np.int32)
     for index in range(len(levels)):
-        plane = plane_of(planes, index)
-        values = plane.reshape(-1)
-        corner = values[0]
-        same = 0
-        for at in range(values.size):
-            same += abs(values[at] - corner) <= 1
-        if same >= _CERTAIN_SHARE * values.size:
-            levels[index] = corner
-        else:
-            levels[index] = _choose_level(plane, counts, sheets[index])
+        levels[index] = find_level(plane_of(planes, index), counts, sheets[index])
+
+
+@compiled
+def find_level(plane: NDArray[np.float32], counts: NDArray[np.int32], sheet: NDArray[np.int64]) -> np.float32:
+    """Return the paper's level in one picture, and write the sheet; `counts` is memory for it, `COUNTS` of int32."""
+    values = plane.reshape(-1)
+    corner = values[0]
+    same = 0
+    for at in range(values.size):
+        same += abs(values[at] - corner) <= 1
+    if same >= _CERTAIN_SHARE * values.size:
+        return np.float32(corner)
+    return np.float32(_choose_level(plane, counts, sheet))
 
 
 @compiled
@@ -99,11 +106,13 @@ def _count_levels(values: NDArray[np.float32], lanes: NDArray[np.int32]) -> NDAr
 @compiled
 def _peak(counts: NDArray[np.int32], below: int, above: int) -> int:
     """Find the most frequent level outside the given span; all numbers are one more than the level."""
-    best = 0
+    most = np.int32(-1)
     for level in range(1, _LEVELS + 1):
-        if not below < level < above and (best == 0 or counts[level] > counts[best]):
-            best = level
-    return best
+        most = max(most, counts[level] if level <= below or level >= above else np.int32(-1))
+    for level in range(1, _LEVELS + 1):
+        if counts[level] == most and (level <= below or level >= above):
+            return level
+    return 0
 
 
 @compiled

@@ -16,8 +16,9 @@ keep_strokes      `engine.canvas.strokes`         separates the digit's strokes 
 centre_digits     `engine.canvas.centring`        20 px box, centre of mass: the digit
 ================  ==============================  ==============================================================
 
-A large picture is processed twice: first the whole picture, reduced, to find the ink; then the region of the ink at
-full resolution. A digit on a plate, too: the second time, the plate is the paper.
+Plain pictures take their steps in `engine.canvas.plain`. A large picture is processed twice: first the whole picture,
+reduced, to find the ink; then the region of the ink at full resolution. A digit on a plate, too: the second time, the
+plate is the paper.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from engine.canvas.centring import SIDE_PX, centre_digits
 from engine.canvas.components import find_components
 from engine.canvas.ink import find_ink
 from engine.canvas.levelling import find_levels
+from engine.canvas.plain import normalise_plain
 from engine.canvas.planes import PLANE_MAX_PX, flatten, project, reduce
 from engine.canvas.ruling.erasing import erase_lines
 from engine.canvas.scenes.cutting import cut_out
@@ -62,9 +64,6 @@ EVIDENCE: Final = (
 _GROUP_PX = 48 * 1024  # pixels of planes in one group
 _GREY_NDIM = 2
 _LOOKS_MAX = 3  # at parts of a picture: a badge with a rim on a sheet on a desk
-_RIM = 4  # the column of the facts that says how much of the ink is at the picture's edge
-_CROPPED_SHARE = 0.97  # of the ink is in the one component
-_CROPPED_RIM = 0.15  # of the ink is at the rim, at most: more is no stroke that ends there
 _BARE_CONTRAST = 0.08  # of the grey scale: less is no digit on a surface that seemed bare
 _BARE_NOISE = 0.12  # of the contrast, at most
 _BARE_PARTS = 3  # components, at most
@@ -90,11 +89,24 @@ def normalise(pictures: Sequence[Picture]) -> Canvas:
     pictures
         May be empty; any sizes and channels.
     """
-    digits = np.zeros((len(pictures), SIDE_PX, SIDE_PX), np.float32)
-    evidence = np.zeros((len(pictures), len(EVIDENCE)), np.float32)
-    for first, last in _groups(pictures):
-        _normalise(pictures[first:last], Canvas(digits[first:last], evidence[first:last]))
-    return Canvas(digits, evidence)
+    canvas = _blank(len(pictures))
+    left = normalise_plain([picture.pixels for picture in pictures], *canvas)
+    others = [pictures[place] for place in left]
+    for first, last in _groups(others):
+        part = _blank(last - first)
+        _normalise(others[first:last], part)
+        _write(canvas, left[first:last], part)
+    return canvas
+
+
+def _blank(count: int) -> Canvas:
+    """Return a canvas of pictures that show nothing."""
+    return Canvas(np.zeros((count, SIDE_PX, SIDE_PX), np.float32), np.zeros((count, len(EVIDENCE)), np.float32))
+
+
+def _write(canvas: Canvas, places: list[int], part: Canvas) -> None:
+    """Write what some pictures show into the canvas of all."""
+    canvas.digits[places], canvas.evidence[places] = part.digits, part.evidence
 
 
 def digits(pictures: Sequence[Picture]) -> NDArray[np.float32]:
@@ -132,14 +144,12 @@ def _normalise(pictures: Sequence[Picture], canvas: Canvas) -> None:
 
 def _look(looks: Sequence[_Look], canvas: Canvas) -> list[_Look]:
     """Normalise parts of pictures, write what they show into the canvas, and return the parts of these to look at."""
-    seen = Canvas(
-        np.zeros((len(looks), *canvas.digits.shape[1:]), np.float32), np.zeros((len(looks), len(EVIDENCE)), np.float32)
-    )
+    seen = _blank(len(looks))
     small = [reduce(look.whole) for look in looks]
     boxes, surfaces = _normalise_views(small, seen)
     kept = _is_kept(looks, seen, boxes, surfaces)
-    places = np.array([look.place for look in looks])[kept]
-    canvas.digits[places], canvas.evidence[places] = seen.digits[kept], seen.evidence[kept]
+    places = [look.place for look, is_kept in zip(looks, kept, strict=True) if is_kept]
+    _write(canvas, places, Canvas(seen.digits[kept], seen.evidence[kept]))
     return [
         closer
         for index, look in enumerate(looks)
@@ -211,21 +221,11 @@ def _normalise_views(
     if treat_writing(ink, components, surfaces):
         components = find_components(ink)
     strokes, boxes, facts = keep_strokes(ink, components)
-    if facts[:, _RIM].any():
-        facts[_are_cropped(boxes, facts, ink.sides), _RIM] = 0  # the rim of a picture cut to its digit says nothing
     centre_digits(strokes, boxes, canvas.digits)
     visible = np.maximum(contrast, 1)
     canvas.evidence[:, :4] = np.stack([contrast / 255, noise / visible, unevenness / visible, erased], axis=1)
     canvas.evidence[:, 4:] = facts
     return boxes, surfaces
-
-
-def _are_cropped(boxes: NDArray[np.int64], facts: NDArray[np.float32], sides: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which pictures are cut to the one component that they show, to 1 px."""
-    tight = (boxes[:, :2] <= 1).all(axis=1) & (boxes[:, 2:] >= sides - 1).all(axis=1)
-    cropped: NDArray[np.bool_] = tight & (facts[:, 0] == 1) & (facts[:, 2] >= _CROPPED_SHARE)
-    cropped &= facts[:, _RIM] <= _CROPPED_RIM
-    return cropped
 
 
 def _crop_to_ink(

@@ -26,6 +26,9 @@ _NEAR = 0.12  # of the longer side of the main component's box
 _FRAMED_MASS = 0.08  # of the enclosing component's mass: the enclosed one is the digit
 _FRAMED_SIZE = 1.2  # times the enclosed component's size: the enclosing one, at least
 _COUNTED_MAX = 10  # components that are counted at most
+_RIM = 4  # the fact that says how much of the ink is at the picture's edge
+_CROPPED_SHARE = np.float32(0.97)  # of the ink is in the one component
+_CROPPED_RIM = np.float32(0.15)  # of the ink is at the rim, at most: more is no stroke that ends there
 _PARTS_MAX = 100  # more components are noise, and comparing all pairs would take long
 
 
@@ -41,7 +44,8 @@ def keep_strokes(ink: Planes, components: Components) -> tuple[Planes, NDArray[n
     facts : (n, 8) float32
         Of each picture: number of components of significant mass, at most 10; mass of the second largest (of the
         largest's); kept ink (of all ink); part of the box that is ink; kept pixels at the picture's edge (of all
-        kept); their mean level; px of outline for each of them; logarithm of the box's width to its height.
+        kept), or 0 if it is cut to its digit; their mean level; px of outline for each of them; logarithm of the box's
+        width to its height.
     """
     strokes = ink._replace(values=np.zeros_like(ink.values))
     boxes = np.zeros((len(ink.sides), 4), np.int64)
@@ -59,15 +63,29 @@ def _keep_strokes(
         if first == last:
             continue
         first_run, last_run = found.run_starts[index], found.run_starts[index + 1]
-        runs, run_masses = found.runs[first_run:last_run], found.run_masses[first_run:last_run]
-        parts, masses = found.boxes[first:last], found.masses[first:last]
-        ink, strokes = plane_of(planes[0], index), plane_of(planes[1], index)
-        kept = _choose(parts, masses, runs)
-        _copy(ink, strokes, runs, kept)
-        _enclose(parts, kept, boxes[index])
-        _weigh(masses, kept, facts[index])
-        _describe((runs, run_masses), kept, ink.shape, facts[index])
-        _measure(boxes[index], facts[index])
+        written = found.runs[first_run:last_run], found.run_masses[first_run:last_run]
+        parts = found.boxes[first:last], found.masses[first:last]
+        keep((plane_of(planes[0], index), plane_of(planes[1], index)), written, parts, boxes[index], facts[index])
+
+
+@compiled
+def keep(
+    planes: tuple[NDArray[np.float32], NDArray[np.float32]],
+    written: tuple[NDArray[np.int32], NDArray[np.float32]],
+    parts: tuple[NDArray[np.int32], NDArray[np.float32]],
+    box: NDArray[np.int64],
+    facts: NDArray[np.float32],
+) -> None:
+    """Keep the strokes of one picture, which has components: of ink and strokes, its runs, and the components."""
+    (ink, strokes), (runs, _), (boxes, masses) = planes, written, parts
+    kept = _choose(boxes, masses, runs)
+    _copy(ink, strokes, runs, kept)
+    _enclose(boxes, kept, box)
+    _weigh(masses, kept, facts)
+    _describe(written, kept, ink.shape, facts)
+    _measure(box, facts)
+    if _is_cropped(box, facts, ink.shape):
+        facts[_RIM] = 0  # the rim of a picture cut to its digit says nothing
 
 
 @compiled
@@ -229,3 +247,12 @@ def _measure(box: NDArray[np.int64], facts: NDArray[np.float32]) -> None:
     height, width = box[2] - box[0], box[3] - box[1]
     facts[3] /= height * width
     facts[7] = math.log(width / height)
+
+
+@compiled
+def _is_cropped(box: NDArray[np.int64], facts: NDArray[np.float32], sides: tuple[int, int]) -> bool:
+    """Return whether a picture is cut to the one component that it shows, to 1 px."""
+    height, width = sides
+    if box[0] > 1 or box[1] > 1 or box[2] < height - 1 or box[3] < width - 1:
+        return False
+    return bool(facts[0] == 1 and facts[2] >= _CROPPED_SHARE and facts[_RIM] <= _CROPPED_RIM)

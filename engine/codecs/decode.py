@@ -65,7 +65,7 @@ def decode(data: bytes, limits: Limits, charge: Charge = free) -> Picture:
         raise UnknownFormat(f"The bytes are of no accepted image format{foreign.clause(data)}.")
     if len(data) > limits.image_bytes:
         raise ImageTooLarge(f"The image has {len(data):,} bytes; at most {limits.image_bytes:,} are allowed.")
-    if kind in _SMALLEST_PART_BYTES:
+    if charge is not free and kind in _SMALLEST_PART_BYTES:
         charge(min(limits.parts, len(data) // _SMALLEST_PART_BYTES[kind]) * _PART_COST_BYTES)
     try:
         pixels = _DECODERS[kind](data, limits, charge)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,11 @@ from engine.model.svm import Decision, Floats
 Status = Literal["recognised", "unsure"]
 Reason = Literal["low-confidence", "not-a-digit"]
 
+_JUDGEMENTS: Final[tuple[tuple[Status, Reason | None], ...]] = (
+    ("recognised", None),
+    ("unsure", "low-confidence"),
+    ("unsure", "not-a-digit"),
+)
 _DECIMALS = 4
 _LOG_ODDS_MAX = 30.0  # beyond it the probability is 0 or 1, and powers would overflow
 
@@ -100,9 +105,9 @@ class Classifier:
         foreign, doubtful = unsure_masks(decision, self.thresholds)
         stated = stated_confidence(decision, foreign | doubtful, self.thresholds)
         confidence = np.round(stated.astype(np.float64), _DECIMALS)
-        columns = (decision.labels, confidence, foreign, doubtful)
-        rows = zip(*(column.tolist() for column in columns), probabilities, strict=True)
-        return [_reading(*row) for row in rows]
+        judgements = [_JUDGEMENTS[number] for number in np.where(foreign, 2, doubtful).tolist()]
+        rows = zip(judgements, decision.labels.tolist(), confidence.tolist(), probabilities, strict=True)
+        return [Reading(status, digit, stated, ten, reason) for (status, reason), digit, stated, ten in rows]
 
     @property
     def thresholds(self) -> Thresholds:
@@ -127,9 +132,3 @@ def stated_confidence(decision: Decision, unsure: NDArray[np.bool_], thresholds:
         log_odds = thresholds.presence_slope * decision.digitness[unsure] + thresholds.presence_offset
         confidence[unsure] /= 1 + np.exp(-np.clip(log_odds, -_LOG_ODDS_MAX, _LOG_ODDS_MAX))
     return confidence
-
-
-def _reading(digit: int, confidence: float, foreign: bool, doubtful: bool, probabilities: list[float]) -> Reading:  # noqa: FBT001  # one value of each column
-    """Build the reading of one row of the batch."""
-    reason: Reason | None = "not-a-digit" if foreign else "low-confidence" if doubtful else None
-    return Reading("unsure" if reason else "recognised", digit, confidence, probabilities, reason)

@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.compiled import compiled
+from engine.compiled import add_scaled, compiled
 
 Floats = NDArray[np.float32]
 
@@ -27,9 +27,8 @@ FINE_FEATURES = FINE_NODES * FINE_NODES * BINS
 FEATURES = FINE_FEATURES + COARSE_NODES * COARSE_NODES * BINS
 
 _OPEN_BINS = BINS + 1  # while adding up there is one more bin: bin 9 is added to bin 0 at the end
-_FINE_ROW = FINE_NODES * _OPEN_BINS
-_COARSE_ROW = COARSE_NODES * _OPEN_BINS
-_NODES = FINE_NODES + COARSE_NODES
+_NODES = FINE_NODES + COARSE_NODES  # as many as `add_scaled` adds to at once
+_COLUMN = _OPEN_BINS * _NODES  # of each bin the numbers for all nodes, side by side
 _MARGIN_PX = 32  # the most that a row is moved
 _STEEPEST = 1.0  # shear in px per px: beyond 45 degrees the moments do not measure slant
 _LANES = 32  # a row of pixels fills whole vector registers; beyond the digit is paper
@@ -47,13 +46,6 @@ def _pooling(nodes: int, spacing_px: float) -> Floats:
 _POOLING = np.concatenate([_pooling(FINE_NODES, 5.0), _pooling(COARSE_NODES, 9.0)], axis=1)
 
 
-def _near() -> NDArray[np.int64]:
-    """List the two fine and two coarse nodes around each pixel of one axis; at the rim one has weight 0."""
-    fine = np.argsort(-_POOLING[:, :FINE_NODES], axis=1, kind="stable")[:, :2]
-    coarse = np.argsort(-_POOLING[:, FINE_NODES:], axis=1, kind="stable")[:, :2] + FINE_NODES
-    return np.concatenate([fine, coarse], axis=1)
-
-
 def _arctangent() -> Floats:
     """Fit an odd polynomial to the arctangent on 0..1, in fractions of a full circle."""
     ratio = np.cos(np.pi * (np.arange(200) + 0.5) / 400)  # Chebyshev nodes: the error spreads evenly
@@ -61,9 +53,6 @@ def _arctangent() -> Floats:
     return np.linalg.lstsq(powers, np.arctan(ratio) / (2 * np.pi))[0].astype(np.float32)
 
 
-_NODES_NEAR = _near()
-_NEAR_WEIGHT = np.take_along_axis(_POOLING, _NODES_NEAR, axis=1)
-_NEAR = (_NODES_NEAR * _OPEN_BINS).astype(np.uint64)
 _ATAN = _arctangent()
 
 
@@ -108,31 +97,35 @@ def hog(digits: Floats) -> Floats:
 @compiled
 def _describe(digits: Floats, features: Floats) -> None:
     """Fill `features` digit by digit. The buffers are allocated once; their margins stay 0."""
-    wide = np.zeros((SIDE_PX, _MARGIN_PX + SIDE_PX + _MARGIN_PX), np.float32)
+    line = np.zeros(_MARGIN_PX + SIDE_PX + _MARGIN_PX, np.float32)
     row_mass = np.zeros(SIDE_PX, np.float32)
     row_moment = np.zeros(SIDE_PX, np.float32)
-    upright = np.zeros((SIDE_PX + 2, _LANES + 2), np.float32)
-    columns = np.zeros((SIDE_PX, _NODES * _OPEN_BINS), np.float32)
-    pooled = np.zeros(FEATURES // BINS * _OPEN_BINS, np.float32)
+    upright = np.zeros((SIDE_PX + 2) * _LANES, np.float32)
+    low = np.zeros(SIDE_PX * _LANES, np.int32)
+    to_low = np.zeros(SIDE_PX * _LANES, np.float32)
+    to_high = np.zeros(SIDE_PX * _LANES, np.float32)
+    columns = np.zeros(SIDE_PX * _COLUMN, np.float32)
+    pooled = np.zeros(_NODES * _COLUMN, np.float32)
     for i in range(len(digits)):
-        for y in range(SIDE_PX):
-            for x in range(SIDE_PX):
-                wide[y, _MARGIN_PX + x] = digits[i, y, x]
-        if _upright(wide, row_mass, row_moment, upright):
-            _pool_down(upright, row_mass, columns)
+        if _upright(digits[i], line, row_mass, row_moment, upright):
+            _bin(upright, low, to_low, to_high)
+            _pool_down(row_mass, low, to_low, to_high, columns)
             _pool_across(columns, pooled)
             _normalise(pooled, features[i])
 
 
 @compiled
-def _upright(wide: Floats, row_mass: Floats, row_moment: Floats, upright: Floats) -> bool:
-    """Shear the digit into the inner part of `upright`, centred between left and right; False if it is blank."""
+def _upright(digit: Floats, line: Floats, row_mass: Floats, row_moment: Floats, upright: Floats) -> bool:
+    """Shear the digit into `upright`, centred between left and right; False if it is blank.
+
+    `upright` has a row of paper above and below the digit, and paper to the right, which is also left of the next row.
+    """
     mass = moment_x = moment_y = np.float32(0)
     for y in range(SIDE_PX):
         ink = moment = np.float32(0)
-        for x in range(_LANES):
-            ink += wide[y, _MARGIN_PX + x]
-            moment += wide[y, _MARGIN_PX + x] * np.float32(x)
+        for x in range(SIDE_PX):
+            ink += digit[y, x]
+            moment += digit[y, x] * np.float32(x)
         row_mass[y] = ink
         row_moment[y] = moment
         mass += ink
@@ -149,79 +142,33 @@ def _upright(wide: Floats, row_mass: Floats, row_moment: Floats, upright: Floats
     slope = slanted / upwards if upwards > 0 else np.float32(0)
     slope = min(max(slope, np.float32(-_STEEPEST)), np.float32(_STEEPEST))
     for y in range(SIDE_PX):
+        target = upright[(y + 1) * _LANES : (y + 1) * _LANES + SIDE_PX]
         if row_mass[y] <= 0:
-            upright[y + 1, :] = 0
+            target[:] = 0
             continue
         shift = slope * (np.float32(y) - centre_y) + centre_x - np.float32((SIDE_PX - 1) / 2)
         shift = min(max(shift, np.float32(1 - _MARGIN_PX)), np.float32(_MARGIN_PX - 1))
         whole = math.floor(shift)
         part = shift - np.float32(whole)
-        first = _MARGIN_PX + whole
+        inner = line[_MARGIN_PX : _MARGIN_PX + SIDE_PX]
         for x in range(SIDE_PX):
-            upright[y + 1, x + 1] = (1 - part) * wide[y, first + x] + part * wide[y, first + x + 1]
+            inner[x] = digit[y, x]
+        source = line[_MARGIN_PX + whole : _MARGIN_PX + whole + SIDE_PX + 1]
+        for x in range(SIDE_PX):
+            target[x] = (1 - part) * source[x] + part * source[x + 1]
     return True
 
 
 @compiled
-def _pool_down(digit: Floats, row_mass: Floats, pooled: Floats) -> None:
-    """Add each pixel's gradient, in its column, to the two nearest bins of the nodes above and below it."""
-    low = np.zeros(_LANES, np.int32)
-    to_low = np.zeros(_LANES, np.float32)
-    to_high = np.zeros(_LANES, np.float32)
-    pooled[:] = 0
-    for y in range(SIDE_PX):
-        if row_mass[y] + row_mass[max(y - 1, 0)] + row_mass[min(y + 1, SIDE_PX - 1)] <= 0:
-            continue  # no ink here, above or below: no gradient
-        _bin_row(digit, y, low, to_low, to_high)
-        one, two, three, four = _NEAR[y]
-        for_one, for_two, for_three, for_four = _NEAR_WEIGHT[y]
-        for x in range(SIDE_PX):
-            if to_low[x] + to_high[x] > 0:
-                row, bin_ = pooled[x], np.uint64(low[x])
-                _add(row, one + bin_, for_one * to_low[x], for_one * to_high[x])
-                _add(row, two + bin_, for_two * to_low[x], for_two * to_high[x])
-                _add(row, three + bin_, for_three * to_low[x], for_three * to_high[x])
-                _add(row, four + bin_, for_four * to_low[x], for_four * to_high[x])
-
-
-@compiled
-def _add(row: Floats, at: np.uint64, to_low: np.float32, to_high: np.float32) -> None:
-    """Add to two neighbouring bins. An index without a sign need not be checked for being negative."""
-    row[at] += to_low
-    row[at + np.uint64(1)] += to_high
-
-
-@compiled
-def _pool_across(columns: Floats, pooled: Floats) -> None:
-    """Add each column to the nodes left and right of it."""
-    pooled[:] = 0
-    for x in range(SIDE_PX):
-        for node in range(FINE_NODES):
-            weight = _POOLING[x, node]
-            if weight > 0:
-                for k in range(_FINE_ROW):
-                    pooled[node * _FINE_ROW + k] += weight * columns[x, k]
-        for node in range(COARSE_NODES):
-            weight = _POOLING[x, FINE_NODES + node]
-            first = FINE_NODES * _FINE_ROW + node * _COARSE_ROW
-            if weight > 0:
-                for k in range(_COARSE_ROW):
-                    pooled[first + k] += weight * columns[x, _FINE_ROW + k]
-
-
-@compiled
-def _bin_row(
-    digit: Floats,
-    y: int,
-    low: NDArray[np.int32],
-    to_low: Floats,
-    to_high: Floats,
-) -> None:
-    """Split each gradient of a row between the bins `low` and `low + 1`, without branches so that it vectorises."""
+def _bin(upright: Floats, low: NDArray[np.int32], to_low: Floats, to_high: Floats) -> None:
+    """Split each gradient between the bins `low` and `low + 1`, without branches so that it vectorises."""
     one = np.float32(1)
-    for x in range(_LANES):
-        right = digit[y + 1, x + 2] - digit[y + 1, x]
-        down = digit[y + 2, x + 1] - digit[y, x + 1]
+    # One loop over all rows starts only once. The indices of these slices are never negative, which needs no check.
+    above, below = upright[: SIDE_PX * _LANES], upright[2 * _LANES :]
+    left, beside = upright[_LANES - 1 :], upright[_LANES + 1 :]
+    for pixel in range(SIDE_PX * _LANES):
+        right = beside[pixel] - left[pixel]
+        down = below[pixel] - above[pixel]
         strength = math.sqrt(right * right + down * down)
         wide, high = abs(right), abs(down)
         larger = max(wide, high)
@@ -238,9 +185,39 @@ def _bin_row(
         turn *= np.float32(BINS)
         bin_ = min(np.int32(turn), np.int32(BINS - 1))
         share = strength * (turn - np.float32(bin_))
-        low[x] = bin_
-        to_high[x] = share
-        to_low[x] = strength - share
+        low[pixel] = bin_
+        to_high[pixel] = share
+        to_low[pixel] = strength - share
+
+
+@compiled
+def _pool_down(row_mass: Floats, low: NDArray[np.int32], to_low: Floats, to_high: Floats, pooled: Floats) -> None:
+    """Add each pixel's gradient, in its column, to the two nearest bins, at the nodes above and below it.
+
+    Each bin has one number for each node, of which at most four have a weight: it takes less time to add to all of
+    them at once than to four one after the other.
+    """
+    pooled[:] = 0
+    for y in range(SIDE_PX):
+        if row_mass[y] + row_mass[max(y - 1, 0)] + row_mass[min(y + 1, SIDE_PX - 1)] <= 0:
+            continue  # no ink here, above or below: no gradient
+        for x in range(SIDE_PX):
+            pixel = y * _LANES + x
+            at = x * _COLUMN + low[pixel] * _NODES
+            add_scaled(pooled, at, _POOLING[y], to_low[pixel])
+            add_scaled(pooled, at + _NODES, _POOLING[y], to_high[pixel])
+
+
+@compiled
+def _pool_across(columns: Floats, pooled: Floats) -> None:
+    """Add each column to the nodes left and right of it."""
+    pooled[:] = 0
+    for x in range(SIDE_PX):
+        for node in range(_NODES):
+            weight = _POOLING[x, node]
+            if weight > 0:
+                for k in range(_COLUMN):
+                    pooled[node * _COLUMN + k] += weight * columns[x * _COLUMN + k]
 
 
 @compiled
@@ -249,11 +226,15 @@ def _normalise(pooled: Floats, features: Floats) -> None:
 
     After the root, the squared length of a grid is the sum of the values before it.
     """
-    for node in range(FEATURES // BINS):
-        at = node * _OPEN_BINS
-        for k in range(BINS):
-            features[node * BINS + k] = pooled[at + k]
-        features[node * BINS] += pooled[at + BINS]
+    at = 0
+    for first_node, last_node in ((0, FINE_NODES), (FINE_NODES, _NODES)):
+        for across in range(first_node, last_node):
+            for down in range(first_node, last_node):
+                node = across * _COLUMN + down
+                for k in range(BINS):
+                    features[at + k] = pooled[node + k * _NODES]
+                features[at] += pooled[node + BINS * _NODES]
+                at += BINS
     for first, last in ((0, FINE_FEATURES), (FINE_FEATURES, FEATURES)):
         total = np.float32(0)
         for k in range(first, last):

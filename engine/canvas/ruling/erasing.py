@@ -67,14 +67,21 @@ def _mass(ink: Floats) -> float:
 def _find_spanned(
     sides: NDArray[np.int64], boxes: NDArray[np.int32], starts: NDArray[np.int64], spanned: NDArray[np.bool_]
 ) -> None:
-    """Mark pictures in which a component reaches opposite edges or is large enough for a frame."""
+    """Mark pictures that may have lines."""
     for index in range(len(spanned)):
-        height, width = sides[index, 0], sides[index, 1]
-        if min(height, width) < _SIDE_MIN_PX:
-            continue
-        for part in range(starts[index], starts[index + 1]):
-            top, left, bottom, right = boxes[part, 0], boxes[part, 1], boxes[part, 2], boxes[part, 3]
-            across = left <= 1 and right >= width - 1
-            along = top <= 1 and bottom >= height - 1
-            if across or along or (bottom - top > FRAME_SIZE * height and right - left > FRAME_SIZE * width):
-                spanned[index] = True
+        height, width = sides[index]
+        spanned[index] = may_have_lines(height, width, boxes[starts[index] : starts[index + 1]])
+
+
+@compiled
+def may_have_lines(height: int, width: int, boxes: NDArray[np.int32]) -> bool:
+    """Return whether a component of one picture reaches opposite edges or is large enough for a frame."""
+    if min(height, width) < _SIDE_MIN_PX:
+        return False
+    for part in range(len(boxes)):
+        top, left, bottom, right = boxes[part, 0], boxes[part, 1], boxes[part, 2], boxes[part, 3]
+        across = left <= 1 and right >= width - 1
+        along = top <= 1 and bottom >= height - 1
+        if across or along or (bottom - top > FRAME_SIZE * height and right - left > FRAME_SIZE * width):
+            return True
+    return False

@@ -59,14 +59,19 @@ def measure_rims(ink: Planes) -> NDArray[np.float32]:
 @compiled
 def _measure_rims(planes: Planes, rims: NDArray[np.float32]) -> None:
     for index in range(len(rims)):
-        ink = plane_of(planes, index)
-        height, width = ink.shape
-        count = 0
-        for x in range(width):
-            count += (ink[0, x] > INK) + (ink[height - 1, x] > INK)
-        for y in range(height):
-            count += (ink[y, 0] > INK) + (ink[y, width - 1] > INK)
-        rims[index] = count / (2 * (height + width))
+        rims[index] = measure_rim(plane_of(planes, index))
+
+
+@compiled
+def measure_rim(ink: NDArray[np.float32]) -> np.float32:
+    """Measure which part of one picture's rim is ink."""
+    height, width = ink.shape
+    count = 0
+    for x in range(width):
+        count += (ink[0, x] > INK) + (ink[height - 1, x] > INK)
+    for y in range(height):
+        count += (ink[y, 0] > INK) + (ink[y, width - 1] > INK)
+    return np.float32(count / (2 * (height + width)))
 
 
 def _is_turned(ink: NDArray[np.float32], *, may_be_slim: bool) -> bool:

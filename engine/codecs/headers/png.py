@@ -16,7 +16,6 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from engine.codecs.headers import png_orientation
-from engine.codecs.headers.exif import UPRIGHT
 from engine.codecs.headers.png_header import Header, parse_header
 from engine.errors import DamagedImage, TooManyFrames, TooManyParts
 from engine.limits import Limits
@@ -63,9 +62,6 @@ def walk(data: bytes, limits: Limits) -> Png:
     TooManyParts, TooManyFrames
         If it has more chunks or frames than the limits.
     """
-    plain = _walk_plain(data, limits)
-    if plain is not None:
-        return plain
     chunks, rest_at = _chunks(data, limits)
     kinds = [kind for kind, _, _ in chunks]
     if not kinds or kinds[0] != b"IHDR":
@@ -111,10 +107,14 @@ def check_pixels(found: Png) -> None:
         raise DamagedImage("The PNG file is cut short.")
 
 
-def _walk_plain(data: bytes, limits: Limits) -> Png | None:
+def walk_plain(data: bytes, limits: Limits) -> tuple[Header, bytes] | None:
     """Walk a file of header, pixels and end, in one step: most encoders write a small picture like this.
 
-    None if it is another file, or if anything is wrong with it.
+    Returns
+    -------
+    header and deflated, or None
+        As `walk` returns them; all else of a plain file is known. None if it is another file, or if anything is wrong
+        with it: `walk` finds out what.
     """
     pixels_at, end_at = _PLAIN.size, len(data) - len(_END)
     if limits.parts < _PLAIN_CHUNKS or end_at < pixels_at or not data.endswith(_END):
@@ -126,7 +126,7 @@ def _walk_plain(data: bytes, limits: Limits) -> Png | None:
     if (zlib.crc32(data[pixels_at - len(kind) : checksum_at]),) != _CHECKSUM.unpack_from(data, checksum_at):
         return None
     header = _plain_header(header_chunk)
-    return None if header is None else Png(header, False, UPRIGHT, data, data[pixels_at:checksum_at])
+    return None if header is None else (header, data[pixels_at:checksum_at])
 
 
 @lru_cache(_HEADERS_KEPT)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import AvifImagePlugin
 
 from engine.codecs.headers import exif, heif
-from engine.codecs.pixels.eight_bit import eight_bit
+from engine.codecs.pixels.eight_bit import eight_bit, high_bytes
 from engine.codecs.pixels.libraries import opened_by_pillow
 from engine.codecs.pixels.room import PIXEL_BYTES, Charge, check_size, free
 from engine.errors import DecodesTooLarge
@@ -53,7 +53,8 @@ def decode_heif(data: bytes, limits: Limits, charge: Charge) -> NDArray[np.uint8
     image = pi_heif.open_heif(data)
     width, height = image.size
     check_size(width, height, PIXEL_BYTES, limits, free)  # the first picture may be too small, beside a larger one
-    return np.array(image)
+    pixels = np.array(image)
+    return high_bytes(pixels) if pixels.dtype == np.uint16 else pixels  # libheif scales colours to 8 bits, but not grey
 
 
 def _check(data: bytes, limits: Limits, charge: Charge) -> heif.Heif:

@@ -6,14 +6,17 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.canvas import pipeline
 from engine.canvas.background import remove_paper
 from engine.canvas.centring import centre_digits
 from engine.canvas.components import find_components
 from engine.canvas.ink import find_ink
 from engine.canvas.levelling import UNEVEN, find_levels
 from engine.canvas.pipeline import EVIDENCE, digits
+from engine.canvas.plain import normalise_plain
 from engine.canvas.planes import PLANE_MAX_PX, flatten, project, reduce, unpacked
 from engine.canvas.strokes import keep_strokes
+from engine.codecs.decode import Picture
 from tests.harness.drawn_digits import SAMPLES, apart, canvas, enlarged, packed, rounded
 
 COLUMN = {line.split(":")[0]: number for number, line in enumerate(EVIDENCE)}
@@ -48,6 +51,24 @@ def test_a_digit_is_the_same_in_any_batch() -> None:
         alone = canvas([picture])
         assert np.array_equal(alone.digits[0], together.digits[number])
         assert np.array_equal(alone.evidence[0], together.evidence[number])
+
+
+def test_plain_pictures_come_out_as_from_the_steps_that_others_take() -> None:
+    ruled = np.maximum(SAMPLES[0], 200 * (np.arange(28) == 20)[:, None]).astype(np.uint8)
+    shaded = (SAMPLES[1] // 2 + np.arange(28) * 4).astype(np.uint8)
+    others = [ruled, shaded, np.dstack([SAMPLES[2]] * 3), enlarged(SAMPLES[3], 2)]
+    plain = [*SAMPLES, *(255 - sample for sample in SAMPLES), *(sample[4:, 2:25] // 3 for sample in SAMPLES)]
+    pictures = [*plain, np.full((9, 28), 7, np.uint8), *others]
+    expected, seen = (pipeline._blank(len(pictures)) for _ in range(2))
+    pipeline._normalise([Picture(np.ascontiguousarray(picture)) for picture in pictures], expected)
+    left = normalise_plain(pictures, *seen)
+    taken = np.setdiff1d(np.arange(len(pictures)), left)
+    assert len(taken) > 90
+    assert set(range(len(pictures) - len(others), len(pictures))) <= set(left)
+    assert np.array_equal(seen.digits[taken], expected.digits[taken])
+    assert np.array_equal(seen.evidence[taken], expected.evidence[taken])
+    assert not seen.digits[left].any()
+    assert not seen.evidence[left].any()
 
 
 def test_an_empty_batch_gives_empty_arrays() -> None:

@@ -26,6 +26,14 @@ def test_avif_and_heif_are_shown_as_their_libraries_show_them(kind: str, mode: s
     assert pixels(data).shape[:2] == (80, 64)
 
 
+def test_a_grey_heif_of_more_than_eight_bits_is_scaled_to_eight() -> None:
+    """Libheif leaves its 16 bits, and a grey level above 255 would have no counter in the canvas."""
+    picture = np.kron(GREY, np.ones((4, 4), np.uint8))
+    seen = pixels(encoded(Image.fromarray(picture.astype(np.uint16) * 257), "HEIF", quality=90))
+    assert seen.dtype == np.uint8
+    assert np.abs(seen.astype(int) - picture).mean() < 4
+
+
 @pytest.mark.parametrize("held", range(1, 9))
 def test_an_avif_is_turned_as_its_container_says(held: int) -> None:
     exif = Image.Exif()
