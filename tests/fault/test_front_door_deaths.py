@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 REQUESTS: Final = 500
 DEADLINE_S: Final = 240.0
 """For all clients, after the last death."""
-SETTINGS: Final = {"DIGITS_WEB__WAIT_S": "20", "DIGITS_WEB__LISTEN__AT_ONCE": str(REQUESTS)}
+SETTINGS: Final = {"DIGITS_WEB__WAIT_S": "20"}
 PAUSE_S: Final = 1.0
 """Of a client before it repeats: what a client does is the input of the test."""
 
