@@ -262,7 +262,7 @@ def test_an_archive_that_inflates_to_more_than_a_model_may_have_is_refused(
 ) -> None:
     imported(network(), tmp_path)
     monkeypatch.setattr(store, "ARRAYS_BYTES", 20_000)
-    with pytest.raises(ModelError, match=f"{ARRAYS}: the arrays inflate to .* bytes; the most is 20,000"):
+    with pytest.raises(ModelError, match=f"{ARRAYS} .* inflate to .* bytes; at most 20,000"):
         store.load(tmp_path / "model")
 
 
