@@ -107,7 +107,8 @@ async def test_a_second_group_answers_everything_again_with_the_same_ids(broker:
     async with contextlib.AsyncExitStack() as both:
         await both.enter_async_context(running_service(broker))
         broker.group_id += "-second"
-        await both.enter_async_context(running_service(broker))
+        # By default it would begin after the first group's results, if these are there when it opens the partition.
+        await both.enter_async_context(running_service(broker, {"DIGITS_KAFKA__AUTO_OFFSET_RESET": "earliest"}))
         sent = await broker.send(drawn_digits(5), partition=0)
         found = await eventually(broker.results, lambda results: len(results) == 2 * len(sent))
     expected = [result_id(broker.topics.requests, *position, 0) for position in sent]
