@@ -235,7 +235,8 @@ def test_a_small_file_that_unpacks_to_gigabytes_meets_the_limit_of_memory(
     imported(network(), tmp_path)
     before = resource.getrlimit(resource.RLIMIT_AS)
     monkeypatch.setattr(loading, "LOADING_BYTES", 16 * 1024 * 1024)
-    parts = b"\x0a\x00" * 2**20  # operators without content: some 200 bytes each in memory
+    # Operators without content: some 200 bytes each in memory, far more than this process can have free from before.
+    parts = b"\x0a\x00" * 2**23
     size = bytes([len(parts) & 127 | 128, len(parts) >> 7 & 127 | 128, len(parts) >> 14 & 127 | 128, len(parts) >> 21])
     replaced(tmp_path / "model", b"\x3a" + size + parts)
     with pytest.raises(ModelError, match="takes too much memory"):
@@ -243,13 +244,16 @@ def test_a_small_file_that_unpacks_to_gigabytes_meets_the_limit_of_memory(
     assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
+RESULTS = 48  # together 720 MiB: far more than this process can have free from before
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of Linux")
 def test_results_that_together_take_too_much_memory_are_refused_at_the_load(tmp_path: Path) -> None:
     nodes = [make_node("Unsqueeze", ["x", "two"], ["a"]), make_node("Expand", ["a", "sizes"], ["b"])]
-    nodes += [make_node("Mul", ["b", f"factor {i}"], [f"c{i}"]) for i in range(16)]  # each result has 15 MiB
-    nodes += [make_node("Max", [f"c{i}" for i in range(16)], ["d"])]
+    nodes += [make_node("Mul", ["b", f"factor {i}"], [f"c{i}"]) for i in range(RESULTS)]  # 15 MiB each
+    nodes += [make_node("Max", [f"c{i}" for i in range(RESULTS)], ["d"])]
     nodes += [make_node("ReduceMax", ["d"], ["e"], axes=[2], keepdims=0), make_node("MatMul", ["e", "w"], ["y"])]
-    factors = {f"factor {i}": np.array(i, np.float32) for i in range(16)}
+    factors = {f"factor {i}": np.array(i, np.float32) for i in range(RESULTS)}
     numbers = {"two": np.array([2]), "sizes": np.array([1, 1, 5_000]), "w": WEIGHTS}
     imported(network(), tmp_path)
     replaced(tmp_path / "model", network(nodes, numbers | factors).SerializeToString())
