@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from engine.canvas.pipeline import Canvas, normalise
 from engine.codecs.decode import Picture
-from engine.model.imported.block_hog import Doubles
-from engine.model.svm import Floats
+from engine.model.svm import Doubles, Floats
 
 _GREY_WEIGHTS = np.array([19595, 38470, 7471], np.uint32)  # red, green, blue, of 65536: ITU-R BT.601
 _COLOURED = 3  # channels; fewer are grey, or grey and alpha

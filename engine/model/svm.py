@@ -26,6 +26,7 @@ from engine.model.reject_head import RejectHead
 
 DIGITS = 10
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

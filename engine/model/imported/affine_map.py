@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.model.imported.block_hog import Doubles
+from engine.model.svm import Doubles
 
 
 @dataclass(frozen=True, slots=True)

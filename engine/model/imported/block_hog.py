@@ -24,8 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.compiled import compiled
-
-Doubles = NDArray[np.float64]
+from engine.model.svm import Doubles
 
 _HALF_TURN_DEGREES = 180.0
 _EPS = 1e-5

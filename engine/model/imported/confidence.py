@@ -22,9 +22,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.model.imported.block_hog import Doubles
 from engine.model.imported.pair_votes import PAIRS, couple
-from engine.model.svm import DIGITS
+from engine.model.svm import DIGITS, Doubles
 
 
 class Confidence(Protocol):

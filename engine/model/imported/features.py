@@ -14,7 +14,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from engine.model.hog import FEATURES, SIDE_PX, hog
-from engine.model.imported.block_hog import BlockHog, Doubles
+from engine.model.imported.block_hog import BlockHog
+from engine.model.svm import Doubles
 
 NAMES: Final = ("skimage-hog", "pixels", "engine-hog")
 

@@ -12,9 +12,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.model.imported.block_hog import Doubles
 from engine.model.imported.pair_votes import PAIRS
-from engine.model.svm import DIGITS
+from engine.model.svm import DIGITS, Doubles
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.compiled import compiled
-from engine.model.imported.block_hog import Doubles
-from engine.model.svm import DIGITS
+from engine.model.svm import DIGITS, Doubles
 
 PAIRS: Final = tuple(combinations(range(DIGITS), 2))
 _COUPLING_ROUNDS = 100

@@ -23,13 +23,12 @@ from engine.codecs.decode import Picture
 from engine.model.frame import Frame
 from engine.model.imported import confidence as forms
 from engine.model.imported import features as described
-from engine.model.imported.block_hog import Doubles
 from engine.model.imported.confidence import Confidence
 from engine.model.imported.features import EngineHog, Features
 from engine.model.imported.linear_machine import LinearMachine
 from engine.model.imported.pair_votes import vote
 from engine.model.imported.support_vectors import SupportVectors
-from engine.model.svm import DIGITS, Decision, Floats
+from engine.model.svm import DIGITS, Decision, Doubles, Floats
 
 KINDS: Final[Mapping[str, type[SupportVectors | LinearMachine]]] = MappingProxyType(
     {"svc": SupportVectors, "linear": LinearMachine}

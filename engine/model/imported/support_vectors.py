@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.model.imported.affine_map import AffineMap
-from engine.model.imported.block_hog import Doubles
 from engine.model.imported.pair_votes import PAIRS
-from engine.model.svm import DIGITS
+from engine.model.svm import DIGITS, Doubles
 
 _KERNEL_BYTES = 8 << 20
 """Kernel values that are computed at once; `_rbf` has a few such arrays. A worker has memory for them."""

@@ -12,12 +12,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.model.svm import Floats, softmax
+from engine.model.svm import Doubles, Floats, softmax
 
 FOREIGN_SHARE: Final = 0.005
 """The share of pictures without a digit for which the confidence of unsure readings is calibrated."""
-
-Doubles = NDArray[np.float64]
 
 _COLDEST, _HOTTEST = 0.25, 4.0
 _HALVINGS = 40

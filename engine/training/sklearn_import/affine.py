@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from engine.model.imported.affine_map import AffineMap
-from engine.model.imported.block_hog import Doubles
+from engine.model.svm import Doubles
 from engine.training.sklearn_import.errors import unsupported
 from engine.training.sklearn_import.values import doubles
 

@@ -16,12 +16,11 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.validation import check_is_fitted
 
 from engine.model.imported.affine_map import AffineMap
-from engine.model.imported.block_hog import Doubles
 from engine.model.imported.confidence import Confidence, Pairwise, Sigmoid, Softmax, Steps
 from engine.model.imported.linear_machine import LinearMachine
 from engine.model.imported.predictor import Member
 from engine.model.imported.support_vectors import KERNELS, Kernel, SupportVectors
-from engine.model.svm import DIGITS
+from engine.model.svm import DIGITS, Doubles
 from engine.training.sklearn_import.affine import folded, with_step
 from engine.training.sklearn_import.errors import SklearnError, unsupported
 from engine.training.sklearn_import.values import doubles, must_know_the_digits

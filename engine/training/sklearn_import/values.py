@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.model.imported.block_hog import Doubles
-from engine.model.svm import DIGITS
+from engine.model.svm import DIGITS, Doubles
 from engine.training.sklearn_import.errors import SklearnError
 
 
