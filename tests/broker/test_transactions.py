@@ -247,6 +247,20 @@ async def test_a_refused_transaction_does_not_block_readers(broker: Broker, monk
         await eventually(lambda: all_ended(broker), deadline_s=SOON_S)
 
 
+async def test_a_cancelled_transaction_does_not_block_readers(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transport.sink.producer.END_AT_ONCE_S", DEADLINE_S)  # the machine may be busy
+    async with connections_to(broker) as connections, joined(broker) as consumer:
+        producer = StallingProducer(connections, f"{broker.group_id}.cancelled", settings_of(broker))
+        committing = asyncio.create_task(
+            producer.commit(batches_of(broker, b"a"), offsets_of(broker, 9), member_of(consumer))
+        )
+        await producer.written.wait()
+        committing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await committing
+        await eventually(lambda: all_ended(broker), deadline_s=SOON_S)
+
+
 async def test_a_member_removed_from_the_group_commits_nothing(broker: Broker) -> None:
     async with connections_to(broker) as connections, joined(broker) as consumer:
         producer, member = producer_over(connections, broker), member_of(consumer)

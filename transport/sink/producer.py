@@ -37,7 +37,7 @@ from transport.sink.transaction import Transaction
 
 ID_CHARACTERS: Final = 12
 END_AT_ONCE_S: Final = 1.0
-"""The time limit for the end of a transaction that is refused, before its error is raised."""
+"""The time limit for the end of a transaction that is refused or cancelled, before its error is raised."""
 REPLICAS_SHARE: Final = 0.5
 """A leader waits for its replicas for this part of the request timeout. If it waited as long as the producer does, the
 producer would give the leader up in the moment in which the leader reports which partition lacks replicas."""
@@ -153,7 +153,7 @@ class TransactionalProducer:
             await transaction.write(by_leader, offsets)
             is_ending = True
             self._epochs.go_on(await transaction.end())
-        except (PartitionsUnavailable, OwnershipLost, FatalError):
+        except (PartitionsUnavailable, OwnershipLost, FatalError, asyncio.CancelledError):
             await self._end_at_once()
             raise
         except IncompatibleBrokerVersion as error:
@@ -165,10 +165,12 @@ class TransactionalProducer:
             raise kind(describe(error)) from error
 
     async def _end_at_once(self) -> None:
-        """Try once to end a transaction that is refused; if that fails, `settle` ends it.
+        """Try once to end a transaction that is refused or cancelled; if that fails, `settle` ends it.
 
-        The caller may have nothing else to commit for a while, and readers of the partitions would wait for its end.
-        Forced by test_a_refused_transaction_does_not_block_readers.
+        The caller may have nothing else to commit for a while, or ends because of a fault elsewhere, and readers of the
+        partitions would wait for its end.
+        Forced by test_a_refused_transaction_does_not_block_readers and
+        test_a_cancelled_transaction_does_not_block_readers.
         """
         with contextlib.suppress(KafkaError, TimeoutError, FatalError):
             async with asyncio.timeout(END_AT_ONCE_S):
