@@ -90,16 +90,21 @@ def _find_runs(ink: NDArray[np.float32], runs: NDArray[np.int32], masses: NDArra
     height, width = ink.shape
     count = 0
     for y in range(height):
+        row = ink[y]
+        remaining = np.int32(0)  # pixels of ink; they are counted many at once, and the search ends after the last
+        for x in range(width):
+            remaining += np.int32(row[x] > INK)
         x = 0
-        while x < width:
-            if ink[y, x] <= INK:
+        while remaining > 0:
+            if row[x] <= INK:
                 x += 1
                 continue
             left = x
             mass = np.float32(0)
-            while x < width and ink[y, x] > INK:
-                mass += ink[y, x]
+            while x < width and row[x] > INK:
+                mass += row[x]
                 x += 1
+            remaining -= np.int32(x - left)
             run = runs[count]
             run[ROW], run[LEFT], run[RIGHT], run[PART], run[SHARED] = y, left, x, count, 0
             masses[count] = mass

@@ -51,7 +51,9 @@ def normalise_plain(pictures: Sequence[NDArray[np.uint8]], digits: Floats, evide
     if not any(small):
         return list(range(len(pictures)))
     places = np.flatnonzero(small)
-    pixels = np.concatenate([pictures[place] for place in places.tolist()], axis=None)
+    # Joined as bytes, since numpy spends more time on each array than on its pixels.
+    buffers = [pictures[place] for place in places.tolist()]
+    pixels = np.frombuffer(bytearray().join(buffers), np.uint8)  # type: ignore[arg-type]  # an array is a buffer
     sides = np.array([shapes[place] for place in places.tolist()], np.int64)
     is_left = np.ones(len(pictures), np.bool_)
     _normalise((pixels, sides, places), digits, evidence, is_left)

@@ -15,6 +15,8 @@ import zlib
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+import deflate
+
 from engine.codecs.headers import png_orientation
 from engine.codecs.headers.png_header import Header, parse_header
 from engine.errors import DamagedImage, TooManyFrames, TooManyParts
@@ -123,7 +125,7 @@ def walk_plain(data: bytes, limits: Limits) -> tuple[Header, bytes] | None:
     checksum_at = end_at - _CHECKSUM.size
     if kind != b"IDAT" or pixels_at + length != checksum_at:
         return None
-    if (zlib.crc32(data[pixels_at - len(kind) : checksum_at]),) != _CHECKSUM.unpack_from(data, checksum_at):
+    if (deflate.crc32(data[pixels_at - len(kind) : checksum_at]),) != _CHECKSUM.unpack_from(data, checksum_at):
         return None
     header = _plain_header(header_chunk)
     return None if header is None else (header, data[pixels_at:checksum_at])

@@ -43,7 +43,7 @@ class Header(NamedTuple):
     @property
     def pixel_bytes(self) -> int:
         """Bytes of a decoded pixel; palettes and depths below 8 bits are expanded."""
-        return _CHANNELS[self.colour_type] * max(1, self.depth // 8)
+        return _CHANNELS[self.colour_type] * (self.depth // 8 or 1)
 
     @property
     def filtered_bytes(self) -> int:

@@ -42,7 +42,7 @@ def check_size(width: int, height: int, pixel_bytes: int, limits: Limits, charge
     pixels = width * height
     if pixels > limits.pixels:
         raise TooManyPixels(f"The image has {width:,} x {height:,} pixels; at most {limits.pixels:,} are allowed.")
-    if max(width, height) > limits.side_max_px:
+    if width > limits.side_max_px or height > limits.side_max_px:
         raise SideTooLong(
             f"The image has {width:,} x {height:,} pixels; its sides may have at most {limits.side_max_px:,}."
         )
@@ -50,7 +50,7 @@ def check_size(width: int, height: int, pixel_bytes: int, limits: Limits, charge
         raise DecodesTooLarge(
             f"The image decodes to {pixels * pixel_bytes:,} bytes; at most {limits.decoded_bytes:,} are allowed."
         )
-    if min(width, height) < limits.side_min_px:
+    if width < limits.side_min_px or height < limits.side_min_px:
         raise ImageTooSmall(
             f"The image has {width:,} x {height:,} pixels; its sides must have at least {limits.side_min_px}."
         )
