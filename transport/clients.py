@@ -114,9 +114,11 @@ async def running_client(kafka: KafkaSettings, client: Any, stop: Callable[[], A
 
 @contextlib.asynccontextmanager
 async def open_producer(
-    kafka: KafkaSettings, *, max_request_bytes: int, **options: Any
+    kafka: KafkaSettings, *, max_request_bytes: int, linger_ms: int = LINGER_MS, **options: Any
 ) -> AsyncIterator[AIOKafkaProducer]:
     """Open an idempotent producer; `options` are those of aiokafka, such as `transactional_id`.
+
+    With `linger_ms` 0 nothing waits for a batch to grow: what comes while a request is under way is in the next one.
 
     If no answer comes to the end of a transaction, the producer can do nothing more: its successor decides the outcome.
     """
@@ -125,7 +127,7 @@ async def open_producer(
         **kafka.client_options(),
         enable_idempotence=True,
         acks="all",
-        linger_ms=LINGER_MS,
+        linger_ms=linger_ms,
         max_batch_size=BATCH_BYTES,
         max_request_size=max_request_bytes,
         **options,

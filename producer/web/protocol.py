@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -15,6 +16,7 @@ from uvicorn.server import ServerState
 from producer.web.problems import ProblemError, Refusal
 from producer.web.settings import ListenSettings
 from producer.web.starting import Starting
+from producer.web.whole_request import is_whole_post
 
 _REASONS: Final = {
     400: b"Bad Request",
@@ -43,6 +45,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._in_headers = True
         """True from the end of a request to the end of the next one's headers."""
+        self._renew_at_s = -math.inf
+        """When the time of an idle connection begins again, if it is refused until then."""
         self._drops_body = False
         """True after a request is refused by its headers, until the end of its body."""
         self._header_timer: asyncio.TimerHandle | None = None
@@ -69,6 +73,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Count the bytes of headers, then let uvicorn parse them."""
         if self.transport.is_closing():
+            return
+        if self.starting.is_full and self._is_idle and is_whole_post(data):
+            self._refuse_unparsed()
             return
         if self._in_headers:
             self._start_header_timer()
@@ -139,6 +146,26 @@ class LimitedProtocol(HttpToolsProtocol):
             self.starting.add(lambda: None if cycle.disconnected else start())
         else:
             super()._start_asgi_task(cycle, app)
+
+    @property
+    def _is_idle(self) -> bool:
+        """True if what arrives next is the beginning of a request, and no answer is due before its own."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return self._in_headers and not self._header_bytes and (cycle is None or cycle.response_complete)
+
+    def _refuse_unparsed(self) -> None:
+        """Refuse a request that has arrived as a whole; the parser does not see it."""
+        self.starting.note_refused("POST")
+        self._stop_header_timer()
+        now_s = self.loop.time()
+        if self.timeout_keep_alive_task is None or now_s >= self._renew_at_s:
+            # Not at each refusal, because timers are a large part of what it costs.
+            self._unset_keepalive_if_required()
+            self._renew_at_s = now_s + self.timeout_keep_alive / 2
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        self._write(_busy(keep=True), keep=True)
 
     def _headers_too_large(self) -> ProblemError:
         detail = f"The headers have more than {self.limits.header_bytes:,} bytes."

@@ -36,7 +36,10 @@ class ListenSettings(_Group):
     key_file: Path | None = Field(default=None, description="Private key (PEM) of that certificate.")
     connections: int = Field(default=2_000, ge=1, description="Connections at once; further ones are refused with 503.")
     at_once: int = Field(
-        default=512, ge=1, description="Requests with images under way at once; further ones are refused by headers."
+        default=512,
+        ge=1,
+        description="Requests with images under way at once; further ones are refused, and then an eighth counts until "
+        "none was refused for a second.",
     )
     header_bytes: int = Field(default=32 * 1024, ge=1024, le=MIB, description="Most bytes of a request's headers.")
     header_s: float = Field(default=10, gt=0, le=3_600, description="Time for a client to send a request's headers.")

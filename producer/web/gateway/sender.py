@@ -82,7 +82,9 @@ class Sender:
         """Keep a producer open until it is cancelled."""
         while True:
             try:
-                async with open_producer(self._kafka, max_request_bytes=self._max_request_bytes) as producer:
+                # A client waits for each of them. Those that come in one turn of the event loop still are one batch.
+                opened = open_producer(self._kafka, max_request_bytes=self._max_request_bytes, linger_ms=0)
+                async with opened as producer:
                     self._producer, self.failure = producer, None
                     self._failed.clear()
                     self._opened.set()

@@ -21,7 +21,7 @@ from transport.settings.kafka import KafkaSettings
 log = structlog.get_logger()
 
 POLL_MS: Final = 200
-BATCH_RECORDS: Final = 50
+BATCH_RECORDS: Final = 16
 """The most records that are handed over at once; then other tasks run: each may have an answer that is to be sent."""
 REOPEN_PAUSE_S: Final = 0.5
 PARTITIONS_INTERVAL_S: Final = 10.0

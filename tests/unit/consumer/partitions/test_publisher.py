@@ -68,6 +68,20 @@ async def test_a_transaction_that_leaves_answers_waiting_is_followed_at_once(mon
             await played.publish(offer(1))
 
 
+async def test_the_next_transaction_waits_for_the_markers_of_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with publishing() as played:
+        await played.publish(offer(0))
+        await played.publish(offer(1))
+        monkeypatch.setattr(publisher, "MARKERS_S", COLLECT_S)
+        await played.publish(offer(2))
+        waiting = [played.publish(offer(number)) for number in (3, 4)]
+        for _ in range(3):  # meanwhile the slot for large ones commits one transaction after the other
+            await played.publish(offer(5, LARGE_BYTES + 1))
+        assert len(played.ordinary.transactions) == 3
+        for each in waiting:
+            each.cancel()
+
+
 async def test_what_is_answered_when_the_transaction_begins_is_in_it() -> None:
     async with publishing() as played:
         publication = await played.publish(offer(0, 10, 10, LARGE_BYTES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -21,9 +22,12 @@ ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture(autouse=True)
-def _log_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not let `serve` set up the log: that holds for the whole process."""
+def thresholds(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Do not let `serve` set up log and garbage collector: that holds for the whole process."""
     monkeypatch.setattr(serve, "configure", lambda _settings: None)
+    given: list[tuple[int, ...]] = []
+    monkeypatch.setattr(gc, "set_threshold", lambda *values: given.append(values))
+    return given
 
 
 def test_a_made_key_is_accepted_and_only_its_hash_is_in_the_file(tmp_path: Path) -> None:
@@ -114,3 +118,12 @@ def test_a_missing_file_of_keys_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     result = runner.invoke(app, ["serve"])
     assert result.exit_code == Exit.USAGE
     assert "/nowhere/keys.toml" in result.stderr
+
+
+def test_the_server_rarely_looks_through_all_its_memory(
+    monkeypatch: pytest.MonkeyPatch, thresholds: list[tuple[int, ...]]
+) -> None:
+    monkeypatch.setenv("DIGITS_WEB__ACCESS__KEYS_FILE", "/nowhere/keys.toml")
+    runner.invoke(app, ["serve"])
+    young, middle, _ = gc.get_threshold()
+    assert thresholds == [(young, middle, serve.FULL_COLLECTION)]

@@ -9,7 +9,8 @@ from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from producer.web import starting
-from producer.web.starting import PER_TURN, Starting
+from producer.web.protocol import LimitedProtocol
+from producer.web.starting import LOW_SHARE, PER_TURN, PER_TURN_OVERLOADED, Starting
 from tests.harness.played_gateway import PlayedGateway
 from tests.harness.waiting import eventually
 from tests.harness.web import DIGIT
@@ -64,6 +65,51 @@ async def test_requests_count_until_they_are_started_and_from_the_end_of_the_bod
     assert waiting.under_way == 0
 
 
+async def test_once_requests_are_refused_fewer_are_taken_until_none_was_refused_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(starting, "CALM_S", 3600.0)
+    waiting = Starting(2 * LOW_SHARE, lambda _: None)
+    started: list[int] = []
+    for number in range(2 * LOW_SHARE - 1):
+        assert not waiting.is_full, "until one is refused, as many may wait as the high watermark says"
+        waiting.add(lambda number=number: started.append(number))  # type: ignore[misc]  # a default is no parameter
+    waiting.note_refused("other")  # a connection
+    assert not waiting.is_full
+    waiting.note_refused("POST")
+    assert waiting.is_full
+    seen_full: list[tuple[bool, bool]] = []
+
+    def note() -> None:
+        seen_full.append((waiting.under_way >= 2, waiting.is_full))
+        if waiting.under_way:
+            asyncio.get_running_loop().call_soon(note)
+
+    monkeypatch.setattr(starting, "PER_TURN_OVERLOADED", 1)
+    note()
+    await eventually(lambda: not waiting.under_way)
+    assert [full for _, full in seen_full] == [many for many, _ in seen_full], "the low watermark is 2"
+    assert {full for _, full in seen_full} == {True, False}
+    for number in range(2 * LOW_SHARE - 1):
+        waiting.add(lambda number=number: started.append(number))
+    assert waiting.is_full
+    monkeypatch.setattr(starting, "CALM_S", 0.0)
+    assert not waiting.is_full, "the overload is over"
+
+
+async def test_an_overloaded_server_starts_fewer_requests_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "CALM_S", 3600.0)
+    started: list[int] = []
+    waiting = Starting(99, lambda _: None)
+    waiting.note_refused("POST")
+    for number in range(PER_TURN_OVERLOADED + 1):
+        waiting.add(lambda number=number: started.append(number))  # type: ignore[misc]  # a default is no parameter
+    await asyncio.sleep(0)
+    assert started == list(range(PER_TURN_OVERLOADED))
+    await asyncio.sleep(0)
+    assert started == list(range(PER_TURN_OVERLOADED + 1))
+
+
 async def test_refusals_have_one_line_of_the_log_for_all_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "LOG_INTERVAL_S", 0.01)
     counted: list[str] = []
@@ -102,6 +148,46 @@ async def test_a_full_server_refuses_by_the_headers_and_keeps_the_connection(mon
         metrics = await connection.rest()
     assert [request.payload for request in gateway.sent] == [DIGIT]
     assert b'digits_http_refusals_total{code="busy"} 2.0' in metrics
+
+
+async def test_a_request_that_arrives_whole_is_refused_unparsed_and_the_next_one_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unparsed: list[LimitedProtocol] = []
+    refuse = LimitedProtocol._refuse_unparsed
+
+    def note(protocol: LimitedProtocol) -> None:
+        unparsed.append(protocol)
+        refuse(protocol)
+
+    monkeypatch.setattr(LimitedProtocol, "_refuse_unparsed", note)
+    monkeypatch.setattr(Starting, "is_full", True)
+    gateway = PlayedGateway()
+    async with running_server(gateway, header_s=0.2) as server, server.connect() as connection:
+        for count in (1, 2):
+            await connection.send(HEAD + LENGTH + DIGIT)
+            head = await connection.reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+            await connection.reader.readuntil(BUSY)
+            assert len(unparsed) == count
+        (protocol, _) = unparsed
+        assert protocol._header_timer is None, "the client has sent its headers in time"
+        assert protocol.timeout_keep_alive_task is not None, "an idle connection does not stay"
+        await connection.send(HEAD + LENGTH)  # in two pieces: it is parsed
+        await connection.reader.readuntil(BUSY)
+        await connection.send(DIGIT)
+        monkeypatch.setattr(Starting, "is_full", False)
+        await connection.send(HEAD + LENGTH + DIGIT)
+        assert (await connection.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    assert len(unparsed) == 2
+    assert len(gateway.sent) == 1
+
+
+async def test_a_connection_that_is_idle_after_a_refusal_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Starting, "is_full", True)
+    async with running_server(PlayedGateway(), keep_alive_s=1) as server, server.connect() as connection:
+        await connection.send(HEAD + LENGTH + DIGIT)
+        assert (await connection.rest()).endswith(BUSY)
 
 
 async def test_a_refused_client_that_wants_to_close_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
