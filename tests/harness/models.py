@@ -57,6 +57,12 @@ def worse_model(version: str, folder: Path) -> ModelFiles:
     return _saved_model(version, folder, store.load(default_model()).thresholds, weights=changed)
 
 
+def retrained_model(version: str, folder: Path) -> ModelFiles:
+    """Make a model that reads as the shipped one does, but has arrays of its own, in a new folder."""
+    thresholds = store.load(default_model()).thresholds
+    return _saved_model(version, folder, dataclasses.replace(thresholds, confidence=0.999 * thresholds.confidence))
+
+
 def unsure_model(version: str, folder: Path) -> ModelFiles:
     """Make a model that is sound, reads as the shipped one does, and is certain of nothing, in a new folder."""
     thresholds = store.load(default_model()).thresholds
