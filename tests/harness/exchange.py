@@ -21,9 +21,9 @@ from tests.harness.topics import Broker, Position
 from tests.harness.waiting import eventually
 
 DIGITS: Final = drawn_digits(40)
-PAUSE_S: Final = 0.05
+PAUSE_S: Final = 0.1
 """Between two sendings: some hundred images a second, so that there is always something to read."""
-LONG_S: Final = 120.0
+LONG_S: Final = 180.0
 SHORT_SESSION: Final = {"DIGITS_KAFKA__SESSION_TIMEOUT_MS": "6000"}  # the least that brokers allow
 
 
