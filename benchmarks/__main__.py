@@ -17,6 +17,7 @@ from benchmarks import (
     baseline_svc,
     compilation,
     drain,
+    exchange,
     flood,
     idle,
     large_records,
@@ -50,14 +51,23 @@ class What(StrEnum):
     MEMORY = "memory"
     DRAIN = "drain"
     FLOOD = "flood"
+    EXCHANGE = "exchange"
     RECOVERY = "recovery"
     UNWRITABLE = "unwritable"
     HTTP = "http"
 
 
-WITHOUT_MNIST = {What.COMPILE, What.PARTITIONS, What.MEMORY, What.FLOOD, What.RECOVERY, What.UNWRITABLE}
+WITHOUT_MNIST = {
+    What.COMPILE,
+    What.PARTITIONS,
+    What.MEMORY,
+    What.FLOOD,
+    What.EXCHANGE,
+    What.RECOVERY,
+    What.UNWRITABLE,
+}
 WITH_SVC = {What.DRAIN, What.HTTP}
-ON_ONE_BROKER = {What.IDLE, What.LATENCY, What.DRAIN, What.FLOOD}
+ON_ONE_BROKER = {What.IDLE, What.LATENCY, What.DRAIN, What.FLOOD, What.EXCHANGE}
 
 
 @app.command()
@@ -89,10 +99,11 @@ def run(
     idle processor time, latency and memory with 8, 64 and 256 partitions. memory: the peak while every partition has
     records of 16 MiB. drain: images per second through a backlog, against the loop one would write by hand, and the
     processor time of an image, against the engine alone. flood: what the worst records on one partition leave to the
-    traffic of another. recovery: from a kill to the first results. unwritable: the rate of all partitions but one whose
-    results cannot be written. http: the HTTP server and the service against a model in the request, and what it does at
-    ten times its load. Only idle, latency, drain and http need MNIST. flood, recovery, unwritable and http have bars:
-    the exit code is 1 if one is missed.
+    traffic of another. exchange: how long results pause while two instances exchange the model. recovery: from a kill
+    to the first results. unwritable: the rate of all partitions but one whose results cannot be written. http: the HTTP
+    server and the service against a model in the request, and what it does at ten times its load. Only idle, latency,
+    drain and http need MNIST. flood, exchange, recovery, unwritable and http have bars: the exit code is 1 if one is
+    missed.
     """
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it logs each attempt until new topics have leaders
     wanted = what or list(What)
@@ -160,6 +171,8 @@ def _on_one_broker(
             )
         if What.FLOOD in wanted:
             measured["flood"] = uvloop.run(flood.measure(cluster, backlog, rounds=rounds, console=console))
+        if What.EXCHANGE in wanted:
+            measured["exchange"] = uvloop.run(exchange.measure(cluster, files[:2_000], rounds=rounds, console=console))
         if What.DRAIN in wanted and machine is not None:
             measured["drain"] = uvloop.run(drain.measure(cluster, backlog, svc=machine, rounds=rounds, console=console))
     return measured

@@ -48,6 +48,7 @@ def table(measured: dict[str, Any]) -> Table:
         "memory": _memory,
         "drain": _drain,
         "flood": _flood,
+        "exchange": _exchange,
         "recovery": _recovery,
         "unwritable": _unwritable,
         "http": http_figures.lines,
@@ -63,6 +64,11 @@ def misses(measured: dict[str, Any]) -> Iterator[str]:
     flood = measured.get("flood")
     if flood and flood["share"] < flood["bar"]:
         yield "beside a flood legal traffic keeps {share:.0%} of its rate, not {bar:.0%}".format(**flood)
+    exchange = measured.get("exchange")
+    if exchange and exchange["gap_of_a_partition_ms"] > exchange["bar_ms"]:
+        yield "an exchange of the model leaves a gap of {gap_of_a_partition_ms:.0f} ms, not {bar_ms:.0f} ms".format(
+            **exchange
+        )
     for what, times in measured.get("recovery", {}).items():
         if times["max_s"] > times["bar_s"]:
             yield "killed {what}: results took {max_s:.2f} s, not {bar_s:.0f} s".format(what=what, **times)
@@ -132,6 +138,20 @@ def _flood(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
     if figures:
         figure = "{share:.0%} of {alone_images_per_s:,.0f}/s / {bar:.0%}".format(**figures)
         yield "beside the worst records on another partition / bar", figure
+
+
+def _exchange(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    if figures:
+        count, without = (
+            len(figures["rounds"]),
+            max(each["without"]["gap_of_a_partition_ms"] for each in figures["rounds"]),
+        )
+        yield (
+            "at {rate:,} images/s, longest gap in the results of a partition / bar".format(**figures),
+            "{gap_of_a_partition_ms:.0f} ms / {bar_ms:.0f} ms".format(**figures) + f" in {count} exchanges",
+        )
+        yield "the same, between any two results", "{gap_ms:.0f} ms".format(**figures)
+        yield "the same of a partition, without an exchange", f"{without:.0f} ms"
 
 
 def _recovery(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:

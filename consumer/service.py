@@ -19,6 +19,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from consumer.exchange.exchanger import Exchanger
 from consumer.exchange.gate import Gate
 from consumer.exchange.golden import GOLDEN, GoldenSet, GoldenSetError
+from consumer.exchange.newest import newest_result_of
+from consumer.exchange.rollout import Rollout
 from consumer.memory_budget import MemoryBudget
 from consumer.observe.failures import FailureLog
 from consumer.observe.faults import FaultReports
@@ -97,7 +99,7 @@ async def _serve(settings: Settings, model: PinnedModel, reporter: Reporter, sto
     workers = worker_pool(settings, model, budget, of_workers)
     health = Health(settings, workers, status)
     async with (
-        _exchanger(settings, model, workers, of_workers) as status.exchanger,
+        _exchanger(settings, model, workers, _rollout(settings, status), of_workers) as status.exchanger,
         _traced(settings, metrics) as traces,
         serving(health, metrics, settings.health),
         asyncio.TaskGroup() as group,
@@ -241,7 +243,7 @@ async def _drain(assignment: Assignment, timeout_s: float) -> None:
 
 @contextlib.asynccontextmanager
 async def _exchanger(
-    settings: Settings, model: PinnedModel, workers: WorkerPool, observer: WorkerObserver
+    settings: Settings, model: PinnedModel, workers: WorkerPool, rollout: Rollout, observer: WorkerObserver
 ) -> AsyncIterator[Exchanger]:
     """Give what exchanges the model; its models are in memory until the workers have ended."""
     path = settings.model_golden or GOLDEN
@@ -249,12 +251,21 @@ async def _exchanger(
         gate = Gate(CANARY.read_bytes(), GoldenSet.read(path), settings.model_golden_margin)
     except GoldenSetError as error:
         raise InvalidSettingError("DIGITS_MODEL_GOLDEN", path, str(error)) from error
-    exchanger = Exchanger(settings, model, workers, gate, observer)
+    exchanger = Exchanger(settings, model, workers, gate, rollout=rollout, observer=observer)
     exchanger.listen()
     try:
         yield exchanger
     finally:
         exchanger.close()
+
+
+def _rollout(settings: Settings, status: ServiceStatus) -> Rollout:
+    """Make what knows which instance is next; the assignment comes into the status later."""
+
+    def own() -> set[int]:
+        return set() if status.assignment is None else {each.partition for each in status.assignment.lanes}
+
+    return Rollout(own, lambda partition: newest_result_of(partition, settings), settings.model_probation_s)
 
 
 def worker_pool(settings: Settings, model: PinnedModel, budget: MemoryBudget, observer: WorkerObserver) -> WorkerPool:

@@ -224,6 +224,20 @@ class Settings(ReportSettings, GroupSettings):
         description="The share of these pictures that another model may misread beyond those that the present one "
         "misreads.",
     )
+    model_probation_s: float = Field(
+        default=300,
+        ge=0,
+        le=DAY_S,
+        description="How long another model is watched after it has begun to serve: the instance returns to the one "
+        "before if more answers are unsure or failed, and other instances wait for the end. 0: no return, no waiting.",
+    )
+    model_return_margin: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="By how much the share of unsure or failed answers may rise meanwhile. A rise that chance can "
+        "explain does not count. 1: no return.",
+    )
     workers: int = Field(default=2, ge=1, le=256, description="Worker processes; one per core is recommended.")
     in_flight_bytes: int = Field(
         default=64 * 1024 * 1024,

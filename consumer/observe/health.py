@@ -125,6 +125,7 @@ class Health:
     def report(self) -> dict[str, Any]:
         """Return the report of ``/health``, ready for JSON."""
         partitions = [_partition(lane) for lane in self.lanes]
+        exchanger = self._status.exchanger
         not_ready = self.not_ready()
         return {
             "version": version(),
@@ -141,7 +142,9 @@ class Health:
             "workers": {"running": self.workers.running, "wanted": self._settings.workers},
             "model": asdict(self.workers.model),
             "refused_model": _refusal(self.refused_model),
-            "model_problem": None if self._status.exchanger is None else self._status.exchanger.problem or None,
+            "model_problem": None if exchanger is None else exchanger.problem or None,
+            "model_waits_for": None if exchanger is None else exchanger.waits or None,
+            "model_on_probation": exchanger is not None and exchanger.on_probation,
         }
 
 

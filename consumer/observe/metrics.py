@@ -172,7 +172,7 @@ class Metrics(LaneObserver, WorkerObserver):
             (self.failures, list(ErrorCode)),
             (self.transactions, ["committed", "lost"]),
             (self.worker_restarts, [ErrorCode.WORKER_CRASHED, ErrorCode.WORKER_TIMEOUT, NOT_STARTED]),
-            (self.model_exchanges, ["moved", "refused", "put-off"]),
+            (self.model_exchanges, ["moved", "refused", "put-off", "returned"]),
             (self.published_bytes, PUBLISHED),
             (self.traces, ["recorded", "over-limit"]),
             (self.stage, ["wait", "classify", "read", "encode", "commit"]),

@@ -75,6 +75,10 @@ class ExchangerView(Protocol):
     def refused(self) -> RefusalView | None: ...  # noqa: D102  # as in consumer.exchange.exchanger
     @property
     def problem(self) -> str: ...  # noqa: D102
+    @property
+    def waits(self) -> str: ...  # noqa: D102
+    @property
+    def on_probation(self) -> bool: ...  # noqa: D102
 
 
 class WorkersView(Protocol):

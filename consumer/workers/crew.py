@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from consumer.workers.processes.spec import WorkerSpec
+from consumer.workers.tally import Tally
 
 
 @dataclass(slots=True, eq=False)
@@ -18,6 +19,8 @@ class Crew:
     """The workers of one model. Owner: the workers' tasks; `WorkerPool.exchange` lets it serve, and retires it."""
 
     spec: WorkerSpec
+    tally: Tally = field(default_factory=Tally)
+    """Of what its model has answered."""
     may_serve: asyncio.Event = field(default_factory=asyncio.Event)
     """Set from the beginning, or when the crew takes over from another one."""
     retires: bool = False

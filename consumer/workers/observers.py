@@ -35,7 +35,7 @@ class WorkerObserver:
         Parameters
         ----------
         end
-            How it has ended: moved, refused or put-off.
+            How it has ended: moved, refused or put-off; or, of a model that has moved, returned.
         """
 
 

@@ -30,6 +30,7 @@ from consumer.workers.processes.process import WorkerProcess
 from consumer.workers.processes.spec import WorkerSpec
 from consumer.workers.protocol import Compiling
 from consumer.workers.scheduler import DEATH_COST_S, QUICK_QUEUE_S, FairScheduler
+from consumer.workers.tally import Tally
 from consumer.workers.tasks import Answers, Task
 from contract.errors import ErrorCode
 from engine.model.files import ModelInfo
@@ -85,6 +86,11 @@ class WorkerPool:
     def model(self) -> ModelInfo:
         """What the tasks are read with that begin now."""
         return self._crew.spec.model.info
+
+    @property
+    def tally(self) -> Tally:
+        """Of the answers of that model, since it serves."""
+        return self._crew.tally
 
     def progressed_at_s(self, partition: int) -> float:
         """When workers last made progress with a partition's records, or with those for which these must wait."""
@@ -267,6 +273,8 @@ class WorkerPool:
             return False
         answers = await self._answered(worker, batch)
         self._observer.batch_answered(answers.timings)
+        for each in answers.answers:
+            crew.tally.count(each.parts)
         self._scheduler.requeue(batch.add(answers))
         self._changed.set()
         return True

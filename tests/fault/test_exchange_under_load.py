@@ -4,128 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
 import signal
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from engine.model.files import ModelFiles
-from engine.registry import registry
-from engine.registry.stores import Store
-from tests.harness.images import drawn_digits
-from tests.harness.models import version_of, worse_model
+from tests.harness.exchange import (
+    DIGITS,
+    LONG_S,
+    Models,
+    events,
+    first_and_second,
+    happened_at_s,
+    has_moved,
+    is_trying,
+    load,
+    partitions_of,
+    share_the_partitions,
+    versions,
+)
+from tests.harness.models import unsure_model, version_of, worse_model
 from tests.harness.processes import workers_of
 from tests.harness.producer_command import audited
-from tests.harness.service import START_DEADLINE_S, Service, running_service
-from tests.harness.topics import Broker, Position
+from tests.harness.service import Service, running_service
+from tests.harness.topics import Broker
 from tests.harness.waiting import eventually
-
-DIGITS = drawn_digits(40)
-PAUSE_S = 0.05
-"""Between two sendings: some hundred images a second, so that there is always something to read."""
-LONG_S = 120.0
-SHORT_SESSION = {"DIGITS_KAFKA__SESSION_TIMEOUT_MS": "6000"}  # the least that brokers allow
-
-
-@dataclass
-class Models:
-    """A registry in a folder, whose alias instances follow."""
-
-    folder: Path
-
-    @property
-    def settings(self) -> dict[str, str]:
-        return SHORT_SESSION | {
-            "DIGITS_MODEL": f"{self.folder}/digits@production",
-            "DIGITS_MODEL_CACHE": str(self.folder / "cache"),
-            "DIGITS_MODEL_POLL_S": "0.5",
-        }
-
-    def promote(self, files: ModelFiles) -> None:
-        """Publish a model if it is new, and let the alias name it."""
-        store = Store.open(str(self.folder), 5, create=True)
-        registry.publish(store, files)
-        registry.promote(store, "digits", files.info.version, "production")
 
 
 @pytest.fixture
 def models(tmp_path: Path) -> Models:
-    made = Models(tmp_path / "registry")
+    made = Models(str(tmp_path / "registry"), tmp_path / "cache")
     made.promote(version_of("1"))
     return made
-
-
-@dataclass
-class Load:
-    """Images that are sent until the context ends."""
-
-    sent: list[Position] = field(default_factory=list)
-
-
-@contextlib.asynccontextmanager
-async def load(broker: Broker) -> AsyncIterator[Load]:
-    """Send images all the time; at the end, wait until all are answered, and audit them."""
-    made, enough = Load(), asyncio.Event()
-
-    async def send() -> None:
-        while not enough.is_set():
-            made.sent += await broker.send(DIGITS)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PAUSE_S):
-                    await enough.wait()
-
-    async with asyncio.TaskGroup() as group:
-        group.create_task(send())
-        try:
-            yield made
-        finally:
-            enough.set()
-    await broker.everything_answered(deadline_s=LONG_S)
-    await audited(broker, len(made.sent))
-
-
-async def versions(broker: Broker) -> dict[int, list[str]]:
-    """Give the versions that have answered each partition, in order, without repetitions."""
-    results = await broker.results()
-    by_partition = itertools.groupby(results, lambda result: result.source.partition)
-    return {
-        partition: [version for version, _ in itertools.groupby(result.model.version for result in of)]
-        for partition, of in by_partition
-    }
-
-
-async def share_the_partitions(*services: Service) -> None:
-    async def shares() -> list[int]:
-        reports = [await each.health() for each in services]
-        return sorted(len(each["partitions"]) for each in reports) if all(each["ready"] for each in reports) else []
-
-    await eventually(shares, lambda found: found == [4, 4], deadline_s=START_DEADLINE_S)
-
-
-async def partitions_of(service: Service) -> set[int]:
-    return {each["partition"] for each in (await service.health())["partitions"]}
-
-
-def events(service: Service, event: str) -> list[dict[str, Any]]:
-    return [each for each in service.events if each["event"] == event]
-
-
-async def is_trying(service: Service) -> None:
-    await eventually(lambda: events(service, "trying another model"), deadline_s=LONG_S)
-
-
-async def has_moved(service: Service, version: str) -> None:
-    await eventually(
-        lambda: [each["version"] for each in events(service, "model exchanged")],
-        lambda seen: version in seen,
-        deadline_s=LONG_S,
-    )
-    assert (await service.health())["model"]["version"] == version
 
 
 @pytest.mark.slow  # two instances, and workers that start under load
@@ -146,6 +57,65 @@ async def test_an_alias_that_moves_under_load_costs_nothing_and_no_instance_goes
             assert await service.metric("digits_model_exchanges_total", end="moved") == 1
             assert len(workers_of(service.process.pid)) == 1
     assert await versions(broker) == {partition: ["1", "2"] for partition in range(8)}
+
+
+@pytest.mark.slow  # as above
+async def test_the_second_instance_waits_until_the_first_has_answered_for_a_probation(
+    broker: Broker, models: Models
+) -> None:
+    models.probation_s = 4
+    async with running_service(broker, models.settings) as one, running_service(broker, models.settings) as two:
+        first, second = await first_and_second(one, two)
+        async with load(broker):
+            models.promote(version_of("2"))
+            await eventually(lambda: events(second, "model waits"), deadline_s=LONG_S)
+            waits = await eventually(lambda: _waits_for(second), deadline_s=LONG_S)
+            assert waits == "partition 0 to be answered by digits 2 for 6 s"
+            await has_moved(first, "2")
+            await has_moved(second, "2")
+        assert not events(first, "model waits")
+        await eventually(lambda: _waits_for(second), lambda waits: waits is None)
+        tried_at_s = happened_at_s(second, "trying another model")
+    of_first = (result for result in await broker.results() if result.source.partition == 0)
+    first_answered_ms = min(result.timing.classified_at_ms for result in of_first if result.model.version == "2")
+    assert tried_at_s - first_answered_ms / 1000 >= 6
+    assert await versions(broker) == {partition: ["1", "2"] for partition in range(8)}
+
+
+async def _waits_for(service: Service) -> str | None:
+    waits: str | None = (await service.health())["model_waits_for"]
+    return waits
+
+
+@pytest.mark.slow  # as above
+async def test_a_model_that_is_unsure_is_returned_by_the_first_instance_and_not_tried_by_the_second(
+    broker: Broker, models: Models, tmp_path: Path
+) -> None:
+    models.probation_s = 600
+    every_model_passes = models.settings | {"DIGITS_MODEL_GOLDEN_MARGIN": "1"}
+    async with running_service(broker, every_model_passes) as one, running_service(broker, every_model_passes) as two:
+        first, second = await first_and_second(one, two)
+        own = await partitions_of(first)
+        async with load(broker) as sending:
+            await eventually(lambda: len(sending.sent) > 400)
+            unsure = unsure_model("2", tmp_path / "unsure")
+            models.promote(unsure)
+            await eventually(lambda: events(first, "model refused"), deadline_s=LONG_S)
+            so_far = len(sending.sent)
+            await eventually(lambda: len(sending.sent) > so_far + 400)
+        health = await first.health()
+        assert (health["ready"], health["model"]["version"]) == (True, "1")
+        assert not health["model_on_probation"]
+        refused = health["refused_model"]
+        assert (refused["version"], refused["manifest_sha256"]) == ("2", unsure.manifest_sha256)
+        assert "after the exchange 100.0% of" in refused["why"]
+        assert await first.metric("digits_model_refused") == 1
+        for end in ("moved", "returned"):
+            assert await first.metric("digits_model_exchanges_total", end=end) == 1, end
+        assert not events(second, "trying another model")
+        assert await _waits_for(second)
+    seen = await versions(broker)
+    assert seen == {partition: ["1", "2", "1"] if partition in own else ["1"] for partition in range(8)}
 
 
 @pytest.mark.slow  # as above
@@ -173,8 +143,9 @@ async def test_workers_that_are_killed_during_the_exchange_change_nothing_of_tha
 async def test_an_instance_that_is_killed_during_the_exchange_leaves_it_to_the_other(
     broker: Broker, models: Models
 ) -> None:
-    async with running_service(broker, models.settings) as dying, running_service(broker, models.settings) as staying:
-        await share_the_partitions(dying, staying)
+    models.probation_s = 600  # the other one waits for it no longer than until it owns partition 0
+    async with running_service(broker, models.settings) as one, running_service(broker, models.settings) as two:
+        dying, staying = await first_and_second(one, two)
         own = await partitions_of(staying)
         async with load(broker) as sending:
             await eventually(lambda: len(sending.sent) > 400)
@@ -187,7 +158,7 @@ async def test_an_instance_that_is_killed_during_the_exchange_leaves_it_to_the_o
             await eventually(lambda: len(sending.sent) > so_far + 400)
     seen = await versions(broker)
     assert {partition: seen[partition] for partition in own} == {partition: ["1", "2"] for partition in own}
-    for partition in set(seen) - own:  # the dying one may have moved before the other
+    for partition in set(seen) - own:  # the dying one may have moved before it died
         assert seen[partition] in (["1", "2"], ["1", "2", "1", "2"])
 
 

@@ -1,7 +1,8 @@
-"""Models for tests: the shipped one, as any version and in an archive; a worse one, and hostile ones."""
+"""Models for tests: the shipped one, as any version and in an archive; worse ones, and hostile ones."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import os
@@ -50,14 +51,30 @@ def with_arrays(version: str, arrays: bytes) -> ModelFiles:
 
 def worse_model(version: str, folder: Path) -> ModelFiles:
     """Make a model that is sound, but reads about 5 % of written digits wrongly, in a new folder."""
-    files = ModelFiles.read(default_model())
-    arrays = _arrays_of(files)
-    weights = arrays["weights"].astype(np.float64)
+    weights = _arrays_of(ModelFiles.read(default_model()))["weights"].astype(np.float64)
     noise = np.random.default_rng(0).normal(0, 1.25 * weights.std(), weights.shape)
-    arrays["weights"] = (weights + noise).astype(np.float16)
+    changed = (weights + noise).astype(np.float16)
+    return _saved_model(version, folder, store.load(default_model()).thresholds, weights=changed)
+
+
+def retrained_model(version: str, folder: Path) -> ModelFiles:
+    """Make a model that reads as the shipped one does, but has arrays of its own, in a new folder."""
+    thresholds = store.load(default_model()).thresholds
+    return _saved_model(version, folder, dataclasses.replace(thresholds, confidence=0.999 * thresholds.confidence))
+
+
+def unsure_model(version: str, folder: Path) -> ModelFiles:
+    """Make a model that is sound, reads as the shipped one does, and is certain of nothing, in a new folder."""
+    thresholds = store.load(default_model()).thresholds
+    return _saved_model(version, folder, dataclasses.replace(thresholds, confidence=1.01))
+
+
+def _saved_model(version: str, folder: Path, thresholds: store.Thresholds, **changed: Any) -> ModelFiles:
+    files = ModelFiles.read(default_model())
+    arrays = _arrays_of(files) | changed
     kept = {name: array for name, array in arrays.items() if name != "thresholds" and not name.startswith("canary")}
     about = {name: value for name, value in files.manifest.items() if name not in {"format", "sha256", "bytes"}}
-    store.save(folder, kept, store.load(default_model()).thresholds, {**about, "version": version})
+    store.save(folder, kept, thresholds, {**about, "version": version})
     return ModelFiles.read(folder)
 
 

@@ -1,4 +1,4 @@
-"""A real S3 server on loopback, S3Proxy, which keeps objects in memory; and its clients' variables."""
+"""A real S3 server on loopback, S3Proxy, which keeps objects in memory or in a folder; and its clients' variables."""
 
 from __future__ import annotations
 
@@ -37,9 +37,12 @@ class S3Server:
     ----------
     port
         Where it listens, on loopback.
+    process
+        It is killed at the end, if it has not been before.
     """
 
     port: int
+    process: subprocess.Popen[bytes]
 
     def variables(self, *, port: int | None = None, secret: str = SECRET) -> dict[str, str]:
         """Return the variables that lead a client here; or to another port, such as that of a relay."""
@@ -68,13 +71,17 @@ class S3Server:
 
 
 @contextlib.contextmanager
-def running_s3_server(folder: Path) -> Iterator[S3Server]:
+def running_s3_server(folder: Path, *, objects: Path | None = None, at_port: int | None = None) -> Iterator[S3Server]:
     """Run a server for the length of the block.
 
     Parameters
     ----------
     folder
         For its settings and its log.
+    objects
+        The folder that keeps the objects for the next server; None: they are in memory.
+    at_port
+        Where it listens; None: any free port.
 
     Raises
     ------
@@ -84,13 +91,14 @@ def running_s3_server(folder: Path) -> Iterator[S3Server]:
     java, jars = java_launcher(), jars_folder("s3proxy", POM)
     command = [java, *_JVM_OPTIONS, "-cp", f"{jars}/*", "org.gaul.s3proxy.Main", "--properties", "s3proxy.conf"]
     for _ in range(_TRIES):  # another process may take the port first
-        (port,) = free_ports(1)
+        port = free_ports(1)[0] if at_port is None else at_port
         (folder / "s3proxy.conf").write_text(
             f"s3proxy.endpoint=http://{HOST}:{port}\n"
             "s3proxy.authorization=aws-v2-or-v4\n"
             f"s3proxy.identity={KEY_ID}\n"
             f"s3proxy.credential={SECRET}\n"
-            "jclouds.provider=transient-nio2\n"
+            f"jclouds.provider={'transient-nio2' if objects is None else 'filesystem-nio2'}\n"
+            f"jclouds.filesystem.basedir={objects or folder}\n"
             "jclouds.identity=unused\n"
             "jclouds.credential=unused\n"
         )
@@ -98,7 +106,7 @@ def running_s3_server(folder: Path) -> Iterator[S3Server]:
             process = start_child(command, output=log, cwd=folder)
         try:
             if _listens(process, port):
-                yield S3Server(port)
+                yield S3Server(port, process)
                 return
         finally:
             process.kill()

@@ -16,6 +16,7 @@ from benchmarks import __main__ as command
 from benchmarks import (
     drain,
     engine_alone,
+    exchange,
     flood,
     large_records,
     latency,
@@ -81,6 +82,28 @@ def test_other_partitions_keep_their_rate_beside_one_that_cannot_be_written() ->
     measured = {"unwritable": {"lacks": {"leader": {"rate": 90.0, "share": 0.9}, "replicas": lacking}, "bar": 0.8}}
     assert list(report.misses(measured)) == ["other partitions keep 75% of their rate, where one has no replicas"]
     assert rows(measured)[0] == ("unwritable", "other partitions, where one has no leader: rate, share", "90/s, 90%")
+
+
+def test_the_longest_gap_is_that_of_a_partition_and_between_any_two_results() -> None:
+    results = exchange.Results()
+    for at_s, partition, version in ((1.0, 0, "1"), (1.1, 1, "1"), (1.3, 0, "2"), (2.0, 1, "2"), (2.1, 0, "2")):
+        results.note(partition, version, at_s)
+    assert results.gaps_ms() == pytest.approx({"gap_ms": 700, "gap_of_a_partition_ms": 900})
+    assert results.versions == {0: ["1", "2"], 1: ["1", "2"]}
+    results.note(1, "1", 2.2)
+    assert results.gaps_ms() == pytest.approx({"gap_ms": 100, "gap_of_a_partition_ms": 200})
+    assert results.versions[1] == ["1", "2", "1"]
+
+
+@pytest.mark.parametrize(("gap_ms", "missed"), [(500.0, False), (501.0, True)])
+def test_a_gap_above_its_bar_during_an_exchange_is_named(gap_ms: float, *, missed: bool) -> None:
+    one = {"gap_ms": 90.0, "gap_of_a_partition_ms": gap_ms}
+    rounds = [{"with": one, "without": {"gap_ms": 80.0, "gap_of_a_partition_ms": 110.0}}]
+    measured = {"exchange": {"rate": 1_000, "bar_ms": exchange.GAP_BAR_MS, "rounds": rounds} | one}
+    assert bool(list(report.misses(measured))) is missed
+    shown = rows(measured)
+    assert shown[0][2] == f"{gap_ms:.0f} ms / 500 ms in 1 exchanges"
+    assert [row[2] for row in shown[1:]] == ["90 ms", "110 ms"]
 
 
 def of_partitions(start_s: float, p50_ms: float) -> dict[str, Any]:

@@ -17,11 +17,14 @@ import pytest
 
 from consumer.exchange.exchanger import Exchanger, Refusal
 from consumer.exchange.gate import Gate, Refused
+from consumer.exchange.rollout import Rollout, RolloutUnknown
 from consumer.settings import Settings
 from consumer.workers.observers import WorkerObserver
 from consumer.workers.pool import WorkerPool
 from consumer.workers.processes.deaths import WorkerDied, WorkerNotStarted
 from consumer.workers.processes.pinned_model import PinnedModel
+from consumer.workers.tally import Tally
+from consumer.workers.tasks import Part
 from contract.errors import ErrorCode
 from engine.model.files import ModelFiles, ModelInfo
 from engine.registry import registry
@@ -43,6 +46,10 @@ class Pool:
     tried: list[str] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
     """Raised by the next attempts, in their order."""
+    tally: Tally = field(default_factory=Tally)
+
+    def answer(self, recognised: int, unsure: int) -> None:
+        self.tally.count([Part(0, [], records=recognised + unsure, recognised=recognised, unsure=unsure)])
 
     async def ready(self) -> None:
         return
@@ -52,7 +59,7 @@ class Pool:
         self.tried.append(model.info.version)
         if self.errors:
             raise self.errors.pop(0)
-        self.model = model.info
+        self.model, self.tally = model.info, Tally()
 
 
 class PassingGate:
@@ -76,6 +83,8 @@ class Scene:
     pool: Pool
     ends: Ends
     exchanger: Exchanger
+    waits: list[str | Exception]
+    """What the rollout says, in its order; empty: this instance is next."""
 
     @property
     def store(self) -> Store:
@@ -105,11 +114,26 @@ class Scene:
 async def running(folder: Path, settings: Settings) -> AsyncIterator[Scene]:
     pool, ends = Pool(), Ends()
     model = PinnedModel.of(ONE, settings.model)
-    exchanger = Exchanger(settings, model, cast("WorkerPool", pool), cast("Gate", PassingGate()), ends)
+    waits: list[str | Exception] = []
+
+    class Waiting:
+        async def waits_for(self, _: ModelInfo) -> str:
+            if waits and isinstance(waits[0], Exception):
+                raise waits[0]
+            return str(waits[0]) if waits else ""
+
+    exchanger = Exchanger(
+        settings,
+        model,
+        cast("WorkerPool", pool),
+        cast("Gate", PassingGate()),
+        rollout=cast("Rollout", Waiting()),
+        observer=ends,
+    )
     exchanger.listen()
     running = asyncio.create_task(exchanger.run())
     try:
-        yield Scene(folder, pool, ends, exchanger)
+        yield Scene(folder, pool, ends, exchanger, waits)
     finally:
         running.cancel()
         await asyncio.wait({running})
@@ -138,6 +162,12 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     )
     async with running(tmp_path / "registry", settings) as scene:
         yield scene
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a model on probation be looked at without a pause."""
+    monkeypatch.setattr("consumer.exchange.exchanger.WATCH_PAUSE_S", 0.01)
 
 
 async def test_a_model_that_the_alias_names_now_takes_the_place_of_the_one_before(scene: Scene) -> None:
@@ -254,3 +284,103 @@ async def test_a_pinned_model_stays_whatever_the_alias_names(tmp_path: Path) -> 
         refused = await scene.refusal()
         assert "as it must be" in refused.why
         assert scene.pool.tried == []
+
+
+@pytest.mark.usefixtures("watched")
+async def test_a_model_that_is_unsure_too_often_is_returned_and_refused_for_good(scene: Scene) -> None:
+    scene.pool.answer(recognised=990, unsure=10)
+    scene.move("2")
+    await eventually(lambda: scene.exchanger.on_probation)
+    scene.pool.answer(recognised=900, unsure=100)
+    refused = await scene.refusal()
+    assert (refused.version, refused.manifest_sha256) == ("2", TWO.manifest_sha256)
+    assert refused.why == ("after the exchange 10.0% of 1000 answers were unsure or failed, before it 1.0% of 1000")
+    assert (scene.pool.model, scene.pool.tried, scene.exchanger.on_probation) == (ONE.info, ["2", "1"], False)
+    scene.move("1")
+    await eventually(lambda: scene.exchanger.refused is None)
+    scene.move("2")
+    await scene.refusal()
+    scene.move("3")
+    await eventually(lambda: scene.pool.model == THREE.info)
+    assert scene.pool.tried == ["2", "1", "3"], "never the refused one again"
+    assert scene.ends.seen == ["moved", "returned", "moved"]
+
+
+@pytest.mark.usefixtures("watched")
+async def test_a_return_for_which_a_worker_does_not_start_is_tried_again(scene: Scene) -> None:
+    scene.pool.answer(recognised=1_000, unsure=0)
+    scene.move("2")
+    await eventually(lambda: scene.exchanger.on_probation)
+    scene.pool.errors += [WorkerNotStarted("no memory is left")] * 2
+    scene.pool.answer(recognised=0, unsure=1_000)
+    await scene.refusal()
+    assert (scene.pool.model, scene.pool.tried) == (ONE.info, ["2", "1", "1", "1"])
+
+
+@pytest.mark.usefixtures("watched")
+async def test_a_model_that_was_good_until_its_probation_ended_stays(tmp_path: Path) -> None:
+    settings = Settings(
+        model=f"{made(tmp_path)}/digits@production",
+        model_poll_s=0.02,
+        model_probation_s=0.05,
+        model_cache=tmp_path / "cache",
+    )
+    async with running(tmp_path / "registry", settings) as scene:
+        scene.pool.answer(recognised=1_000, unsure=0)
+        scene.move("2")
+        await eventually(lambda: scene.pool.model == TWO.info)
+        await eventually(lambda: not scene.exchanger.on_probation)
+        scene.pool.answer(recognised=0, unsure=1_000)
+        scene.move("3")
+        await eventually(lambda: scene.pool.model == THREE.info)
+    assert scene.pool.tried == ["2", "3"]
+
+
+@pytest.mark.usefixtures("watched")
+async def test_an_alias_that_is_moved_back_is_obeyed_whatever_the_answers_are_then(scene: Scene) -> None:
+    scene.pool.answer(recognised=900, unsure=100)
+    scene.move("2")
+    await eventually(lambda: scene.exchanger.on_probation)
+    scene.pool.answer(recognised=1_000, unsure=0)
+    scene.waits.append("partition 0")
+    scene.move("1")
+    await eventually(lambda: scene.pool.model == ONE.info)
+    assert await eventually(lambda: not scene.exchanger.on_probation)
+    scene.pool.answer(recognised=900, unsure=100)
+    scene.waits.clear()
+    scene.move("3")
+    await eventually(lambda: scene.pool.model == THREE.info)
+    assert (scene.pool.tried, scene.ends.seen) == (["2", "1", "3"], ["moved"] * 3)
+
+
+@pytest.mark.usefixtures("watched")
+async def test_of_two_models_in_a_row_the_second_is_compared_with_the_one_before_both(scene: Scene) -> None:
+    scene.pool.answer(recognised=1_000, unsure=0)
+    scene.move("2")
+    await eventually(lambda: scene.pool.model == TWO.info)
+    scene.move("3")
+    await eventually(lambda: scene.pool.model == THREE.info)
+    scene.pool.answer(recognised=900, unsure=100)
+    assert (await scene.refusal()).version == "3"
+    assert (scene.pool.model, scene.pool.tried) == (ONE.info, ["2", "3", "1"])
+
+
+async def test_an_instance_that_is_not_next_waits_and_says_for_what(scene: Scene) -> None:
+    scene.waits.append("partition 0 to be answered by digits 2")
+    scene.move("2")
+    await eventually(lambda: scene.exchanger.waits == "partition 0 to be answered by digits 2")
+    scene.waits[:] = [RolloutUnknown("no broker answers")]
+    await eventually(lambda: scene.exchanger.problem == "no broker answers")
+    assert scene.pool.tried == []
+    scene.waits.clear()
+    await eventually(lambda: scene.pool.model == TWO.info)
+    assert (scene.exchanger.waits, scene.ends.seen) == ("", ["put-off", "moved"])
+
+
+async def test_an_instance_that_waits_for_others_goes_at_once_after_sighup(scene: Scene) -> None:
+    scene.waits.append("partition 0 to be answered by digits 2")
+    scene.move("2")
+    await eventually(lambda: scene.exchanger.waits)
+    os.kill(os.getpid(), signal.SIGHUP)
+    await eventually(lambda: scene.pool.model == TWO.info)
+    await eventually(lambda: not scene.exchanger.waits)
