@@ -84,7 +84,12 @@ class WorkerPool:
     @property
     def model(self) -> ModelInfo:
         """What the tasks are read with that begin now."""
-        return self._crew.spec.model.info
+        return self.pinned.info
+
+    @property
+    def pinned(self) -> PinnedModel:
+        """The same, with its manifest."""
+        return self._crew.spec.model
 
     def progressed_at_s(self, partition: int) -> float:
         """When workers last made progress with a partition's records, or with those for which these must wait."""
