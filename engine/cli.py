@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from engine.commands.classify import classify
+from engine.commands.collecting import collect
 from engine.commands.importing import import_onnx
 from engine.commands.measuring import benchmark, card, evaluate
 from engine.commands.modelling import import_sklearn, train
@@ -28,6 +29,7 @@ main.command("import-sklearn")(import_sklearn)
 main.add_typer(models, name="models")
 main.command("import-onnx")(import_onnx)
 main.command()(reference)
+main.command()(collect)
 
 
 @main.callback()
