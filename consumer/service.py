@@ -22,6 +22,7 @@ from consumer.exchange.golden import GOLDEN, GoldenSet, GoldenSetError
 from consumer.exchange.newest import newest_result_of
 from consumer.exchange.rollout import Rollout
 from consumer.memory_budget import MemoryBudget
+from consumer.observe.drift import Drift
 from consumer.observe.failures import FailureLog
 from consumer.observe.faults import FaultReports
 from consumer.observe.health import Health, Phase, ServiceStatus
@@ -97,6 +98,7 @@ async def _serve(settings: Settings, model: PinnedModel, reporter: Reporter, sto
     budget = MemoryBudget(settings.in_flight_bytes)
     of_workers = WorkerObservers([metrics, faults])
     workers = worker_pool(settings, model, budget, of_workers)
+    status.drift = Drift(workers, settings.drift)
     health = Health(settings, workers, status)
     async with (
         _exchanger(settings, model, workers, _rollout(settings, status), of_workers) as status.exchanger,
@@ -104,7 +106,7 @@ async def _serve(settings: Settings, model: PinnedModel, reporter: Reporter, sto
         serving(health, metrics, settings.health),
         asyncio.TaskGroup() as group,
     ):
-        observer = Observers([metrics, FailureLog(), faults, *traces])
+        observer = Observers([metrics, FailureLog(), faults, status.drift, *traces])
         working = group.create_task(workers.run(), name="workers")
         exchanging = group.create_task(status.exchanger.run(), name="model")
         try:

@@ -101,6 +101,32 @@ class TracingSettings(BaseModel):
     )
 
 
+class DriftSettings(BaseModel):
+    """``DIGITS_DRIFT__…``: how readings are compared with what the model expects."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    window: int = Field(
+        default=10_000,
+        ge=2_000,
+        le=10_000_000,
+        description="Number of the last readings that are compared with the model's reference, about: older ones count "
+        "less and less.",
+    )
+    sender_header: str = Field(
+        default="",
+        max_length=249,
+        description="Header of a request that names its sender; readings are then also compared for each sender. "
+        "Empty: only all together.",
+    )
+    senders: int = Field(
+        default=20,
+        ge=1,
+        le=1_000,
+        description="Most senders that are compared, on each instance; all further ones are compared together.",
+    )
+
+
 class PacingSettings(BaseModel):
     """``DIGITS_PACING__…``: how records are grouped into chunks and transactions."""
 
@@ -179,6 +205,7 @@ class Settings(ReportSettings, GroupSettings):
     health: HealthSettings = HealthSettings()
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()
+    drift: DriftSettings = DriftSettings()
     pacing: PacingSettings = PacingSettings()
     echo: EchoSettings = EchoSettings()
     limits: Limits = Limits()

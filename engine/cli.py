@@ -7,9 +7,11 @@ from typing import Annotated
 import typer
 
 from engine.commands.classify import classify
+from engine.commands.collecting import collect
 from engine.commands.importing import import_onnx
 from engine.commands.measuring import benchmark, card, evaluate
 from engine.commands.modelling import import_sklearn, train
+from engine.commands.reference import reference
 from engine.commands.registry import models
 from release.option import version_option
 
@@ -26,6 +28,8 @@ main.command()(card)
 main.command("import-sklearn")(import_sklearn)
 main.add_typer(models, name="models")
 main.command("import-onnx")(import_onnx)
+main.command()(reference)
+main.command()(collect)
 
 
 @main.callback()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from producer.commands import audit, create_topics, dead_letters, replay, schema, send, serve, status, watch
+from producer.commands import audit, create_topics, dead_letters, replay, schema, send, serve, status, unsure, watch
 from producer.commands.shared import exit_with_settings_error
 from producer.errors import Exit
 from release.option import version_option
@@ -42,6 +42,7 @@ for command, examples in (
     (dead_letters.dead_letters, dead_letters.EXAMPLES),
     (replay.replay, replay.EXAMPLES),
     (audit.audit, audit.EXAMPLES),
+    (unsure.unsure, unsure.EXAMPLES),
     (serve.serve, serve.EXAMPLES),
 ):
     app.command(epilog=examples)(with_kafka_options(command, exit_with_settings_error))

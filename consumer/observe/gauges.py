@@ -11,6 +11,7 @@ from prometheus_client import Metric
 from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
+from consumer.observe import drift_gauges
 from consumer.observe.health import Health, lag
 from consumer.observe.views import LaneView
 
@@ -109,3 +110,5 @@ class StateCollector(Collector):
                 if (known := gauge.read(lane)) is not None:
                     family.add_metric([lane.name], known)
             yield family
+        if health.drift is not None:
+            yield from drift_gauges.families(health.drift)

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import structlog
 
+from consumer.observe import drift_gauges
+from consumer.observe.drift import Drift
 from consumer.observe.views import AssignmentView, ExchangerView, LaneView, RefusalView, WorkersView
 from consumer.settings import Settings
 from release import revision, version
@@ -46,6 +48,8 @@ class ServiceStatus:
     """None before the service joins the group."""
     exchanger: ExchangerView | None = None
     """None in tests that need none."""
+    drift: Drift | None = None
+    """As above."""
     started_at_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
 
     def report_cluster(self, problem: str) -> None:
@@ -82,6 +86,11 @@ class Health:
     def refused_model(self) -> RefusalView | None:
         """The model that the location has now, if it was refused; None if all is well."""
         return None if self._status.exchanger is None else self._status.exchanger.refused
+
+    @property
+    def drift(self) -> Drift | None:
+        """What compares readings with the model's reference."""
+        return self._status.drift
 
     def stuck(self) -> list[str]:
         """Name the lanes that have records in flight and make no progress, outside waits for the brokers.
@@ -145,6 +154,7 @@ class Health:
             "model_problem": None if exchanger is None else exchanger.problem or None,
             "model_waits_for": None if exchanger is None else exchanger.waits or None,
             "model_on_probation": exchanger is not None and exchanger.on_probation,
+            "drift": drift_gauges.report(self.drift),
         }
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from aiokafka import TopicPartition
 
 from consumer.partitions.state import OffsetLost
+from consumer.workers.processes.pinned_model import PinnedModel
 from consumer.workers.protocol import Compiling
 from engine.model.files import ModelInfo
 from transport.reading.log_ends import LogEnds
@@ -94,3 +95,10 @@ class WorkersView(Protocol):
     def model(self) -> ModelInfo: ...  # noqa: D102
 
     def progressed_at_s(self, partition: int) -> float: ...  # noqa: D102
+
+
+class ServingView(Protocol):
+    """What the comparison of readings reads of the worker pool."""
+
+    @property
+    def pinned(self) -> PinnedModel: ...  # noqa: D102  # as in consumer.workers.pool

@@ -85,7 +85,12 @@ class WorkerPool:
     @property
     def model(self) -> ModelInfo:
         """What the tasks are read with that begin now."""
-        return self._crew.spec.model.info
+        return self.pinned.info
+
+    @property
+    def pinned(self) -> PinnedModel:
+        """The same, with its manifest."""
+        return self._crew.spec.model
 
     @property
     def tally(self) -> Tally:

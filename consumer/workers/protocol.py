@@ -36,6 +36,8 @@ class Rules(msgspec.Struct, frozen=True):
     record_timeout_s: float
     reports_failed_items: bool = False
     reports_sampled: bool = False
+    sender_header: str = ""
+    """Names the sender of a record; empty if none does."""
 
 
 class Start(msgspec.Struct, frozen=True):

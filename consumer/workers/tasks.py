@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import add
 from typing import Annotated, Final
 
 import msgspec
@@ -17,6 +18,11 @@ WHOLE_RECORD: Final = -1
 WHOLE_BATCH: Final = 0xFFFF_FFFE
 """Used as an index of items: the batch that holds the record is inflated and scanned. If it is quarantined, its records
 are not found any more, and each is answered as one failed item."""
+
+OTHERS: Final = "other"
+"""Stands for senders beyond the first ones, and for records that name none."""
+MOST_SENDERS: Final = 10
+"""Senders of a part whose readings are counted one by one, beside `OTHERS`."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
@@ -155,6 +161,10 @@ class Part(msgspec.Struct, array_like=True, gc=False):
     sampled_records: Count = 0
     """How many there are."""
     unread: Unread | None = None
+    model: str = ""
+    """The sha256 of the manifest of the model that has read it, if that has a reference."""
+    readings: dict[str, list[Count]] = {}
+    """How many recognised and unsure images are in each bin of that reference, by sender; of the first senders."""
 
     @property
     def size_bytes(self) -> int:
@@ -185,6 +195,9 @@ class Part(msgspec.Struct, array_like=True, gc=False):
         self.dead_letters_bytes += rest.dead_letters_bytes
         self.failed_items = (self.failed_items + rest.failed_items)[:MOST_REPORTED]
         self.sampled = [*map(SampledRecord.followed_by, self.sampled, rest.sampled)]
+        for sender, counts in rest.readings.items():
+            before = self.readings.get(sender)
+            self.readings[sender] = counts if before is None else [*map(add, before, counts)]
         self.records += rest.records
         self.record_bytes += rest.record_bytes
         return self

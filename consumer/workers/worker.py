@@ -21,6 +21,7 @@ import signal
 import socket
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -67,7 +68,8 @@ def main() -> None:
         _leave_out_linear_algebra()
         with compilation_reported(_CompilationReports(channel).send):
             try:
-                classifier = Classifier.load_files(_model_files(start, arguments.model))
+                files = _model_files(start, arguments.model)
+                classifier = Classifier.load_files(files)
             except ModelError as error:
                 channel.sendall(frame(Refusal(str(error))))
                 return
@@ -76,9 +78,15 @@ def main() -> None:
             scanning.warm_up()
         _limit_resources(start.memory_bytes)
         _silence_stderr()
-        info = classifier.info
-        model = {"name": info.name, "version": info.version, "sha256": info.sha256}
-        processor = BatchProcessor(reader, model, note, start.rules)
+        processor = BatchProcessor(
+            reader,
+            asdict(classifier.info),
+            note,
+            start.rules,
+            manifest_sha256=files.manifest_sha256,
+            bins=classifier.bins,
+        )
+        del files  # the arrays are in the classifier
         channel.sendall(frame(Ready()))
         while True:
             channel.sendall(frame(processor.answer(TASKS.decode(_receive(channel, start.memory_bytes)))))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from engine.canvas.pipeline import Canvas
 from engine.codecs.decode import Picture
 from engine.model import store as model
+from engine.model.binning import Bins
 from engine.model.files import ModelFiles, ModelInfo
 from engine.model.store import Model, Predictor, Thresholds
 from engine.model.svm import Decision, Floats
@@ -45,6 +46,8 @@ class Reading(NamedTuple):
     """Of the digits 0 to 9, if the picture shows one: they sum to 1."""
     reason: Reason | None
     """Why it is unsure."""
+    place: int = 0
+    """Its bins in the model's reference, as `engine.model.binning` has them; 0 if there is no reference."""
 
 
 class Classifier:
@@ -52,6 +55,7 @@ class Classifier:
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._bins = None if model.reference is None else Bins(model.reference)
 
     @classmethod
     def load(cls, folder: Path) -> Classifier:
@@ -86,6 +90,11 @@ class Classifier:
         return self._model.manifest
 
     @property
+    def bins(self) -> Bins | None:
+        """The bins of the model's reference; None if it has none."""
+        return self._bins
+
+    @property
     def predictor(self) -> Predictor:
         """The model's predictor, for callers that need its internals."""
         return self._model.predictor
@@ -103,11 +112,17 @@ class Classifier:
         decision = self.decide(canvas)
         probabilities = np.round(decision.probabilities.astype(np.float64), _DECIMALS).tolist()
         foreign, doubtful = unsure_masks(decision, self.thresholds)
-        stated = stated_confidence(decision, foreign | doubtful, self.thresholds)
+        unsure = foreign | doubtful
+        stated = stated_confidence(decision, unsure, self.thresholds)
+        places = [0] * len(stated)
+        if self._bins is not None:
+            places = self._bins.places(decision.labels, unsure, stated, decision.digitness)
         confidence = np.round(stated.astype(np.float64), _DECIMALS)
         judgements = [_JUDGEMENTS[number] for number in np.where(foreign, 2, doubtful).tolist()]
-        rows = zip(judgements, decision.labels.tolist(), confidence.tolist(), probabilities, strict=True)
-        return [Reading(status, digit, stated, ten, reason) for (status, reason), digit, stated, ten in rows]
+        rows = zip(judgements, decision.labels.tolist(), confidence.tolist(), probabilities, places, strict=True)
+        return [
+            Reading(status, digit, stated, ten, reason, place) for (status, reason), digit, stated, ten, place in rows
+        ]
 
     @property
     def thresholds(self) -> Thresholds:

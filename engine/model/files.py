@@ -18,6 +18,8 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.model.reference import reference_of
+
 FORMAT: Final = 1
 KINDS: Final = ("compact", "linear", "svc", "onnx")
 MANIFEST: Final = "manifest.json"
@@ -143,4 +145,8 @@ def _manifest(path: Path, content: bytes) -> dict[str, Any]:
         raise ModelError(f"{path}: sha256 is not a checksum of 64 hexadecimal digits")
     if manifest["kind"] not in KINDS:
         raise ModelError(f"{path} describes a model of kind {manifest['kind']!r}; known are {', '.join(KINDS)}")
+    try:
+        reference_of(manifest)
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}") from error
     return manifest

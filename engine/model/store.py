@@ -30,6 +30,7 @@ from engine.model import compact
 from engine.model.files import ARRAYS, ARRAYS_BYTES, FORMAT, MANIFEST, ModelError, ModelFiles, ModelInfo
 from engine.model.imported import predictor as imported
 from engine.model.onnx import predictor as onnx
+from engine.model.reference import Reference, reference_of
 from engine.model.reference_digits import draw_reference_digits
 from engine.model.svm import Decision, Floats
 
@@ -78,6 +79,8 @@ class Model:
     predictor: Predictor
     thresholds: Thresholds
     manifest: Mapping[str, Any]
+    reference: Reference | None = None
+    """What its readings look like on pictures as it expects them; None if the manifest does not say."""
 
 
 _KINDS: dict[str, Callable[[Mapping[str, Array], Mapping[str, Any]], Predictor]] = {
@@ -114,7 +117,7 @@ def load_files(files: ModelFiles) -> Model:
     except (KeyError, ValueError, TypeError) as error:
         raise ModelError(f"{path} does not hold the model that its manifest describes: {error}") from error
     _self_test(predictor, arrays, path)
-    return Model(files.info, predictor, thresholds, manifest)
+    return Model(files.info, predictor, thresholds, manifest, reference_of(manifest))
 
 
 def save(folder: Path, arrays: Mapping[str, Array], thresholds: Thresholds, about: Mapping[str, Any]) -> Model:

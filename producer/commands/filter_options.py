@@ -50,8 +50,8 @@ def build_filter(
     """
     return Filter(
         codes=tuple(each.value for each in code or ()),
-        since_ms=_epoch_ms(since, "--since"),
-        until_ms=_epoch_ms(until, "--until"),
+        since_ms=epoch_ms(since, "--since"),
+        until_ms=epoch_ms(until, "--until"),
         topic=topic,
         partition=partition,
         offset=offset,
@@ -109,7 +109,14 @@ def _moment(epoch_ms: int) -> str:
         return f"{epoch_ms} ms"
 
 
-def _epoch_ms(text: str | None, option: str) -> int | None:
+def epoch_ms(text: str | None, option: str) -> int | None:
+    """Parse a time; without a zone it is UTC.
+
+    Raises
+    ------
+    typer.BadParameter
+        It is not a time.
+    """
     if text is None:
         return None
     try:

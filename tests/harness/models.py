@@ -18,7 +18,7 @@ from engine.model.files import ARRAYS, MANIFEST, ModelFiles
 from models import default_model
 
 
-def version_of(version: str, **changed: str) -> ModelFiles:
+def version_of(version: str, **changed: Any) -> ModelFiles:
     """Return the shipped model under another version, or with other fields in its manifest."""
     files = ModelFiles.read(default_model())
     manifest = msgspec.json.encode({**files.manifest, "version": version, **changed})

@@ -34,7 +34,9 @@ SERVICE = documented("### The service")
 READ_RESULTS = documented("\nThe service reads its own results")
 SETTINGS = documented("\nOne more right is recommended.")
 KEDA = documented("### KEDA")
-COMMANDS = {name: documented(f"\n`{name}`") for name in ("send", "watch", "dead-letters", "replay", "audit", "status")}
+COMMANDS = {
+    name: documented(f"\n`{name}`") for name in ("send", "watch", "dead-letters", "replay", "audit", "unsure", "status")
+}
 CREATE_TOPICS = documented("\n`create-topics`")
 EVERY = pytest.mark.parametrize("missing", SERVICE, ids=str)
 BY_ALL_MEANS = pytest.mark.parametrize("user", ["certificate", "password"], indirect=True)
@@ -190,7 +192,11 @@ async def test_each_command_of_the_producer_works_with_its_rights_and_names_what
 ) -> None:
     image = tmp_path / "a.png"
     image.write_bytes(drawn_digits(1)[0])
-    arguments = {"send": [str(image)], "watch": ["--from-beginning", "--count", "1"]}.get(command, [])
+    arguments = {
+        "send": [str(image)],
+        "watch": ["--from-beginning", "--count", "1"],
+        "unsure": ["--to", str(tmp_path / "unsure")],
+    }.get(command, [])
     rights = [right.of(answered) for right in COMMANDS[command]]
     await allow(secure_cluster, user.name, rights)
     for right in rights:

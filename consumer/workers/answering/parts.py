@@ -5,21 +5,34 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from consumer.workers.answering.dead_letters import DeadLetterWriter, Item
 from consumer.workers.answering.requests import Request
 from consumer.workers.answering.results import Failure, ResultWriter
+from consumer.workers.answering.tally import Tally
 from consumer.workers.protocol import Rules
 from consumer.workers.tasks import MOST_REPORTED, WHOLE_RECORD, FailedItem, Part, SampledRecord, Task, Unread
 from contract.errors import ErrorCode
 from contract.topics import RESULTS_BATCH_BYTES
 from contract.traceparent import may_be_sampled
 from engine.errors import InternalError, fault_of
+from engine.model.binning import Bins
 from engine.reader import Outcome
 from transport.batches.building import BatchBuilder, header_block, sized
+
+
+class ReadingModel(NamedTuple):
+    """What is said of the model that reads the items."""
+
+    json: bytes
+    """Name, version and checksum, for each result."""
+    manifest_sha256: str = ""
+    bins: Bins | None = None
+    """In which its readings are counted; None if it has no reference."""
+
 
 PART_BYTES: Final = RESULTS_BATCH_BYTES
 """About the most bytes of a part with more than one record."""
@@ -34,16 +47,16 @@ class PartsWriter:
         The task.
     rules
         Which dead letters are complete, and what the service wants to know.
-    model_json
-        The model that reads the items.
+    model
+        What reads the items.
     """
 
-    def __init__(self, task: Task, rules: Rules, model_json: bytes) -> None:
+    def __init__(self, task: Task, rules: Rules, model: ReadingModel) -> None:
         self.task = task
         self.spent_bytes = task.spent_bytes
         """Bytes of the dead letters of the last record."""
         self._rules = rules
-        self._model_json = model_json
+        self._model = model
         self._closed: list[Part] = []
         self._open: _PartWriter | None = None
 
@@ -55,7 +68,7 @@ class PartsWriter:
     def begin(self) -> None:
         """Take the time: what is added until the next call was read just now."""
         self._now_ms = time.time_ns() // 1_000_000
-        self._results = ResultWriter(self.task, self._model_json, self._now_ms)
+        self._results = ResultWriter(self.task, self._model.json, self._now_ms)
 
     def add(self, request: Request, outcomes: Sequence[Outcome], total: int | None) -> None:
         """Add the outcomes of a record, or of the rest of it, if it is the one that the task resumes.
@@ -71,7 +84,7 @@ class PartsWriter:
         is_archive = outcomes[0].of == "entry"
         if part is None or is_archive or part.size_bytes > PART_BYTES:
             self._close()
-            part = self._open = _PartWriter(task, self._rules, self._now_ms)
+            part = self._open = _PartWriter(task, self._rules, self._model, self._now_ms)
         first, spent_bytes = 0, 0
         if request.offset == task.first_offset:
             first, spent_bytes = task.resume_from.items, task.spent_bytes
@@ -82,7 +95,7 @@ class PartsWriter:
     def parts(self, *, is_finished: bool) -> list[Part]:
         """Return all parts; a finished task has one, even if none of its records was found."""
         if self._open is None and not self._closed and is_finished:
-            self._open = _PartWriter(self.task, self._rules, 0)
+            self._open = _PartWriter(self.task, self._rules, self._model, 0)
         self._close()
         if is_finished:
             self._closed[-1].next_offset = self.task.next_offset
@@ -97,12 +110,14 @@ class PartsWriter:
 class _PartWriter:
     """One part that is being written."""
 
-    def __init__(self, task: Task, rules: Rules, now_ms: int) -> None:
+    def __init__(self, task: Task, rules: Rules, model: ReadingModel, now_ms: int) -> None:
         self._task = task
         self._rules = rules
         self._results = BatchBuilder(RESULTS_BATCH_BYTES, now_ms)
         self._dead_letters = BatchBuilder(RESULTS_BATCH_BYTES, now_ms)
-        self._part = Part(0, [], failures=Counter(), failed_items=[], sampled=[])
+        self._part = Part(0, [], failures=Counter(), failed_items=[], sampled=[], readings={})
+        self._tally = None if model.bins is None else Tally(model.bins)
+        self._model = model
 
     @property
     def size_bytes(self) -> int:
@@ -112,6 +127,8 @@ class _PartWriter:
         part = self._part
         part.results = self._results.build()
         part.dead_letters = self._dead_letters.build()
+        if self._tally is not None:
+            part.model, part.readings = self._model.manifest_sha256, self._tally.counts()
         return part
 
     def add(
@@ -132,6 +149,7 @@ class _PartWriter:
         count = total or first + len(outcomes)
         key, key_bytes = sized(request.echo_key), len(request.echo_key or b"")
         failed: list[Item] = []
+        places = [] if self._tally is None else self._tally.of(request.sender)
         for index, outcome in enumerate(outcomes, first):
             name = request.filename if outcome.of == "image" else outcome.name
             reading = outcome.reading
@@ -140,6 +158,7 @@ class _PartWriter:
                 result = writer.write(request, index, count, name, None, failure=failed[-1].failure)
             else:
                 result = writer.write(request, index, count, name, reading, seen=outcome.seen)
+                places.append(reading.place)
                 if reading.reason is None:
                     part.recognised += 1
                 else:

@@ -15,11 +15,13 @@ from collections.abc import Mapping
 
 import msgspec
 
+from consumer.workers.answering.parts import ReadingModel
 from consumer.workers.answering.slices import Answering, Slice
 from consumer.workers.progress_note import ProgressNote
 from consumer.workers.protocol import Rules
 from consumer.workers.tasks import Answers, Task
 from engine.limits import Limits
+from engine.model.binning import Bins
 from engine.reader import Reader
 
 
@@ -36,11 +38,23 @@ class BatchProcessor:
         Gets the item that is being read.
     rules
         The limits.
+    manifest_sha256, bins
+        Of the model, if its readings are to be counted.
     """
 
-    def __init__(self, reader: Reader, model: Mapping[str, str], note: ProgressNote, rules: Rules) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        model: Mapping[str, str],
+        note: ProgressNote,
+        rules: Rules,
+        *,
+        manifest_sha256: str = "",
+        bins: Bins | None = None,
+    ) -> None:
         limits = Limits(**rules.limits)
-        self._answering = Answering(reader, note, rules, limits, msgspec.json.encode(model))
+        reading = ReadingModel(msgspec.json.encode(model), manifest_sha256, bins)
+        self._answering = Answering(reader, note, rules, limits, reading)
 
     def answer(self, tasks: list[Task]) -> Answers:
         """Answer the tasks of a batch, in order, until the slice is over. Each task continues where it stopped."""

@@ -8,6 +8,7 @@ import msgspec
 
 from consumer.workers.batches.rows import parse_headers
 from consumer.workers.protocol import Rules
+from consumer.workers.tasks import OTHERS
 from contract import headers
 from contract.errors import ErrorCode
 from engine.limits import Limits
@@ -20,6 +21,8 @@ _MORE_OF_REPLAYS: Final = len(headers.SET_BY_REPLAY) + 1
 """How many more headers a replay may have, so that every accepted request can also be replayed. The entry of an archive
 also gets a file name."""
 
+SENDER_BYTES: Final = 100
+"""A longer name is no label of a metric: such senders count as others."""
 REMEMBERED_BYTES: Final = 4096
 """Larger headers are not kept for the next record: with its own, they would take twice their memory."""
 
@@ -37,6 +40,8 @@ class RequestHeaders(msgspec.Struct, frozen=True, gc=False):
     """Why the record is not read."""
     wants_seen: bool = False
     """True if the sender asks for the picture that the model saw."""
+    sender: str = OTHERS
+    """For the comparison of readings by sender."""
     is_echoed: bool = True
     """False if neither these headers nor the key are copied to the results: each of ten thousand would have them, and
     what is too large would multiply what a sender can make us write."""
@@ -60,6 +65,7 @@ class HeaderReader:
     def __init__(self, rules: Rules, limits: Limits) -> None:
         self._rules = rules
         self._limits = limits
+        self._sender = rules.sender_header.encode()
         self._last_data = b""
         self._last = NO_HEADERS_SENT
 
@@ -96,4 +102,9 @@ class HeaderReader:
             last.get(_TRACEPARENT) or None,
             ErrorCode.NAME_TOO_LONG if is_too_long else None,
             last.get(_SEEN) == headers.SEEN_ASKED,
+            sender=self._sender_of(last.get(self._sender)),
         )
+
+    @staticmethod
+    def _sender_of(name: bytes | None) -> str:
+        return name.decode("utf-8", "replace") if name and len(name) <= SENDER_BYTES else OTHERS

@@ -9,7 +9,7 @@ import msgspec
 from consumer.workers.answering.request_headers import KEY_TOO_LARGE, NO_HEADERS_SENT, TOO_MANY_HEADERS, HeaderReader
 from consumer.workers.batches.rows import READABLE, Block, Row, parse_headers
 from consumer.workers.protocol import Rules
-from consumer.workers.tasks import Task
+from consumer.workers.tasks import OTHERS, Task
 from contract import records
 from contract.errors import ErrorCode
 from contract.traceparent import TraceParent
@@ -44,6 +44,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """True if the record has too many headers, so that none is copied."""
     wants_seen: bool = False
     """True if the sender asks for the picture that the model saw."""
+    sender: str = OTHERS
+    """For the comparison of readings by sender."""
     unread: str = ""
     """Why it cannot be parsed."""
 
@@ -122,6 +124,7 @@ class RequestReader:
             said.traceparent,
             left_out,
             said.wants_seen,
+            said.sender,
         )
 
     def _unread(self, offset: int, code: ErrorCode, why: str) -> Request:

@@ -58,7 +58,7 @@ class _Result(msgspec.Struct, gc=False):
     """Encoded as base64; left out if it is not set."""
 
 
-_FAILED: Final = (Status.FAILED.value, None, None, None, None)
+_FAILED: Final = (Status.FAILED.value, None, None, None, None, 0)
 """What stands in for the fields of a reading."""
 
 
@@ -108,7 +108,7 @@ class ResultWriter:
             The picture that the model saw, if the sender asks for it.
         """
         topic, partition, offset = self._topic, self._partition, request.offset
-        status, digit, confidence, probabilities, reason = reading or _FAILED
+        status, digit, confidence, probabilities, reason, _ = reading or _FAILED
         result = _Result(
             SCHEMA_VERSION,
             records.result_id(topic, partition, offset, index),

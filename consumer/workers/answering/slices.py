@@ -11,7 +11,7 @@ import msgspec
 
 from consumer.workers import tasks as slices
 from consumer.workers.answering.groups import groups
-from consumer.workers.answering.parts import PartsWriter
+from consumer.workers.answering.parts import PartsWriter, ReadingModel
 from consumer.workers.answering.requests import Request
 from consumer.workers.answering.results import LARGEST_READING, ResultWriter
 from consumer.workers.progress_note import ProgressNote
@@ -43,7 +43,7 @@ class Answering(NamedTuple):
     note: ProgressNote
     rules: Rules
     limits: Limits
-    model_json: bytes
+    model: ReadingModel
 
 
 class Slice:
@@ -51,8 +51,8 @@ class Slice:
 
     def __init__(self, tasks: list[Task], answering: Answering) -> None:
         self._tasks = tasks
-        self._reader, self._note, self._rules, self._limits, self._model_json = answering
-        self._writers = [PartsWriter(task, self._rules, self._model_json) for task in tasks]
+        self._reader, self._note, self._rules, self._limits, self._model = answering
+        self._writers = [PartsWriter(task, self._rules, self._model) for task in tasks]
         self._is_plain = all(not task.quarantined and not task.resume_from.items for task in tasks)
         """True if no item must be skipped, and no record is resumed."""
         self._begun_s, self._cpu_s = time.perf_counter(), time.process_time()
@@ -184,7 +184,7 @@ class Slice:
     def _check_results_size(self, request: Request, opened: Payload) -> None:
         """Raise `ResultsTooLarge` for an archive whose results could exceed the limit, before it reads an image."""
         count, task = opened.count, self._tasks[request.place]
-        writer = ResultWriter(task, self._model_json, task.received_at_ms)
+        writer = ResultWriter(task, self._model.json, task.received_at_ms)
         longest = writer.write(request, count, count, None, LARGEST_READING)
         each_bytes = len(longest) + request.echo_bytes + RESULT_OVERHEAD_BYTES
         size_bytes = count * each_bytes + sum(len(msgspec.json.encode(name)) for name in opened.names())

@@ -7,12 +7,15 @@ not asked for, or to send what no broker takes. No record is parsed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from consumer.workers.tasks import Answer, Answers, Part, Task
+from consumer.workers.tasks import MOST_SENDERS, Answer, Answers, Part, Task
 from contract.errors import ErrorCode
 from contract.topics import BATCH_FRAMING_BYTES, RESULTS_BATCH_BYTES
+from engine.model.reference import HISTOGRAMS
 from transport.batches.layout import FORMAT, HEADER_BYTES, LENGTH_FROM, NO_CODEC, BatchHeader
 
+SENDER_CHARACTERS: Final = 100
 _CODES = frozenset(map(str, ErrorCode))
 
 
@@ -58,6 +61,10 @@ def _check_part(part: Part, task: Task) -> None:
     most_bytes = RESULTS_BATCH_BYTES + BATCH_FRAMING_BYTES
     if sum(_checked(batch, most_bytes) for batch in part.results) != part.answers:
         raise InvalidAnswerError("another number of results than of items")
+    if len(part.readings) > MOST_SENDERS + 1 or any(len(sender) > SENDER_CHARACTERS for sender in part.readings):
+        raise InvalidAnswerError("more senders, or longer names, than workers report")
+    if part.model and sum(map(sum, part.readings.values())) != len(HISTOGRAMS) * (part.recognised + part.unsure):
+        raise InvalidAnswerError("another number of readings than of items")
     most_bytes = max(most_bytes, task.dead_letter_bytes)
     if sum(_checked(batch, most_bytes) for batch in part.dead_letters) != part.failed:
         raise InvalidAnswerError("another number of dead letters than of failed items")

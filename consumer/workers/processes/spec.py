@@ -33,4 +33,5 @@ def rules_of(settings: Settings) -> Rules:
         record_timeout_s=settings.record_timeout_s,
         reports_failed_items=settings.log.level == "debug",
         reports_sampled=settings.tracing.records_per_s > 0,
+        sender_header=settings.drift.sender_header,
     )

@@ -1,4 +1,4 @@
-"""Calibrates a fitted machine on held-out digits, and saves it with the figures measured on them."""
+"""Calibrates a fitted machine on held-out digits, and saves it with the figures and the reference measured on them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.model import compact
 from engine.model import store as model
 from engine.model.compact import Compact, machine_of
+from engine.model.reference import FIELD
 from engine.model.reference_digits import as_ink
 from engine.model.store import Model, Thresholds
 from engine.model.svm import Decision, Floats, Machine
@@ -20,6 +22,7 @@ from engine.training.data.labelled import Labelled
 from engine.training.data.negatives.kinds import KINDS
 from engine.training.data.samples import Samples, negative_samples, png, prepare_in_parallel
 from engine.training.fit.calibrate import fit_presence, fit_temperature, threshold_for_share
+from engine.training.fit.reference import reference_of_decision
 from engine.training.hands.samples import HandSamples
 from engine.training.report.evaluate import judge
 from engine.training.report.measure import joined
@@ -76,6 +79,7 @@ def save(
         },
         "held_out": figures,
         "held_out_hands": joined(judged.values()).figures(),
+        FIELD: msgspec.to_builtins(reference_of_decision(decision, thresholds)),
         "hands": {kind: {name: one.figures()[name] for name in _SHOWN} for kind, one in judged.items()},
     }
     return model.save(folder, compact.to_arrays(predictor.machine), thresholds, about)

@@ -15,10 +15,13 @@ from engine.errors import EngineError
 from engine.limits import Limits
 from engine.model.classifier import stated_confidence, unsure_masks
 from engine.model.onnx.predictor import OnnxModel
+from engine.model.reference import Reference
 from engine.model.store import Thresholds
 from engine.model.svm import Floats
 from engine.training.data.labelled import DataError, list_folder
 from engine.training.fit.calibrate import fit_temperature, threshold_for_share
+from engine.training.fit.reference import FEWEST as REFERENCE_FEWEST
+from engine.training.fit.reference import reference_of_decision
 from engine.training.report.measure import Judged
 
 FEWEST: Final = 20
@@ -33,6 +36,8 @@ class Calibrated(NamedTuple):
     thresholds: Thresholds
     figures: dict[str, Any]
     """Measured on the half of the pictures that nothing was fitted to."""
+    reference: Reference | None
+    """Of the same half; None if it is too small for one."""
 
 
 def calibrate(model: OnnxModel, folder: Path, unsure_share: float) -> Calibrated:
@@ -64,7 +69,8 @@ def calibrate(model: OnnxModel, folder: Path, unsure_share: float) -> Calibrated
     decision = warm.decide(digits[measured], evidence[measured])
     unsure = np.logical_or(*unsure_masks(decision, thresholds))
     judged = Judged(labels[measured], decision.labels, stated_confidence(decision, unsure, thresholds), unsure)
-    return Calibrated(warm, thresholds, judged.figures())
+    reference = reference_of_decision(decision, thresholds) if len(decision.labels) >= REFERENCE_FEWEST else None
+    return Calibrated(warm, thresholds, judged.figures(), reference)
 
 
 def _prepared(model: OnnxModel, paths: Sequence[Path]) -> tuple[Floats, Floats]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from onnx import ModelProto
 
@@ -18,6 +19,7 @@ from engine.model.onnx.loading import load
 from engine.model.onnx.picture_form import PictureForm
 from engine.model.onnx.predictor import KIND, PROBABILITIES, SCORES, OnnxModel, build, describe, to_arrays
 from engine.model.onnx.session import COPIES, LOADING_BYTES, limited_memory
+from engine.model.reference import FIELD
 from engine.model.reference_digits import draw_reference_digits
 from engine.model.store import Model, Thresholds
 from engine.model.svm import DIGITS
@@ -82,9 +84,9 @@ def import_onnx(
         model = _described(needed, output, description)
     except ValueError as error:
         raise OnnxError(f"{path} is refused: {error}") from error
-    thresholds, figures = Thresholds(confidence=0.0, digitness=0.0), None
+    thresholds, figures, reference = Thresholds(confidence=0.0, digitness=0.0), None, None
     if calibrate_on is not None:
-        model, thresholds, figures = calibrate(model, calibrate_on, unsure_share)
+        model, thresholds, figures, reference = calibrate(model, calibrate_on, unsure_share)
     about = {
         "kind": KIND,
         "name": description.name,
@@ -96,6 +98,7 @@ def import_onnx(
         "temperature": round(model.temperature, 4),
         "thresholds": asdict(thresholds),
         **({"held_out": figures} if figures is not None else {}),
+        **({FIELD: msgspec.to_builtins(reference)} if reference is not None else {}),
     }
     return store.save(folder, to_arrays(model), thresholds, about)
 

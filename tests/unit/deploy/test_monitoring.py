@@ -44,8 +44,12 @@ def test_every_panel_has_a_title_a_meaning_and_a_query_of_the_chosen_source() ->
 def test_panels_and_units_are_such_as_grafana_has() -> None:
     # Grafana shows an unknown panel as an empty one, and an unknown unit as a word after the number.
     panels = promql.dashboard()["panels"]
-    assert {panel["type"] for panel in panels} <= {"row", "stat", "table", "timeseries"}
-    units = {panel["fieldConfig"]["defaults"]["unit"] for panel in panels if panel["type"] in {"stat", "timeseries"}}
+    assert {panel["type"] for panel in panels} <= {"bargauge", "row", "stat", "table", "timeseries"}
+    units = {
+        panel["fieldConfig"]["defaults"]["unit"]
+        for panel in panels
+        if panel["type"] in {"bargauge", "stat", "timeseries"}
+    }
     assert units <= {"Bps", "bytes", "percentunit", "s", "short"}
 
 
