@@ -48,6 +48,7 @@ def table(measured: dict[str, Any]) -> Table:
         "memory": _memory,
         "drain": _drain,
         "flood": _flood,
+        "challenger": _challenger,
         "recovery": _recovery,
         "unwritable": _unwritable,
         "http": http_figures.lines,
@@ -63,6 +64,9 @@ def misses(measured: dict[str, Any]) -> Iterator[str]:
     flood = measured.get("flood")
     if flood and flood["share"] < flood["bar"]:
         yield "beside a flood legal traffic keeps {share:.0%} of its rate, not {bar:.0%}".format(**flood)
+    for share, figures in measured.get("challenger", {"shares": {}})["shares"].items():
+        if figures["kept"] < figures["bar"]:
+            yield f"with a challenger of {float(share):.0%} there is {figures['kept']:.0%} of the rate without"
     for what, times in measured.get("recovery", {}).items():
         if times["max_s"] > times["bar_s"]:
             yield "killed {what}: results took {max_s:.2f} s, not {bar_s:.0f} s".format(what=what, **times)
@@ -126,6 +130,14 @@ def _drain(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
             yield f"processor time an image: {name}", "{:.1f} µs".format(figures[f"{part}_cpu_us_per_image"])
         yield "(loop + workers) / the engine alone, median of the rounds", "{times_engine:.2f}".format(**figures)
         yield "memory at the end: PSS", "{memory_pss_mb:.0f} MB".format(**figures)
+
+
+def _challenger(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    if figures:
+        yield "without a challenger", "{images_per_s:,.0f} images/s".format(**figures)
+        for share, kept in figures["shares"].items():
+            what = f"with a share of {float(share):.0%}: rate kept / of the share read"
+            yield what, "{kept:.0%} / {read:.0%}".format(**kept)
 
 
 def _flood(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:

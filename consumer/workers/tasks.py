@@ -227,3 +227,5 @@ class Answers(msgspec.Struct, frozen=True):
 
     answers: list[Answer]
     timings: Timings
+    is_challenged: bool = False
+    """True if the report of a challenge follows, before the next answers."""

@@ -41,6 +41,8 @@ class ScriptedWorker:
     batches: list[list[int]]
     """The offsets of every batch that any worker was given."""
 
+    challenger_problem = ""
+
     @classmethod
     @contextlib.asynccontextmanager
     async def started(cls, _: WorkerSpec, *_more: object) -> AsyncIterator[ScriptedWorker]:

@@ -45,7 +45,10 @@ def spec() -> Iterator[WorkerSpec]:
 def speaking(*words: bytes | bytearray) -> Any:
     """Give a worker that says these words as soon as it is spoken to, and then waits."""
 
-    async def spawn(*, channel: int, note: int, model: int) -> asyncio.subprocess.Process:
+    async def spawn(
+        *, channel: int, note: int, model: int, challenger: int | None = None
+    ) -> asyncio.subprocess.Process:
+        del challenger
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", SPEAKS, str(channel), *(word.hex() for word in words)),
             stdin=subprocess.PIPE,
