@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from contract.disagreements import Disagreement, ModelAnswer
 from contract.records import ModelVersion
+from engine.limits import Limits
+from engine.model.classifier import Classifier
+from engine.reader import Reader
+from models import default_model
+from tests.harness.images import drawn_digits
 
 
 def model_answer(version: str, digit: int, status: Any = "recognised") -> ModelAnswer:
@@ -33,3 +39,15 @@ def disagreement(offset: int = 0, *, name: str | None = None, **answers: ModelAn
 def record(of: Disagreement, picture: bytes) -> Any:
     """Give it as a reader of its topic gets it."""
     return SimpleNamespace(value=picture, headers=of.headers(), timestamp=1_000)
+
+
+def disputed_digit(folder: Path) -> bytes:
+    """Give a drawn digit that the model in a folder recognises as another one than the shipped model does."""
+    digits = drawn_digits(500)
+    models = (Classifier.load(default_model()), Classifier.load(folder))
+    ours, theirs = (Reader(model, Limits()).read(digits) for model in models)
+    for digit, (one,), (other,) in zip(digits, ours, theirs, strict=True):
+        seen = {each.reading.digit for each in (one, other) if each.reading and each.reading.status == "recognised"}
+        if len(seen) == 2:
+            return digit
+    raise AssertionError("the models read all digits alike")
