@@ -103,6 +103,8 @@ async def _serve(
     metrics, status = Metrics(), ServiceStatus()
     faults = FaultReports(reporter, settings.topics.requests)
     budget = MemoryBudget(settings.in_flight_bytes)
+    if challenger.model is not None:
+        metrics.begin_challenge()
     disagreements = Disagreements(settings, metrics.disagreement_ended)
     of_workers = WorkerObservers([metrics, faults, disagreements])
     workers = worker_pool(settings, model, budget, of_workers, challenger)

@@ -184,6 +184,12 @@ class Metrics(LaneObserver, WorkerObserver):
         for why, count in report.skipped.items():
             self.challenger_skipped.labels(why).inc(count)
 
+    def begin_challenge(self) -> None:
+        """Show every pair of answers from the start, as `_begin_at_zero`; without a challenger they would be many."""
+        for champion in LABELS:
+            for label in (*LABELS, FAILED):
+                self.compared.labels(verdict(champion, label), champion, label)
+
     def disagreement_ended(self, end: str, count: int = 1) -> None:
         """Count disagreements that were published or dropped."""
         self.disagreements.labels(end).inc(count)
@@ -225,9 +231,6 @@ class Metrics(LaneObserver, WorkerObserver):
         ):
             for value in values:
                 family.labels(str(value))
-        for champion in LABELS:
-            for label in (*LABELS, FAILED):
-                self.compared.labels(verdict(champion, label), champion, label)
 
 
 def verdict(champion: str, challenger: str) -> str:
