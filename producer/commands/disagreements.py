@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from aiokafka import TopicPartition
 
 from producer import display
 from producer.commands.shared import load_settings, run
@@ -13,8 +14,8 @@ from producer.disagreements.folder import LINES, DisagreementFolder
 from producer.display import print_message
 from producer.errors import Exit, UsageError
 from transport.admin.cluster import open_cluster
-from transport.reading.log_reader import offset_ranges, open_range_readers
-from transport.settings.kafka import ClientSettings
+from transport.reading.log_reader import OffsetRange, offset_ranges, open_range_readers
+from transport.settings.kafka import ClientSettings, KafkaSettings
 
 EXAMPLES = """\
 Examples:
@@ -37,16 +38,22 @@ async def _disagreements(settings: ClientSettings, to: Path) -> Exit:
     async with open_cluster(settings.kafka, print_message) as cluster:
         partitions = cluster.partitions(settings.topics, "disagreements")
         now = await offset_ranges(settings.kafka, partitions, open_transactions=False)
-    folder = DisagreementFolder(to)
-    written = unknown = 0
-    for partition, span in now.items():
-        if span.start >= span.end:
-            continue
-        async with open_range_readers(settings.kafka, {partition: span}) as readers:
-            while batch := await readers[partition].next_batch():
-                more, strange = folder.add(batch)
-                written, unknown = written + more, unknown + strange
+    wanted = {partition: span for partition, span in now.items() if span.start < span.end}
+    written, unknown = await _export(settings.kafka, wanted, DisagreementFolder(to)) if wanted else (0, 0)
     if unknown:
         print_message(f"{unknown} records of {settings.topics.disagreements} are no disagreements")
     display.print_line(f"{written} new disagreements in {to / LINES}")
     return Exit.OK
+
+
+async def _export(
+    kafka: KafkaSettings, wanted: dict[TopicPartition, OffsetRange], folder: DisagreementFolder
+) -> tuple[int, int]:
+    """Write what these spans have; return how many were new, and how many records are no disagreements."""
+    written = unknown = 0
+    async with open_range_readers(kafka, wanted) as readers:
+        for reader in readers.values():
+            while batch := await reader.next_batch():
+                more, strange = folder.add(batch)
+                written, unknown = written + more, unknown + strange
+    return written, unknown
