@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks import (
     baseline_svc,
+    challenger,
     compilation,
     drain,
     exchange,
@@ -52,6 +53,7 @@ class What(StrEnum):
     DRAIN = "drain"
     FLOOD = "flood"
     EXCHANGE = "exchange"
+    CHALLENGER = "challenger"
     RECOVERY = "recovery"
     UNWRITABLE = "unwritable"
     HTTP = "http"
@@ -63,11 +65,12 @@ WITHOUT_MNIST = {
     What.MEMORY,
     What.FLOOD,
     What.EXCHANGE,
+    What.CHALLENGER,
     What.RECOVERY,
     What.UNWRITABLE,
 }
 WITH_SVC = {What.DRAIN, What.HTTP}
-ON_ONE_BROKER = {What.IDLE, What.LATENCY, What.DRAIN, What.FLOOD, What.EXCHANGE}
+ON_ONE_BROKER = {What.IDLE, What.LATENCY, What.DRAIN, What.FLOOD, What.EXCHANGE, What.CHALLENGER}
 
 
 @app.command()
@@ -76,7 +79,7 @@ def run(
     what: Annotated[list[What] | None, typer.Argument(help="Which benchmarks; by default all.")] = None,
     mnist: Annotated[Path | None, typer.Option(help="Folder of MNIST's two IDX files of training digits.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
-    images: Annotated[int, typer.Option(min=1_000, help="drain, flood, unwritable: images of a round.")] = 100_000,
+    images: Annotated[int, typer.Option(min=1_000, help="Images of a round of a backlog.")] = 100_000,
     rounds: Annotated[int, typer.Option(min=1, help="How often each of the others is repeated; medians count.")] = 5,
     seconds: Annotated[
         float, typer.Option(min=1, help="latency, idle, partitions, http: time of each measurement.")
@@ -100,9 +103,10 @@ def run(
     records of 16 MiB. drain: images per second through a backlog, against the loop one would write by hand, and the
     processor time of an image, against the engine alone. flood: what the worst records on one partition leave to the
     traffic of another. exchange: how long results pause while two instances exchange the model. recovery: from a kill
-    to the first results. unwritable: the rate of all partitions but one whose results cannot be written. http: the HTTP
-    server and the service against a model in the request, and what it does at ten times its load. Only idle, latency,
-    drain and http need MNIST. flood, exchange, recovery, unwritable and http have bars: the exit code is 1 if one is
+    to the first results. unwritable: the rate of all partitions but one whose results cannot be written. challenger:
+    what is left of the rate with the same model as challenger. http: the HTTP server and the service against a model in
+    the request, and what it does at ten times its load. Only idle, latency, drain and http need MNIST. flood, exchange,
+    challenger, recovery, unwritable and http have bars: the exit code is 1 if one is
     missed.
     """
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it logs each attempt until new topics have leaders
@@ -173,6 +177,9 @@ def _on_one_broker(
             measured["flood"] = uvloop.run(flood.measure(cluster, backlog, rounds=rounds, console=console))
         if What.EXCHANGE in wanted:
             measured["exchange"] = uvloop.run(exchange.measure(cluster, files[:2_000], rounds=rounds, console=console))
+        if What.CHALLENGER in wanted:
+            figures = challenger.measure(cluster, backlog, rounds=rounds, console=console)
+            measured["challenger"] = uvloop.run(figures)
         if What.DRAIN in wanted and machine is not None:
             measured["drain"] = uvloop.run(drain.measure(cluster, backlog, svc=machine, rounds=rounds, console=console))
     return measured

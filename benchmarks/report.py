@@ -49,6 +49,7 @@ def table(measured: dict[str, Any]) -> Table:
         "drain": _drain,
         "flood": _flood,
         "exchange": _exchange,
+        "challenger": _challenger,
         "recovery": _recovery,
         "unwritable": _unwritable,
         "http": http_figures.lines,
@@ -69,6 +70,9 @@ def misses(measured: dict[str, Any]) -> Iterator[str]:
         yield "an exchange of the model leaves a gap of {gap_of_a_partition_ms:.0f} ms, not {bar_ms:.0f} ms".format(
             **exchange
         )
+    for share, figures in measured.get("challenger", {"shares": {}})["shares"].items():
+        if figures["kept"] < figures["bar"]:
+            yield f"with a challenger of {float(share):.0%} there is {figures['kept']:.0%} of the rate without"
     for what, times in measured.get("recovery", {}).items():
         if times["max_s"] > times["bar_s"]:
             yield "killed {what}: results took {max_s:.2f} s, not {bar_s:.0f} s".format(what=what, **times)
@@ -132,6 +136,14 @@ def _drain(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
             yield f"processor time an image: {name}", "{:.1f} µs".format(figures[f"{part}_cpu_us_per_image"])
         yield "(loop + workers) / the engine alone, median of the rounds", "{times_engine:.2f}".format(**figures)
         yield "memory at the end: PSS", "{memory_pss_mb:.0f} MB".format(**figures)
+
+
+def _challenger(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    if figures:
+        yield "without a challenger", "{images_per_s:,.0f} images/s".format(**figures)
+        for share, kept in figures["shares"].items():
+            what = f"with a share of {float(share):.0%}: rate kept / of the share read"
+            yield what, "{kept:.0%} / {read:.0%}".format(**kept)
 
 
 def _flood(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ from consumer import service
 from consumer.reference import as_markdown
 from consumer.settings import REMOVED, RENAMED, Settings
 from consumer.startup import check as checks
-from consumer.startup.model import fetch_model
+from consumer.startup.model import fetch_challenger, fetch_model
 from consumer.workers.processes.pinned_model import PinnedModel
 from engine.model.files import ModelError
 from engine.registry.stores import StoreUnavailable
@@ -54,13 +54,20 @@ def run() -> None:
     """Run the service until SIGTERM or SIGINT; its settings are the variables DIGITS_…."""
     settings, warnings = _settings()
     model, model_warnings = _model(settings)
+    challenger = fetch_challenger(settings)
     configure(settings.log)
     for warning in warnings:
         log.warning("old setting", why=warning)
-    for warning in model_warnings:
+    for warning in (*model_warnings, *challenger.warnings):
         log.warning("model store trouble", why=warning, action="continuing")
-    with contextlib.closing(model), _fatal_end(Reporter()), reporting(settings) as reporter, _fatal_end(reporter):
-        uvloop.run(service.run(settings, model, reporter))
+    with (
+        contextlib.closing(model),
+        contextlib.closing(challenger),
+        _fatal_end(Reporter()),
+        reporting(settings) as reporter,
+        _fatal_end(reporter),
+    ):
+        uvloop.run(service.run(settings, model, reporter, challenger))
 
 
 def check() -> None:

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from consumer.disagreements import Disagreements
 from consumer.exchange.exchanger import Exchanger
 from consumer.exchange.gate import Gate
 from consumer.exchange.golden import GOLDEN, GoldenSet, GoldenSetError
@@ -38,6 +39,7 @@ from consumer.partitions.publisher import Publisher, SlotProducers
 from consumer.partitions.state import PartitionState
 from consumer.settings import OnLostOffset, Settings
 from consumer.startup.checks import check_cluster
+from consumer.startup.model import FetchedChallenger
 from consumer.stopping import Stopped, stop_signal, unless
 from consumer.workers.canary import CANARY
 from consumer.workers.observers import WorkerObserver, WorkerObservers
@@ -62,7 +64,7 @@ from transport.source.fetching import Fetching
 log = structlog.get_logger()
 
 
-async def run(settings: Settings, model: PinnedModel, reporter: Reporter) -> None:
+async def run(settings: Settings, model: PinnedModel, reporter: Reporter, challenger: FetchedChallenger) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends the process at once.
 
     Parameters
@@ -73,6 +75,8 @@ async def run(settings: Settings, model: PinnedModel, reporter: Reporter) -> Non
         The model that the workers load; changes of its files have no effect any more.
     reporter
         Takes what the service reports of its own faults. What ends it is reported by the caller.
+    challenger
+        Another model, which workers read a share of the pictures with; or why there is none.
 
     Raises
     ------
@@ -81,7 +85,7 @@ async def run(settings: Settings, model: PinnedModel, reporter: Reporter) -> Non
     """
     asyncio.get_running_loop().set_exception_handler(log_unawaited_errors)
     try:
-        await _serve(settings, model, reporter, stop_signal())
+        await _serve(settings, model, reporter, challenger, stop_signal())
     except ExceptionGroup as errors:
         for cause in leaf_exceptions(errors):
             if isinstance(cause, FatalError):
@@ -89,15 +93,24 @@ async def run(settings: Settings, model: PinnedModel, reporter: Reporter) -> Non
         raise
 
 
-async def _serve(settings: Settings, model: PinnedModel, reporter: Reporter, stopping: asyncio.Event) -> None:
+async def _serve(
+    settings: Settings,
+    model: PinnedModel,
+    reporter: Reporter,
+    challenger: FetchedChallenger,
+    stopping: asyncio.Event,
+) -> None:
     log.info("service starting", version=version(), revision=revision())
     if settings.kafka.on_lost_offset is OnLostOffset.FAIL:
         log.warning("old value of a setting", setting="DIGITS_KAFKA__ON_LOST_OFFSET=fail", action="taken as park")
     metrics, status = Metrics(), ServiceStatus()
     faults = FaultReports(reporter, settings.topics.requests)
     budget = MemoryBudget(settings.in_flight_bytes)
-    of_workers = WorkerObservers([metrics, faults])
-    workers = worker_pool(settings, model, budget, of_workers)
+    if challenger.model is not None:
+        metrics.begin_challenge()
+    disagreements = Disagreements(settings, metrics.disagreement_ended)
+    of_workers = WorkerObservers([metrics, faults, disagreements])
+    workers = worker_pool(settings, model, budget, of_workers, challenger)
     status.drift = Drift(workers, settings.drift)
     health = Health(settings, workers, status)
     async with (
@@ -109,6 +122,7 @@ async def _serve(settings: Settings, model: PinnedModel, reporter: Reporter, sto
         observer = Observers([metrics, FailureLog(), faults, status.drift, *traces])
         working = group.create_task(workers.run(), name="workers")
         exchanging = group.create_task(status.exchanger.run(), name="model")
+        publishing = group.create_task(disagreements.run(), name="disagreements")
         try:
             with contextlib.suppress(Stopped):  # within the task group, which would wrap it
                 dead_letter_bytes = await unless(stopping, check_cluster(settings))
@@ -133,10 +147,12 @@ async def _serve(settings: Settings, model: PinnedModel, reporter: Reporter, sto
                         await stopping.wait()
                         status.phase = Phase.DRAINING
                         exchanging.cancel()
+                        publishing.cancel()
                         await _drain(assignment, settings.shutdown_timeout_s)
                     # We leave the group after the last commit: the next owner starts at offsets that stand.
         finally:
             exchanging.cancel()
+            publishing.cancel()
             working.cancel()  # last: until the lanes have ended they wait for the workers' answers
     log.info("ended")
 
@@ -270,8 +286,21 @@ def _rollout(settings: Settings, status: ServiceStatus) -> Rollout:
     return Rollout(own, lambda partition: newest_result_of(partition, settings), settings.model_probation_s)
 
 
-def worker_pool(settings: Settings, model: PinnedModel, budget: MemoryBudget, observer: WorkerObserver) -> WorkerPool:
+def worker_pool(
+    settings: Settings,
+    model: PinnedModel,
+    budget: MemoryBudget,
+    observer: WorkerObserver,
+    challenger: FetchedChallenger = FetchedChallenger(None),  # noqa: B008  # it cannot change
+) -> WorkerPool:
     """Make the worker pool, which starts no process before it runs."""
+    if challenger.problem:
+        log.error("challenger left out", why=challenger.problem, action="serving without it")
     return WorkerPool(
-        WorkerSpec.of(settings, model), settings.pacing, count=settings.workers, budget=budget, observer=observer
+        WorkerSpec.of(settings, model, challenger.model),
+        settings.pacing,
+        count=settings.workers,
+        budget=budget,
+        observer=observer,
+        challenger_problem=challenger.problem,
     )

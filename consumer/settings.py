@@ -265,6 +265,22 @@ class Settings(ReportSettings, GroupSettings):
         description="By how much the share of unsure or failed answers may rise meanwhile. A rise that chance can "
         "explain does not count. 1: no return.",
     )
+    challenger: Optional[Annotated[str, AfterValidator(_location)]] = Field(
+        default=None,
+        description="Another model, named as in DIGITS_MODEL, that workers read a share of the same pictures with, "
+        "after they have answered and while they have nothing else to do. It is fetched when the service starts; if it "
+        "cannot be used, the service runs without it.",
+    )
+    challenger_sha256: Optional[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(
+        default=None, description="As DIGITS_MODEL_SHA256, for the challenger."
+    )
+    challenger_share: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="The share of the pictures that the challenger reads, at most. The place of a picture decides "
+        "whether it is one of them.",
+    )
     workers: int = Field(default=2, ge=1, le=256, description="Worker processes; one per core is recommended.")
     in_flight_bytes: int = Field(
         default=64 * 1024 * 1024,

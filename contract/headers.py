@@ -41,6 +41,10 @@ ERROR_MESSAGE: Final = "error-message"
 VALUE_LEFT_OUT: Final = "value-left-out"
 HEADERS_LEFT_OUT: Final = "headers-left-out"
 
+# On disagreements, beside those of the origin, of the item, of the result and of the request
+CHAMPION: Final = "champion"
+CHALLENGER: Final = "challenger"
+
 # On dead letters and replayed requests
 ATTEMPT: Final = "attempt"
 REPLAY_OF: Final = "replay-of"
@@ -68,6 +72,8 @@ ABOUT: Final[Mapping[str, str]] = MappingProxyType(
         ERROR_MESSAGE: "Why the item failed: one sentence for a person.",
         VALUE_LEFT_OUT: "Present if the value is null: why the bytes were left out. The request may still have them.",
         HEADERS_LEFT_OUT: "Present if headers of the request, or its key, were left out: why.",
+        CHAMPION: "What the model that serves has answered, and which model that is: JSON.",
+        CHALLENGER: "What the challenger has answered, and which model that is: JSON.",
         ATTEMPT: "How often the item has been tried: 1, and one more with each replay.",
         REPLAY_OF: "Names the failed result that this request repeats.",
     }

@@ -1,4 +1,4 @@
-"""The three topics and the settings they should have: one table, used to create topics and to check them."""
+"""The topics and the settings they should have: one table, used to create topics and to check them."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ A record that is larger has a batch to itself.
 REQUEST_FRAMING_BYTES: Final = 64 * 1024
 """Room for key, headers and framing beside a request's value."""
 BATCH_FRAMING_BYTES: Final = 1024
+DISAGREEMENT_BYTES: Final = 1024 * 1024
+"""The largest picture that a challenger reads."""
 ENOUGH_REPLICAS: Final = 3
 """From this number on, `min.insync.replicas` can be 2, and writing goes on while one replica is down."""
 BROKER_DEFAULTS: Final[Mapping[str, str]] = {
@@ -45,6 +47,8 @@ def _topic_name(name: str) -> str:
 
 
 TopicName = Annotated[str, AfterValidator(_topic_name)]
+OptionalTopicName = Annotated[str, AfterValidator(lambda name: name and _topic_name(name))]
+"""Empty: there is no such topic."""
 
 
 class TopicSettings(BaseModel):
@@ -55,23 +59,29 @@ class TopicSettings(BaseModel):
     requests: TopicName = Field(default="digits.requests", description="Images and zip archives come in here.")
     predictions: TopicName = Field(default="digits.predictions", description="One JSON result per image goes out here.")
     dead_letter: TopicName = Field(default="digits.dead-letter", description="Original bytes of what failed.")
+    disagreements: OptionalTopicName = Field(
+        default="",
+        description="Pictures that DIGITS_CHALLENGER reads in another way, with both answers. Empty: they are counted "
+        "only.",
+    )
 
     @model_validator(mode="after")
-    def _three_topics(self) -> Self:
+    def _different_topics(self) -> Self:
         # If one topic had two roles, the service would read its own results or dead letters as requests.
-        if len(set(self.names)) < len(self.names):
-            raise ValueError("requests, predictions and dead letters need three different topics")
+        if len(set(self.by_role.values())) < len(self.by_role):
+            raise ValueError("requests, predictions, dead letters and disagreements need different topics")
         return self
 
     @property
     def names(self) -> tuple[str, str, str]:
-        """The three names: requests, predictions, dead letters."""
+        """The three names that every instance needs: requests, predictions, dead letters."""
         return self.requests, self.predictions, self.dead_letter
 
     @property
     def by_role(self) -> dict[str, str]:
-        """The names by role: `requests`, `predictions`, `dead_letter`."""
-        return {role: getattr(self, role) for role in type(self).model_fields}
+        """The names by role: `requests`, `predictions`, `dead_letter`, and `disagreements` if there is such a topic."""
+        named = {role: getattr(self, role) for role in type(self).model_fields}
+        return {role: name for role, name in named.items() if name}
 
     def creation_configs(self, *, replicas: int = 1) -> dict[str, dict[str, str]]:
         """Return the settings with which to create the topics, by topic name."""
@@ -123,7 +133,7 @@ def misfits(topics: TopicSettings, found: Mapping[str, TopicFound], *, record_by
     for role, name in topics.by_role.items():
         if (topic := found.get(name)) is None:
             continue
-        if requests is not None and topic.partitions != requests.partitions:
+        if role != "disagreements" and requests is not None and topic.partitions != requests.partitions:
             yield Misfit(
                 name,
                 "partition count",
@@ -174,6 +184,13 @@ def _requirements(role: str, replicas: int, record_bytes: int) -> Iterator[_Requ
             "the service reads no record of a batch that inflates to more than a worker takes",
         )
         yield _at_least(record_bytes, request_bytes, "the broker refuses larger requests to their senders")
+        return
+    if role == "disagreements":
+        yield _at_least(
+            DISAGREEMENT_BYTES + REQUEST_FRAMING_BYTES,
+            4 * 1024 * 1024,
+            "larger pictures are not published, and counted as dropped",
+        )
         return
     yield _at_least(
         RESULTS_BATCH_BYTES + BATCH_FRAMING_BYTES,

@@ -8,6 +8,7 @@ import typer
 
 from engine.commands.classify import classify
 from engine.commands.collecting import collect
+from engine.commands.comparing import compare
 from engine.commands.importing import import_onnx
 from engine.commands.measuring import benchmark, card, evaluate
 from engine.commands.modelling import import_sklearn, train
@@ -23,6 +24,7 @@ main = typer.Typer(
 main.command()(classify)
 main.command()(evaluate)
 main.command()(benchmark)
+main.command()(compare)
 main.command()(train)
 main.command()(card)
 main.command("import-sklearn")(import_sklearn)

@@ -56,6 +56,11 @@ class Outcome:
     """The picture as the model saw it, a PNG; only of an image for which it is to be kept."""
 
 
+OnDecoded = Callable[[int, int, bytes, Outcome], None]
+"""Called with the payload's and the item's index and the bytes of a picture that is going to be classified, and its
+outcome, whose reading is filled in later."""
+
+
 @dataclass(slots=True)
 class _Batch:
     """Decoded pictures that are not classified yet, each with the outcome to fill in."""
@@ -77,6 +82,7 @@ class _ReadState:
     resume_from: ResumeCursor
     should_stop: Callable[[], bool]
     on_item: OnItem
+    on_decoded: OnDecoded
     skip: Collection[int]
     items: int = field(init=False)
     cost_bytes: int = field(init=False)
@@ -127,6 +133,7 @@ class Reader:
         on_open: OnOpen | None = None,
         skip: Sequence[Collection[int]] = (),
         keep_seen: Collection[int] = (),
+        on_decoded: OnDecoded | None = None,
     ) -> tuple[list[list[Outcome]], ResumeCursor | None]:
         """Read images until all are read or `should_stop` returns true; at least one image is read.
 
@@ -151,6 +158,8 @@ class Reader:
         keep_seen
             The indices of the payloads whose picture is kept as the model sees it, if they are single images. It is not
             kept of an archive, whose entries are many.
+        on_decoded
+            Lets a caller keep pictures that are read.
 
         Returns
         -------
@@ -175,9 +184,13 @@ class Reader:
                 read.append([Outcome(error=opened)])
                 continue
             if opened.is_image:
-                read.append([self._image(payload, batch, touch=0 not in skipped, keep_seen=index in keep_seen)])
+                outcome = self._image(payload, batch, touch=0 not in skipped, keep_seen=index in keep_seen)
+                if on_decoded is not None and outcome.error is None and 0 not in skipped:
+                    on_decoded(index, 0, payload, outcome)
+                read.append([outcome])
                 continue
-            reading = _ReadState(index, begin, should_stop or _never, on_item or _ignore, skipped)
+            callbacks = should_stop or _never, on_item or _ignore, on_decoded or _ignore
+            reading = _ReadState(index, begin, *callbacks, skipped)
             outcomes, progress = self._entries(opened, reading, batch)
             read.append(outcomes)
             if progress is not None:
@@ -236,6 +249,8 @@ class Reader:
             outcome.error = self._decode(item.data, outcome, batch, lambda cost: self._charge(reading, cost))
         if outcome.error is not None or not touch:
             outcome.data, outcome.left_out = item.data, item.left_out
+        elif item.data is not None and item.error is None:
+            reading.on_decoded(reading.payload, item.index, item.data, outcome)
         return outcome
 
     def _charge(self, reading: _ReadState, cost_bytes: int) -> None:

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from producer.commands import audit, create_topics, dead_letters, replay, schema, send, serve, status, unsure, watch
+from producer.commands import (
+    audit,
+    create_topics,
+    dead_letters,
+    disagreements,
+    replay,
+    schema,
+    send,
+    serve,
+    status,
+    unsure,
+    watch,
+)
 from producer.commands.shared import exit_with_settings_error
 from producer.errors import Exit
 from release.option import version_option
@@ -41,6 +53,7 @@ for command, examples in (
     (status.status, status.EXAMPLES),
     (dead_letters.dead_letters, dead_letters.EXAMPLES),
     (replay.replay, replay.EXAMPLES),
+    (disagreements.disagreements, disagreements.EXAMPLES),
     (audit.audit, audit.EXAMPLES),
     (unsure.unsure, unsure.EXAMPLES),
     (serve.serve, serve.EXAMPLES),

@@ -86,6 +86,9 @@ class StateCollector(Collector):
         health = self._health
         lanes = health.lanes
         yield InfoMetricFamily("digits_model", "The model that the workers serve.", asdict(health.workers.model))
+        if (challenger := health.workers.challenger) is not None:
+            meaning = "The model that reads a share of the pictures again."
+            yield InfoMetricFamily("digits_challenger", meaning, asdict(challenger))
         for name, meaning, value in (
             ("digits_ready", "1 if /readyz says so.", not health.not_ready()),
             ("digits_stuck_lanes", "Lanes without progress: /livez fails.", len(health.stuck())),
@@ -94,6 +97,11 @@ class StateCollector(Collector):
                 "digits_model_refused",
                 "1 if the location of the model has one that was refused here.",
                 health.refused_model is not None,
+            ),
+            (
+                "digits_challenger_left_out",
+                "1 if a challenger is set, and the service runs without it.",
+                bool(health.workers.challenger_problem),
             ),
             ("digits_assigned_partitions", "Partitions that the group has assigned to this instance.", len(lanes)),
             (

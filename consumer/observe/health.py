@@ -150,6 +150,8 @@ class Health:
             "last_commit_at_ms": max((lane.committed_at_ms or 0 for lane in self.lanes), default=0) or None,
             "workers": {"running": self.workers.running, "wanted": self._settings.workers},
             "model": asdict(self.workers.model),
+            "challenger": None if self.workers.challenger is None else asdict(self.workers.challenger),
+            "challenger_problem": self.workers.challenger_problem or None,
             "refused_model": _refusal(self.refused_model),
             "model_problem": None if exchanger is None else exchanger.problem or None,
             "model_waits_for": None if exchanger is None else exchanger.waits or None,

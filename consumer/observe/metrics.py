@@ -9,11 +9,13 @@ from aiokafka import TopicPartition
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector, generate_latest
 
 from consumer.partitions.observers import LaneObserver, Publication
-from consumer.workers.observers import NOT_STARTED, WorkerObserver
+from consumer.workers.challenge.report import FAILED, LABELS, Challenged
+from consumer.workers.observers import CHALLENGER, NOT_STARTED, WorkerObserver
 from consumer.workers.processes.deaths import Suspect
 from consumer.workers.tasks import Part, Timings
 from contract.errors import ErrorCode
 from contract.records import Status
+from engine.model.files import ModelInfo
 from release import revision, version
 
 PUBLISHED: Final = ("predictions", "dead-letter")
@@ -42,6 +44,31 @@ class Metrics(LaneObserver, WorkerObserver):
         )
         self.model_exchanges = Counter(
             "digits_model_exchanges", "Other models that were tried, by how that ended.", ["end"], registry=registry
+        )
+        self.compared = Counter(
+            "digits_challenger_compared",
+            "Pictures that the challenger has read, by the answers of both models: a digit, unsure, or failed.",
+            ["verdict", "champion", "challenger"],
+            registry=registry,
+        )
+        self.confidence = Counter(
+            "digits_challenger_confidence",
+            "Sum of the confidences, by model, over the pictures that both have answered.",
+            ["model"],
+            registry=registry,
+        )
+        self.challenger_seconds = Counter(
+            "digits_challenger_seconds", "Time in which workers have read with the challenger.", registry=registry
+        )
+        self.challenger_skipped = Counter(
+            "digits_challenger_skipped",
+            "Pictures of the challenger's share that it has not read: load, another batch had come; size, they were "
+            "too large.",
+            ["why"],
+            registry=registry,
+        )
+        self.disagreements = Counter(
+            "digits_disagreements", "Disagreements for their topic, by how that ended.", ["end"], registry=registry
         )
         self.stage = Histogram(
             "digits_stage_seconds",
@@ -145,6 +172,28 @@ class Metrics(LaneObserver, WorkerObserver):
         """Count an attempt to exchange the model."""
         self.model_exchanges.labels(end).inc()
 
+    def challenged(self, report: Challenged, champion: ModelInfo, challenger: ModelInfo) -> None:
+        """Count what a worker has read with the challenger."""
+        del champion, challenger
+        for pair in report.compared:
+            labels = verdict(pair.champion, pair.challenger), pair.champion, pair.challenger
+            self.compared.labels(*labels).inc(pair.count)
+        self.confidence.labels("champion").inc(report.champion_confidence)
+        self.confidence.labels("challenger").inc(report.challenger_confidence)
+        self.challenger_seconds.inc(report.seconds)
+        for why, count in report.skipped.items():
+            self.challenger_skipped.labels(why).inc(count)
+
+    def begin_challenge(self) -> None:
+        """Show every pair of answers from the start, as `_begin_at_zero`; without a challenger they would be many."""
+        for champion in LABELS:
+            for label in (*LABELS, FAILED):
+                self.compared.labels(verdict(champion, label), champion, label)
+
+    def disagreement_ended(self, end: str, count: int = 1) -> None:
+        """Count disagreements that were published or dropped."""
+        self.disagreements.labels(end).inc(count)
+
     def exposition(self) -> bytes:
         """Return all families in Prometheus' text format."""
         return generate_latest(self.registry)
@@ -171,11 +220,21 @@ class Metrics(LaneObserver, WorkerObserver):
             (self.items, list(Status)),
             (self.failures, list(ErrorCode)),
             (self.transactions, ["committed", "lost"]),
-            (self.worker_restarts, [ErrorCode.WORKER_CRASHED, ErrorCode.WORKER_TIMEOUT, NOT_STARTED]),
+            (self.worker_restarts, [ErrorCode.WORKER_CRASHED, ErrorCode.WORKER_TIMEOUT, NOT_STARTED, CHALLENGER]),
             (self.model_exchanges, ["moved", "refused", "put-off", "returned"]),
+            (self.confidence, ["champion", "challenger"]),
+            (self.challenger_skipped, ["load", "size"]),
+            (self.disagreements, ["published", "dropped"]),
             (self.published_bytes, PUBLISHED),
             (self.traces, ["recorded", "over-limit"]),
             (self.stage, ["wait", "classify", "read", "encode", "commit"]),
         ):
             for value in values:
                 family.labels(str(value))
+
+
+def verdict(champion: str, challenger: str) -> str:
+    """Return how two answers compare: agree, differ, or failed if the challenger has none."""
+    if challenger == FAILED:
+        return FAILED
+    return "agree" if champion == challenger else "differ"

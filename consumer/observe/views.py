@@ -93,6 +93,10 @@ class WorkersView(Protocol):
     def compiling(self) -> Compiling | None: ...  # noqa: D102
     @property
     def model(self) -> ModelInfo: ...  # noqa: D102
+    @property
+    def challenger(self) -> ModelInfo | None: ...  # noqa: D102
+    @property
+    def challenger_problem(self) -> str: ...  # noqa: D102
 
     def progressed_at_s(self, partition: int) -> float: ...  # noqa: D102
 

@@ -15,7 +15,7 @@ import typer
 
 from consumer.settings import Settings
 from consumer.startup.checks import OLD_BROKER, RESULTS_NOT_READABLE, found_topics, results_denial
-from consumer.startup.model import fetch_model
+from consumer.startup.model import fetch_challenger, fetch_model
 from consumer.workers.processes.deaths import WorkerNotStarted
 from consumer.workers.processes.pinned_model import PinnedModel
 from consumer.workers.processes.process import WorkerProcess
@@ -97,21 +97,33 @@ def _skip(findings: Findings, *subjects: str, why: str) -> None:
 
 
 async def _check_model(settings: Settings, findings: Findings) -> None:
-    """Start a worker that loads the model and reads its known digits, as each worker of the service does."""
+    """Start a worker that loads the models and reads their known digits, as each worker of the service does."""
     try:
         fetched = await asyncio.to_thread(fetch_model, settings)
-        for warning in fetched.warnings:
+        challenger = await asyncio.to_thread(fetch_challenger, settings)
+        for warning in (*fetched.warnings, *challenger.warnings):
             findings.misfit("model", warning)
-        with contextlib.closing(PinnedModel.of(fetched.files, settings.model)) as model:
-            async with WorkerProcess.started(WorkerSpec.of(settings, model), _say_compiling):
-                info = model.info
-                findings.fits("model", f"{info.name} {info.version}, sha256 {info.sha256}: reads its known digits")
+        with (
+            contextlib.closing(PinnedModel.of(fetched.files, settings.model)) as model,
+            contextlib.closing(challenger),
+        ):
+            spec = WorkerSpec.of(settings, model, challenger.model)
+            async with WorkerProcess.started(spec, _say_compiling) as worker:
+                findings.fits("model", f"{_named(model)}: reads its known digits")
+            if problem := challenger.problem or worker.challenger_problem:
+                findings.misfit("model", f"{problem} (DIGITS_CHALLENGER)")
+            elif challenger.model is not None:
+                findings.fits("model", f"challenger {_named(challenger.model)}: reads its known digits")
     except (ModelError, OSError) as error:
         findings.misfit("model", f"{error} (DIGITS_MODEL)", exit_code=WRONG_SETTING)
     except InvalidSettingError as error:
         findings.misfit("model", str(error), exit_code=WRONG_SETTING)
     except (WorkerNotStarted, StoreUnavailable) as error:
         findings.misfit("model", f"not checked: {error}")
+
+
+def _named(model: PinnedModel) -> str:
+    return f"{model.info.name} {model.info.version}, sha256 {model.info.sha256}"
 
 
 def _say_compiling(compiling: Compiling) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from consumer.workers.challenge.report import Challenged
 from consumer.workers.processes.deaths import Suspect
 from consumer.workers.tasks import Timings
+from engine.model.files import ModelInfo
 
 NOT_STARTED: Final = "not-started"
 """Why a worker was replaced, beside the error codes of those that died: it ended before it was ready."""
+
+CHALLENGER: Final = "challenger"
+"""As above: it ended while it read with the challenger, or did not stop that."""
 
 
 class WorkerObserver:
@@ -24,7 +29,7 @@ class WorkerObserver:
         Parameters
         ----------
         why
-            An error code, or `NOT_STARTED`.
+            An error code, `NOT_STARTED` or `CHALLENGER`.
         suspect
             What it was reading; None if that is not known.
         """
@@ -36,6 +41,17 @@ class WorkerObserver:
         ----------
         end
             How it has ended: moved, refused or put-off; or, of a model that has moved, returned.
+        """
+
+    def challenged(self, report: Challenged, champion: ModelInfo, challenger: ModelInfo) -> None:
+        """Handle what a worker has read with the challenger.
+
+        Parameters
+        ----------
+        report
+            What it has read.
+        champion, challenger
+            The two models: that of the published answers, and the other one.
         """
 
 
@@ -59,3 +75,8 @@ class WorkerObservers(WorkerObserver):
         """Pass the event on."""
         for each in self._observers:
             each.model_tried(end)
+
+    def challenged(self, report: Challenged, champion: ModelInfo, challenger: ModelInfo) -> None:
+        """Pass the event on."""
+        for each in self._observers:
+            each.challenged(report, champion, challenger)

@@ -4,6 +4,9 @@ Every worker has a socket of its own, so that one that is killed in the middle o
 and its end is an end-of-file at once. (Pools whose workers share a pipe cannot promise this: `pebble` 5.2 breaks as a
 whole when an idle worker is killed, the standard library's when any is.)
 
+Where there is a challenger, a worker reads with it while it is idle, and reports that before its next answers. A worker
+that ends meanwhile costs no record anything: its next batch goes to another worker as it was.
+
 `WorkerPool.exchange` replaces all of them by workers that have another model: see `consumer.workers.crew`.
 """
 
@@ -21,10 +24,12 @@ import structlog
 
 from consumer.memory_budget import MemoryBudget
 from consumer.settings import PacingSettings
+from consumer.workers.challenge.report import Challenged
+from consumer.workers.challenge.standing import ChallengerStanding
 from consumer.workers.crew import Claim, Crew
 from consumer.workers.jobs import Answered, Batch, Job
-from consumer.workers.observers import NOT_STARTED, WorkerObserver
-from consumer.workers.processes.deaths import WorkerDied, WorkerNotStarted
+from consumer.workers.observers import CHALLENGER, NOT_STARTED, WorkerObserver
+from consumer.workers.processes.deaths import ChallengerDied, WorkerDied, WorkerNotStarted
 from consumer.workers.processes.pinned_model import PinnedModel
 from consumer.workers.processes.process import WorkerProcess
 from consumer.workers.processes.spec import WorkerSpec
@@ -48,7 +53,7 @@ class WorkerPool:
     """All worker processes. Owner: the task ``workers``; each belongs to a task ``worker N``.
 
     `Quarantine` submits, and one task at a time may call `exchange`. Health reads `running`, `pids`, `compiling`,
-    `model` and `progressed_at_s`, nothing else.
+    `model`, `challenger`, `challenger_problem` and `progressed_at_s`, nothing else.
 
     Parameters
     ----------
@@ -62,10 +67,19 @@ class WorkerPool:
         Says whether the answers that wait to be published leave room for more.
     observer
         Receives the events.
+    challenger_problem
+        Why the challenger that is set is not in `spec`; empty if it is, or if none is set.
     """
 
     def __init__(
-        self, spec: WorkerSpec, pacing: PacingSettings, *, count: int, budget: MemoryBudget, observer: WorkerObserver
+        self,
+        spec: WorkerSpec,
+        pacing: PacingSettings,
+        *,
+        count: int,
+        budget: MemoryBudget,
+        observer: WorkerObserver,
+        challenger_problem: str = "",
     ) -> None:
         self._crew = Crew(spec)
         self._crew.may_serve.set()
@@ -74,6 +88,7 @@ class WorkerPool:
         self._observer = observer
         self._budget = budget
         self._scheduler = FairScheduler(pacing)
+        self._standing = ChallengerStanding(challenger_problem)
         self._changed = asyncio.Event()
         self._all_ready = asyncio.Event()
         self._one_ready = asyncio.Event()
@@ -96,6 +111,17 @@ class WorkerPool:
     def tally(self) -> Tally:
         """Of the answers of that model, since it serves."""
         return self._crew.tally
+
+    @property
+    def challenger(self) -> ModelInfo | None:
+        """The model that reads a share again; None if there is none, or if it is left out."""
+        challenger = self._standing.applied_to(self._crew.spec).challenger
+        return None if challenger is None else challenger.info
+
+    @property
+    def challenger_problem(self) -> str:
+        """Why the challenger that is set is left out; empty if it is not, or if none is set."""
+        return self._standing.problem
 
     def progressed_at_s(self, partition: int) -> float:
         """When workers last made progress with a partition's records, or with those for which these must wait."""
@@ -223,18 +249,20 @@ class WorkerPool:
             Of a crew that does not serve yet: gets the worker when it has started, or what has prevented that.
         """
         failed_starts = 0
+        may_challenge = True
         while not crew.is_over:
+            spec = self._standing.applied_to(crew.spec, may_challenge=may_challenge)
             try:
-                async with WorkerProcess.started(crew.spec, partial(self._on_compiling, crew), may_compile) as worker:
-                    failed_starts = 0
-                    if started is not None and not started.done():
-                        started.set_result(worker)
-                    await crew.may_serve.wait()
-                    await self._serve(crew, worker)
-            except WorkerDied as death:
-                log.warning("worker died", worker=number, why=str(death), action="starting a fresh one")
-                self._observer.worker_replaced(str(death.code), death.suspect)
+                await self._run_worker(crew, number, spec, may_compile=may_compile, started=started)
+                failed_starts, may_challenge = 0, True
             except (WorkerNotStarted, InvalidSettingError) as error:
+                if spec.challenger is not None and isinstance(error, WorkerNotStarted):
+                    # It may be the challenger's fault. If it is not, the next attempt fails as well.
+                    may_challenge = False
+                    log.warning("worker not started", worker=number, why=str(error), action="without the challenger")
+                    self._standing.note_death(str(error))
+                    self._observer.worker_replaced(NOT_STARTED)
+                    continue
                 if started is not None and not started.done():
                     started.set_exception(error)
                     return
@@ -246,6 +274,34 @@ class WorkerPool:
                     raise FatalError(f"worker processes do not start: {error}") from error
                 self._observer.worker_replaced(NOT_STARTED)
                 await asyncio.sleep(START_PAUSE_S)
+
+    async def _run_worker(
+        self,
+        crew: Crew,
+        number: int,
+        spec: WorkerSpec,
+        *,
+        may_compile: asyncio.Event | None,
+        started: asyncio.Future[WorkerProcess] | None,
+    ) -> None:
+        """Start a worker and let it serve, until it dies or its crew is over."""
+        try:
+            async with WorkerProcess.started(
+                spec, partial(self._on_compiling, crew), may_compile, partial(self._on_challenged, spec)
+            ) as worker:
+                if worker.challenger_problem:
+                    self._standing.leave_out(worker.challenger_problem)
+                if started is not None and not started.done():
+                    started.set_result(worker)
+                await crew.may_serve.wait()
+                await self._serve(crew, worker)
+        except WorkerDied as death:
+            log.warning("worker died", worker=number, why=str(death), action="starting a fresh one")
+            self._observer.worker_replaced(str(death.code), death.suspect)
+        except ChallengerDied as death:
+            log.warning("challenger ended a worker", worker=number, why=str(death), action="starting a fresh one")
+            self._standing.note_death(str(death))
+            self._observer.worker_replaced(CHALLENGER)
 
     @property
     def running(self) -> int:
@@ -276,7 +332,12 @@ class WorkerPool:
         batch = await self._next_batch(crew, worker)
         if batch is None:
             return False
-        answers = await self._answered(worker, batch)
+        try:
+            answers = await self._answered(worker, batch)
+        except ChallengerDied:  # the batch has not begun
+            self._scheduler.requeue(batch.jobs)
+            self._changed.set()
+            raise
         self._observer.batch_answered(answers.timings)
         for each in answers.answers:
             crew.tally.count(each.parts)
@@ -324,6 +385,7 @@ class WorkerPool:
                 timeout_s = QUICK_QUEUE_S if self._scheduler.has_jobs else None
                 await asyncio.wait(wakers, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
                 if ended.done():
+                    ended.result()
                     raise WorkerDied("a worker ended while it had nothing to do", ErrorCode.WORKER_CRASHED, None)
             return None
         finally:
@@ -333,6 +395,12 @@ class WorkerPool:
                 each.cancel()
             if waiting:
                 await asyncio.wait(waiting)  # the channel has one reader at a time
+            if ended is not None and not ended.cancelled():
+                ended.exception()  # if a batch has come as well, `answer` finds the same
+
+    def _on_challenged(self, spec: WorkerSpec, report: Challenged) -> None:
+        if spec.challenger is not None:
+            self._observer.challenged(report, spec.model.info, spec.challenger.info)
 
     def _on_compiling(self, crew: Crew, compiling: Compiling) -> None:
         if not crew.may_serve.is_set():

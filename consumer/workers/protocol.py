@@ -16,8 +16,8 @@ from engine.model.files import MANIFEST_BYTES
 
 LENGTH: Final = struct.Struct("!I")
 
-START_FRAME_BYTES: Final = 2 * MANIFEST_BYTES
-"""The longest frame before both sides know the worker's memory limit: a manifest and the fields around it."""
+START_FRAME_BYTES: Final = 3 * MANIFEST_BYTES
+"""The longest frame before both sides know the worker's memory limit: two manifests and the fields around them."""
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -38,20 +38,33 @@ class Rules(msgspec.Struct, frozen=True):
     reports_sampled: bool = False
     sender_header: str = ""
     """Names the sender of a record; empty if none does."""
+    challenger_share: float = 0.0
+    """Of the pictures, that the challenger reads; unused without one."""
+    reports_disputed: bool = False
+
+
+class StartModel(msgspec.Struct, frozen=True):
+    """A model to load. Its arrays are not in the frame: the worker inherits their memory."""
+
+    folder: str
+    """The folder that the model was read from; used only in messages."""
+    manifest_json: bytes
 
 
 class Start(msgspec.Struct, frozen=True):
-    """The first frame to a worker. The model's arrays are not in it: the worker inherits their memory."""
+    """The first frame to a worker."""
 
-    model_folder: str
-    """The folder that the model was read from; used only in messages."""
-    manifest_json: bytes
+    model: StartModel
     memory_bytes: int
     rules: Rules
+    challenger: StartModel | None = None
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """Sent by a worker when the model is loaded and its canaries are read as recorded."""
+
+    challenger_problem: str = ""
+    """Why the challenger is not used; empty if it is, or if there is none."""
 
 
 class Compiling(msgspec.Struct, frozen=True, tag=True):

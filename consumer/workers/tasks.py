@@ -240,3 +240,5 @@ class Answers(msgspec.Struct, frozen=True):
 
     answers: list[Answer]
     timings: Timings
+    is_challenged: bool = False
+    """True if the report of a challenge follows, before the next answers."""

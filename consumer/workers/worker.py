@@ -4,6 +4,7 @@ start     exit when the parent exits; load and warm up the model, and check its 
           compiled for that, ask the service first; then limit address space, files, core dumps and standard error,
           since from now on the process reads untrusted bytes
 answer    see `consumer.workers.answering.processor`
+challenge read a share of the pictures with another model while there is no next batch: `consumer.workers.challenge`
 
 `consumer.workers.quarantine` handles items that end the process.
 """
@@ -17,16 +18,17 @@ import faulthandler
 import mmap
 import os
 import resource
+import select
 import signal
 import socket
 import sys
 import threading
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from consumer.workers.answering.processor import BatchProcessor
 from consumer.workers.batches import scanning
+from consumer.workers.challenge.challenger import Challenger
 from consumer.workers.progress_note import ProgressNote
 from consumer.workers.protocol import (
     COMPILE,
@@ -39,6 +41,7 @@ from consumer.workers.protocol import (
     Ready,
     Refusal,
     Start,
+    StartModel,
     body_bytes,
     frame,
 )
@@ -50,6 +53,10 @@ from engine.model.files import ModelError, ModelFiles
 from engine.reader import Reader
 
 PR_SET_PDEATHSIG: Final = 1
+CHALLENGE_MEMORY_BYTES: Final = 64 * 1024 * 1024
+"""Address space for the challenger: what it keeps must not take that of large images."""
+NEXT_BATCH_MS: Final = 2
+"""For how long a worker waits for its next batch before it begins a challenge: under load the next one is there."""
 
 
 def main() -> None:
@@ -58,6 +65,7 @@ def main() -> None:
     parser.add_argument("--channel", type=int, required=True, help="file descriptor of a connected socket")
     parser.add_argument("--note", type=int, required=True, help="file descriptor of the memory of the progress note")
     parser.add_argument("--model", type=int, required=True, help="file descriptor of the model's arrays")
+    parser.add_argument("--challenger", type=int, help="file descriptor of the arrays of another model")
     arguments = parser.parse_args()
     _die_with_parent()
     channel = socket.socket(fileno=arguments.channel)
@@ -68,7 +76,7 @@ def main() -> None:
         _leave_out_linear_algebra()
         with compilation_reported(_CompilationReports(channel).send):
             try:
-                files = _model_files(start, arguments.model)
+                files = _model_files(start.model, arguments.model)
                 classifier = Classifier.load_files(files)
             except ModelError as error:
                 channel.sendall(frame(Refusal(str(error))))
@@ -76,20 +84,41 @@ def main() -> None:
             reader = Reader(classifier, Limits(**start.rules.limits))
             reader.warm_up()
             scanning.warm_up()
-        _limit_resources(start.memory_bytes)
+            challenger, problem = _challenger(start, arguments.challenger)
+        _limit_resources(start.memory_bytes + (CHALLENGE_MEMORY_BYTES if challenger else 0))
         _silence_stderr()
+        info = classifier.info
         processor = BatchProcessor(
             reader,
-            asdict(classifier.info),
+            {"name": info.name, "version": info.version, "sha256": info.sha256},
             note,
             start.rules,
+            challenger,
             manifest_sha256=files.manifest_sha256,
             bins=classifier.bins,
         )
         del files  # the arrays are in the classifier
-        channel.sendall(frame(Ready()))
+        channel.sendall(frame(Ready(problem)))
         while True:
-            channel.sendall(frame(processor.answer(TASKS.decode(_receive(channel, start.memory_bytes)))))
+            answers = processor.answer(TASKS.decode(_receive(channel, start.memory_bytes)))
+            channel.sendall(frame(answers))
+            is_challenged = answers.is_challenged
+            del answers
+            if is_challenged:
+                channel.sendall(frame(processor.challenge(_NextBatch(channel).has_come)))
+
+
+class _NextBatch:
+    """Looks whether the next batch has come; the first time, it waits for it a moment."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._poll = select.poll()
+        self._poll.register(channel, select.POLLIN)
+        self._wait_ms = NEXT_BATCH_MS
+
+    def has_come(self) -> bool:
+        wait_ms, self._wait_ms = self._wait_ms, 0
+        return bool(self._poll.poll(wait_ms))
 
 
 class _CompilationReports:
@@ -115,11 +144,27 @@ def _leave_out_linear_algebra() -> None:
     sys.modules["scipy.linalg"] = None  # type: ignore[assignment]  # documented: importing it then fails
 
 
-def _model_files(start: Start, arrays: int) -> ModelFiles:
-    """Return the model that the service has read. Its files may have changed since then."""
-    files = ModelFiles.checked(Path(start.model_folder), start.manifest_json, content_of(arrays))
+def _model_files(model: StartModel, arrays: int) -> ModelFiles:
+    """Return a model that the service has read. Its files may have changed since then."""
+    files = ModelFiles.checked(Path(model.folder), model.manifest_json, content_of(arrays))
     os.close(arrays)
     return files
+
+
+def _challenger(start: Start, arrays: int | None) -> tuple[Challenger | None, str]:
+    """Load the challenger, if there is one; or say why it is not used. Whatever is wrong with it, the worker serves."""
+    if start.challenger is None or arrays is None:
+        return None, ""
+    try:
+        classifier = Classifier.load_files(_model_files(start.challenger, arrays))
+        limits = Limits(**start.rules.limits)
+        challenger = Challenger(classifier, limits, keeps_disputed=start.rules.reports_disputed)
+        challenger.warm_up()
+    except ModelError as error:
+        return None, str(error)
+    except Exception as error:  # noqa: BLE001  # it is no reason to end
+        return None, f"{type(error).__name__} while it was loaded"
+    return challenger, ""
 
 
 def _receive(channel: socket.socket, most_bytes: int) -> bytearray:

@@ -8,6 +8,7 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
+from models import default_model
 from producer.web.settings import AccessSettings, WebSettings
 from tests.harness import promql
 from tests.harness.gateways import running_gateway
@@ -24,7 +25,7 @@ OF_THE_SCRAPE = {"job", "instance", "namespace"}
 async def test_every_metric_that_dashboard_and_alerts_ask_for_is_exposed_with_its_labels(
     broker: Broker, tmp_path: Path
 ) -> None:
-    async with running_service(broker) as service:
+    async with running_service(broker, {"DIGITS_CHALLENGER": str(default_model())}) as service:
         digits = drawn_digits(8) * 130  # drift is shown from 1,000 readings on
         await broker.send(digits)
         await eventually(lambda: service.metric("digits_records_total"), lambda done: done == len(digits))

@@ -53,7 +53,7 @@ async def pool() -> AsyncIterator[Served]:
     gate = Gate(CANARY.read_bytes(), GoldenSet.read(GOLDEN), margin=0.01)
     with contextlib.ExitStack() as models:
         async with running_pool() as made:
-            yield Served(made.pool, made.workers, made.metrics, made.keeping, gate, models)
+            yield Served(made.pool, made.workers, made.metrics, made.challenges, made.keeping, gate, models)
 
 
 async def versions(pool: Served) -> set[str]:

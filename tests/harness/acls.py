@@ -42,6 +42,7 @@ class Right(NamedTuple):
             "digits.requests": broker.topics.requests,
             "digits.predictions": broker.topics.predictions,
             "digits.dead-letter": broker.topics.dead_letter,
+            "digits.disagreements": f"{broker.topics.requests}.disagreements",
             "digits.http-keys": f"{broker.topics.requests}.keys",
             "digits.http-keys.": f"{broker.topics.requests}.keys.",
         }

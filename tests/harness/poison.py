@@ -17,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from consumer.workers.challenge.challenger import MOST_PIXELS
 from engine import reader
 from engine.canvas.pipeline import Canvas
 from engine.codecs import decode as picture
@@ -35,7 +36,7 @@ _honest_prepare = Classifier.prepare
 
 
 def poisoned(effect: str, folder: Path | str = "") -> bytes:
-    """Make an image of the digit 0 with one of `_EFFECTS` or `_LATE_EFFECTS`.
+    """Make an image of the digit 0 with one of `_EFFECTS`, `_LATE_EFFECTS` or `_CHALLENGED_EFFECTS`.
 
     `poisoned_workers` describes what the folder is for.
     """
@@ -62,6 +63,10 @@ def _decode(data: bytes, limits: Limits, charge: Charge) -> Picture:
         late = _LatePicture(*_honest(image, limits, charge))
         late.effect = _LATE_EFFECTS[effect]
         return late
+    if effect in _CHALLENGED_EFFECTS:
+        if limits.pixels == MOST_PIXELS:  # only the challenger has this limit
+            _EFFECTS[_CHALLENGED_EFFECTS[effect]]("")
+        return _honest(image, limits, charge)
     _EFFECTS[effect](folder)
     return _honest(image, limits, charge)
 
@@ -131,3 +136,7 @@ _EFFECTS: Final[Mapping[str, Callable[[str], None]]] = MappingProxyType(
 )
 _LATE_EFFECTS: Final[Mapping[str, str]] = MappingProxyType({"late segfault": "segfault", "late busy": "busy"})
 """Not while the image is decoded, but while its digit is read, with others: see `_LatePicture`."""
+_CHALLENGED_EFFECTS: Final[Mapping[str, str]] = MappingProxyType(
+    {f"challenged {effect}": effect for effect in ("segfault", "busy", "memory", "internal")}
+)
+"""Only while the challenger reads the image."""

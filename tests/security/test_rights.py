@@ -21,7 +21,9 @@ from consumer.startup.checks import check_cluster
 from producer.cli import app
 from producer.errors import Exit
 from tests.harness.acls import Right, allow, documented, take_away
+from tests.harness.disagreements import disputed_digit
 from tests.harness.images import drawn_digits
+from tests.harness.models import worse_model
 from tests.harness.played_service import answer, publish
 from tests.harness.service import START_DEADLINE_S, Service, running_service, starting_service
 from tests.harness.topics import Broker, position
@@ -33,6 +35,8 @@ from transport.settings.kafka import ClientSettings
 SERVICE = documented("### The service")
 READ_RESULTS = documented("\nThe service reads its own results")
 SETTINGS = documented("\nOne more right is recommended.")
+WRITE_DISAGREEMENTS = documented("\nWith a topic for the disagreements")
+READ_DISAGREEMENTS = documented("\n`disagreements`")
 KEDA = documented("### KEDA")
 COMMANDS = {
     name: documented(f"\n`{name}`") for name in ("send", "watch", "dead-letters", "replay", "audit", "unsure", "status")
@@ -261,6 +265,38 @@ async def test_send_waits_for_its_answers_with_its_rights_and_those_of_watch(
             assert (outcome.exit_code, outcome.stdout) == (Exit.KAFKA, "")
             assert right.name in outcome.stderr
             await allow(secure_cluster, user.name, [right])
+
+
+async def test_disagreements_are_published_and_exported_with_the_rights_for_them(
+    secure_broker: Broker, secure_cluster: Cluster, user: User, tmp_path: Path
+) -> None:
+    (write,) = [right.of(secure_broker) for right in WRITE_DISAGREEMENTS]
+    (read,) = [right.of(secure_broker) for right in READ_DISAGREEMENTS]
+    await secure_cluster.create_topics({write.name: {}}, partitions=secure_broker.partitions)
+    worse_model("2", tmp_path / "worse")
+    odd = disputed_digit(tmp_path / "worse")
+    env = user.environment | {"DIGITS_TOPICS__DISAGREEMENTS": write.name, "DIGITS_CHALLENGER_SHARE": "1"}
+    env |= {"DIGITS_CHALLENGER": str(tmp_path / "worse")}
+    await rights_but(secure_broker, user, SERVICE)
+    async with starting_service(secure_broker, env) as service:
+        assert await service.wait(deadline_s=START_DEADLINE_S) == 1
+        assert fatal(service) == f"topic {write.name} may not be written to (ACL: Write on the topic)"
+    await allow(secure_cluster, user.name, [write])
+    async with running_service(secure_broker, env) as service:
+
+        async def published() -> float:
+            await secure_broker.send([odd])  # a busy worker leaves out some, so there are more until it has time
+            return await service.metric("digits_disagreements_total", end="published")
+
+        await eventually(published)
+    export = ("disagreements", "--to", str(tmp_path / "disputed"))
+    outcome = await invoke(secure_broker, User(user.name, env), *export)
+    assert outcome.exit_code == Exit.KAFKA
+    assert f"topic {write.name} (ACL)" in outcome.stderr
+    await allow(secure_cluster, user.name, [read])
+    outcome = await invoke(secure_broker, User(user.name, env), *export)
+    assert (outcome.exit_code, outcome.stderr) == (Exit.OK, "")
+    assert "new disagreements" in outcome.stdout
 
 
 async def lag(options: dict[str, Any], broker: Broker) -> int:

@@ -75,6 +75,17 @@ def test_every_missed_bar_is_named() -> None:
     ]
 
 
+def test_a_challenger_that_costs_too_much_is_named_with_its_share() -> None:
+    shares = {"0.1": {"kept": 0.95, "read": 0.5, "bar": 0.9}, "1": {"kept": 0.4, "read": 0.25, "bar": 0.5}}
+    measured = {"challenger": {"images": 1_000, "images_per_s": 10_000.0, "shares": shares}}
+    assert list(report.misses(measured)) == ["with a challenger of 100% there is 40% of the rate without"]
+    assert rows(measured) == [
+        ("challenger", "without a challenger", "10,000 images/s"),
+        ("challenger", "with a share of 10%: rate kept / of the share read", "95% / 50%"),
+        ("challenger", "with a share of 100%: rate kept / of the share read", "40% / 25%"),
+    ]
+
+
 def test_other_partitions_keep_their_rate_beside_one_that_cannot_be_written() -> None:
     rounds = [{"writable_per_s": 100.0, "unwritable_per_s": 70.0}, {"writable_per_s": 200.0, "unwritable_per_s": 160.0}]
     lacking = unwritable.summary(rounds)

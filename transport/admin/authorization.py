@@ -62,6 +62,8 @@ async def check_rights(admin: AIOKafkaAdminClient, settings: GroupSettings) -> N
     topics, unknown = settings.topics, (-1, -1)  # producer id and epoch, of a producer that does not exist either
     by_id = f"{id_prefix(settings)}check"
     targets = [(topics.predictions, [NO_SUCH_PARTITION]), (topics.dead_letter, [NO_SUCH_PARTITION])]
+    if topics.disagreements:
+        targets.append((topics.disagreements, [NO_SUCH_PARTITION]))
     sources = [(topics.requests, [(NO_SUCH_PARTITION, 0, "")])]
     writing = await _send(admin, AddPartitionsToTxnRequest(by_id, *unknown, targets))
     # This step needs the right to read the topic whose offsets are committed.

@@ -14,6 +14,7 @@ from consumer.workers.answering.groups import groups
 from consumer.workers.answering.parts import PartsWriter, ReadingModel
 from consumer.workers.answering.requests import Request
 from consumer.workers.answering.results import LARGEST_READING, ResultWriter
+from consumer.workers.challenge.sampling import Samples
 from consumer.workers.progress_note import ProgressNote
 from consumer.workers.protocol import Rules
 from consumer.workers.tasks import WHOLE_BATCH, WHOLE_RECORD, Answer, Answers, Stop, Task, Timings
@@ -49,8 +50,9 @@ class Answering(NamedTuple):
 class Slice:
     """One batch of tasks, and what is written of it so far."""
 
-    def __init__(self, tasks: list[Task], answering: Answering) -> None:
+    def __init__(self, tasks: list[Task], answering: Answering, samples: Samples | None = None) -> None:
         self._tasks = tasks
+        self._samples = samples
         self._reader, self._note, self._rules, self._limits, self._model = answering
         self._writers = [PartsWriter(task, self._rules, self._model) for task in tasks]
         self._is_plain = all(not task.quarantined and not task.resume_from.items for task in tasks)
@@ -146,6 +148,7 @@ class Slice:
             on_open=judge,
             skip=() if self._is_plain else [self._items_to_skip(request) for request in requests],
             keep_seen={index for index, request in enumerate(requests) if request.wants_seen},
+            on_decoded=None if self._samples is None else self._samples.watch(self._tasks, requests),
         )
 
     def _begin_of(self, request: Request) -> ResumeCursor:

@@ -56,6 +56,13 @@ class WorkerDied(Exception):  # noqa: N818  # it names what happened; the quaran
         return WorkerDied(str(self), self.code, is_bystander=True)
 
 
+class ChallengerDied(Exception):  # noqa: N818  # as above
+    """A worker has ended while it read with the challenger, or has not stopped that for its next batch.
+
+    It had answered its batch, and had not begun the next one: no record is at fault.
+    """
+
+
 class WorkerNotStarted(Exception):  # noqa: N818  # as above
     """A worker ended before it was ready, or could not be started."""
 

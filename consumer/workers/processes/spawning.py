@@ -31,8 +31,8 @@ ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
 """Variables that are set for every worker."""
 
 
-async def spawn(*, channel: int, note: int, model: int) -> asyncio.subprocess.Process:
-    """Start a worker, which inherits three file descriptors: its socket, its progress note and the model's arrays.
+async def spawn(*, channel: int, note: int, model: int, challenger: int | None = None) -> asyncio.subprocess.Process:
+    """Start a worker, which inherits file descriptors: its socket, its progress note and the arrays of its models.
 
     Raises
     ------
@@ -40,6 +40,8 @@ async def spawn(*, channel: int, note: int, model: int) -> asyncio.subprocess.Pr
         The machine has no process or memory left for it.
     """
     descriptors = {"--channel": channel, "--note": note, "--model": model}
+    if challenger is not None:
+        descriptors["--challenger"] = challenger
     return await asyncio.create_subprocess_exec(
         # Without -P, a folder `engine` in the current directory would be imported instead of ours.
         *(sys.executable, "-P", "-m", "consumer.workers.worker"),

@@ -17,11 +17,12 @@ class WorkerSpec:
     rules: Rules
     memory_bytes: int
     item_timeout_s: float
+    challenger: PinnedModel | None = None
 
     @classmethod
-    def of(cls, settings: Settings, model: PinnedModel) -> WorkerSpec:
+    def of(cls, settings: Settings, model: PinnedModel, challenger: PinnedModel | None = None) -> WorkerSpec:
         """Build it from the settings of the service."""
-        return cls(model, rules_of(settings), settings.worker_memory_bytes, settings.item_timeout_s)
+        return cls(model, rules_of(settings), settings.worker_memory_bytes, settings.item_timeout_s, challenger)
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -34,4 +35,6 @@ def rules_of(settings: Settings) -> Rules:
         reports_failed_items=settings.log.level == "debug",
         reports_sampled=settings.tracing.records_per_s > 0,
         sender_header=settings.drift.sender_header,
+        challenger_share=settings.challenger_share,
+        reports_disputed=bool(settings.topics.disagreements),
     )

@@ -67,6 +67,8 @@ class Workers:
     pids: frozenset[int] = frozenset()
     compiling: Compiling | None = None
     model: ModelInfo = MODEL
+    challenger: ModelInfo | None = None
+    challenger_problem: str = ""
     progressed_s: float = 0.0
     by_partition_s: dict[int, float] = field(default_factory=dict)
 

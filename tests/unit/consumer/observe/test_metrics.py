@@ -16,8 +16,10 @@ from consumer.observe.metrics import Metrics
 from consumer.observe.processes import WorkerProcesses
 from consumer.partitions.in_flight import ReadyPart
 from consumer.partitions.observers import Publication
+from consumer.workers.challenge.report import Challenged, Compared
 from consumer.workers.tasks import Part, Timings
 from contract.errors import ErrorCode
+from engine.model.files import ModelInfo
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, str], float]:
@@ -137,3 +139,28 @@ def test_every_series_is_there_before_its_first_count(metrics: Metrics) -> None:
     assert found["digits_worker_restarts_total", "worker-crashed"] == 0
     assert found["digits_transactions_total", "lost"] == 0
     assert found["digits_published_bytes_total", "dead-letter"] == 0
+
+
+def test_pictures_of_a_challenge_are_counted_by_both_answers(metrics: Metrics) -> None:
+    models = (ModelInfo("digits", "1", "1" * 64), ModelInfo("digits", "2", "2" * 64))
+    pairs = [Compared("7", "7", 5), Compared("7", "1", 2), Compared("unsure", "failed", 1)]
+    metrics.challenged(Challenged(pairs, 6.5, 5.5, 0.25, {"load": 4}), *models)
+    metrics.disagreement_ended("dropped", 2)
+    found = samples(metrics)
+    text = metrics.exposition().decode()
+    for labels in (
+        'challenger="7",champion="7",verdict="agree"} 5.0',
+        'challenger="1",champion="7",verdict="differ"} 2.0',
+        'challenger="failed",champion="unsure",verdict="failed"} 1.0',
+    ):
+        assert f"digits_challenger_compared_total{{{labels}" in text
+    assert found["digits_challenger_confidence_total", "champion"] == 6.5
+    assert found["digits_challenger_confidence_total", "challenger"] == 5.5
+    assert found["digits_challenger_seconds_total", ""] == 0.25
+    assert (found["digits_challenger_skipped_total", "load"], found["digits_disagreements_total", "dropped"]) == (4, 2)
+
+
+def test_pairs_of_answers_are_shown_from_the_start_only_with_a_challenger(metrics: Metrics) -> None:
+    assert "digits_challenger_compared_total{" not in metrics.exposition().decode()
+    metrics.begin_challenge()
+    assert metrics.exposition().decode().count("digits_challenger_compared_total{") == 11 * 12

@@ -36,6 +36,7 @@ class Worker:
     """Answers one record of each task when the test lets it, with its model's version as the result."""
 
     running: ClassVar[list[Worker]] = []
+    challenger_problem = ""
 
     def __init__(self, spec: WorkerSpec) -> None:
         self.version = spec.model.info.version

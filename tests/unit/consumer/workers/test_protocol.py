@@ -18,6 +18,7 @@ from consumer.workers.protocol import (
     Ready,
     Refusal,
     Start,
+    StartModel,
     frame,
 )
 from consumer.workers.tasks import Answer, Answers, FailedItem, Part, SampledRecord, Stop, Timings, Unread
@@ -64,7 +65,7 @@ def test_counts_are_never_negative() -> None:
 @pytest.mark.parametrize("reply", [Ready(), Refusal("the model is damaged"), Compiling(3, 70)])
 def test_a_worker_reports_ready_compiling_or_a_refusal(reply: Ready | Refusal | Compiling) -> None:
     assert START_REPLY.decode(body(frame(reply))) == reply
-    start = Start("models/digits", b"{}", 2**30, rules())
+    start = Start(StartModel("models/digits", b"{}"), 2**30, rules(), StartModel(".", b"{}"))
     assert START.decode(body(frame(start))) == start
 
 

@@ -41,6 +41,8 @@ class ScriptedWorker:
     batches: list[list[int]]
     """The offsets of every batch that any worker was given."""
 
+    challenger_problem = ""
+
     @classmethod
     @contextlib.asynccontextmanager
     async def started(cls, _: WorkerSpec, *_more: object) -> AsyncIterator[ScriptedWorker]:
@@ -401,7 +403,7 @@ async def test_workers_start_although_the_one_that_compiles_dies_meanwhile(
 
     @contextlib.asynccontextmanager
     async def started(
-        _: WorkerSpec, _on_compiling: object, may_compile: asyncio.Event | None
+        _: WorkerSpec, _on_compiling: object, may_compile: asyncio.Event | None, *_more: object
     ) -> AsyncIterator[ScriptedWorker]:
         nonlocal first_attempts, loaded, waiting
         if may_compile is None:

@@ -70,7 +70,9 @@ def test_a_name_that_kafka_refuses_is_refused_here(monkeypatch: pytest.MonkeyPat
 
 def test_one_topic_for_two_purposes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIGITS_TOPICS__DEAD_LETTER", "digits.requests")
-    assert complaint() == "DIGITS_TOPICS__…: requests, predictions and dead letters need three different topics"
+    assert (
+        complaint() == "DIGITS_TOPICS__…: requests, predictions, dead letters and disagreements need different topics"
+    )
 
 
 @pytest.mark.parametrize(
@@ -193,4 +195,5 @@ def test_variables_lists_all_in_the_order_of_definition() -> None:
         "DIGITS_TOPICS__REQUESTS",
         "DIGITS_TOPICS__PREDICTIONS",
         "DIGITS_TOPICS__DEAD_LETTER",
+        "DIGITS_TOPICS__DISAGREEMENTS",
     ]

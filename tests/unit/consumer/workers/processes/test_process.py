@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import pytest
 
+from consumer.workers.challenge.report import Challenged, Compared
 from consumer.workers.processes import process
-from consumer.workers.processes.deaths import WorkerDied, WorkerNotStarted
+from consumer.workers.processes.deaths import ChallengerDied, WorkerDied, WorkerNotStarted
 from consumer.workers.processes.pinned_model import PinnedModel
 from consumer.workers.processes.process import WorkerProcess
 from consumer.workers.processes.spec import WorkerSpec
@@ -22,6 +23,7 @@ from contract.errors import ErrorCode
 from engine.model.files import ModelFiles
 from models import default_model
 from tests.harness.tasks import rules, task
+from tests.harness.waiting import eventually
 
 MEMORY_BYTES = 64 * 1024 * 1024
 LONG = LENGTH.pack(2**32 - 1)
@@ -45,7 +47,10 @@ def spec() -> Iterator[WorkerSpec]:
 def speaking(*words: bytes | bytearray) -> Any:
     """Give a worker that says these words as soon as it is spoken to, and then waits."""
 
-    async def spawn(*, channel: int, note: int, model: int) -> asyncio.subprocess.Process:
+    async def spawn(
+        *, channel: int, note: int, model: int, challenger: int | None = None
+    ) -> asyncio.subprocess.Process:
+        del challenger
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", SPEAKS, str(channel), *(word.hex() for word in words)),
             stdin=subprocess.PIPE,
@@ -137,6 +142,60 @@ async def test_a_worker_whose_answer_is_of_another_task_has_died(
     monkeypatch.setattr(process, "spawn", speaking(bytes(frame(Ready())), bytes(frame(answers))))
     async with WorkerProcess.started(spec, lambda _: None) as worker:
         with pytest.raises(WorkerDied, match=r"sent invalid answers \(it ends at 7, and the task at 1\)"):
+            await worker.answer([task(b"")], lambda: None)
+
+
+REPORT = Challenged([Compared("7", "1", 3)], 2.5, 1.5, 0.25, {"load": 4})
+
+
+def answered(*, is_challenged: bool = True) -> bytes:
+    return bytes(frame(Answers([Answer([Part(1, [])])], Timings(0, 0, 0), is_challenged)))
+
+
+async def test_the_report_of_a_challenge_comes_after_the_answer_while_the_worker_is_idle(
+    monkeypatch: pytest.MonkeyPatch, spec: WorkerSpec
+) -> None:
+    reports: list[Challenged] = []
+    monkeypatch.setattr(process, "spawn", speaking(bytes(frame(Ready())), answered(), bytes(frame(REPORT))))
+    async with WorkerProcess.started(spec, lambda _: None, None, reports.append) as worker:
+        await worker.answer([task(b"")], lambda: None)
+        assert reports == [], "nothing waits for it"
+        idle = asyncio.create_task(worker.ended_idle())
+        await eventually(lambda: reports, lambda seen: seen == [REPORT])
+        idle.cancel()
+        await asyncio.wait({idle})
+
+
+async def test_the_report_of_a_challenge_comes_before_the_next_answer(
+    monkeypatch: pytest.MonkeyPatch, spec: WorkerSpec
+) -> None:
+    reports: list[Challenged] = []
+    words = (bytes(frame(Ready())), answered(), bytes(frame(REPORT)), answered(is_challenged=False))
+    monkeypatch.setattr(process, "spawn", speaking(*words))
+    async with WorkerProcess.started(spec, lambda _: None, None, reports.append) as worker:
+        for expected in (True, False):
+            assert (await worker.answer([task(b"")], lambda: None)).is_challenged == expected
+    assert reports == [REPORT]
+
+
+@pytest.mark.parametrize(
+    ("word", "named"),
+    [
+        (b"", "did not stop its challenge"),
+        (LONG, "sent no report of a challenge: a frame"),
+        (bytes(frame([["10", "1", 1]])), "sent no report of a challenge"),
+        (bytes(frame(Challenged(seconds=float("nan")))), "impossible numbers"),
+    ],
+    ids=["silent", "long", "unknown", "not a number"],
+)
+async def test_a_worker_that_does_not_end_its_challenge_properly_is_no_fault_of_the_next_batch(
+    monkeypatch: pytest.MonkeyPatch, spec: WorkerSpec, word: bytes, named: str
+) -> None:
+    monkeypatch.setattr(process, "CHALLENGE_S", 0.2)
+    monkeypatch.setattr(process, "spawn", speaking(bytes(frame(Ready())), answered(), word))
+    async with WorkerProcess.started(spec, lambda _: None) as worker:
+        await worker.answer([task(b"")], lambda: None)
+        with pytest.raises(ChallengerDied, match=named):
             await worker.answer([task(b"")], lambda: None)
 
 
