@@ -4,7 +4,7 @@ SHOWN := python3 requirements/shown.py
 INSTALL = $(SHOWN) 'pip installs $(or $(1),$<)' $(PYTHON) -m pip install --quiet --disable-pip-version-check
 COMPOSE = REVISION=$$(git describe --always --dirty) docker compose
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-compose lint words docs image up down bench profile fuzz chaos train card audit-dependencies pins clean
+.PHONY: help demo test test-slow test-compose lint words docs image up down bench profile fuzz chaos train train-cnn card audit-dependencies pins clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -62,6 +62,9 @@ fuzz: .venv/.test  ## Fuzz from payload to prediction for a minute, or ARGS="--m
 
 train: .venv/.bench  ## Train the model from MNIST=DIR (HANDS=DIR: other hands, too)
 	@.venv/bin/digit-engine train --mnist $(MNIST) $(if $(HANDS),--hands $(HANDS)) $(ARGS)
+
+train-cnn: .venv/.train-cnn  ## Train the convolutional network from MNIST=DIR (HANDS=DIR: other hands, too)
+	@.venv/bin/digit-engine train-cnn --mnist $(MNIST) $(if $(HANDS),--hands $(HANDS)) $(ARGS)
 
 card: .venv/.bench  ## Evaluate the shipped model and write its card (needs MNIST=DIR; HANDS=DIR: other hands)
 	@.venv/bin/digit-engine card --overwrite --mnist $(MNIST) $(if $(HANDS),--hands $(HANDS)) $(ARGS)

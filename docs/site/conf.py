@@ -22,7 +22,7 @@ author = "The Digitstream maintainers"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
 root_doc = "README"
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-include_patterns = ["*.md", "docs/*.md", "docs/reference/*.rst", "models/digits/card.md"]
+include_patterns = ["*.md", "docs/*.md", "docs/reference/*.rst", "models/*/card.md"]
 
 html_theme = "furo"
 html_title = "Digitstream"
@@ -50,7 +50,9 @@ CONTENTS: Final = {
         "docs/delivery",
         "docs/limits",
         "docs/model",
+        "docs/models",
         "models/digits/card",
+        "models/digits-cnn/card",
     ],
     "Run it": ["docs/operations", "docs/settings", "docs/http-settings", "docs/security", "SECURITY", "CHANGELOG"],
     "Change it": ["CONTRIBUTING", "docs/architecture", "docs/glossary"],

@@ -54,7 +54,8 @@ _STDERR = 2
 
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
-_OF_TRAINING = frozenset({"joblib", "matplotlib", "scipy", "skimage", "sklearn", "skops", "threadpoolctl"})
+_TRAINING = frozenset({"joblib", "matplotlib", "scipy", "skimage", "sklearn", "skops", "threadpoolctl"})
+_CNN = frozenset({"google", "keras", "onnx", "onnxruntime", "tensorflow"})
 
 
 @contextlib.contextmanager
@@ -63,10 +64,12 @@ def needs_training() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _OF_TRAINING:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _TRAINING | _CNN:
             raise
+        extra = "train" if missing in _TRAINING else "train,train-cnn"
         raise exit_unusable(
-            ImportError(f"this command needs {error.name}, which is not installed: pip install 'digitstream[train]'")
+            ImportError(f"this command needs {error.name}, which is not installed: pip install 'digitstream[{extra}]'")
         ) from error
 
 

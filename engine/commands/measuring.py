@@ -1,4 +1,4 @@
-"""The commands that measure a model: evaluate, benchmark, card.
+"""The commands that measure a model: evaluate, benchmark, card, cards.
 
 Each imports its training modules when it runs, so that `classify` starts without them.
 """
@@ -150,6 +150,19 @@ def card(
             kept = work / "plain-chain.joblib"
             costs = speedometer.benchmark(classifier, data, kept, lambda: bars.advance(clock))
     typer.echo(write_card(classifier, trial, costs, target))
+
+
+def cards(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of models, each with its figures.json.")],
+) -> None:
+    """Print the figures of several models' cards side by side, in Markdown."""
+    with needs_training():
+        from engine.training.report.side_by_side import page
+
+    try:
+        typer.echo(page(folders), nl=False)
+    except OSError as error:
+        raise exit_unusable(error) from error
 
 
 def _print_figures(figures: dict[str, Any]) -> None:

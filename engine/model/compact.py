@@ -37,17 +37,24 @@ class Compact:
         features = hog(digits)
         scores = self.machine.scores(features)
         digitness = self.machine.reject.digitness(features, scores, evidence)
-        return self.machine.decide(look_again(self.machine, digits, scores), digitness)
+        return self.machine.decide(look_again(self._first_scores, digits, scores), digitness)
 
     def scores(self, digits: Floats) -> Floats:
         """Return the scores (n, 10) that `decide` turns into probabilities."""
-        return look_again(self.machine, digits, self.machine.scores(hog(digits)))
+        return look_again(self._first_scores, digits, self._first_scores(digits))
+
+    def _first_scores(self, digits: Floats) -> Floats:
+        return self.machine.scores(hog(digits))
 
 
 def arrays_of(machine: Machine) -> dict[str, NDArray[Any]]:
     """Return the machine's arrays and those of its reject head, in full precision."""
-    own = {name: np.asarray(getattr(machine, name)) for name in _DECIDE}
-    return own | {name: np.asarray(getattr(machine.reject, name)) for name in _REJECT}
+    return {name: np.asarray(getattr(machine, name)) for name in _DECIDE} | reject_arrays(machine.reject)
+
+
+def reject_arrays(head: RejectHead) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a reject head, in full precision."""
+    return {name: np.asarray(getattr(head, name)) for name in _REJECT}
 
 
 def to_arrays(machine: Machine) -> dict[str, NDArray[Any]]:
@@ -81,8 +88,12 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]], _about: Mapping[str, Any]) -
 
 def machine_of(arrays: Mapping[str, NDArray[Any]]) -> Machine:
     """Build the machine from its arrays, which may have any precision."""
-    reject = RejectHead(**{name: _value(name, arrays[name]) for name in _REJECT})
-    return Machine(**{name: _value(name, arrays[name]) for name in _DECIDE}, reject=reject)
+    return Machine(**{name: _value(name, arrays[name]) for name in _DECIDE}, reject=reject_of(arrays))
+
+
+def reject_of(arrays: Mapping[str, NDArray[Any]]) -> RejectHead:
+    """Build the reject head from its arrays, which may have any precision."""
+    return RejectHead(**{name: _value(name, arrays[name]) for name in _REJECT})
 
 
 def _value(name: str, array: NDArray[Any]) -> Any:

@@ -31,14 +31,14 @@ class Frame:
     """Find and centre the digit first, as for this project's own model; else take the picture as it is."""
 
     def prepare(self, pictures: Sequence[Picture]) -> Canvas:
-        """Turn pictures into (n, side, side), 0 paper and 1 ink, with no evidence."""
-        if self.canvas:
-            sized = np.zeros((len(pictures), self.side_px, self.side_px), np.float32)
-            for place, digit in zip(sized, normalise(pictures).digits, strict=True):
-                place[:] = self._resized(digit)
-        else:
-            sized = self._plain(pictures)
-        return Canvas(sized, np.zeros((len(pictures), 0), np.float32))
+        """Turn pictures into (n, side, side), 0 paper and 1 ink; without the canvas there is no evidence."""
+        if not self.canvas:
+            return Canvas(self._plain(pictures), np.zeros((len(pictures), 0), np.float32))
+        seen = normalise(pictures)
+        sized = np.zeros((len(pictures), self.side_px, self.side_px), np.float32)
+        for place, digit in zip(sized, seen.digits, strict=True):
+            place[:] = self._resized(digit)
+        return Canvas(sized, seen.evidence)
 
     def _plain(self, pictures: Sequence[Picture]) -> Floats:
         """Take the pictures as they are; those of the right size, which are most, all at once."""

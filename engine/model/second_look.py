@@ -12,14 +12,15 @@ References
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
 from engine.compiled import compiled
-from engine.model.hog import SIDE_PX, hog
+from engine.model.hog import SIDE_PX
 from engine.model.reject_head import highest
-from engine.model.svm import Floats, Machine
+from engine.model.svm import Floats
 
 TURN_DEGREES: Final = 8.0
 """One standard deviation of the turns that `engine.training.data.augmentation` makes."""
@@ -28,13 +29,13 @@ _DOUBT: Final = 3.0  # between the two highest scores: e to this, or 20 times, i
 _MIDDLE = np.float32((SIDE_PX - 1) / 2)
 
 
-def look_again(machine: Machine, digits: Floats, scores: Floats) -> Floats:
+def look_again(judge: Callable[[Floats], Floats], digits: Floats, scores: Floats) -> Floats:
     """Return the scores with those of doubtful digits replaced by the mean over three views of them.
 
     Parameters
     ----------
-    machine
-        It has computed the scores.
+    judge
+        Computes the scores of digits: it has computed those of these.
     digits : (n, 28, 28) float32
         0 is paper, 1 is ink.
     scores : (n, 10) float32
@@ -51,7 +52,7 @@ def look_again(machine: Machine, digits: Floats, scores: Floats) -> Floats:
     views = [turned(digits[doubtful], degrees) for degrees in (-TURN_DEGREES, TURN_DEGREES)]
     if len(doubtful) == 0:
         return scores
-    left, right = (machine.scores(hog(view)) for view in views)
+    left, right = (judge(view) for view in views)
     means = scores.copy()
     means[doubtful] = (scores[doubtful] + left + right) / np.float32(3)
     return means

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.training.report.side_by_side import page as page_of_models
 from tests.harness import modules
 from tests.harness.markdown import anchors, code, links
 
@@ -78,6 +79,12 @@ def test_the_figures_of_the_model_are_those_of_its_card() -> None:
     assert f"| {per_s}, {speed['times_plain_chain']:.0f} times as fast as Pillow" in readme
     assert f"one core of a worker alone, 28 px PNG | {per_s};" in operations
     assert f"On clean digits it is {clean['unsure_pct']:.1f} % ([its card]" in operations
+
+
+def test_the_models_side_by_side_have_the_figures_of_their_cards() -> None:
+    written = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    folders = [ROOT / "models/digits", ROOT / "models/digits-cnn"]
+    assert written == page_of_models(folders), "run `digit-engine cards models/digits models/digits-cnn`"
 
 
 def test_the_architecture_lists_every_folder_and_module() -> None:

@@ -104,7 +104,7 @@ def fit(data: Labelled, pools: Pools, plan: Plan, progress: Callable[[int, float
         Called after each epoch with its number (from 1) and its mean loss.
     """
     random = np.random.default_rng(plan.seed + plan.main.seed)
-    offset, parameters = _start(_mixed(data, pools, plan.main, random), plan, random)
+    offset, parameters = _start(mixed(data, pools, plan.main, random), plan, random)
     descent = _Descent(data, pools, plan.strength, offset, progress)
     parameters = descent.run(parameters, plan.main, random)
     parameters = descent.run(parameters, plan.finish, np.random.default_rng(plan.seed + plan.finish.seed))
@@ -130,15 +130,15 @@ class _Descent:
         optimiser = Adam(parameters, _STEP)
         targets = np.eye(DIGITS, dtype=np.float32)
         for _ in range(phase.epochs):
-            mixed = _mixed(self._data, self._pools, phase, random)
-            mixed = mixed.part(random.permutation(len(mixed)))
-            features, labels = describe(augment(mixed.digits, self._strength, random)), mixed.labels
+            drawn = mixed(self._data, self._pools, phase, random)
+            drawn = drawn.part(random.permutation(len(drawn)))
+            features, labels = describe(augment(drawn.digits, self._strength, random)), drawn.labels
             steps = phase.epochs * math.ceil(len(labels) / _BATCH)
             losses = []
             for first in range(0, len(labels), _BATCH):
                 part = slice(first, first + _BATCH)
                 loss, gradients = _gradients(parameters, self._offset, features[part], targets[labels[part]])
-                optimiser.step(gradients, _rate(optimiser.taken, steps, phase))
+                optimiser.step(gradients, rate_of(optimiser.taken, steps, phase))
                 _update_average(average, parameters, optimiser.taken)
                 losses.append(loss)
             self._epochs += 1
@@ -146,7 +146,7 @@ class _Descent:
         return average
 
 
-def _mixed(data: Labelled, pools: Pools, phase: Phase, random: np.random.Generator) -> Labelled:
+def mixed(data: Labelled, pools: Pools, phase: Phase, random: np.random.Generator) -> Labelled:
     """Join all clean digits, those that are drawn from each pool, and the clean ones again if they count more."""
     shares = ((pools.disturbed, phase.disturbed_share), (pools.hands, phase.hands_share))
     drawn = [(pool, min(round(share * len(data)), len(pool))) for pool, share in shares]
@@ -215,7 +215,7 @@ def _gradients(parameters: Parameters, offset: Floats, features: Floats, targets
     }
 
 
-def _rate(taken: int, steps: int, phase: Phase) -> float:
+def rate_of(taken: int, steps: int, phase: Phase) -> float:
     """Return the schedule's rate after `taken` steps: it warms up linearly, then falls as a cosine."""
     cosine = (1 + math.cos(math.pi * taken / steps)) / 2
     warm = min(1.0, taken / phase.warm_up_steps)

@@ -1,6 +1,6 @@
 """Fits the reject head, which decides whether a picture shows a digit at all.
 
-Its inputs are the features of the digit, the highest scores of the fitted machines, and the evidence of the full
+Its inputs are the features of the digit, the highest scores of the fitted model, and the evidence of the full
 picture (several parts, ink at the rim, noise). It is fitted by Adam on the logistic loss: clean and disturbed digits
 and those of other hands against pictures without a digit, all newly augmented in each epoch.
 """
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.model.reject_head import HIGHEST, RejectHead, highest
-from engine.model.svm import Floats, Machine
+from engine.model.svm import Floats
 from engine.training.data.augmentation import Strength, augment
 from engine.training.fit.adam import Adam, Parameters
 from engine.training.parallel import describe
@@ -49,42 +49,50 @@ class Examples:
         return Examples(np.concatenate([self.digits, other.digits]), np.concatenate([self.evidence, other.evidence]))
 
 
-def fit_reject(machine: Machine, positive: Examples, negative: Examples, advance: Callable[[], None]) -> Machine:
-    """Fit the reject head; the ten machines stay as they are.
+Judge = Callable[[Floats, Floats], Floats]
+"""Computes the scores (n, 10) of digits (n, 28, 28) with their features (n, f), before a second look."""
+
+
+def fit_reject(
+    judge: Judge, positive: Examples, negative: Examples, advance: Callable[[], None], epochs: int = EPOCHS
+) -> RejectHead:
+    """Fit the reject head of a model.
 
     Parameters
     ----------
-    machine
-        Fitted on digits by `engine.training.fit.learn`.
+    judge
+        Computes the model's scores.
     positive, negative
         Pictures of digits, and pictures without a digit; each epoch uses equally many of both.
     advance
-        Called after each of `EPOCHS` epochs.
+        Called after each epoch.
+    epochs
+        How many.
     """
     random = np.random.default_rng(0)
     count = min(len(positive.digits), len(negative.digits))
     sample = positive.part(random.permutation(len(positive.digits))[:_SAMPLE])
-    scale = _Scale(machine, sample.joined(negative.part(random.permutation(len(negative.digits))[:_SAMPLE])))
+    scale = _Scale(judge, sample.joined(negative.part(random.permutation(len(negative.digits))[:_SAMPLE])))
     parameters = _start(scale.width, random)
     optimiser = Adam(parameters, dict.fromkeys(parameters, 1.0))
     is_digit = np.repeat(np.array([1, 0], np.float32), count)
-    steps = EPOCHS * math.ceil(2 * count / _BATCH)
-    for _ in range(EPOCHS):
+    steps = epochs * math.ceil(2 * count / _BATCH)
+    for _ in range(epochs):
         drawn = [side.part(random.choice(len(side.digits), count, replace=False)) for side in (positive, negative)]
         examples = drawn[0].joined(drawn[1])
-        inputs = scale.inputs(replace(examples, digits=augment(examples.digits, Strength(), random)))
+        inputs = scale.inputs(Examples(augment(examples.digits, Strength(), random), examples.evidence))
         for part in np.array_split(random.permutation(2 * count), math.ceil(2 * count / _BATCH)):
             rate = _STEP * (1 + math.cos(math.pi * (optimiser.taken + 1) / steps)) / 2
             optimiser.step(gradients(parameters, inputs[part], is_digit[part]), rate)
         advance()
-    return replace(machine, reject=scale.head(parameters))
+    return scale.head(parameters)
 
 
 class _Scale:
     """Scales features, scores and evidence: over a sample, each column has mean 0 and deviation 1."""
 
-    def __init__(self, machine: Machine, sample: Examples) -> None:
-        self._machine = machine
+    def __init__(self, judge: Judge, sample: Examples) -> None:
+        self._judge = judge
         self._floor, self._ceiling = np.quantile(sample.evidence, (_EXTREME, 1 - _EXTREME), axis=0).astype(np.float32)
         rows = self._rows(sample)
         self._mean, self._spread = rows.mean(axis=0), rows.std(axis=0) + np.float32(1e-3)
@@ -93,7 +101,7 @@ class _Scale:
     def _rows(self, examples: Examples) -> Floats:
         evidence = np.clip(examples.evidence, self._floor, self._ceiling)
         features = describe(examples.digits)
-        return np.concatenate([features, highest(self._machine.scores(features)), evidence], axis=1)
+        return np.concatenate([features, highest(self._judge(examples.digits, features)), evidence], axis=1)
 
     def inputs(self, examples: Examples) -> Floats:
         """Return the scaled inputs, one row for each example."""

@@ -16,7 +16,7 @@ from engine.model import store as model
 from engine.model.compact import Compact, machine_of
 from engine.model.reference import FIELD
 from engine.model.reference_digits import as_ink
-from engine.model.store import Model, Thresholds
+from engine.model.store import Model, Predictor, Thresholds
 from engine.model.svm import Decision, Floats, Machine
 from engine.training.data.labelled import Labelled
 from engine.training.data.negatives.kinds import KINDS
@@ -61,17 +61,43 @@ def save(
     labels = np.concatenate([held_out.labels, *(hand.labels for hand in hands.values())])
     machine = replace(machine, temperature=fit_temperature(scores, labels))
     predictor = Compact(machine_of(compact.to_arrays(machine)))  # measure the rounded values that the file holds
-    decision = _decide(predictor, samples)
-    foreign = _foreign_digitness(predictor, pixels, settings["negatives"], settings["plan"]["seed"])
-    thresholds = _thresholds(decision, foreign)
-    figures = judge([decision], thresholds, held_out.labels).figures()
-    judged = {kind: judge([_decide(predictor, others[kind])], thresholds, hand.labels) for kind, hand in hands.items()}
+    foreign = foreign_digitness(predictor, pixels, settings["negatives"], settings["plan"]["seed"])
+    thresholds = thresholds_for(decide(predictor, samples), foreign)
     about = {
         "kind": compact.KIND,
         "name": settings["name"],
         "version": settings["version"],
         "settings": settings,
         "hidden": len(predictor.machine.reject.output),
+        **held_out_figures(predictor, thresholds, (samples, held_out.labels), hands),
+    }
+    return model.save(folder, compact.to_arrays(predictor.machine), thresholds, about)
+
+
+def held_out_figures(
+    predictor: Predictor,
+    thresholds: Thresholds,
+    held_out: tuple[Samples, NDArray[np.int64]],
+    hands: Mapping[str, HandSamples],
+) -> dict[str, Any]:
+    """Measure a model on digits that it has not learned from; return the manifest's fields on it.
+
+    Parameters
+    ----------
+    predictor
+        The model.
+    thresholds
+        Below them a reading is unsure.
+    held_out
+        The digits of the first collection, as the canvas normalises them, and their labels.
+    hands
+        Those of other hands by their kind.
+    """
+    samples, labels = held_out
+    decision = decide(predictor, samples)
+    figures = judge([decision], thresholds, labels).figures()
+    judged = {kind: judge([decide(predictor, hand.samples)], thresholds, hand.labels) for kind, hand in hands.items()}
+    return {
         "thresholds": {
             **asdict(thresholds),
             "coverage_pct": round(100 - figures["unsure_pct"], 4),
@@ -82,22 +108,22 @@ def save(
         FIELD: msgspec.to_builtins(reference_of_decision(decision, thresholds)),
         "hands": {kind: {name: one.figures()[name] for name in _SHOWN} for kind, one in judged.items()},
     }
-    return model.save(folder, compact.to_arrays(predictor.machine), thresholds, about)
 
 
-def _thresholds(decision: Decision, foreign: Floats) -> Thresholds:
+def thresholds_for(decision: Decision, foreign: Floats) -> Thresholds:
     """Choose the thresholds on digits; fit the presence to them and to pictures without a digit."""
     confidence = threshold_for_share(decision.probabilities.max(axis=1), _UNSURE_AS_DOUBTFUL)
     digitness = threshold_for_share(decision.digitness, _UNSURE_AS_NO_DIGIT)
     return Thresholds(confidence, digitness, *fit_presence(decision.digitness, foreign, digitness))
 
 
-def _decide(predictor: Compact, samples: Samples) -> Decision:
+def decide(predictor: Predictor, samples: Samples) -> Decision:
+    """Decide on pictures as the canvas normalises them."""
     return predictor.decide(as_ink(samples.digits), samples.evidence)
 
 
-def _foreign_digitness(predictor: Compact, digits: NDArray[np.uint8], learned: int, seed: int) -> Floats:
+def foreign_digitness(predictor: Predictor, digits: NDArray[np.uint8], learned: int, seed: int) -> Floats:
     """Return the digitness of pictures without a digit: of the learned kinds, but none of the learned pictures."""
     count, first = min(_CALIBRATED_WITH, learned), _CALIBRATION_SEED + seed
     parts = [negative_samples(kind, count, "train", digits, (first, number)) for number, kind in enumerate(KINDS)]
-    return np.concatenate([_decide(predictor, part).digitness for part in parts])
+    return np.concatenate([decide(predictor, part).digitness for part in parts])

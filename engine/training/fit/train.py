@@ -13,9 +13,9 @@ The saved machine is the measured one: it is not trained again on the held-out d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from engine.model.compact import arrays_of, machine_of
 from engine.model.reference_digits import as_ink
 from engine.model.store import Model
-from engine.model.svm import DIGITS, Machine
+from engine.model.svm import DIGITS, Floats, Machine
 from engine.training.data.labelled import Labelled
 from engine.training.data.negatives.kinds import CHARACTERS, KINDS
 from engine.training.data.samples import (
@@ -109,45 +109,85 @@ def train(
     learned, held_out = split(data)
     settings = settings.scaled(len(learned))
     stages = Stages(work)
-    seed = settings.plan.seed
-    of_pictures = code("engine.training.data.samples", apart_from="engine.training.data.negatives")
-    origin = fingerprint(learned.digits, learned.labels, settings.disturbed, seed, of_pictures)
-    written = fingerprint_of_hands(hands, settings.copies, seed)
     # One thread for BLAS: its products are too small to divide, and waiting threads would use the processor.
     with threadpool_limits(1, "blas"):
-        disturbed = stages.run("disturbed", origin, lambda: _disturb(learned, settings, bars))
-        others = stages.run("hands", written, lambda: write_hands(hands, settings.copies, seed, bars))
-        learnt = fingerprint(origin, written, asdict(settings.plan), code("engine.training.fit.learn"))
-        machine = machine_of(
-            stages.run("machine", learnt, lambda: _learn(learned, disturbed, others, settings.plan, bars))
-        )
-        refused = fingerprint(origin, settings.negatives, settings.characters, code(_NEGATIVES))
-        against = stages.run("negatives", refused, lambda: _negatives(learned, settings, bars))
+        pictures = make_pictures(learned, hands, settings, stages, bars)
+        learnt = fingerprint(pictures.made_from, asdict(settings.plan), code("engine.training.fit.learn"))
+        machine = machine_of(stages.run("machine", learnt, lambda: _learn(learned, pictures, settings.plan, bars)))
+        against, refused = make_negatives(learned, settings, stages, bars)
         rejecting = fingerprint(learnt, refused, code("engine.training.fit.reject"))
-        rejected = stages.run(
-            "reject", rejecting, lambda: _reject(machine, learned, [disturbed, others], against, bars)
-        )
+        rejected = stages.run("reject", rejecting, lambda: _reject(machine, learned, pictures, against, bars))
         measured = held_out_hands(hands, settings.held_out_each, bars)
         return save(machine_of(rejected), held_out, measured, asdict(settings), folder)
 
 
+class Pictures(NamedTuple):
+    """What is learned beside the clean digits."""
+
+    disturbed: Arrays
+    hands: Arrays
+    made_from: str
+    """The fingerprint of both."""
+
+
+def make_pictures(
+    learned: Labelled, hands: Hands | None, settings: Settings, stages: Stages, bars: Progress
+) -> Pictures:
+    """Make disturbed digits and those of other hands, or take them from an earlier run."""
+    seed = settings.plan.seed
+    written = fingerprint_of_hands(hands, settings.copies, seed)
+    origin = _origin(learned, settings)
+    disturbed = stages.run("disturbed", origin, lambda: _disturb(learned, settings, bars))
+    others = stages.run("hands", written, lambda: write_hands(hands, settings.copies, seed, bars))
+    return Pictures(disturbed, others, fingerprint(origin, written))
+
+
+def make_negatives(learned: Labelled, settings: Settings, stages: Stages, bars: Progress) -> tuple[Examples, str]:
+    """Make pictures without a digit, or take them from an earlier run; return also their fingerprint."""
+    made_from = fingerprint(_origin(learned, settings), settings.negatives, settings.characters, code(_NEGATIVES))
+    against = stages.run("negatives", made_from, lambda: _negatives(learned, settings, bars))
+    return Examples(as_ink(against["digits"]), against["evidence"]), made_from
+
+
+def positives(learned: Labelled, pictures: Pictures) -> Examples:
+    """Return what the reject head learns as digits: some clean ones through the canvas, and all other pictures."""
+    disturbed, others = pictures.disturbed, pictures.hands
+    chosen = np.random.default_rng(0).permutation(len(learned))[: len(disturbed["labels"]) // 2]
+    clean = prepare_in_parallel([png(digit) for digit in _pixels(learned.part(chosen))])
+    digits = Examples(as_ink(clean.digits), clean.evidence)
+    for pool in (disturbed, others):
+        digits = digits.joined(Examples(as_ink(pool["digits"]), pool["evidence"]))
+    return digits
+
+
+def disturbed_of(learned: Labelled, settings: Settings) -> NDArray[np.int64]:
+    """Choose which of the digits are disturbed, in the order in which each slot has them."""
+    return np.random.default_rng(settings.plan.seed).permutation(len(learned))[: settings.disturbed]
+
+
+def _origin(learned: Labelled, settings: Settings) -> str:
+    """Hash what the disturbed pictures are made from."""
+    of_pictures = code("engine.training.data.samples", apart_from="engine.training.data.negatives")
+    return fingerprint(learned.digits, learned.labels, settings.disturbed, settings.plan.seed, of_pictures)
+
+
 def _disturb(learned: Labelled, settings: Settings, bars: Progress) -> Arrays:
     """Normalise disturbed pictures of some of the digits, once for each slot."""
-    chosen = np.random.default_rng(settings.plan.seed).permutation(len(learned))[: settings.disturbed]
+    chosen = disturbed_of(learned, settings)
     bar = bars.add_task("disturb", total=count_parts(len(chosen)), note="")
     samples = disturbed_samples(_pixels(learned.part(chosen)), settings.plan.seed, lambda: bars.advance(bar))
     labels = np.tile(learned.labels[chosen], len(samples.digits) // max(1, len(chosen)))
     return {"digits": samples.digits, "evidence": samples.evidence, "labels": labels}
 
 
-def _learn(learned: Labelled, disturbed: Arrays, others: Arrays, plan: Plan, bars: Progress) -> Arrays:
+def _learn(learned: Labelled, pictures: Pictures, plan: Plan, bars: Progress) -> Arrays:
     """Fit the ten machines."""
     bar = bars.add_task("learn", total=plan.epochs, note="")
 
     def progress(_: int, loss: float) -> None:
         bars.update(bar, advance=1, note=f"loss {loss:.4f}")
 
-    machine = fit(learned, Pools(_labelled(disturbed), _labelled(others)), plan, progress)
+    machine = fit(learned, Pools(labelled(pictures.disturbed), labelled(pictures.hands)), plan, progress)
     return arrays_of(machine)
 
 
@@ -165,19 +205,19 @@ def _negatives(learned: Labelled, settings: Settings, bars: Progress) -> Arrays:
     }
 
 
-def _reject(machine: Machine, learned: Labelled, pools: Sequence[Arrays], against: Arrays, bars: Progress) -> Arrays:
+def _reject(machine: Machine, learned: Labelled, pictures: Pictures, against: Examples, bars: Progress) -> Arrays:
     """Fit the reject head to clean digits and those of all pools, against all negatives."""
     bar = bars.add_task("reject", total=EPOCHS, note="")
-    chosen = np.random.default_rng(0).permutation(len(learned))[: len(pools[0]["labels"]) // 2]
-    clean = prepare_in_parallel([png(digit) for digit in _pixels(learned.part(chosen))])
-    positive = Examples(as_ink(clean.digits), clean.evidence)
-    for pool in pools:
-        positive = positive.joined(Examples(as_ink(pool["digits"]), pool["evidence"]))
-    negative = Examples(as_ink(against["digits"]), against["evidence"])
-    return arrays_of(fit_reject(machine, positive, negative, lambda: bars.advance(bar)))
+
+    def judge(_: Floats, features: Floats) -> Floats:
+        return machine.scores(features)
+
+    head = fit_reject(judge, positives(learned, pictures), against, lambda: bars.advance(bar))
+    return arrays_of(replace(machine, reject=head))
 
 
-def _labelled(pool: Arrays) -> Labelled:
+def labelled(pool: Arrays) -> Labelled:
+    """Return the digits of a stage with their labels."""
     return Labelled(as_ink(pool["digits"]), pool["labels"])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from engine.model.classifier import Classifier
+from engine.model.onnx.predictor import KIND as ONNX
 from engine.training.fit.calibrate import FOREIGN_SHARE
 from engine.training.report import tables, words
 from engine.training.report.figures import Figures, figures_of
@@ -53,21 +54,24 @@ def write_card(classifier: Classifier, trial: Trial, speed: dict[str, Any] | Non
 def _about(classifier: Classifier) -> list[str]:
     """Say which model this is, what it has learned from, and how it reads."""
     info, about = classifier.info, classifier.manifest
-    settings = about["settings"]
-    method = words.METHOD.format(
-        directions=settings["plan"]["directions"],
-        centres=settings["plan"]["centres"],
-        epochs=settings["plan"]["main"]["epochs"],
-        last_epochs=settings["plan"]["finish"]["epochs"],
-        negatives=settings["negatives"],
-        of_characters=settings.get("characters", settings["negatives"]),
-        hidden=about["hidden"],
-    )
+    settings, plan = about["settings"], about["settings"]["plan"]
+    counts = {
+        "epochs": plan["main"]["epochs"],
+        "last_epochs": plan["finish"]["epochs"],
+        "negatives": settings["negatives"],
+        "of_characters": settings.get("characters", settings["negatives"]),
+        "hidden": about["hidden"],
+    }
+    if about["kind"] == ONNX:
+        split, method = words.SPLIT_CNN, words.METHOD_CNN.format(units=plan["shape"]["hidden"], **counts)
+    else:
+        split = words.SPLIT
+        method = words.METHOD.format(directions=plan["directions"], centres=plan["centres"], **counts)
     return [
         f"# Model card: {info.name} {info.version}\n",
         f"Written by `make card`. sha256 of the arrays: `{info.sha256}`, {about['bytes']:,} bytes.\n",
         "## Data\n",
-        words.DATA.format(disturbed=settings["disturbed"], scenes=len(SCENES)),
+        words.DATA.format(split=split, disturbed=settings["disturbed"], scenes=len(SCENES)),
         "## Method\n",
         method,
     ]

@@ -40,9 +40,34 @@ SOURCES: Final = """\
     2012: the mean of the predictions over several views of a picture.
 """
 
-DATA: Final = """\
+METHOD_CNN: Final = """\
+1. *Canvas*: any picture becomes a 28x28 digit the way MNIST's were made [1]: polarity, paper and rulings removed, the
+   longer side 20 px, the centre of mass in the middle. Plates, fields, desks and shadows are recognised and removed,
+   too. It is that of the compact machine.
+2. *Network*: five convolutions in three blocks, each block with a pooling at its end, then {units} hidden units and ten
+   scores (`engine/training/cnn/network.py`). It is trained by Adam [5] on the logistic loss, over fresh affine and
+   elastic copies [6] of the digits in each of {epochs} epochs, over disturbed digits and digits in scenes, and over
+   other hands; then for {last_epochs} epochs in which the steps fall to nearly nothing. The running mean of its weights
+   is what is kept, in ONNX.
+   *Second look*: a digit whose two highest scores are near one another is turned by 8 degrees to both sides, and the
+   mean of the three scores counts [11].
+3. *Confidence*: a softmax over one temperature [7], at which the mean confidence of the digits set aside and of newly
+   drawn ones is the share of them that is read right [10].
+4. *Reject head*: a network with one hidden layer of {hidden} units, over the features of the compact machine [2, 3],
+   the three highest scores and evidence of the full picture, says whether there is a digit at all. It has learned from
+   {negatives:,} pictures without a digit of each kind, and from {of_characters:,} of each kind of characters.
+"""
+
+SPLIT: Final = """\
 The first 50,000 of MNIST's 60,000 training digits (Y. LeCun, C. Cortes, C. Burges; CC BY-SA 3.0) to learn from; the
-last 10,000 to choose and to measure by, never learned from. MNIST's test set was not used. Pictures without a digit
+last 10,000 to choose and to measure by, never learned from."""
+
+SPLIT_CNN: Final = """\
+The first 47,500 of MNIST's 60,000 training digits (Y. LeCun, C. Cortes, C. Burges; CC BY-SA 3.0) to learn from; the
+next 2,500 to choose temperature and thresholds by, with newly drawn digits; the last 10,000 to measure by alone."""
+
+DATA: Final = """\
+{split} MNIST's test set was not used. Pictures without a digit
 are made by this project and from scikit-image's own pictures, different ones for learning and for measuring.
 
 {disturbed:,} of those digits were also learned in four pictures each: as a photo, as another scanner shows them,

@@ -36,7 +36,7 @@ def test_the_gradients_are_those_of_the_loss() -> None:
 
 def test_the_step_warms_up_then_falls_to_its_end() -> None:
     phase = replace(Plan().main, rate=0.5, warm_up_steps=10, last_step=0.1)
-    rates = [learn._rate(taken, 100, phase) for taken in range(101)]
+    rates = [learn.rate_of(taken, 100, phase) for taken in range(101)]
     assert rates[0] == 0
     assert max(rates) == rates[10] < 0.5
     assert rates[100] == pytest.approx(0.05)
@@ -47,7 +47,7 @@ def test_an_epoch_has_all_clean_digits_and_other_ones_of_each_pool() -> None:
     rng = np.random.default_rng(0)
     hands = Labelled(np.zeros((9, 28, 28), np.float32), np.arange(9) + 200)
     phase = replace(Plan().finish, clean=2, disturbed_share=0.5, hands_share=0.2)
-    first, second = (learn._mixed(data, Pools(pool, hands), phase, rng) for _ in range(2))
+    first, second = (learn.mixed(data, Pools(pool, hands), phase, rng) for _ in range(2))
     for part in (slice(0, 30), slice(51, 81)):
         np.testing.assert_array_equal(first.digits[part], data.digits)
     assert len(first) == 81
