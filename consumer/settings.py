@@ -310,7 +310,7 @@ class Settings(ReportSettings, GroupSettings):
         gt=0,
         le=3_600,
         description="Time after SIGTERM to publish what is in flight. If brokers hang, the shutdown takes up to "
-        "29 s longer.",
+        "30 s longer.",
     )
     service_faults: int = Field(
         default=10,
