@@ -7,19 +7,7 @@ from typing import Annotated
 
 import typer
 
-from producer.commands import (
-    audit,
-    create_topics,
-    dead_letters,
-    disagreements,
-    replay,
-    schema,
-    send,
-    serve,
-    status,
-    unsure,
-    watch,
-)
+from producer.commands import audit, create_topics, dead_letters, exports, replay, schema, send, serve, status, watch
 from producer.commands.shared import exit_with_settings_error
 from producer.errors import Exit
 from release.option import version_option
@@ -53,9 +41,9 @@ for command, examples in (
     (status.status, status.EXAMPLES),
     (dead_letters.dead_letters, dead_letters.EXAMPLES),
     (replay.replay, replay.EXAMPLES),
-    (disagreements.disagreements, disagreements.EXAMPLES),
+    (exports.disagreements, exports.DISAGREEMENTS_EXAMPLES),
     (audit.audit, audit.EXAMPLES),
-    (unsure.unsure, unsure.EXAMPLES),
+    (exports.unsure, exports.UNSURE_EXAMPLES),
     (serve.serve, serve.EXAMPLES),
 ):
     app.command(epilog=examples)(with_kafka_options(command, exit_with_settings_error))

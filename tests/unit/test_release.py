@@ -55,7 +55,9 @@ def test_health_and_metrics_name_version_and_revision(monkeypatch: pytest.Monkey
     monkeypatch.setenv("DIGITSTREAM_REVISION", "abc123")
     metrics = Metrics()
     model = ModelInfo("compact", "1", "0" * 64)
-    workers = cast("WorkersView", SimpleNamespace(running=0, compiling=None, model=model))
+    workers = cast(
+        "WorkersView", SimpleNamespace(running=0, compiling=None, model=model, challenger=None, challenger_problem="")
+    )
     report = Health(Settings(), workers, ServiceStatus()).report()
     assert (report["version"], report["revision"]) == (VERSION, "abc123")
     assert f'digits_build_info{{revision="abc123",version="{VERSION}"}} 1.0' in metrics.exposition().decode()

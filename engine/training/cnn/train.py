@@ -39,6 +39,7 @@ from engine.training.fit.train import (
     Pictures,
     Settings,
     disturbed_of,
+    examples_of,
     labelled,
     make_negatives,
     make_pictures,
@@ -94,7 +95,9 @@ def train(
             bar = bars.add_task("reject", total=_REJECT_EPOCHS, note="")
             model, digits = opened(content), positives(learned.part(slice(0, first)), pictures)
             judge = _in_parallel(model)
-            return reject_arrays(fit_reject(judge, digits, against, lambda: bars.advance(bar), _REJECT_EPOCHS))
+            return reject_arrays(
+                fit_reject(judge, digits, examples_of(against), lambda: bars.advance(bar), _REJECT_EPOCHS)
+            )
 
         head = reject_of(stages.run("cnn-reject", rejecting, reject))
         aside = learned.part(slice(first, None))

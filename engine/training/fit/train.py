@@ -142,11 +142,16 @@ def make_pictures(
     return Pictures(disturbed, others, fingerprint(origin, written))
 
 
-def make_negatives(learned: Labelled, settings: Settings, stages: Stages, bars: Progress) -> tuple[Examples, str]:
+def make_negatives(learned: Labelled, settings: Settings, stages: Stages, bars: Progress) -> tuple[Arrays, str]:
     """Make pictures without a digit, or take them from an earlier run; return also their fingerprint."""
     made_from = fingerprint(_origin(learned, settings), settings.negatives, settings.characters, code(_NEGATIVES))
     against = stages.run("negatives", made_from, lambda: _negatives(learned, settings, bars))
-    return Examples(as_ink(against["digits"]), against["evidence"]), made_from
+    return against, made_from
+
+
+def examples_of(pictures: Arrays) -> Examples:
+    """Return pictures of a stage as the reject head learns them."""
+    return Examples(as_ink(pictures["digits"]), pictures["evidence"])
 
 
 def positives(learned: Labelled, pictures: Pictures) -> Examples:
@@ -156,7 +161,7 @@ def positives(learned: Labelled, pictures: Pictures) -> Examples:
     clean = prepare_in_parallel([png(digit) for digit in _pixels(learned.part(chosen))])
     digits = Examples(as_ink(clean.digits), clean.evidence)
     for pool in (disturbed, others):
-        digits = digits.joined(Examples(as_ink(pool["digits"]), pool["evidence"]))
+        digits = digits.joined(examples_of(pool))
     return digits
 
 
@@ -205,14 +210,14 @@ def _negatives(learned: Labelled, settings: Settings, bars: Progress) -> Arrays:
     }
 
 
-def _reject(machine: Machine, learned: Labelled, pictures: Pictures, against: Examples, bars: Progress) -> Arrays:
+def _reject(machine: Machine, learned: Labelled, pictures: Pictures, against: Arrays, bars: Progress) -> Arrays:
     """Fit the reject head to clean digits and those of all pools, against all negatives."""
     bar = bars.add_task("reject", total=EPOCHS, note="")
 
     def judge(_: Floats, features: Floats) -> Floats:
         return machine.scores(features)
 
-    head = fit_reject(judge, positives(learned, pictures), against, lambda: bars.advance(bar))
+    head = fit_reject(judge, positives(learned, pictures), examples_of(against), lambda: bars.advance(bar))
     return arrays_of(replace(machine, reject=head))
 
 

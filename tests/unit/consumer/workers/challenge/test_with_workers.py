@@ -93,11 +93,15 @@ async def test_a_challenger_that_hangs_loses_its_worker_and_the_next_batch_is_an
     monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
     monkeypatch.setattr(process, "CHALLENGE_S", 0.2)
     async with running_pool(challenger=version_of("2")) as pool:
-        for _ in range(2):  # one for each worker: so the next batch comes to one that hangs
-            await pool.results([poisoned("challenged busy")])
-        answered = await asyncio.gather(*(pool.results(DIGITS[:5]) for _ in range(6)))
-        assert {result.status for results in answered for result in results} == {"recognised"}
-        await eventually(lambda: restarts(pool, "challenger"), lambda seen: seen >= 1)
+
+        async def replaced() -> float:
+            answered = await asyncio.gather(*(pool.results(DIGITS[:5]) for _ in range(6)))
+            assert {result.status for results in answered for result in results} == {"recognised"}
+            seen = restarts(pool, "challenger")
+            await pool.results([poisoned("challenged busy")])  # a worker hangs, unless another batch comes at once
+            return seen
+
+        await eventually(replaced, lambda seen: seen >= 1)
         assert (restarts(pool, "worker-timeout"), restarts(pool, "worker-crashed")) == (0, 0)
 
 
