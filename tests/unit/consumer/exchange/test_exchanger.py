@@ -158,7 +158,6 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
         model=f"{made(tmp_path)}/digits@production",
         model_poll_s=0.02,
         model_cache=tmp_path / "cache",
-        model_timeout_s=1,
     )
     async with running(tmp_path / "registry", settings) as scene:
         yield scene
