@@ -37,7 +37,7 @@ _STEP: Final = 2e-3  # the largest
 
 
 def _main() -> Phase:
-    return Phase(10, 1, disturbed_share=0.75, hands_share=0.6, rate=1.0, warm_up_steps=400, last_step=1.0, seed=0)
+    return Phase(18, 1, disturbed_share=0.75, hands_share=0.6, rate=1.0, warm_up_steps=400, last_step=1.0, seed=0)
 
 
 def _finish() -> Phase:

@@ -53,7 +53,7 @@ from engine.training.parallel import in_parts
 _SET_ASIDE: Final = 1 / 20  # of the digits that are not held out
 _DRAWN_TO_CHOOSE: Final = 40  # pictures of each variant
 _CHOICE_SEED: Final = 30_000  # training starts from small seeds, and the card's pictures from 10,000 and 20,000
-_REJECT_EPOCHS: Final = 8  # each costs a reading of all pictures
+_REJECT_EPOCHS: Final = 24  # each costs a reading of all pictures
 
 
 @dataclass(frozen=True, slots=True)
