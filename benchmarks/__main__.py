@@ -23,6 +23,7 @@ from benchmarks import (
     idle,
     large_records,
     latency,
+    network,
     partitions,
     recovery,
     report,
@@ -54,6 +55,7 @@ class What(StrEnum):
     FLOOD = "flood"
     EXCHANGE = "exchange"
     CHALLENGER = "challenger"
+    NETWORK = "network"
     RECOVERY = "recovery"
     UNWRITABLE = "unwritable"
     HTTP = "http"
@@ -66,11 +68,12 @@ WITHOUT_MNIST = {
     What.FLOOD,
     What.EXCHANGE,
     What.CHALLENGER,
+    What.NETWORK,
     What.RECOVERY,
     What.UNWRITABLE,
 }
 WITH_SVC = {What.DRAIN, What.HTTP}
-ON_ONE_BROKER = {What.IDLE, What.LATENCY, What.DRAIN, What.FLOOD, What.EXCHANGE, What.CHALLENGER}
+ON_ONE_BROKER = {What.IDLE, What.LATENCY, What.DRAIN, What.FLOOD, What.EXCHANGE, What.CHALLENGER, What.NETWORK}
 
 
 @app.command()
@@ -104,10 +107,10 @@ def run(
     processor time of an image, against the engine alone. flood: what the worst records on one partition leave to the
     traffic of another. exchange: how long results pause while two instances exchange the model. recovery: from a kill
     to the first results. unwritable: the rate of all partitions but one whose results cannot be written. challenger:
-    what is left of the rate with the same model as challenger. http: the HTTP server and the service against a model in
-    the request, and what it does at ten times its load. Only idle, latency, drain and http need MNIST. flood, exchange,
-    challenger, recovery, unwritable and http have bars: the exit code is 1 if one is
-    missed.
+    what is left of the rate with the same model as challenger. network: the rate with the convolutional network, beside
+    that with the default model. http: the HTTP server and the service against a model in the request, and what it does
+    at ten times its load. Only idle, latency, drain and http need MNIST. flood, exchange, challenger, network,
+    recovery, unwritable and http have bars: the exit code is 1 if one is missed.
     """
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it logs each attempt until new topics have leaders
     wanted = what or list(What)
@@ -180,6 +183,8 @@ def _on_one_broker(
         if What.CHALLENGER in wanted:
             figures = challenger.measure(cluster, backlog, rounds=rounds, console=console)
             measured["challenger"] = uvloop.run(figures)
+        if What.NETWORK in wanted:
+            measured["network"] = uvloop.run(network.measure(cluster, backlog, rounds=rounds, console=console))
         if What.DRAIN in wanted and machine is not None:
             measured["drain"] = uvloop.run(drain.measure(cluster, backlog, svc=machine, rounds=rounds, console=console))
     return measured

@@ -48,7 +48,7 @@ async def measure(cluster: Cluster, images: list[bytes], *, rounds: int, console
     """
     taken: list[dict[str, tuple[float, float]]] = []
     for number in range(1, rounds + 1):
-        taken.append({share: await _rate(cluster, images, share) for share in (WITHOUT, *BARS)})
+        taken.append({share: await _rate_with(cluster, images, share) for share in (WITHOUT, *BARS)})
         alone = taken[-1][WITHOUT][0]
         for share, (rate, read) in taken[-1].items():
             figures = f"{rate:,.0f}/s, {rate / alone:.0%} of that without; read {read:.0%} of the share"
@@ -67,13 +67,17 @@ async def measure(cluster: Cluster, images: list[bytes], *, rounds: int, console
     }
 
 
-async def _rate(cluster: Cluster, images: list[bytes], share: str) -> tuple[float, float]:
-    """Return images per second, and the part of the share that was read."""
+async def _rate_with(cluster: Cluster, images: list[bytes], share: str) -> tuple[float, float]:
     env = {"DIGITS_CHALLENGER": str(default_model()), "DIGITS_CHALLENGER_SHARE": share} if share != WITHOUT else {}
+    return await rate(cluster, images, env)
+
+
+async def rate(cluster: Cluster, images: list[bytes], env: Mapping[str, str]) -> tuple[float, float]:
+    """Return images per second of a service with these settings, and the part of a challenger's share that was read."""
     async with fresh_topics(cluster) as broker:
         await broker.send(images)
         ends = await broker.end_offsets(broker.topics.requests)
-        async with running_service(broker, env, workers=None) as service:
+        async with running_service(broker, dict(env), workers=None) as service:
             await wait_until_answered(broker, ends)
             read, skipped = await asyncio.gather(
                 service.metric("digits_challenger_compared_total"), service.metric("digits_challenger_skipped_total")

@@ -50,6 +50,7 @@ def table(measured: dict[str, Any]) -> Table:
         "flood": _flood,
         "exchange": _exchange,
         "challenger": _challenger,
+        "network": _network,
         "recovery": _recovery,
         "unwritable": _unwritable,
         "http": http_figures.lines,
@@ -73,6 +74,9 @@ def misses(measured: dict[str, Any]) -> Iterator[str]:
     for share, figures in measured.get("challenger", {"shares": {}})["shares"].items():
         if figures["kept"] < figures["bar"]:
             yield f"with a challenger of {float(share):.0%} there is {figures['kept']:.0%} of the rate without"
+    network = measured.get("network")
+    if network and network["share"] < network["bar"]:
+        yield "the network reads {share:.0%} of the default model's rate, not {bar:.0%}".format(**network)
     for what, times in measured.get("recovery", {}).items():
         if times["max_s"] > times["bar_s"]:
             yield "killed {what}: results took {max_s:.2f} s, not {bar_s:.0f} s".format(what=what, **times)
@@ -144,6 +148,12 @@ def _challenger(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
         for share, kept in figures["shares"].items():
             what = f"with a share of {float(share):.0%}: rate kept / of the share read"
             yield what, "{kept:.0%} / {read:.0%}".format(**kept)
+
+
+def _network(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    if figures:
+        figure = "{network_per_s:,.0f}/s / {default_per_s:,.0f}/s / {share:.0%} / {bar:.0%}".format(**figures)
+        yield "the network / the default model / share / bar", figure
 
 
 def _flood(figures: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
