@@ -20,6 +20,7 @@ from consumer.workers.processes.process import WorkerProcess
 from engine.model.files import ModelFiles
 from tests.harness.images import drawn_digits, zipped
 from tests.harness.models import bomb_model, not_finite_model, pickled_model, version_of, worse_model
+from tests.harness.onnx_models import foreign_operator_model
 from tests.harness.processes import workers_of
 from tests.harness.tasks import results_of, task
 from tests.harness.waiting import eventually
@@ -97,8 +98,9 @@ async def test_a_new_worker_that_is_killed_is_replaced_by_one_with_the_new_model
         (lambda _: not_finite_model("9"), "weights has a value that is not finite"),
         (lambda _: pickled_model("9"), "is not an archive of arrays: Object arrays cannot be loaded"),
         (lambda _: bomb_model("9"), "the arrays inflate to 1,.* bytes; the most is"),
+        (foreign_operator_model, "operators that are not allowed: NonZero"),
     ],
-    ids=["worse", "not finite", "pickle", "bomb"],
+    ids=["worse", "not finite", "pickle", "bomb", "operator"],
 )
 async def test_a_worse_or_hostile_model_is_refused_and_the_old_one_answers(
     pool: Served, tmp_path: Path, make: Callable[[Path], ModelFiles], why: str

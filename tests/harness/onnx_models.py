@@ -14,7 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 from onnx.numpy_helper import from_array
 
-from engine.model.files import ARRAYS, MANIFEST
+from engine.model.files import ARRAYS, MANIFEST, ModelFiles
 from engine.model.store import Model
 from engine.training.onnx_import.convert import Description, import_onnx
 
@@ -94,3 +94,14 @@ def replaced(folder: Path, content: bytes) -> None:
     manifest = json.loads((folder / MANIFEST).read_text())
     manifest["sha256"] = hashlib.sha256((folder / ARRAYS).read_bytes()).hexdigest()
     (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def foreign_operator_model(folder: Path) -> ModelFiles:
+    """Make a model folder, and put a file with an operator that is not allowed into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    harmless = network()
+    imported(harmless, folder)
+    harmless.graph.node[0].output[0] = "z"
+    harmless.graph.node.add().CopyFrom(make_node("NonZero", ["z"], ["y"]))
+    replaced(folder / "model", harmless.SerializeToString())
+    return ModelFiles.read(folder / "model")
